@@ -1,0 +1,267 @@
+//! What the system itself ran and saw of a patch, and the verdict a gate makes of it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::bowout::ReasonCode;
+use crate::job::JobRecord;
+use crate::{Attempt, Digest, RelPath, RepoId, TaskId};
+
+/// The result of one test, from a machine report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TestStatus {
+    /// It ran and held.
+    Passed,
+    /// It ran and did not hold, or broke.
+    Failed,
+    /// It did not run.
+    Skipped,
+    /// It failed as it was marked to.
+    ExpectedFailure,
+}
+
+/// Results by test id. An id is the report's own, prefixed by what disambiguates it (a binary, a file).
+pub type TestResults = BTreeMap<String, TestStatus>;
+
+/// Who made a patch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "name")]
+pub enum Origin {
+    /// A model, by its spec.
+    Model(String),
+    /// A playbook, by its name.
+    Playbook(String),
+    /// Somebody else: `gloaming verify`.
+    External,
+}
+
+/// What the system itself ran and saw of one patch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// Always 1.
+    pub schema_version: u32,
+    /// The task, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// The attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<Attempt>,
+    /// The repository.
+    pub repo: RepoId,
+    /// The base commit, 40 or 64 hexadecimal digits.
+    pub base: String,
+    /// Digest of the patch's bytes.
+    pub patch: Digest,
+    /// The git tree the patch makes of the base; none when it does not apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<String>,
+    /// Who made it.
+    pub origin: Origin,
+    /// The grant it was judged under.
+    pub grant: Digest,
+    /// The environment of the jobs; none when no job ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Digest>,
+    /// The changed files.
+    pub files: Vec<ChangedFile>,
+    /// The steps, in the order they ran.
+    pub steps: Vec<Step>,
+    /// Every container run.
+    pub jobs: Vec<JobEvidence>,
+    /// Test results of the untouched tree.
+    pub baseline_tests: TestResults,
+    /// Test results of the patched tree.
+    pub patched_tests: TestResults,
+    /// Tests that fail without the patch's code and pass with it.
+    pub fail_to_pass: Vec<String>,
+    /// Tests whose result differed between runs of one tree.
+    pub flaky: Vec<String>,
+    /// Facts that lower confidence without blocking.
+    pub signals: Vec<Signal>,
+    /// Head hash of the journal when the evidence was made, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_head: Option<Digest>,
+    /// Number of the journal's events up to that head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_length: Option<u64>,
+}
+
+/// One changed file of a patch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChangedFile {
+    /// The path after the change (before it, for a deletion).
+    pub path: RelPath,
+    /// What happened to it.
+    pub change: FileChange,
+    /// Lines added; 0 for binary.
+    pub added: u32,
+    /// Lines removed; 0 for binary.
+    pub removed: u32,
+    /// Whether git calls it binary.
+    pub binary: bool,
+    /// What it is, by its path: decides which rules of verification apply.
+    pub role: FileRole,
+}
+
+/// What happened to a file. A rename is a deletion and an addition: policy decides each path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum FileChange {
+    Added,
+    Modified,
+    Deleted,
+    /// Only its executable bit or type changed, or that and its content.
+    ModeChanged,
+}
+
+/// What a file is to verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FileRole {
+    /// Product code.
+    Code,
+    /// Tests and their data.
+    Test,
+    /// Configuration of the test runner, build or CI that could change what a run reports.
+    RunnerConfig,
+    /// Documentation.
+    Docs,
+    /// Anything else.
+    Other,
+}
+
+/// One container run of a verification.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct JobEvidence {
+    /// `baseline`, `baseline-2`, `patched`, `tests-on-base`, ...
+    pub tree: String,
+    /// The step it served.
+    pub step: String,
+    /// The run.
+    #[serde(flatten)]
+    pub record: JobRecord,
+}
+
+/// How a step of verification ended. Unknown is never a pass; skipped means not applicable by a stated
+/// rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the type's comment tells them")]
+pub enum StepResult {
+    Pass,
+    Fail,
+    Unknown,
+    Skipped,
+}
+
+/// One step of verification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Step {
+    /// `V0` to `V12`.
+    pub step: String,
+    /// How it ended.
+    pub result: StepResult,
+    /// The finding's code, for `fail` and `unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Finding>,
+    /// One line for a reviewer; what was seen, with names.
+    pub detail: String,
+}
+
+/// The code of a finding; a verdict's `code` is that of the first decisive one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// The patch does not apply to its base.
+    PatchDoesNotApply,
+    /// The patch changes nothing.
+    EmptyPatch,
+    /// More files or lines than the policy lets one patch change.
+    TooLarge,
+    /// A changed path is protected or no write rule allows it.
+    ProtectedPath,
+    /// A secret, a binary, invisible Unicode or a new dependency.
+    ForbiddenContent,
+    /// The untouched tree does not build or its suite does not run.
+    BaselineRed,
+    /// It built before and does not now.
+    BuildFailed,
+    /// New findings of the linter.
+    NewLintFindings,
+    /// No test fails without the change and passes with it.
+    NoFailToPass,
+    /// A test that passed fails now, confirmed by rerunning.
+    Regression,
+    /// An existing test was deleted, skipped, or changed other than by a consistent renaming.
+    TestsWeakened,
+    /// Configuration of the runner was changed.
+    RunnerConfigChanged,
+    /// There is no positive evidence that the suite ran: no report, missing controls, exit code and
+    /// report that contradict each other.
+    SuiteNotRun,
+    /// The profile has no test command that was proved.
+    NoTests,
+    /// Stray files, debug prints and the like.
+    QualityGate,
+    /// No container engine works here.
+    NoEngine,
+    /// A job ran out of time or memory twice.
+    JobLimit,
+}
+
+/// A fact that lowers confidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Signal {
+    /// `debug_print`, `stray_file`, `commented_code`, `todo`, `churn`, ...
+    pub name: String,
+    /// The file.
+    pub path: RelPath,
+    /// The line after the change, counted from 1; 0 for the whole file.
+    pub line: u32,
+    /// The line or a short explanation.
+    pub detail: String,
+}
+
+/// A gate's decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictKind {
+    /// Worth a reviewer's time.
+    Pass,
+    /// The patch is wrong or does what it must not.
+    Block,
+    /// Not decided against the patch, but not known to be good either.
+    BowOut,
+}
+
+/// A gate's decision on a piece of evidence, with how it came to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Verdict {
+    /// The decision.
+    pub verdict: VerdictKind,
+    /// `ok`, or the decisive finding's or reason's code.
+    pub code: String,
+    /// The reason code a run bows out with, unless it passes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<ReasonCode>,
+    /// One or two sentences.
+    pub summary: String,
+    /// The steps, as in the evidence.
+    pub steps: Vec<Step>,
+    /// Score of the soft signals, 0 to 1, 1 when nothing speaks against the patch.
+    pub confidence: f64,
+    /// The score that was needed.
+    pub threshold: f64,
+    /// Whether the weights were fitted on outcomes.
+    pub calibrated: bool,
+    /// What moved the score.
+    pub reasons: Vec<String>,
+}
+
+/// The gate as the worker is handed it: a pure function. The control plane calls the same one again
+/// before it publishes.
+pub type Judge = fn(&Evidence) -> Verdict;

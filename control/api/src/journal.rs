@@ -1,0 +1,353 @@
+//! The attempt's append-only, hash-chained list of events.
+//!
+//! A journal is JSON lines, one [`Event`] each. An event's `hash` is the SHA-256 of the canonical JSON
+//! of the event without `hash`; its `prev` is the hash of the event before, 64 zeros for the first.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::bowout::{BowOut, Cost, Stage};
+use crate::evidence::{ChangedFile, Origin, Verdict};
+use crate::job::JobRecord;
+use crate::tool::{CallRecord, ToolOutcome};
+use crate::{Attempt, Digest, RepoId, TaskId, canonical_json};
+
+/// One line of a journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// Position, from 0.
+    pub seq: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Hash of the event before.
+    pub prev: Digest,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+    /// Hash of this event.
+    pub hash: Digest,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", content = "data", rename_all = "snake_case")]
+pub enum EventKind {
+    /// The attempt began.
+    AttemptStarted(Box<AttemptStarted>),
+    /// A stage began.
+    StageStarted {
+        /// The stage.
+        stage: Stage,
+    },
+    /// A stage ended.
+    StageFinished {
+        /// The stage.
+        stage: Stage,
+        /// One line: what it found.
+        detail: String,
+        /// Milliseconds.
+        wall_ms: u64,
+    },
+    /// Who works on the task.
+    OriginChosen {
+        /// A playbook or a model.
+        origin: Origin,
+        /// Why.
+        because: String,
+    },
+    /// A model answered.
+    ModelCall {
+        /// Digest of the request's canonical JSON.
+        request: Digest,
+        /// The answer, in the model crate's own form; what a replay plays.
+        response: Value,
+        /// US dollars.
+        cost_usd: f64,
+        /// Milliseconds.
+        duration_ms: u64,
+    },
+    /// A model call failed for good.
+    ModelFailed {
+        /// Digest of the request's canonical JSON.
+        request: Digest,
+        /// The error, in words.
+        error: String,
+    },
+    /// A tool was called.
+    ToolCall {
+        /// The call's id in this attempt.
+        id: String,
+        /// The arguments.
+        args: Value,
+        /// The answer.
+        outcome: ToolOutcome,
+        /// What it did.
+        record: Box<CallRecord>,
+    },
+    /// A container ran.
+    Job {
+        /// The stage it served, and the tree.
+        label: String,
+        /// The run.
+        record: Box<JobRecord>,
+    },
+    /// The workspace was frozen.
+    Frozen {
+        /// Digest of the patch's bytes.
+        patch: Digest,
+        /// The tree it makes of the base.
+        tree: String,
+        /// The changed files.
+        files: Vec<ChangedFile>,
+    },
+    /// The verifier's evidence.
+    Verified {
+        /// Digest of the evidence's canonical JSON.
+        evidence: Digest,
+        /// Number of the try, from 1.
+        round: u32,
+    },
+    /// The gate's verdict.
+    Judged {
+        /// The verdict.
+        verdict: Verdict,
+    },
+    /// The end: a branch was made.
+    Published {
+        /// The branch.
+        branch: String,
+        /// The commit on it.
+        commit: String,
+        /// The patch.
+        patch: Digest,
+        /// What it cost.
+        cost: Cost,
+    },
+    /// The end: no pull request.
+    BowedOut {
+        /// The answer.
+        bow_out: Box<BowOut>,
+    },
+    /// The end: infrastructure failed; not the agent's fault.
+    Failed {
+        /// The error with its causes.
+        error: String,
+    },
+    /// The end: somebody stopped it.
+    Cancelled,
+}
+
+/// What an attempt started with; all a replay needs besides the repository.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AttemptStarted {
+    /// Version of the journal's format: 1.
+    pub format: u32,
+    /// Version of the program that wrote it.
+    pub program: String,
+    /// The task.
+    pub task: TaskId,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// The repository's name.
+    pub repo: RepoId,
+    /// Where the repository was (a path or URL without credentials).
+    pub location: String,
+    /// The base commit.
+    pub base: String,
+    /// The task's text, as it was given.
+    pub text: String,
+    /// The policy layers by name, with their text; what the grant was made from.
+    pub policy: Vec<PolicyLayerText>,
+    /// Digest of the grant.
+    pub grant: Digest,
+    /// The model's spec, where one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+/// A policy layer's text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyLayerText {
+    /// `operator`, `repository`, `task`.
+    pub layer: String,
+    /// The file's name.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// Why a journal is not what it says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// A line is not an event.
+    #[error("line {line}: not a journal event: {reason}")]
+    Malformed {
+        /// Counted from 1.
+        line: usize,
+        /// The parser's words.
+        reason: String,
+    },
+    /// Events are missing, doubled or out of order.
+    #[error("line {line}: event {found} where {expected} was expected; events are missing or out of order")]
+    OutOfOrder {
+        /// Counted from 1.
+        line: usize,
+        /// The number found.
+        found: u64,
+        /// The number expected.
+        expected: u64,
+    },
+    /// The event before was changed or removed.
+    #[error(
+        "line {line}: the hash of the event before does not match; something before this line was changed"
+    )]
+    BrokenLink {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// The event itself was changed.
+    #[error("line {line}: the event does not match its own hash; this line was changed")]
+    BadHash {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// The last line has no newline: the writer was cut off.
+    #[error("line {line}: the last line is cut off")]
+    Truncated {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// There is nothing.
+    #[error("the journal is empty")]
+    Empty,
+}
+
+/// The end of a journal, to which the next event is chained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    next: u64,
+    head: Digest,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self { next: 0, head: Digest::zero() }
+    }
+}
+
+impl Chain {
+    /// Returns the hash of the last event, 64 zeros before the first.
+    pub fn head(&self) -> &Digest {
+        &self.head
+    }
+
+    /// Returns the number of events so far.
+    pub fn length(&self) -> u64 {
+        self.next
+    }
+
+    /// Makes the next event and moves the end to it.
+    pub fn append(&mut self, at: Timestamp, kind: EventKind) -> Event {
+        let mut event = Event { seq: self.next, at, prev: self.head.clone(), kind, hash: Digest::zero() };
+        event.hash = hash(&event);
+        self.next += 1;
+        self.head = event.hash.clone();
+        event
+    }
+}
+
+fn hash(event: &Event) -> Digest {
+    let mut value = serde_json::to_value(event).expect("events serialise: string keys, finite numbers");
+    value.as_object_mut().expect("an event is an object").remove("hash");
+    Digest::of(canonical_json(&value))
+}
+
+/// Reads a journal and checks its chain.
+pub fn parse(text: &str) -> Result<Vec<Event>, ChainError> {
+    let mut events: Vec<Event> = Vec::new();
+    let mut prev = Digest::zero();
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        let number = index + 1;
+        let Some(line) = line.strip_suffix('\n') else {
+            return Err(ChainError::Truncated { line: number });
+        };
+        let malformed = |e: serde_json::Error| ChainError::Malformed { line: number, reason: e.to_string() };
+        let value: Value = serde_json::from_str(line).map_err(malformed)?;
+        let event: Event = serde_json::from_value(value.clone()).map_err(malformed)?;
+        if event.seq != index as u64 {
+            return Err(ChainError::OutOfOrder { line: number, found: event.seq, expected: index as u64 });
+        }
+        if event.prev != prev {
+            return Err(ChainError::BrokenLink { line: number });
+        }
+        // Hashed over the line's own value: a key this version does not know still counts.
+        let mut bare = value;
+        bare.as_object_mut().expect("it parsed as an event").remove("hash");
+        if Digest::of(canonical_json(&bare)) != event.hash {
+            return Err(ChainError::BadHash { line: number });
+        }
+        prev = event.hash.clone();
+        events.push(event);
+    }
+    if events.is_empty() {
+        return Err(ChainError::Empty);
+    }
+    Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal() -> String {
+        let mut chain = Chain::default();
+        let mut text = String::new();
+        for kind in [
+            EventKind::StageStarted { stage: Stage::Intake },
+            EventKind::StageFinished { stage: Stage::Intake, detail: "ok".into(), wall_ms: 3 },
+            EventKind::ModelFailed { request: Digest::of("x"), error: "e".into() },
+            EventKind::ModelCall {
+                request: Digest::of("x"),
+                response: Value::Null,
+                cost_usd: 0.1 + 0.2,
+                duration_ms: 1,
+            },
+            EventKind::Cancelled,
+        ] {
+            let event = chain.append(Timestamp::UNIX_EPOCH, kind);
+            text.push_str(&serde_json::to_string(&event).unwrap());
+            text.push('\n');
+        }
+        text
+    }
+
+    #[test]
+    fn a_whole_journal_parses_to_what_was_written() {
+        let events = parse(&journal()).unwrap();
+        assert_eq!(events.len(), 5);
+        assert_eq!(events[4].kind, EventKind::Cancelled);
+    }
+
+    #[test]
+    fn every_way_of_changing_it_is_found() {
+        let text = journal();
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        assert_eq!(parse(""), Err(ChainError::Empty));
+        assert_eq!(parse(text.trim_end()), Err(ChainError::Truncated { line: 5 }));
+        assert_eq!(parse(&text.replace("\"ok\"", "\"no\"")), Err(ChainError::BadHash { line: 2 }));
+        assert_eq!(
+            parse(&[lines[0], lines[2]].concat()),
+            Err(ChainError::OutOfOrder { line: 2, found: 2, expected: 1 })
+        );
+        let forged = lines[1].replace("\"ok\"", "\"no\"");
+        let mut value: Value = serde_json::from_str(&forged).unwrap();
+        value.as_object_mut().unwrap().remove("hash");
+        let rehashed = Digest::of(canonical_json(&value));
+        value["hash"] = Value::from(rehashed.as_str());
+        let forged = format!("{value}\n");
+        assert_eq!(parse(&[lines[0], &forged, lines[2]].concat()), Err(ChainError::BrokenLink { line: 3 }));
+        assert!(matches!(parse("{}\n"), Err(ChainError::Malformed { line: 1, .. })));
+    }
+}

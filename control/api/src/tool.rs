@@ -1,0 +1,195 @@
+//! What a tool call answers and what is recorded of it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Digest, RelPath};
+
+/// The class of a tool call's failure; stable, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolErrorCode {
+    /// A policy rule forbids it.
+    Denied,
+    /// There is no such file or tool.
+    NotFound,
+    /// The arguments do not fit the schema or make no sense.
+    InvalidInput,
+    /// The file is not as the call expected it.
+    Conflict,
+    /// A cap on bytes, entries or memory was reached.
+    TooLarge,
+    /// The deadline passed.
+    Timeout,
+    /// The tool broke (a trap, a panic) or the host did.
+    Internal,
+}
+
+/// Why a tool call failed, written for a model: what went wrong and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolError {
+    /// The class.
+    pub code: ToolErrorCode,
+    /// The deciding rule's id, for `denied`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// What went wrong.
+    pub message: String,
+    /// What to do instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<String>,
+}
+
+impl ToolError {
+    /// Returns an error with neither rule nor advice.
+    pub fn new(code: ToolErrorCode, message: impl Into<String>) -> Self {
+        Self { code, rule: None, message: message.into(), instead: None }
+    }
+
+    /// Adds what to do instead.
+    #[must_use]
+    pub fn instead(mut self, advice: impl Into<String>) -> Self {
+        self.instead = Some(advice.into());
+        self
+    }
+}
+
+/// A tool call's answer: `{"ok": bool, "output": ..., "error": {...}}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolOutcome {
+    /// Whether the call did what it was asked to.
+    pub ok: bool,
+    /// The tool's typed result; its field `text`, where there is one, is what a model is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+    /// The failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ToolError>,
+}
+
+impl ToolOutcome {
+    /// Wraps a result.
+    pub fn ok(output: Value) -> Self {
+        Self { ok: true, output: Some(output), error: None }
+    }
+
+    /// Wraps a failure.
+    pub fn error(error: ToolError) -> Self {
+        Self { ok: false, output: None, error: Some(error) }
+    }
+
+    /// Returns what a model is shown: the output's `text` field (or its JSON), or the error in words.
+    pub fn for_model(&self) -> String {
+        match (&self.output, &self.error) {
+            (_, Some(error)) => {
+                let mut text = error.message.clone();
+                if let Some(rule) = &error.rule {
+                    text.push_str(&format!(" (rule {rule})"));
+                }
+                if let Some(instead) = &error.instead {
+                    text.push('\n');
+                    text.push_str(instead);
+                }
+                text
+            }
+            (Some(output), None) => match output.get("text").and_then(Value::as_str) {
+                Some(text) => text.to_owned(),
+                None => output.to_string(),
+            },
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// A tool as a model is offered it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ToolSpec {
+    /// The exported function's name.
+    pub name: String,
+    /// Its WIT doc comment.
+    pub description: String,
+    /// JSON Schema of the arguments, derived from the WIT.
+    pub input_schema: Value,
+    /// Whether it can change files (it imports `changes`, or runs on the host with that power).
+    pub writes: bool,
+    /// The component's digest; none for a tool the host itself provides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<Digest>,
+}
+
+/// What one tool call did, for the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CallRecord {
+    /// The tool.
+    pub tool: String,
+    /// The component that ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<Digest>,
+    /// The grant that permitted or denied it.
+    pub grant: Digest,
+    /// Digest of the arguments' canonical JSON.
+    pub args_digest: Digest,
+    /// `allow`, or `deny` when any path or the tool itself was denied.
+    pub decision: Decided,
+    /// The paths that were denied, with the rule; capped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denials: Vec<PathDenial>,
+    /// Files read, with bytes; capped at 1,000 entries, see `reads_total`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<PathBytes>,
+    /// How many files were read in all.
+    pub reads_total: u64,
+    /// Files written, with bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub writes: Vec<PathBytes>,
+    /// Bytes read in all.
+    pub bytes_read: u64,
+    /// Bytes written in all.
+    pub bytes_written: u64,
+    /// Microseconds, in all and by phase.
+    pub duration_us: CallDuration,
+    /// Peak linear memory of the instance, bytes.
+    pub peak_memory: u64,
+}
+
+/// Where a call's time went, in microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CallDuration {
+    /// From the request to the answer.
+    pub total: u64,
+    /// Making store and instance.
+    pub instantiate: u64,
+    /// Inside host functions.
+    pub host: u64,
+}
+
+/// How a policy decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Decided {
+    /// Every access was allowed.
+    Allow,
+    /// At least one was denied.
+    Deny,
+}
+
+/// A path and how many of its bytes moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PathBytes {
+    /// The path.
+    pub path: RelPath,
+    /// Bytes read or written; 0 for a removal.
+    pub bytes: u64,
+}
+
+/// A path that was denied. `path` is as the caller spelled it, escaped, since it may not be a valid one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PathDenial {
+    /// The spelling asked for.
+    pub path: String,
+    /// The rule that denied it.
+    pub rule: String,
+}
