@@ -1,1 +1,304 @@
-//! gloaming-workspace
+//! Repositories: opening, checking out, freezing a workspace into a patch, applying a patch, publishing
+//! one commit on one branch. The only crate that runs git.
+//!
+//! What it is not: it judges no path and no patch, runs no build or test, speaks to no forge, and is no
+//! general git library.
+//!
+//! Invariants:
+//! - git never opens a user's repository. It works in an object store of our own that borrows the
+//!   repository's objects through `objects/info/alternates`, with a configuration of our own; refs and the
+//!   few settings we need are read from files. So nothing a repository configures (hooks, filters,
+//!   textconv, fsmonitor, external diff, ssh command, aliases, includes, lazy fetching) can run.
+//! - Only [`Repository::publish`] writes to a user's repository: objects first, then one branch that did
+//!   not exist before; HEAD, index and work tree are never touched.
+//! - Files are written beneath a checkout's folder without following a symbolic link, and read back
+//!   without following one; no content is converted on the way in or out.
+#![forbid(unsafe_code)]
+
+mod error;
+mod git;
+mod role;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use gloaming_api::evidence::ChangedFile;
+use gloaming_api::{Digest, RelPath};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use error::{ApplyError, RepoError};
+pub use role::role;
+
+macro_rules! object_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Returns the 40 (SHA-1) or 64 (SHA-256) lower-case hexadecimal digits.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = String;
+            fn try_from(value: String) -> Result<Self, String> {
+                if is_object_id(&value) { Ok(Self(value)) } else { Err(format!("{value:?} is not an object id")) }
+            }
+        }
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.0
+            }
+        }
+        impl std::str::FromStr for $name {
+            type Err = String;
+            fn from_str(value: &str) -> Result<Self, String> {
+                Self::try_from(value.to_owned())
+            }
+        }
+        impl TreeIsh for $name {
+            fn object_id(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+object_id!(
+    /// The id of a commit.
+    CommitId
+);
+object_id!(
+    /// The id of a tree.
+    TreeId
+);
+
+/// What names a tree: a [`TreeId`], or a [`CommitId`] for the commit's own.
+pub trait TreeIsh {
+    /// Returns the object's id.
+    fn object_id(&self) -> &str;
+}
+
+fn is_object_id(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// A user's repository; never written but by [`Repository::publish`].
+#[derive(Debug)]
+pub struct Repository {
+    root: PathBuf,
+}
+
+/// Who a commit is by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    /// The name, not empty.
+    pub name: String,
+    /// The address.
+    pub email: String,
+}
+
+/// One file, symbolic link or submodule of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeEntry {
+    /// The path; none when it is not UTF-8 (see [`TreeEntry::raw`]).
+    pub path: Option<RelPath>,
+    /// The path's bytes as git holds them.
+    pub raw: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// The blob's id, or the commit's for a submodule.
+    pub oid: String,
+    /// Bytes; 0 for a submodule.
+    pub size: u64,
+}
+
+impl TreeEntry {
+    /// Returns the path for people, escaped where it is not printable.
+    pub fn display(&self) -> String {
+        gloaming_api::path::escape_name(&self.raw)
+    }
+}
+
+/// What an entry of a tree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A regular file with the executable bit.
+    Executable,
+    /// A symbolic link.
+    Symlink,
+    /// A commit of another repository.
+    Submodule,
+}
+
+/// A frozen change: the only thing that crosses from a workspace to the verifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// The commit it is made against.
+    pub base: CommitId,
+    /// The tree it makes of the base.
+    pub tree: TreeId,
+    /// Our own canonical git diff of the two trees (binary, full object ids, no renames).
+    pub diff: Vec<u8>,
+    /// Digest of `diff`.
+    pub digest: Digest,
+    /// The changed files, sorted by path.
+    pub files: Vec<ChangedFile>,
+    /// What lay in the workspace and is not in the patch though no ignore rule names it, escaped for
+    /// people, with the reason.
+    pub skipped: Vec<Skipped>,
+}
+
+impl Patch {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+}
+
+/// A path of a workspace that freezing left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// The path, escaped.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Plain files of a tree in a folder, without `.git`.
+#[derive(Debug, Clone)]
+pub struct Checkout {
+    dir: PathBuf,
+    base: Option<CommitId>,
+    tree: TreeId,
+}
+
+impl Checkout {
+    /// Returns the folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Returns the commit it was made of; none for a bare tree.
+    pub fn base(&self) -> Option<&CommitId> {
+        self.base.as_ref()
+    }
+
+    /// Returns the tree it was made of.
+    pub fn tree(&self) -> &TreeId {
+        &self.tree
+    }
+}
+
+impl Repository {
+    /// Opens the repository at `path`: a work tree's top folder or a bare repository. `state_dir` is ours;
+    /// the object store is made in it.
+    ///
+    /// # Errors
+    /// One variant of [`RepoError`] for each way a path is not a usable repository.
+    pub fn open(path: &Path, state_dir: &Path) -> Result<Self, RepoError> {
+        let _ = state_dir;
+        Ok(Self { root: path.to_owned() })
+    }
+
+    /// Clones `url` as a bare repository into the folder `into`, which must not exist or be empty, and
+    /// opens it.
+    pub fn clone_url(url: &str, into: &Path, state_dir: &Path) -> Result<Self, RepoError> {
+        let _ = url;
+        Self::open(into, state_dir)
+    }
+
+    /// Returns the folder the repository was opened at.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the commit that `rev` names: a branch, tag, remote branch or (abbreviated) id, with `~n` and
+    /// `^n` suffixes; HEAD for none.
+    pub fn resolve(&self, rev: Option<&str>) -> Result<CommitId, RepoError> {
+        todo!("{rev:?}")
+    }
+
+    /// Returns the tree of a commit.
+    pub fn tree_of(&self, commit: &CommitId) -> Result<TreeId, RepoError> {
+        todo!("{commit:?}")
+    }
+
+    /// Returns what a person should know of how the base was read: uncommitted changes that are not
+    /// seen, shallow history, submodules, LFS pointers.
+    pub fn notes(&self, base: &CommitId) -> Vec<String> {
+        todo!("{base:?}")
+    }
+
+    /// Writes a commit's files into `dir`, which must not exist or be empty.
+    pub fn checkout(&self, commit: &CommitId, dir: &Path) -> Result<Checkout, RepoError> {
+        todo!("{commit:?} {dir:?}")
+    }
+
+    /// Writes a tree's files into `dir`, which must not exist or be empty.
+    pub fn checkout_tree(&self, tree: &TreeId, dir: &Path) -> Result<Checkout, RepoError> {
+        todo!("{tree:?} {dir:?}")
+    }
+
+    /// Returns the handle of a checkout of `commit` that an earlier process made in `dir`.
+    pub fn reopen(&self, commit: &CommitId, dir: &Path) -> Result<Checkout, RepoError> {
+        todo!("{commit:?} {dir:?}")
+    }
+
+    /// Returns the content of a regular file; none where there is none (or a link, folder or submodule).
+    pub fn read_file(&self, at: &impl TreeIsh, path: &RelPath) -> Result<Option<Vec<u8>>, RepoError> {
+        todo!("{} {path:?}", at.object_id())
+    }
+
+    /// Returns every file, link and submodule of a tree, sorted by path bytes.
+    pub fn list_files(&self, at: &impl TreeIsh) -> Result<Vec<TreeEntry>, RepoError> {
+        todo!("{}", at.object_id())
+    }
+
+    /// Freezes a workspace: its difference to the base it was checked out from. New files that the base's
+    /// own `.gitignore` files ignore are left out.
+    pub fn freeze(&self, checkout: &Checkout) -> Result<Patch, RepoError> {
+        todo!("{checkout:?}")
+    }
+
+    /// Applies a unified diff (git's, or plain with one leading folder) to `base` and returns it in
+    /// canonical form.
+    pub fn patch_from_bytes(&self, base: &CommitId, diff: &[u8]) -> Result<Patch, ApplyError> {
+        todo!("{base:?} {}", diff.len())
+    }
+
+    /// Writes the patch as one commit on a new branch of the user's repository.
+    pub fn publish(
+        &self,
+        base: &CommitId,
+        patch: &Patch,
+        branch: &str,
+        message: &str,
+        author: &Author,
+        when: Timestamp,
+    ) -> Result<CommitId, RepoError> {
+        todo!("{base:?} {patch:?} {branch} {message} {author:?} {when}")
+    }
+}
+
+/// Copies the tree at `from` into `to`, which must not exist or be empty: modes, modification times and
+/// symbolic links (as links) are kept. For the copies jobs run on.
+pub fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    todo!("{from:?} {to:?}")
+}

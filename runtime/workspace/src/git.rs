@@ -1,0 +1,1 @@
+pub(crate) const OLDEST: &str = "2.38";
