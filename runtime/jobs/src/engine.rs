@@ -1,0 +1,124 @@
+//! What every engine offers: one job in, one record and its output back.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use gloaming_api::RelPath;
+use gloaming_api::job::JobRecord;
+use gloaming_policies::JobPermit;
+
+use crate::Cancel;
+
+/// A future that can be sent between threads and be behind a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Runs jobs in containers.
+pub trait Engine: Send + Sync {
+    /// Returns the engine's name as it is written in job records.
+    fn name(&self) -> &str;
+
+    /// Runs one job to its end.
+    ///
+    /// A command that fails, is missing, runs out of time or memory, or is cancelled is `Ok`: its exit says so
+    /// (a program that does not exist exits with 127 and one that cannot be executed with 126, as in a shell,
+    /// with a line on standard error).
+    ///
+    /// # Errors
+    /// Only what is wrong with the machine or with us: no engine, a folder that is missing, a container that
+    /// could not be made.
+    fn run<'a>(
+        &'a self,
+        permit: &'a JobPermit,
+        job: &'a Job,
+        cancel: &'a Cancel,
+    ) -> BoxFuture<'a, Result<JobOutput, JobError>>;
+}
+
+/// One command to run in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Program and arguments; the program is looked up in the environment's `PATH`.
+    pub argv: Vec<String>,
+    /// The folder inside the workspace to run in.
+    pub cwd: RelPath,
+    /// Variables beyond the environment's own; the same name replaces the environment's.
+    pub env: BTreeMap<String, String>,
+    /// Host folder mounted read-write at `/workspace`. A disposable copy: run as root, the engine gives its
+    /// files to the container's user.
+    pub workspace: PathBuf,
+    /// Host folder mounted read-write at `/scratch` and kept between jobs; none for a fresh one in memory.
+    pub scratch: Option<PathBuf>,
+    /// Further folders and files of the host.
+    pub mounts: Vec<Mount>,
+    /// A word for logs and for the container's name.
+    pub label: String,
+}
+
+/// A folder or file of the host that a container sees.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mount {
+    /// Where it is on the host; absolute.
+    pub host: PathBuf,
+    /// Where the container sees it; absolute.
+    pub container: String,
+    /// Whether the job may change it.
+    pub writable: bool,
+}
+
+/// A finished job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobOutput {
+    /// What is recorded of it.
+    pub record: JobRecord,
+    /// Standard output, up to the limit.
+    pub stdout: Vec<u8>,
+    /// Standard error, up to the limit.
+    pub stderr: Vec<u8>,
+    /// Bytes of both that were beyond the limit.
+    pub dropped: u64,
+}
+
+/// No container can be made on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no container engine works here: {reason}")]
+pub struct NoEngine {
+    /// What went wrong, in plain words.
+    pub reason: String,
+    /// What a person can do about it.
+    pub hint: String,
+}
+
+/// A job could not be run; never the job's own failure.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// No container can be made on this machine.
+    #[error(transparent)]
+    NoEngine(#[from] NoEngine),
+    /// The job's description makes no sense.
+    #[error("job {label:?} cannot be run: {reason}")]
+    Invalid {
+        /// The job's label.
+        label: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something on the host failed.
+    #[error("{doing}")]
+    Io {
+        /// Operation and subject.
+        doing: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The container could not be made or its helper process broke.
+    #[error("the container of job {label:?} failed: {reason}")]
+    Container {
+        /// The job's label.
+        label: String,
+        /// What the helper said.
+        reason: String,
+    },
+}
