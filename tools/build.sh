@@ -1,0 +1,137 @@
+#!/usr/bin/env bash
+# Compiles the tools to WebAssembly components in tools/target/components. Incremental; a component that
+# did not change keeps its modification time.
+#
+# Two ways to a compiler that can do it (GLOAMING_WASM=rustup|debian forces one):
+#   rustup  the active toolchain with its wasm targets, which rustup adds when they are missing;
+#   debian  the distribution's own rustc, cargo, std sources, lld and wasi-libc, installed when they are
+#           missing and apt-get may be run; std is compiled here.
+# The two never share an environment, a target folder or a cargo.
+set -euo pipefail
+
+tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+components=$tools/target/components
+plain=wasm32-unknown-unknown
+wasip2=wasm32-wasip2
+packages=(rustc-web cargo-web rust-web-src lld-22 wasi-libc)
+sources=/usr/lib/rustlib/src/rust/library
+libc=/usr/lib/wasm32-wasi
+
+say() { printf 'tools: %s\n' "$*"; }
+fail() { printf 'tools: error: %s\n' "$*" >&2; exit 1; }
+
+# What a caller's cargo or shell may have set for another build.
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET CARGO_TARGET_DIR \
+    CARGO_BUILD_TARGET_DIR RUSTC RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER RUSTC_BOOTSTRAP CARGO_MAKEFLAGS
+cd "$tools"
+
+rustup_has_targets() {
+    local sysroot target
+    sysroot=$(rustc --print sysroot 2>/dev/null) || return 1
+    for target in "$plain" "$wasip2"; do
+        compgen -G "$sysroot/lib/rustlib/$target/lib/libstd-*.rlib" >/dev/null || return 1
+    done
+}
+
+find_rustup() {
+    command -v cargo >/dev/null && command -v rustc >/dev/null || return 1
+    rustup_has_targets && return
+    command -v rustup >/dev/null || return 1
+    say "adding the targets $plain and $wasip2 to the active toolchain"
+    timeout 120 rustup target add "$plain" "$wasip2" >/dev/null 2>&1 || return 1
+    rustup_has_targets
+}
+
+debian_is_complete() {
+    [[ -x /usr/bin/rustc && -x /usr/bin/cargo && -d $sources && -x /usr/bin/wasm-ld-22 && -e $libc/libc.a ]] &&
+        compgen -G '/usr/lib/rustlib/*/bin/wasm-component-ld' >/dev/null
+}
+
+find_debian() {
+    debian_is_complete && return
+    command -v apt-get >/dev/null || return 1
+    local as_root=()
+    if [[ $(id -u) != 0 ]]; then
+        sudo -n true 2>/dev/null || return 1
+        as_root=(sudo -n)
+    fi
+    say "installing ${packages[*]}"
+    local log=$tools/target/apt.log
+    mkdir -p "$tools/target"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        "${packages[@]}" >"$log" 2>&1 || { say "apt-get failed, see $log"; return 1; }
+    debian_is_complete
+}
+
+way=${GLOAMING_WASM:-}
+case $way in
+rustup) find_rustup || fail "no wasm targets here; run: rustup target add $plain $wasip2" ;;
+debian) find_debian || fail "the distribution's toolchain is missing; run: apt-get install ${packages[*]}" ;;
+'')
+    if find_rustup; then
+        way=rustup
+    elif find_debian; then
+        way=debian
+    else
+        fail "nothing here compiles to WebAssembly; run either
+    rustup target add $plain $wasip2
+or, on Debian, as root
+    apt-get install ${packages[*]}"
+    fi
+    ;;
+*) fail "GLOAMING_WASM is '$way'; it may be rustup or debian" ;;
+esac
+
+target=$tools/target/$way
+cargo=cargo
+std=()
+features='-Ctarget-feature=+simd128,+bulk-memory'
+# Paths of this machine would make a component's digest depend on it.
+remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$tools=/tools"
+plain_flags="$features $remap"
+wasi_flags="$features $remap"
+if [[ $way == debian ]]; then
+    # rustup's proxies and choice of toolchain must not be seen from here on.
+    unset RUSTUP_TOOLCHAIN RUSTUP_HOME
+    mkdir -p "$target/bin"
+    ln -sfn /usr/bin/wasm-ld-22 "$target/bin/wasm-ld"
+    export PATH=$target/bin:/usr/bin:/bin:/usr/sbin:/sbin
+    export RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1
+    cargo=/usr/bin/cargo
+    std=('-Zbuild-std=std,panic_abort')
+    remap+=" --remap-path-prefix=$sources=/library"
+    plain_flags="$features $remap -Clinker=$target/bin/wasm-ld"
+    wasi_flags="$features $remap -Lnative=$libc"
+fi
+
+say "compiling with $($cargo --version) ($way)"
+$cargo build --quiet --locked --target-dir "$target" --profile helper -p componentize
+componentize=$target/helper/componentize
+
+# build TARGET FLAGS PACKAGE...: compiles them for one target.
+build() {
+    local triple=$1 flags=$2 package arguments=()
+    shift 2
+    for package in "$@"; do arguments+=(-p "$package"); done
+    RUSTFLAGS=$flags $cargo build --quiet --locked --target-dir "$target" --target "$triple" --release \
+        "${std[@]}" "${arguments[@]}"
+}
+
+# finish TARGET PACKAGE WORLD OUTPUT WIT-FOLDER...: makes a component with its documentation.
+finish() {
+    local triple=$1 package=$2 world=$3 output=$4
+    shift 4
+    "$componentize" "$target/$triple/release/${package//-/_}.wasm" "$components/$output" "$world" "$@"
+}
+
+mkdir -p "$components/test"
+wit=$tools/../wit
+build "$plain" "$plain_flags" tool-read tool-list tool-search tool-edit tool-write tool-patch
+for tool in read list search edit write patch; do
+    finish "$plain" "tool-$tool" "$tool-tool" "$tool.wasm" "$wit"
+done
+build "$wasip2" "$wasi_flags" tool-read-wasi tool-edit-wasi
+for tool in read edit; do
+    finish "$wasip2" "tool-$tool-wasi" "$tool-wasi" "$tool-wasi.wasm" "$wit"
+done
+say "components are in $components"

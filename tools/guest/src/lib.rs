@@ -1,0 +1,23 @@
+//! What the tools do, as functions of values and of a small file trait ([`files`]).
+//!
+//! Not here: anything of WebAssembly or WIT; the crates in `tool/` convert the contract's types and call
+//! these functions, so that everything below is tested natively.
+//!
+//! Invariants: no function panics on any input; nothing is read but through [`Files`] and [`Walks`],
+//! nothing written but through [`Changes`]; every failure says what to do next.
+#![forbid(unsafe_code)]
+
+mod failure;
+pub mod files;
+
+pub mod disk;
+pub mod edit;
+pub mod list;
+pub mod patch;
+pub mod path;
+pub mod read;
+pub mod search;
+pub mod write;
+
+pub use failure::{Code, Failure};
+pub use files::{Changes, Files, Walks};

@@ -1,0 +1,44 @@
+//! `read` on the standard library and WASI.
+
+mod wit {
+    wit_bindgen::generate!({ path: "../../../wit", world: "read-wasi" });
+}
+
+use guest::disk::Disk;
+use wit::gloaming::tool::types::{Code, Failure};
+use guest::read::Args;
+use wit::{ReadArgs, ReadOutput};
+
+struct Tool;
+
+impl wit::Guest for Tool {
+    fn read(args: ReadArgs) -> Result<ReadOutput, Failure> {
+        let args = Args { path: args.path, start: args.start, lines: args.lines };
+        let output = guest::read::read(&Disk, &args).map_err(failure)?;
+        Ok(ReadOutput {
+            text: output.text,
+            path: output.path,
+            first: output.first,
+            last: output.last,
+            total: output.total,
+            truncated: output.truncated,
+            binary: output.binary,
+            size: output.size,
+        })
+    }
+}
+
+fn failure(failure: guest::Failure) -> Failure {
+    let code = match failure.code {
+        guest::Code::Denied => Code::Denied,
+        guest::Code::NotFound => Code::NotFound,
+        guest::Code::InvalidInput => Code::InvalidInput,
+        guest::Code::Conflict => Code::Conflict,
+        guest::Code::TooLarge => Code::TooLarge,
+        guest::Code::Timeout => Code::Timeout,
+        guest::Code::Internal => Code::Internal,
+    };
+    Failure { code, rule: failure.rule, message: failure.message, instead: failure.instead }
+}
+
+wit::export!(Tool with_types_in wit);
