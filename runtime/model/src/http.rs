@@ -1,0 +1,606 @@
+//! One call over HTTP: its tries, its waits, its bounds.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use bytes::Bytes;
+use eventsource_stream::{EventStreamError, Eventsource as _};
+use futures::future::BoxFuture;
+use futures::{Stream, StreamExt as _};
+use jiff::Timestamp;
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use tokio::time::{Instant, timeout};
+
+use crate::error::presentable;
+use crate::price::{request_bytes, worst_case};
+use crate::{
+    Block, Model, ModelError, ModelSpec, Price, Provider, Request, Response, Settings, Stop, Usage,
+    anthropic, estimate_tokens, openai,
+};
+
+/// The most bytes of an error's body that are read.
+const MAX_ERROR_BODY: usize = 64 << 10;
+
+/// A whole answer, before it is priced.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) stop: Stop,
+    /// None when the provider named none.
+    pub(crate) usage: Option<Usage>,
+    pub(crate) model: String,
+}
+
+/// Puts a streamed answer together.
+pub(crate) trait Assembler: Send {
+    /// Takes the next event. Returns whether it was the last.
+    fn event(&mut self, data: &str) -> Result<bool, ModelError>;
+
+    /// Returns the whole answer, or that it is cut off.
+    fn finish(self: Box<Self>) -> Result<Answer, ModelError>;
+
+    /// Returns the usage named so far, for the price of an answer that breaks off.
+    fn usage(&self) -> Option<Usage>;
+}
+
+/// A model behind HTTP.
+pub(crate) struct Client {
+    spec: ModelSpec,
+    name: String,
+    url: reqwest::Url,
+    key: Option<SecretString>,
+    headers: HeaderMap,
+    http: reqwest::Client,
+    price: Option<Price>,
+    settings: Settings,
+    official: bool,
+}
+
+/// How far a try came: what it may be billed for when it fails.
+#[derive(Default)]
+struct Progress {
+    /// The server took the request and began to answer.
+    accepted: bool,
+    usage: Option<Usage>,
+    bytes: usize,
+}
+
+impl Client {
+    pub(crate) fn new(spec: &ModelSpec, mut settings: Settings) -> Result<Self, ModelError> {
+        let name = spec.to_string();
+        let setup = |reason: String, hint: String| ModelError::Setup { spec: name.clone(), reason, hint };
+        let base = settings.base_url.as_deref().or(spec.provider.default_base_url()).ok_or_else(|| {
+            setup(
+                "no base URL is given".into(),
+                "name the server's address, like http://localhost:8080/v1".into(),
+            )
+        })?;
+        let url = endpoint(spec.provider, base).map_err(|reason| {
+            setup(format!("the base URL is not usable: {reason}"), "give one like https://host/v1".into())
+        })?;
+        let official = settings.base_url.is_none() || url.host_str() == Some("api.openai.com");
+        let key = settings.api_key.take().filter(|key| !key.expose_secret().trim().is_empty());
+        if key.is_none() && settings.base_url.is_none() {
+            let variable = spec.provider.key_variable();
+            return Err(setup("no API key is given".into(), format!("set {variable}")));
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if spec.provider == Provider::Anthropic {
+            headers
+                .insert(HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
+        }
+        if let Some(key) = &key {
+            let key = key.expose_secret().trim();
+            let (name, text) = match spec.provider {
+                Provider::Anthropic => (HeaderName::from_static("x-api-key"), key.to_owned()),
+                Provider::OpenAi | Provider::OpenAiCompatible => {
+                    (header::AUTHORIZATION, format!("Bearer {key}"))
+                }
+            };
+            let mut value = HeaderValue::from_str(&text).map_err(|_| {
+                setup("the API key holds characters no key has".into(), "check how it was copied".into())
+            })?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        let loopback = is_loopback(&url);
+        if key.is_some() && url.scheme() == "http" && !loopback {
+            tracing::warn!(model = %name, "the API key is sent over plain http");
+        }
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(settings.connect_timeout)
+            .user_agent(concat!("gloaming/", env!("CARGO_PKG_VERSION")));
+        if loopback {
+            builder = builder.no_proxy();
+        }
+        if url.scheme() == "http" {
+            // The system's certificates are neither needed nor always there.
+            builder = builder.tls_certs_only([]);
+        }
+        let http = builder.build().map_err(|error| {
+            setup(
+                format!("the HTTP client does not start: {error}"),
+                "check the system's certificates".into(),
+            )
+        })?;
+        let prices = settings.prices.take().unwrap_or_else(crate::PriceTable::built_in);
+        let price = prices.price(spec);
+        Ok(Self { spec: spec.clone(), name, url, key, headers, http, price, settings, official })
+    }
+
+    fn body(&self, request: &Request) -> Value {
+        let stream = self.settings.stream;
+        match self.spec.provider {
+            Provider::Anthropic => anthropic::body(request, &self.spec.model, stream),
+            Provider::OpenAi | Provider::OpenAiCompatible => {
+                openai::body(request, &self.spec.model, stream, self.official)
+            }
+        }
+    }
+
+    fn assembler(&self) -> Box<dyn Assembler> {
+        match self.spec.provider {
+            Provider::Anthropic => Box::new(anthropic::Stream::default()),
+            Provider::OpenAi | Provider::OpenAiCompatible => Box::new(openai::Stream::default()),
+        }
+    }
+
+    fn whole(&self, body: &Value) -> Result<Answer, ModelError> {
+        match self.spec.provider {
+            Provider::Anthropic => anthropic::whole(body),
+            Provider::OpenAi | Provider::OpenAiCompatible => openai::whole(body),
+        }
+    }
+
+    async fn call(&self, request: &Request) -> Result<Response, ModelError> {
+        let body = Bytes::from(self.body(request).to_string());
+        let input_bound = estimate_tokens(body.len().max(request_bytes(request)));
+        let end = Instant::now() + self.settings.total;
+        let mut waits = ExponentialBuilder::default()
+            .with_min_delay(self.settings.backoff)
+            .with_max_delay(self.settings.longest_wait)
+            .with_max_times(self.settings.tries.saturating_sub(1) as usize)
+            .with_jitter()
+            .build();
+        let mut broken_off = Usage::default();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut progress = Progress::default();
+            let allowed = self.settings.try_timeout.min(end.saturating_duration_since(Instant::now()));
+            let started = Instant::now();
+            let result = match timeout(allowed, self.attempt(body.clone(), &mut progress)).await {
+                Ok(result) => result,
+                Err(_) => Err(ModelError::Timeout { what: "one whole answer", after: allowed }),
+            };
+            let error = match result {
+                Ok(answer) => {
+                    let response = self.priced(answer, input_bound, &broken_off);
+                    tracing::debug!(
+                        model = %self.name, tries, ms = started.elapsed().as_millis() as u64,
+                        input = response.usage.input, output = response.usage.output, "a model answered"
+                    );
+                    return Ok(response);
+                }
+                Err(error) => error,
+            };
+            add(&mut broken_off, &billed(&error, &progress, input_bound));
+            let gave_up = |why: &str, source: ModelError| ModelError::GaveUp {
+                tries,
+                why: why.to_owned(),
+                spent_usd: if broken_off == Usage::default() {
+                    Some(0.0)
+                } else {
+                    self.price.map(|price| price.of(&broken_off))
+                },
+                source: Box::new(source),
+            };
+            if !error.is_transient() {
+                // One try, nothing lost: the error itself says what to do.
+                let plain = tries == 1 && broken_off == Usage::default();
+                return Err(if plain { error } else { gave_up("it would fail again", error) });
+            }
+            let Some(backoff) = waits.next() else {
+                return Err(gave_up("that was the last", error));
+            };
+            let asked = match &error {
+                ModelError::Busy { retry_after, .. } => *retry_after,
+                _ => None,
+            };
+            if let Some(asked) = asked.filter(|asked| *asked > self.settings.longest_wait) {
+                let why = format!(
+                    "the server asks to wait {} s; at most {} s are waited",
+                    asked.as_secs(),
+                    self.settings.longest_wait.as_secs()
+                );
+                return Err(gave_up(&why, error));
+            }
+            let wait = asked.map_or(backoff, |asked| asked.max(backoff.min(Duration::from_millis(250))));
+            if Instant::now() + wait >= end {
+                return Err(gave_up("its time is up", error));
+            }
+            tracing::info!(
+                model = %self.name, tries, wait_ms = wait.as_millis() as u64, error = %error,
+                "a model call is tried again"
+            );
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn attempt(&self, body: Bytes, progress: &mut Progress) -> Result<Answer, ModelError> {
+        let settings = &self.settings;
+        let sending = self.http.post(self.url.clone()).headers(self.headers.clone()).body(body).send();
+        let first_byte = if settings.stream { settings.idle_timeout } else { settings.try_timeout };
+        let response = timeout(first_byte, sending)
+            .await
+            .map_err(|_| ModelError::Timeout { what: "the begin of an answer", after: first_byte })?
+            .map_err(|error| ModelError::Connect { source: error.without_url() })?;
+        if !response.status().is_success() {
+            return Err(self.failure(response).await);
+        }
+        progress.accepted = true;
+        let content_type = response
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .map_or("", |value| value.to_str().unwrap_or("?"))
+            .to_ascii_lowercase();
+        let essence = content_type.split(';').next().unwrap_or("").trim();
+        // A server may ignore `stream`; what it sends decides. Some name no type at all.
+        let streamed = match essence {
+            "text/event-stream" => true,
+            "application/json" => false,
+            "" | "text/plain" | "application/octet-stream" => settings.stream,
+            _ => {
+                return Err(ModelError::NotTheApi { content_type: presentable(&content_type, self.key()) });
+            }
+        };
+        if streamed {
+            self.read_stream(response, progress).await
+        } else {
+            self.read_whole(response, progress).await
+        }
+    }
+
+    async fn read_whole(
+        &self,
+        response: reqwest::Response,
+        progress: &mut Progress,
+    ) -> Result<Answer, ModelError> {
+        let mut chunks = std::pin::pin!(response.bytes_stream());
+        let mut body = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| broken(error, format!("after {} bytes", body.len())))?;
+            if body.len() + chunk.len() > self.settings.max_response {
+                return Err(ModelError::TooLarge { what: "its body", limit: self.settings.max_response });
+            }
+            body.extend_from_slice(&chunk);
+            progress.bytes = body.len();
+        }
+        let value: Value = serde_json::from_slice(&body).map_err(|error| {
+            let place = format!("line {} column {} of the body", error.line(), error.column());
+            if error.is_eof() {
+                ModelError::Truncated { place: format!("at {place}"), source: None }
+            } else {
+                ModelError::Malformed { place, reason: "it is not JSON".into() }
+            }
+        })?;
+        self.whole(&value)
+    }
+
+    async fn read_stream(
+        &self,
+        response: reqwest::Response,
+        progress: &mut Progress,
+    ) -> Result<Answer, ModelError> {
+        let mut events =
+            std::pin::pin!(bounded(response.bytes_stream(), self.settings.clone()).eventsource());
+        let mut assembler = self.assembler();
+        let mut number = 0u64;
+        while let Some(event) = events.next().await {
+            number += 1;
+            let event = event.map_err(|error| match error {
+                EventStreamError::Transport(error) => error,
+                EventStreamError::Utf8(_) => ModelError::Malformed {
+                    place: format!("event {number} of the stream"),
+                    reason: "it is not UTF-8".into(),
+                },
+                EventStreamError::Parser(_) => ModelError::Malformed {
+                    place: format!("event {number} of the stream"),
+                    reason: "it is no event".into(),
+                },
+            })?;
+            progress.bytes += event.data.len();
+            let last = assembler.event(&event.data).map_err(|error| match error {
+                ModelError::Malformed { place, reason } => {
+                    let place = if place.is_empty() { String::new() } else { format!(", {place}") };
+                    ModelError::Malformed { place: format!("event {number} of the stream{place}"), reason }
+                }
+                other => self.clean(other),
+            });
+            progress.usage = assembler.usage();
+            if last? {
+                // Reading to the end lets the connection be used again; it is not worth waiting for.
+                let _ = timeout(Duration::from_millis(200), events.next()).await;
+                break;
+            }
+        }
+        assembler.finish()
+    }
+
+    async fn failure(&self, response: reqwest::Response) -> ModelError {
+        let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers());
+        let mut body = Vec::new();
+        let mut chunks = std::pin::pin!(response.bytes_stream());
+        let reading = async {
+            while let Some(Ok(chunk)) = chunks.next().await {
+                body.extend_from_slice(&chunk[..chunk.len().min(MAX_ERROR_BODY - body.len())]);
+                if body.len() == MAX_ERROR_BODY {
+                    break;
+                }
+            }
+        };
+        // The status is known; its explanation gets a moment.
+        let _ = timeout(Duration::from_secs(5), reading).await;
+        let value: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let error = value.get("error").unwrap_or(&value);
+        let text = [error.get("message"), Some(error), value.get("message"), value.get("detail")]
+            .into_iter()
+            .flatten()
+            .find_map(Value::as_str)
+            .map_or_else(|| String::from_utf8_lossy(&body).into_owned(), str::to_owned);
+        let message = match presentable(&text, self.key()) {
+            empty if empty.is_empty() => "no explanation".to_owned(),
+            text => text,
+        };
+        let code = error.get("code").or_else(|| error.get("type")).and_then(Value::as_str).unwrap_or("");
+        match status {
+            429 if code == "insufficient_quota" => ModelError::Refused {
+                status,
+                message,
+                hint: "the account has no credit left: add some, or use another key",
+            },
+            429 | 503 | 529 => ModelError::Busy { status, message, retry_after },
+            408 | 409 | 500..=599 => ModelError::Server { status, message },
+            _ => ModelError::Refused { status, message, hint: hint(status) },
+        }
+    }
+
+    fn priced(&self, answer: Answer, input_bound: u64, broken_off: &Usage) -> Response {
+        let usage = answer.usage.unwrap_or_else(|| Usage {
+            input: input_bound,
+            output: estimate_tokens(serde_json::to_string(&answer.blocks).map_or(0, |text| text.len())),
+            estimated: true,
+            ..Usage::default()
+        });
+        let cost_usd = self.price.map(|price| price.of(&usage) + price.of(broken_off));
+        Response { blocks: answer.blocks, stop: answer.stop, usage, model: answer.model, cost_usd }
+    }
+
+    fn key(&self) -> Option<&str> {
+        self.key.as_ref().map(|key| key.expose_secret().trim())
+    }
+
+    fn clean(&self, error: ModelError) -> ModelError {
+        match error {
+            ModelError::Reported { kind, message, transient } => ModelError::Reported {
+                kind: presentable(&kind, self.key()),
+                message: presentable(&message, self.key()),
+                transient,
+            },
+            other => other,
+        }
+    }
+}
+
+impl Model for Client {
+    fn spec(&self) -> &str {
+        &self.name
+    }
+
+    fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, ModelError>> {
+        Box::pin(self.call(request))
+    }
+
+    fn worst_case_usd(&self, request: &Request) -> Option<f64> {
+        self.price.map(|price| worst_case(&price, request))
+    }
+}
+
+/// What a failed try may be billed for: nothing before the server took it; then its input, and the output
+/// that was seen.
+fn billed(error: &ModelError, progress: &Progress, input_bound: u64) -> Usage {
+    let perhaps = matches!(error, ModelError::Timeout { .. });
+    if !progress.accepted && !perhaps {
+        return Usage::default();
+    }
+    let seen = estimate_tokens(progress.bytes);
+    match progress.usage {
+        Some(usage) => Usage { output: usage.output.max(seen), ..usage },
+        None => Usage { input: input_bound, output: seen, estimated: true, ..Usage::default() },
+    }
+}
+
+fn add(sum: &mut Usage, more: &Usage) {
+    sum.input += more.input;
+    sum.output += more.output;
+    sum.cache_read += more.cache_read;
+    sum.cache_write += more.cache_write;
+    sum.estimated |= more.estimated;
+}
+
+fn broken(error: reqwest::Error, place: String) -> ModelError {
+    ModelError::Truncated { place, source: Some(error.without_url()) }
+}
+
+/// Passes chunks on until the stream, one of its lines, or a silence is too long. The parser behind it
+/// keeps a line until it ends, however long it is.
+fn bounded(
+    chunks: impl Stream<Item = reqwest::Result<Bytes>>,
+    settings: Settings,
+) -> impl Stream<Item = Result<Bytes, ModelError>> {
+    let state = (Box::pin(chunks), 0usize, 0usize, false);
+    futures::stream::unfold(state, move |(mut chunks, mut total, mut line, over)| {
+        let (idle, max_total, max_line) = (settings.idle_timeout, settings.max_response, settings.max_line);
+        async move {
+            if over {
+                return None;
+            }
+            let item = match timeout(idle, chunks.next()).await {
+                Err(_) => Err(ModelError::Timeout { what: "the next part of an answer", after: idle }),
+                Ok(None) => return None,
+                Ok(Some(Err(error))) => Err(broken(error, format!("after {total} bytes"))),
+                Ok(Some(Ok(chunk))) => {
+                    total += chunk.len();
+                    let longest = longest_line(&chunk, &mut line);
+                    if total > max_total {
+                        Err(ModelError::TooLarge { what: "its stream", limit: max_total })
+                    } else if longest > max_line {
+                        Err(ModelError::TooLarge { what: "one line of its stream", limit: max_line })
+                    } else {
+                        Ok(chunk)
+                    }
+                }
+            };
+            let over = item.is_err();
+            Some((item, (chunks, total, line, over)))
+        }
+    })
+}
+
+/// Returns the longest line that `chunk` ends or continues; `open` is the length of the one still open.
+fn longest_line(chunk: &[u8], open: &mut usize) -> usize {
+    let mut longest = 0;
+    for (index, part) in chunk.split(|byte| matches!(byte, b'\n' | b'\r')).enumerate() {
+        *open = if index == 0 { *open + part.len() } else { part.len() };
+        longest = longest.max(*open);
+    }
+    longest
+}
+
+/// Returns the address requests are sent to.
+fn endpoint(provider: Provider, base: &str) -> Result<reqwest::Url, String> {
+    let mut url = reqwest::Url::parse(base.trim()).map_err(|error| error.to_string())?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err("it is neither http nor https".into());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it holds a user name or password".into());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("it holds a query or a fragment".into());
+    }
+    let (leaf, anthropic) = match provider {
+        Provider::Anthropic => ("/messages", true),
+        Provider::OpenAi | Provider::OpenAiCompatible => ("/chat/completions", false),
+    };
+    let path = url.path().trim_end_matches('/');
+    let path = path.strip_suffix(leaf).unwrap_or(path).to_owned();
+    // Anthropic's own clients are given the address without the version, OpenAI's with it.
+    let version = if path.is_empty() || (anthropic && !path.ends_with("/v1")) { "/v1" } else { "" };
+    url.set_path(&format!("{path}{version}{leaf}"));
+    Ok(url)
+}
+
+fn is_loopback(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or("").trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Reads `Retry-After`: seconds, or a date, which is taken relative to the answer's own `Date` so that no
+/// clock has to be right.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+    if let Some(ms) = text("retry-after-ms").and_then(number) {
+        return Duration::try_from_secs_f64(ms / 1000.0).ok();
+    }
+    let value = text("retry-after")?;
+    if let Some(seconds) = number(value) {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = |text: &str| -> Option<Timestamp> {
+        jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+    };
+    let wait = date(value)?.duration_since(date(text("date")?)?);
+    Some(Duration::try_from(wait).unwrap_or(Duration::ZERO))
+}
+
+fn hint(status: u16) -> &'static str {
+    match status {
+        300..=399 => "redirects are not followed, so that the key goes nowhere else: correct the base URL",
+        400 | 422 => "check the model's name and its limits (context length, most output tokens)",
+        401 => "check the API key",
+        402 => "check the account's credit",
+        403 => "the key may not use this model, or not from here",
+        404 | 405 => "check the model's name and the base URL",
+        413 => "the conversation is too long for this server",
+        _ => "the server will not take this request; check the model's name, the key and the base URL",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_leads_to_the_right_endpoint() {
+        for (provider, base, url) in [
+            (Provider::OpenAi, "https://api.openai.com/v1", "https://api.openai.com/v1/chat/completions"),
+            (Provider::OpenAi, "https://h/openai/v1/", "https://h/openai/v1/chat/completions"),
+            (Provider::OpenAi, "https://h/api/paas/v4", "https://h/api/paas/v4/chat/completions"),
+            (Provider::OpenAi, "http://127.0.0.1:9", "http://127.0.0.1:9/v1/chat/completions"),
+            (Provider::OpenAi, "http://h/v1/chat/completions", "http://h/v1/chat/completions"),
+            (Provider::Anthropic, "https://api.anthropic.com", "https://api.anthropic.com/v1/messages"),
+            (Provider::Anthropic, "http://127.0.0.1:9/v1/", "http://127.0.0.1:9/v1/messages"),
+            (Provider::Anthropic, "https://gw/anthropic", "https://gw/anthropic/v1/messages"),
+        ] {
+            assert_eq!(endpoint(provider, base).unwrap().as_str(), url);
+        }
+        for bad in ["", "api.openai.com/v1", "ftp://h/", "https://u:p@h/", "https://h/v1?key=1", "file:///x"]
+        {
+            assert!(endpoint(Provider::OpenAi, bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_in_every_form() {
+        let read = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            retry_after(&headers)
+        };
+        let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(read(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
+        assert_eq!(read(&[("retry-after", "0.5")]), Some(Duration::from_millis(500)));
+        assert_eq!(read(&[("retry-after", "3"), ("retry-after-ms", "20")]), Some(Duration::from_millis(20)));
+        assert_eq!(
+            read(&[("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT"), date]),
+            Some(Duration::from_secs(30))
+        );
+        assert_eq!(
+            read(&[("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"), date]),
+            Some(Duration::ZERO),
+            "a date in the past"
+        );
+        for none in ["-1", "soon", "NaN", "inf", "1e300"] {
+            assert_eq!(read(&[("retry-after", none), date]), None, "{none}");
+        }
+        assert_eq!(read(&[("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT")]), None, "no date to compare to");
+    }
+
+    #[test]
+    fn a_line_is_measured_across_chunks() {
+        let mut open = 0;
+        assert_eq!(longest_line(b"ab\ncdef", &mut open), 4);
+        assert_eq!(longest_line(b"gh", &mut open), 6);
+        assert_eq!(longest_line(b"\n", &mut open), 6);
+        assert_eq!(longest_line(b"x", &mut open), 1);
+    }
+}
