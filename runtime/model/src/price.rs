@@ -18,6 +18,12 @@ pub struct Price {
 }
 
 impl Price {
+    /// Returns the price of a model that is told by two numbers: reading its cache costs as much as input,
+    /// writing it a quarter more, so that neither is ever counted too low.
+    pub fn flat(input: f64, output: f64) -> Self {
+        Self { input, output, cache_read: input, cache_write: input * 1.25 }
+    }
+
     /// Returns the price of an answer in US dollars.
     pub fn of(&self, usage: &Usage) -> f64 {
         (usage.input as f64 * self.input
@@ -32,6 +38,8 @@ impl Price {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PriceTable {
     rows: Vec<Row>,
+    /// The price of whatever no row is for.
+    other: Option<Price>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -97,13 +105,19 @@ impl PriceTable {
                 return Err(error("the model has no name"));
             }
         }
-        Ok(Self { rows: file.price })
+        Ok(Self { rows: file.price, other: None })
+    }
+
+    /// Returns a table that has this price for every model.
+    pub fn single(price: Price) -> Self {
+        Self { rows: Vec::new(), other: Some(price) }
     }
 
     /// Returns this table with `other`'s rows before its own.
     #[must_use]
     pub fn overridden_by(mut self, other: Self) -> Self {
         self.rows.splice(0..0, other.rows);
+        self.other = other.other.or(self.other);
         self
     }
 

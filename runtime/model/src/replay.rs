@@ -22,16 +22,18 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Takes the recorded requests' digests with their answers (`EventKind::ModelCall` of a journal).
-    pub fn new(answers: Vec<(Digest, Value)>) -> Self {
-        Self { spec: "replay".into(), price: None, answers, next: Mutex::new(0) }
+    /// Takes the recorded model's spec, and the recorded requests' digests with their answers
+    /// (`EventKind::ModelCall` of a journal). Its price is the built-in table's.
+    pub fn new(spec: &str, answers: Vec<(Digest, Value)>) -> Self {
+        Self { spec: spec.to_owned(), price: None, answers, next: Mutex::new(0) }
+            .priced(&PriceTable::built_in())
     }
 
-    /// Goes by the recorded model's spec and price, so that names and reservations come out the same.
+    /// Takes the price from another table: reservations have to come out as they did in the recording. A
+    /// model without a price reserves nothing.
     #[must_use]
-    pub fn named(mut self, spec: &str, prices: &PriceTable) -> Self {
-        self.price = spec.parse().ok().and_then(|spec: ModelSpec| prices.price(&spec));
-        self.spec = spec.to_owned();
+    pub fn priced(mut self, prices: &PriceTable) -> Self {
+        self.price = self.spec.parse().ok().and_then(|spec: ModelSpec| prices.price(&spec));
         self
     }
 
@@ -66,7 +68,7 @@ impl Model for Replay {
     }
 
     fn worst_case_usd(&self, request: &Request) -> Option<f64> {
-        self.price.map(|price| worst_case(&price, request))
+        Some(self.price.map_or(0.0, |price| worst_case(&price, request)))
     }
 }
 
@@ -97,8 +99,7 @@ mod tests {
     #[test]
     fn the_same_questions_get_the_recorded_answers_and_others_none() {
         let record = |q: &str, a: &str| (request(q).digest(), serde_json::to_value(answer(a)).unwrap());
-        let replay = Replay::new(vec![record("one", "1"), record("two", "2")])
-            .named("openai:gpt-5", &PriceTable::built_in());
+        let replay = Replay::new("openai:gpt-5", vec![record("one", "1"), record("two", "2")]);
         assert_eq!(replay.spec(), "openai:gpt-5");
         assert!(replay.worst_case_usd(&request("one")).unwrap() > 0.0);
         assert_eq!(replay.play(&request("one")).unwrap(), answer("1"));
@@ -112,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_recording_of_another_form_is_named() {
-        let replay = Replay::new(vec![(request("q").digest(), serde_json::json!({"blocks": 1}))]);
+        let replay = Replay::new("x", vec![(request("q").digest(), serde_json::json!({"blocks": 1}))]);
         assert!(matches!(replay.play(&request("q")).unwrap_err(), ModelError::Recording { call: 1, .. }));
     }
 }

@@ -68,6 +68,13 @@ pub struct ModelSpec {
     pub model: String,
 }
 
+impl ModelSpec {
+    /// Returns the environment variable its key is conventionally in. This crate does not read it.
+    pub fn key_variable(&self) -> &'static str {
+        self.provider.key_variable()
+    }
+}
+
 impl fmt::Display for ModelSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.provider.as_str(), self.model)

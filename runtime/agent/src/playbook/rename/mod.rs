@@ -1,0 +1,201 @@
+//! Renames an identifier, whole words in code only, without a model.
+
+use gloaming_api::ReasonCode;
+use gloaming_api::tool::ToolOutcome;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a text asks for, as far as this playbook is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recognised {
+    /// Something else, or more.
+    No,
+    /// A rename to the same name.
+    NoChange {
+        /// The name.
+        name: String,
+    },
+    /// A rename to or from what can be no name.
+    Refused {
+        /// Why, in one sentence.
+        why: String,
+    },
+    /// Several renames, or one that can be read in several ways.
+    Ambiguous {
+        /// Why, in one sentence.
+        why: String,
+    },
+    /// One rename and nothing else.
+    Yes(Request),
+}
+
+/// One rename.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// What the name is said to name.
+    pub kind: Kind,
+    /// The name.
+    pub from: String,
+    /// The new name.
+    pub to: String,
+    /// The file or folder it is confined to.
+    pub scope: Option<String>,
+    /// Whether the text says that every place is meant (`everywhere`, `throughout the code`).
+    pub everywhere: bool,
+}
+
+/// What a name names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Kind {
+    Any,
+    Function,
+    Method,
+    Type,
+    Variable,
+    Constant,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum RenameEvent {
+    /// The work begins.
+    Start,
+    /// A tool call ended.
+    ToolDone {
+        /// The call's id.
+        id: String,
+        /// Its whole outcome.
+        outcome: ToolOutcome,
+    },
+    /// The answer to [`RenameAction::FindIdentifiers`]: every path asked for, in the same order, but those
+    /// the policy does not let it read.
+    Identifiers {
+        /// The files.
+        files: Vec<FileIdentifiers>,
+    },
+}
+
+/// What one file holds of the two names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileIdentifiers {
+    /// The file.
+    pub path: String,
+    /// The language in lower case (`rust`, `python`, `javascript`, `typescript`, `tsx`, `go`); none when
+    /// there is no grammar for it.
+    pub language: Option<String>,
+    /// The content; none when it is not UTF-8 or too large.
+    pub text: Option<String>,
+    /// Where the old name stands as a whole word, by position. Empty without a language.
+    pub from: Vec<Found>,
+    /// Where the new name does.
+    pub to: Vec<Found>,
+    /// Declarations of the old name in this file.
+    pub definitions: Vec<Definition>,
+}
+
+/// A whole word in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// First byte.
+    pub start: usize,
+    /// Byte after the last.
+    pub end: usize,
+    /// Line, counted from 1.
+    pub line: u32,
+    /// What it stands in.
+    pub kind: FoundKind,
+}
+
+/// What a word stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum FoundKind {
+    Code,
+    String,
+    Comment,
+}
+
+/// A declaration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definition {
+    /// Line, counted from 1.
+    pub line: u32,
+    /// What it is declared in (a class, an impl, a function); none for the file itself.
+    pub container: Option<String>,
+}
+
+/// What is to be done. At most one action is open at a time.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RenameAction {
+    /// Call a tool; answered by [`RenameEvent::ToolDone`].
+    CallTool {
+        /// Unique within the attempt.
+        id: String,
+        /// The tool.
+        name: String,
+        /// The arguments.
+        args: Value,
+    },
+    /// Find both names as identifiers in these files; answered by [`RenameEvent::Identifiers`].
+    FindIdentifiers {
+        /// The old name.
+        from: String,
+        /// The new name.
+        to: String,
+        /// The files.
+        paths: Vec<String>,
+    },
+    /// Everything is renamed: freeze and verify.
+    Done {
+        /// What was done and what was left, for the pull request.
+        summary: String,
+    },
+    /// The end without a patch.
+    BowOut {
+        /// Why.
+        code: ReasonCode,
+        /// One or two sentences, at most 280 characters.
+        summary: String,
+        /// What a person would have been asked.
+        questions: Vec<String>,
+        /// Places and messages that led here, one line each.
+        evidence: Vec<String>,
+    },
+}
+
+/// A rename's state.
+#[derive(Debug, Clone)]
+pub struct Rename {
+    request: Request,
+}
+
+impl Rename {
+    /// Says whether a text asks for one rename and nothing else.
+    pub fn recognise(text: &str) -> Recognised {
+        let _ = text;
+        Recognised::No
+    }
+
+    /// Makes a rename of every place.
+    pub fn new(from: &str, to: &str) -> Self {
+        Self::of(Request { kind: Kind::Any, from: from.into(), to: to.into(), scope: None, everywhere: true })
+    }
+
+    /// Makes the rename that was recognised.
+    pub fn of(request: Request) -> Self {
+        Self { request }
+    }
+
+    /// Returns what is asked for in a few words: `foo_bar to parse_bar`.
+    pub fn describe(&self) -> String {
+        format!("{} to {}", self.request.from, self.request.to)
+    }
+
+    /// Takes an event and returns what is to be done next.
+    pub fn step(&mut self, event: RenameEvent) -> Vec<RenameAction> {
+        let _ = event;
+        Vec::new()
+    }
+}
