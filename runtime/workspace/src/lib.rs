@@ -15,9 +15,22 @@
 //!   without following one; no content is converted on the way in or out.
 #![forbid(unsafe_code)]
 
+mod apply;
+mod checkout;
+mod clone;
+mod copy;
+mod diff;
 mod error;
+mod files;
+mod freeze;
 mod git;
+mod locate;
+mod names;
+mod notes;
+mod publish;
+mod revision;
 mod role;
+mod store;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -27,8 +40,12 @@ use gloaming_api::{Digest, RelPath};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use error::{ApplyError, RepoError};
+pub use copy::copy_tree;
+pub use error::{ApplyError, Missing, RepoError};
 pub use role::role;
+
+use locate::{Facts, Location};
+use store::Store;
 
 macro_rules! object_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -100,7 +117,9 @@ fn is_object_id(text: &str) -> bool {
 /// A user's repository; never written but by [`Repository::publish`].
 #[derive(Debug)]
 pub struct Repository {
-    root: PathBuf,
+    location: Location,
+    facts: Facts,
+    store: Store,
 }
 
 /// Who a commit is by.
@@ -213,74 +232,98 @@ impl Repository {
     /// # Errors
     /// One variant of [`RepoError`] for each way a path is not a usable repository.
     pub fn open(path: &Path, state_dir: &Path) -> Result<Self, RepoError> {
-        let _ = state_dir;
-        Ok(Self { root: path.to_owned() })
+        let location = locate::locate(path)?;
+        let facts = locate::facts(&location)?;
+        let store = Store::open(state_dir, &location, &facts)?;
+        let refs = revision::Refs::read(&store, &location, &facts)?;
+        if let revision::Head::Unborn(_) = refs.head()?
+            && !refs.any()
+        {
+            return Err(RepoError::NoCommits(path.to_owned()));
+        }
+        Ok(Self { location, facts, store })
     }
 
     /// Clones `url` as a bare repository into the folder `into`, which must not exist or be empty, and
     /// opens it.
     pub fn clone_url(url: &str, into: &Path, state_dir: &Path) -> Result<Self, RepoError> {
-        let _ = url;
-        Self::open(into, state_dir)
+        clone::clone(url, into, state_dir)
     }
 
     /// Returns the folder the repository was opened at.
     pub fn root(&self) -> &Path {
-        &self.root
+        &self.location.root
     }
 
     /// Returns the commit that `rev` names: a branch, tag, remote branch or (abbreviated) id, with `~n` and
     /// `^n` suffixes; HEAD for none.
     pub fn resolve(&self, rev: Option<&str>) -> Result<CommitId, RepoError> {
-        todo!("{rev:?}")
+        revision::resolve(&self.store, &self.location, &self.facts, rev)
     }
 
     /// Returns the tree of a commit.
     pub fn tree_of(&self, commit: &CommitId) -> Result<TreeId, RepoError> {
-        todo!("{commit:?}")
+        let git = self.store.git("read the commit", "rev-parse");
+        let git = git.args(["--verify", "--end-of-options"]).arg(format!("{commit}^{{tree}}"));
+        git.object_id().map(TreeId).map_err(|_| self.store.missing(commit.as_str()))
     }
 
     /// Returns what a person should know of how the base was read: uncommitted changes that are not
     /// seen, shallow history, submodules, LFS pointers.
     pub fn notes(&self, base: &CommitId) -> Vec<String> {
-        todo!("{base:?}")
+        let head = self.resolve(None).ok();
+        notes::notes(&self.store, &self.location, &self.facts, head.as_ref(), base)
     }
 
     /// Writes a commit's files into `dir`, which must not exist or be empty.
     pub fn checkout(&self, commit: &CommitId, dir: &Path) -> Result<Checkout, RepoError> {
-        todo!("{commit:?} {dir:?}")
+        let tree = self.tree_of(commit)?;
+        Ok(Checkout { base: Some(commit.clone()), ..self.checkout_tree(&tree, dir)? })
     }
 
     /// Writes a tree's files into `dir`, which must not exist or be empty.
     pub fn checkout_tree(&self, tree: &TreeId, dir: &Path) -> Result<Checkout, RepoError> {
-        todo!("{tree:?} {dir:?}")
+        checkout::materialise(&self.store, tree.as_str(), dir)?;
+        Ok(Checkout { dir: dir.to_owned(), base: None, tree: tree.clone() })
     }
 
     /// Returns the handle of a checkout of `commit` that an earlier process made in `dir`.
     pub fn reopen(&self, commit: &CommitId, dir: &Path) -> Result<Checkout, RepoError> {
-        todo!("{commit:?} {dir:?}")
+        if !dir.is_dir() {
+            return Err(RepoError::PathMissing(dir.to_owned()));
+        }
+        Ok(Checkout { dir: dir.to_owned(), base: Some(commit.clone()), tree: self.tree_of(commit)? })
     }
 
     /// Returns the content of a regular file; none where there is none (or a link, folder or submodule).
     pub fn read_file(&self, at: &impl TreeIsh, path: &RelPath) -> Result<Option<Vec<u8>>, RepoError> {
-        todo!("{} {path:?}", at.object_id())
+        let git = self.store.git("find a file", "ls-tree").args(["-z", "--full-tree", at.object_id(), "--"]);
+        if path.is_root() {
+            return Ok(None);
+        }
+        let output = self.store.output(git.arg(path.as_str()))?;
+        let facts = String::from_utf8_lossy(&output);
+        match facts.split([' ', '\t']).collect::<Vec<_>>().as_slice() {
+            [mode, "blob", oid, ..] if *mode != "120000" => self.store.blob(oid).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Returns every file, link and submodule of a tree, sorted by path bytes.
     pub fn list_files(&self, at: &impl TreeIsh) -> Result<Vec<TreeEntry>, RepoError> {
-        todo!("{}", at.object_id())
+        self.store.list(at.object_id())
     }
 
     /// Freezes a workspace: its difference to the base it was checked out from. New files that the base's
     /// own `.gitignore` files ignore are left out.
     pub fn freeze(&self, checkout: &Checkout) -> Result<Patch, RepoError> {
-        todo!("{checkout:?}")
+        freeze::freeze(&self.store, self.facts.format, checkout)
     }
 
     /// Applies a unified diff (git's, or plain with one leading folder) to `base` and returns it in
     /// canonical form.
     pub fn patch_from_bytes(&self, base: &CommitId, diff: &[u8]) -> Result<Patch, ApplyError> {
-        todo!("{base:?} {}", diff.len())
+        apply::apply(&self.store, base, &self.tree_of(base)?, diff)
     }
 
     /// Writes the patch as one commit on a new branch of the user's repository.
@@ -293,12 +336,8 @@ impl Repository {
         author: &Author,
         when: Timestamp,
     ) -> Result<CommitId, RepoError> {
-        todo!("{base:?} {patch:?} {branch} {message} {author:?} {when}")
+        let base_tree = &self.tree_of(base)?;
+        let publication = publish::Publication { base, base_tree, patch, branch, message, author, when };
+        publish::publish(&self.store, &self.location, &self.facts, &publication)
     }
-}
-
-/// Copies the tree at `from` into `to`, which must not exist or be empty: modes, modification times and
-/// symbolic links (as links) are kept. For the copies jobs run on.
-pub fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
-    todo!("{from:?} {to:?}")
 }

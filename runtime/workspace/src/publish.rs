@@ -1,0 +1,185 @@
+//! One commit on one new branch of the user's repository: the only writing there is.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::files::io_error;
+use crate::git::failure;
+use crate::locate::{Facts, Location};
+use crate::revision::{Head, Refs};
+use crate::store::{Store, Window, absent};
+use crate::{Author, CommitId, Patch, RepoError, TreeId};
+
+/// What is published.
+pub(crate) struct Publication<'a> {
+    pub(crate) base: &'a CommitId,
+    pub(crate) base_tree: &'a TreeId,
+    pub(crate) patch: &'a Patch,
+    pub(crate) branch: &'a str,
+    pub(crate) message: &'a str,
+    pub(crate) author: &'a Author,
+    pub(crate) when: Timestamp,
+}
+
+/// Writes the commit, moves what is new into the repository, and last of all creates the branch.
+pub(crate) fn publish(
+    store: &Store,
+    location: &Location,
+    facts: &Facts,
+    publication: &Publication<'_>,
+) -> Result<CommitId, RepoError> {
+    let reference = check(store, location, facts, publication)?;
+    let commit = write_commit(store, publication)?;
+    let window = Window::open(&store.scratch, location, facts, &location.common_dir)?;
+    let moved = Moved::into(store, location, &window, publication, &commit)?;
+    let created = window
+        .git("create the branch", "update-ref")
+        .args(["--no-deref", &reference, commit.as_str(), &facts.format.zero()])
+        .run()?;
+    if created.success {
+        moved.keep();
+        return Ok(commit);
+    }
+    let said = &created.stderr;
+    if said.contains("already exists") || said.contains("cannot lock ref") && said.contains("exists") {
+        return Err(RepoError::BranchExists(publication.branch.to_owned()));
+    }
+    if said.contains("ermission denied") || said.contains("ead-only file system") {
+        let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        return Err(io_error("create a branch in", &location.common_dir.join("refs"), source));
+    }
+    Err(failure("create the branch", said))
+}
+
+/// Checks what can be wrong before anything is written; returns the branch's full name.
+fn check(
+    store: &Store,
+    location: &Location,
+    facts: &Facts,
+    publication: &Publication<'_>,
+) -> Result<String, RepoError> {
+    let branch = publication.branch;
+    let reference = format!("refs/heads/{branch}");
+    let valid = store.git("check the name", "check-ref-format").arg(&reference).run()?;
+    if !valid.success || branch.starts_with('-') || branch == "HEAD" {
+        return Err(RepoError::BadBranch(branch.to_owned()));
+    }
+    let refs = Refs::read(store, location, facts)?;
+    if refs.object(&reference)?.is_some() {
+        return Err(RepoError::BranchExists(branch.to_owned()));
+    }
+    // A branch HEAD waits for would become the user's own by being created.
+    if let Ok(Head::Unborn(unborn)) = refs.head()
+        && unborn == branch
+    {
+        return Err(RepoError::BranchExists(branch.to_owned()));
+    }
+    if publication.patch.base != *publication.base {
+        return Err(RepoError::BadCommit("the patch is made against another base"));
+    }
+    let author = publication.author;
+    let crude = |text: &str| text.chars().any(|c| c.is_control() || matches!(c, '<' | '>'));
+    if author.name.trim().is_empty() || crude(&author.name) || crude(&author.email) {
+        return Err(RepoError::BadCommit("the author's name is empty, or name or address hold < or >"));
+    }
+    if publication.message.trim().is_empty() || publication.message.contains('\0') {
+        return Err(RepoError::BadCommit("the message is empty or holds a NUL byte"));
+    }
+    Ok(reference)
+}
+
+fn write_commit(store: &Store, publication: &Publication<'_>) -> Result<CommitId, RepoError> {
+    let mut message = publication.message.trim_end().to_owned();
+    message.push('\n');
+    let mut git = store
+        .git("write the commit", "commit-tree")
+        .args([publication.patch.tree.as_str(), "-p", publication.base.as_str(), "-F", "-"])
+        .stdin(message);
+    let date = format!("@{} +0000", publication.when.as_second());
+    for who in ["AUTHOR", "COMMITTER"] {
+        git = git
+            .with_env(&format!("GIT_{who}_NAME"), &publication.author.name)
+            .with_env(&format!("GIT_{who}_EMAIL"), &publication.author.email)
+            .with_env(&format!("GIT_{who}_DATE"), &date);
+    }
+    Ok(CommitId(git.object_id().map_err(|error| store.explain(error))?))
+}
+
+/// Objects that were moved into the repository; removed again unless kept.
+struct Moved {
+    files: Vec<PathBuf>,
+}
+
+impl Moved {
+    fn into(
+        store: &Store,
+        location: &Location,
+        window: &Window,
+        publication: &Publication<'_>,
+        commit: &CommitId,
+    ) -> Result<Self, RepoError> {
+        let needed = needed_objects(store, publication, commit)?;
+        let needed: Vec<&str> = needed.iter().map(String::as_str).collect();
+        let new = absent(window.dir(), &needed)?;
+        let objects = location.common_dir.join("objects");
+        let moved = Self { files: new.iter().map(|oid| objects.join(&oid[..2]).join(&oid[2..])).collect() };
+        let mut list = new.join("\n").into_bytes();
+        list.push(b'\n');
+        let pack = store
+            .output(store.git("pack the new objects", "pack-objects").args(["--stdout", "-q"]).stdin(list))?;
+        let unpacked = window.git("write the new objects", "unpack-objects").arg("-q").stdin(pack).run()?;
+        if unpacked.success {
+            return Ok(moved);
+        }
+        let said = unpacked.stderr;
+        if said.contains("ermission denied")
+            || said.contains("insufficient permission")
+            || said.contains("ead-only file system")
+        {
+            let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+            return Err(io_error("write into", &objects, source));
+        }
+        Err(failure("write the new objects", &said))
+    }
+
+    fn keep(mut self) {
+        self.files.clear();
+    }
+}
+
+impl Drop for Moved {
+    fn drop(&mut self) {
+        for file in &self.files {
+            // An object that nothing names is harmless where it cannot be removed.
+            let _ = std::fs::remove_file(file);
+            let _ = std::fs::remove_dir(file.parent().unwrap_or(Path::new("")));
+        }
+    }
+}
+
+/// Returns what the commit needs beyond what its base already has: itself, and the new trees and blobs.
+fn needed_objects(
+    store: &Store,
+    publication: &Publication<'_>,
+    commit: &CommitId,
+) -> Result<BTreeSet<String>, RepoError> {
+    let tree = &publication.patch.tree;
+    let mut needed = BTreeSet::from([commit.to_string(), tree.to_string()]);
+    let git = store
+        .git("list the new objects", "diff-tree")
+        .args(["-r", "-t", "-z", "--raw", "--no-renames", "--no-abbrev", "--end-of-options"])
+        .args([publication.base_tree.as_str(), tree.as_str()]);
+    for field in store.output(git)?.split(|byte| *byte == 0) {
+        let Some(facts) = field.strip_prefix(b":").and_then(|facts| std::str::from_utf8(facts).ok()) else {
+            continue;
+        };
+        if let [_, mode, _, oid, _] = facts.split(' ').collect::<Vec<_>>().as_slice()
+            && !matches!(*mode, "000000" | "160000")
+        {
+            needed.insert((*oid).to_owned());
+        }
+    }
+    Ok(needed)
+}
