@@ -1,26 +1,17 @@
-//! First cut of the interface: compiles, denies everything.
+//! A policy compiled for one attempt, and the permits it makes.
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use gloaming_api::job::{JobLimits, JobPurpose};
 use gloaming_api::{Digest, RelPath, RepoId};
-use serde::Serialize;
+use serde_json::json;
 
+use crate::file::{PolicyFile, Rule, WRITING_TOOLS};
+use crate::glob::{AllowSet, DenySet, Pattern, Spelled};
+use crate::limits::Limits;
+use crate::preset::{FLOOR_NAME, STANDARD_NAME, floor, floor_line, standard};
 use crate::{Access, Decision, Denial, Diagnostic, Layer, RuleRef};
-
-/// A policy file that was parsed and checked.
-#[derive(Debug, Clone)]
-pub struct PolicyFile {}
-
-/// Parses and checks a policy file; returns every fault found, in the file's order.
-pub fn parse(_file_name: &str, _text: &str) -> Result<PolicyFile, Vec<Diagnostic>> {
-    Ok(PolicyFile {})
-}
-
-/// Returns the text of a preset by its name, like `standard`.
-pub fn preset(_name: &str) -> Option<&'static str> {
-    None
-}
 
 /// What an attempt may spend.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,82 +33,539 @@ pub struct ChangeCaps {
     pub lines: u32,
 }
 
-/// A policy compiled for one attempt. Cheap to clone.
+/// A policy compiled for one attempt: its layers, their patterns and their numbers. Cheap to clone; two
+/// grants of the same content have the same digest, whatever the order of layers, rules and patterns.
 #[derive(Debug, Clone)]
 pub struct Grant(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    units: Vec<Unit>,
+    denials: DenySet,
+    /// What each pattern of `denials` belongs to.
+    denied_by: Vec<DeniedBy>,
+    allowances: Vec<Allowances>,
+    limits: Limits,
     digest: Digest,
-    change: ChangeCaps,
 }
 
-/// How and by which rule a call is decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Explanation {
-    /// `allow` or `deny`.
-    pub decision: gloaming_api::tool::Decided,
-    /// The deciding rule's id.
-    pub rule: String,
-    /// The file it stands in.
-    pub file: String,
-    /// Its line, counted from 1.
-    pub line: u32,
-    /// The author's reason; may be empty for an allowance.
-    pub because: String,
-    /// The author's advice, for a denial.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub instead: Option<String>,
-    /// The layer the rule belongs to.
-    pub layer: Layer,
+/// One file of one layer, or a preset that a file extends.
+#[derive(Debug, Clone)]
+pub(crate) struct Unit {
+    pub(crate) layer: Layer,
+    /// Whether a file of the layer brought it in by `extends`.
+    pub(crate) extended: bool,
+    pub(crate) file: Arc<PolicyFile>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum DeniedBy {
+    Rule { unit: usize, rule: usize },
+    Protected { unit: usize, at: usize },
+}
+
+/// A unit's allow rules; `set` holds the patterns of those that are not catch-alls.
+#[derive(Debug)]
+struct Allowances {
+    set: AllowSet,
+    /// Which rule each pattern belongs to.
+    rule_of: Vec<usize>,
+}
+
+/// A decision before it is put in words.
+#[derive(Debug, Clone)]
+pub(crate) struct Judged<'a> {
+    pub(crate) allow: bool,
+    pub(crate) layer: Layer,
+    file: &'a str,
+    line: u32,
+    reason: Reason<'a>,
+}
+
+#[derive(Debug, Clone)]
+enum Reason<'a> {
+    Rule(&'a Rule),
+    /// One of [`FLOOR_NAME`]'s decisions that are no rules, a protected path or a job.
+    Own {
+        id: String,
+        because: String,
+        instead: Option<String>,
+    },
+    DefaultDeny {
+        tool: String,
+        rules: Vec<&'a Rule>,
+    },
+}
+
+impl Judged<'_> {
+    pub(crate) fn is_default_deny(&self) -> bool {
+        matches!(self.reason, Reason::DefaultDeny { .. })
+    }
+
+    pub(crate) fn into_denial(self) -> Denial {
+        let (id, because, instead) = match self.reason {
+            Reason::Rule(rule) => (rule.id.clone(), rule.because.clone(), rule.instead.clone()),
+            Reason::Own { id, because, instead } => (id, because, instead),
+            Reason::DefaultDeny { tool, rules } if rules.is_empty() => {
+                ("default-deny".into(), format!("No rule allows the tool `{tool}`."), None)
+            }
+            Reason::DefaultDeny { tool, rules } => {
+                let mut paths: Vec<&str> =
+                    rules.iter().flat_map(|rule| rule.paths.iter().map(Pattern::as_str)).collect();
+                paths.sort_unstable();
+                paths.dedup();
+                let more = if paths.len() > 12 { ", ..." } else { "" };
+                paths.truncate(12);
+                (
+                    "default-deny".into(),
+                    format!("No rule lets `{tool}` touch this path."),
+                    Some(format!("It may touch {}{more}.", paths.join(", "))),
+                )
+            }
+        };
+        Denial { rule: RuleRef { id, file: self.file.to_owned(), line: self.line, because }, instead }
+    }
+
+    fn into_decision(self) -> Decision {
+        if self.allow { Decision::Allow(self.into_denial().rule) } else { Decision::Deny(self.into_denial()) }
+    }
 }
 
 impl Grant {
-    /// Compiles layers, given in any order, into a grant.
-    pub fn resolve(_repo: &RepoId, _layers: Vec<(Layer, PolicyFile)>) -> Result<Self, Vec<Diagnostic>> {
-        Ok(Self(Arc::new(Inner { digest: Digest::zero(), change: ChangeCaps { files: 20, lines: 400 } })))
+    /// Compiles layers, given in any order, into a grant for one repository.
+    ///
+    /// The floor is always added. Of the operator's files only those count whose `repos` names the
+    /// repository; with no operator's file at all `preset:standard` stands in, and with some but none for
+    /// this repository there is no grant. A repository's or task's file always counts: it can only narrow.
+    ///
+    /// # Errors
+    /// Every fault found: a file for other repositories, an inline `[[test]]` that fails, patterns too
+    /// large to compile.
+    pub fn resolve(repo: &RepoId, layers: Vec<(Layer, PolicyFile)>) -> Result<Self, Vec<Diagnostic>> {
+        let mut files: Vec<(Layer, PolicyFile)> = Vec::new();
+        let mut others: Vec<PolicyFile> = Vec::new();
+        for (layer, file) in layers {
+            if layer == Layer::Operator && !file.applies_to(repo) {
+                others.push(file);
+            } else {
+                files.push((layer, file));
+            }
+        }
+        if !files.iter().any(|(layer, _)| *layer == Layer::Operator) {
+            if !others.is_empty() {
+                return Err(others.iter().map(|file| for_other_repositories(file, repo)).collect());
+            }
+            files.push((Layer::Operator, standard().clone()));
+        }
+        let mut units = vec![Unit { layer: Layer::Floor, extended: false, file: Arc::new(floor().clone()) }];
+        for (layer, file) in files {
+            for _ in &file.extends {
+                // `standard` is the only preset that parses.
+                let known = |unit: &Unit| unit.layer == layer && unit.extended;
+                if !units.iter().any(known) {
+                    units.push(Unit { layer, extended: true, file: Arc::new(standard().clone()) });
+                }
+            }
+            units.push(Unit { layer, extended: false, file: Arc::new(file) });
+        }
+        units.sort_by_cached_key(|unit| {
+            (
+                unit.layer,
+                unit.file.name != FLOOR_NAME,
+                !unit.extended,
+                unit.file.name.clone(),
+                unit.file.content().to_string(),
+            )
+        });
+        let grant = Self::compile(units.clone())?;
+        grant.run_tests()?;
+        Ok(grant)
     }
-    /// Returns the grant's digest.
+
+    fn compile(units: Vec<Unit>) -> Result<Self, Vec<Diagnostic>> {
+        let mut denied_by = Vec::new();
+        let mut deny_patterns: Vec<&Pattern> = Vec::new();
+        let mut allowances = Vec::new();
+        for (index, unit) in units.iter().enumerate() {
+            for (at, rule) in unit.file.deny.iter().enumerate() {
+                for pattern in &rule.paths {
+                    denied_by.push(DeniedBy::Rule { unit: index, rule: at });
+                    deny_patterns.push(pattern);
+                }
+            }
+            for (at, protected) in unit.file.change.protected.iter().enumerate() {
+                denied_by.push(DeniedBy::Protected { unit: index, at });
+                deny_patterns.push(&protected.pattern);
+            }
+            let mut patterns = Vec::new();
+            let mut rule_of = Vec::new();
+            for (at, rule) in unit.file.allow.iter().enumerate() {
+                if !rule.paths.iter().any(Pattern::is_catch_all) {
+                    for pattern in &rule.paths {
+                        patterns.push(pattern);
+                        rule_of.push(at);
+                    }
+                }
+            }
+            let set = AllowSet::new(&patterns).map_err(|_| vec![too_large(&unit.file)])?;
+            allowances.push(Allowances { set, rule_of });
+        }
+        let denials = DenySet::new(&deny_patterns).map_err(|_| {
+            let largest =
+                units.iter().max_by_key(|unit| unit.file.deny.len()).map(|unit| too_large(&unit.file));
+            largest.into_iter().collect::<Vec<_>>()
+        })?;
+        let limits = Limits::resolve(&units);
+        let digest = Digest::of_json(&json!({
+            "schema": 1,
+            "units": units
+                .iter()
+                .map(|unit| json!({"layer": unit.layer, "content": unit.file.content()}))
+                .collect::<Vec<_>>(),
+            "budget": {
+                "cost_usd": limits.budget.cost_usd,
+                "steps": limits.budget.steps,
+                "wall_s": limits.budget.wall.as_secs(),
+            },
+            "change": {"files": limits.change.files, "lines": limits.change.lines},
+            "jobs": limits.jobs,
+        }));
+        Ok(Self(Arc::new(Inner { denials, denied_by, allowances, limits, digest, units })))
+    }
+
+    /// Runs the inline tests of every file but those compiled in. A test is decided by its file and the
+    /// layers up to its own: what a later layer takes away is not its author's fault.
+    fn run_tests(&self) -> Result<(), Vec<Diagnostic>> {
+        let mut faults = Vec::new();
+        for layer in [Layer::Operator, Layer::Repository, Layer::Task] {
+            let tested = |unit: &&Unit| unit.layer == layer && !unit.extended && !unit.file.tests.is_empty();
+            let tested: Vec<&Unit> =
+                self.0.units.iter().filter(tested).filter(|unit| unit.file.name != STANDARD_NAME).collect();
+            if tested.is_empty() {
+                continue;
+            }
+            let below = self.0.units.iter().filter(|unit| unit.layer <= layer).cloned().collect();
+            let grant = Self::compile(below)?;
+            for unit in tested {
+                for test in &unit.file.tests {
+                    let explained = match grant.explain(&test.call) {
+                        Ok(explained) => explained,
+                        Err(_) => continue, // refused when the file was parsed
+                    };
+                    let allowed = explained.decision == gloaming_api::tool::Decided::Allow;
+                    if allowed == test.expect_allow {
+                        continue;
+                    }
+                    let words = |allow: bool| if allow { "allow" } else { "deny" };
+                    faults.push(Diagnostic {
+                        file: unit.file.name.clone(),
+                        line: test.line,
+                        column: test.column,
+                        message: format!(
+                            "test failed: `{}` is expected to be {}, and is {} by rule {} ({}:{})",
+                            test.call,
+                            if test.expect_allow { "allowed" } else { "denied" },
+                            if allowed { "allowed" } else { "denied" },
+                            explained.rule,
+                            explained.file,
+                            explained.line,
+                        ),
+                        hint: Some(format!("change that rule, or write `expect = \"{}\"`", words(allowed))),
+                    });
+                }
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// Returns the digest of the compiled content.
     pub fn digest(&self) -> &Digest {
         &self.0.digest
     }
-    /// Returns what the attempt may spend.
+
+    /// Returns what the attempt may spend: the least of what the layers say.
     pub fn budget(&self) -> Budget {
-        Budget { cost_usd: 5.0, steps: 100, wall: Duration::from_secs(2400) }
+        self.0.limits.budget
     }
-    /// Returns how large a patch may be.
+
+    /// Returns how large a patch may be; see [`Grant::decide_change`] for which paths it may touch.
     pub fn change(&self) -> &ChangeCaps {
-        &self.0.change
+        &self.0.limits.change
     }
-    /// Decides one access of a tool to a path.
-    pub fn decide(&self, _tool: &str, _access: Access, _path: &RelPath) -> Decision {
-        Decision::Deny(denial())
+
+    /// Returns one line for each number that a layer reduced, or asked for and did not get.
+    pub fn notes(&self) -> &[String] {
+        &self.0.limits.notes
     }
-    /// Decides whether a patch may touch a path.
-    pub fn decide_change(&self, _path: &RelPath) -> Decision {
-        Decision::Deny(denial())
+
+    /// Decides one access of a tool to a path, with the rule that decides.
+    pub fn decide(&self, tool: &str, access: Access, path: &RelPath) -> Decision {
+        self.judge(tool, access, path).into_decision()
     }
-    /// Whether a tool is not denied as a whole.
-    pub fn offers(&self, _tool: &str) -> bool {
-        false
+
+    /// Whether [`Grant::decide`] allows it, without putting the rule in words.
+    pub fn allows(&self, tool: &str, access: Access, path: &RelPath) -> bool {
+        self.judge(tool, access, path).allow
     }
+
+    /// Decides whether a patch may touch a path, whoever wrote the patch: whether edit, write or patch
+    /// could have written it under this grant.
+    pub fn decide_change(&self, path: &RelPath) -> Decision {
+        let mut denied: Option<Judged<'_>> = None;
+        for tool in WRITING_TOOLS {
+            let judged = self.judge(tool, Access::Write, path);
+            if judged.allow {
+                return judged.into_decision();
+            }
+            // A rule that was written for the path says more than that none was.
+            if denied.as_ref().is_none_or(|held| held.is_default_deny() && !judged.is_default_deny()) {
+                denied = Some(judged);
+            }
+        }
+        denied.expect("there is a writing tool").into_decision()
+    }
+
+    /// Whether a tool is not denied as a whole: those that are, are not shown to a model.
+    pub fn offers(&self, tool: &str) -> bool {
+        self.judge_tool(tool).allow
+    }
+
     /// Returns the permit without which no tool runs.
-    pub fn permit_tool(&self, _tool: &str) -> Result<ToolPermit, Denial> {
-        Err(denial())
+    pub fn permit_tool(&self, tool: &str) -> Result<ToolPermit, Denial> {
+        let judged = self.judge_tool(tool);
+        if judged.allow {
+            Ok(ToolPermit { tool: tool.to_owned(), grant: self.clone() })
+        } else {
+            Err(judged.into_denial())
+        }
     }
+
     /// Returns the permit without which no job runs.
-    pub fn permit_job(&self, _purpose: JobPurpose) -> Result<JobPermit, Denial> {
-        Err(denial())
+    pub fn permit_job(&self, purpose: JobPurpose) -> Result<JobPermit, Denial> {
+        let judged = self.judge_job(purpose);
+        if !judged.allow {
+            return Err(judged.into_denial());
+        }
+        let at = JobPurpose::ALL.iter().position(|p| *p == purpose).expect("every purpose is in ALL");
+        Ok(JobPermit { purpose, limits: self.0.limits.jobs[at], grant: self.0.digest.clone() })
     }
-    /// Explains a call like `edit src/lib.rs` or `check test`.
-    pub fn explain(&self, _call: &str) -> Result<Explanation, String> {
-        Err("not yet".into())
+
+    pub(crate) fn judge(&self, tool: &str, access: Access, path: &RelPath) -> Judged<'_> {
+        if path.is_root() {
+            let judged = self.judge_tool(tool);
+            if access == Access::Write && judged.allow {
+                return Judged {
+                    allow: false,
+                    layer: Layer::Floor,
+                    file: FLOOR_NAME,
+                    line: floor_line("repository-root"),
+                    reason: Reason::Own {
+                        id: "repository-root".into(),
+                        because: "The root is a folder, not a file.".into(),
+                        instead: Some("Name a file.".into()),
+                    },
+                };
+            }
+            return judged;
+        }
+        let path = Spelled::new(path.as_str());
+        if let Some(denied) = self.denied(tool, access, &path) {
+            return denied;
+        }
+        self.allowed(tool, |unit, rules| {
+            let allowances = &self.0.allowances[unit];
+            // Among rules that all allow it the id decides which is told, so that order does not.
+            let mut best: Option<usize> = None;
+            let mut consider = |at: usize| {
+                if best.is_none_or(|held| rules[at].id < rules[held].id) {
+                    best = Some(at);
+                }
+            };
+            let mut matched = false;
+            for (at, rule) in rules.iter().enumerate() {
+                if rule.tools.include(tool) && rule.paths.iter().any(Pattern::is_catch_all) {
+                    matched = true;
+                    consider(at);
+                }
+            }
+            if matched {
+                return best;
+            }
+            let found = match access {
+                Access::List => {
+                    let mut found = allowances.set.matches(&path);
+                    found.extend(allowances.set.matches_beneath(&path));
+                    found
+                }
+                Access::Read | Access::Write => allowances.set.matches(&path),
+            };
+            for pattern in found {
+                let at = allowances.rule_of[pattern];
+                if rules[at].tools.include(tool) {
+                    consider(at);
+                }
+            }
+            best
+        })
+    }
+
+    /// The denial that is told first: by unit from the floor up, then by id.
+    fn denied(&self, tool: &str, access: Access, path: &Spelled<'_>) -> Option<Judged<'_>> {
+        if !self.0.denials.is_match(path) {
+            return None;
+        }
+        let binds = |rule: &Rule| {
+            let named = rule.tools.include(tool)
+                // What `read` may not see no other tool may: an error of edit shows what is there, and a
+                // search of one file is a way to read it.
+                || (access == Access::Read && rule.tools.include("read"));
+            named && (access == Access::Write || !rule.only_writes)
+        };
+        let mut found: Vec<(usize, &str, u32, Option<&Rule>)> = Vec::new();
+        for pattern in self.0.denials.matches(path) {
+            match self.0.denied_by[pattern] {
+                DeniedBy::Rule { unit, rule } => {
+                    let rule = &self.0.units[unit].file.deny[rule];
+                    if binds(rule) {
+                        found.push((unit, &rule.id, rule.line, Some(rule)));
+                    }
+                }
+                DeniedBy::Protected { unit, at } if access == Access::Write => {
+                    let line = self.0.units[unit].file.change.protected[at].line;
+                    found.push((unit, "protected", line, None));
+                }
+                DeniedBy::Protected { .. } => {}
+            }
+        }
+        // Rules before protected paths: they carry a reason of their own.
+        let (unit, _, line, rule) =
+            found.into_iter().min_by_key(|(unit, id, line, rule)| (*unit, rule.is_none(), *id, *line))?;
+        let unit = &self.0.units[unit];
+        let reason = match rule {
+            Some(rule) => Reason::Rule(rule),
+            None => Reason::Own {
+                id: "protected".into(),
+                because: "No patch may change a protected path.".into(),
+                instead: Some("Leave it as it is and say in the summary what would have to change.".into()),
+            },
+        };
+        Some(Judged { allow: false, layer: unit.layer, file: &unit.file.name, line, reason })
+    }
+
+    /// Every unit that has allow rules for the tool must have one that fits, and one of the operator's
+    /// must. `fitting` returns the index of a unit's rule that fits.
+    fn allowed<'s>(&'s self, tool: &str, fitting: impl Fn(usize, &'s [Rule]) -> Option<usize>) -> Judged<'s> {
+        let mut granted: Option<Judged<'s>> = None;
+        let mut by_operator = false;
+        for (index, unit) in self.0.units.iter().enumerate() {
+            let rules = unit.file.allow.as_slice();
+            let speaking: Vec<&Rule> = rules.iter().filter(|rule| rule.tools.include(tool)).collect();
+            if speaking.is_empty() {
+                continue;
+            }
+            let Some(at) = fitting(index, rules) else {
+                let line = speaking.iter().map(|rule| rule.line).min().unwrap_or(1);
+                let reason = Reason::DefaultDeny { tool: tool.to_owned(), rules: speaking };
+                return Judged { allow: false, layer: unit.layer, file: &unit.file.name, line, reason };
+            };
+            by_operator |= unit.layer == Layer::Operator;
+            let (rule, file) = (&rules[at], unit.file.name.as_str());
+            granted = Some(Judged {
+                allow: true,
+                layer: unit.layer,
+                file,
+                line: rule.line,
+                reason: Reason::Rule(rule),
+            });
+        }
+        match granted {
+            Some(judged) if by_operator => judged,
+            _ => {
+                let unit = self.0.units.iter().rfind(|unit| unit.layer == Layer::Operator);
+                Judged {
+                    allow: false,
+                    layer: Layer::Operator,
+                    file: unit.map_or(FLOOR_NAME, |unit| &unit.file.name),
+                    line: 1,
+                    reason: Reason::DefaultDeny { tool: tool.to_owned(), rules: Vec::new() },
+                }
+            }
+        }
+    }
+
+    /// Whether a tool may be used at all.
+    pub(crate) fn judge_tool(&self, tool: &str) -> Judged<'_> {
+        for unit in &self.0.units {
+            let whole = |rule: &&Rule| {
+                rule.tools.include(tool) && !rule.only_writes && rule.paths.iter().any(Pattern::is_catch_all)
+            };
+            if let Some(rule) = unit.file.deny.iter().filter(whole).min_by_key(|rule| &rule.id) {
+                return Judged {
+                    allow: false,
+                    layer: unit.layer,
+                    file: &unit.file.name,
+                    line: rule.line,
+                    reason: Reason::Rule(rule),
+                };
+            }
+        }
+        self.allowed(tool, |_, rules| {
+            let named = rules.iter().enumerate().filter(|(_, rule)| rule.tools.include(tool));
+            named.min_by_key(|(_, rule)| &rule.id).map(|(at, _)| at)
+        })
+    }
+
+    pub(crate) fn judge_job(&self, purpose: JobPurpose) -> Judged<'_> {
+        let id = format!("jobs.{}", purpose.as_str());
+        for unit in &self.0.units {
+            let section = unit.file.jobs.get(&purpose);
+            if let Some(enabled) =
+                section.and_then(|section| section.enabled).filter(|enabled| !enabled.value)
+            {
+                return Judged {
+                    allow: false,
+                    layer: unit.layer,
+                    file: &unit.file.name,
+                    line: enabled.line,
+                    reason: Reason::Own {
+                        because: format!("Jobs of the kind {} are switched off.", purpose.as_str()),
+                        instead: None,
+                        id,
+                    },
+                };
+            }
+        }
+        let told = self.0.units.iter().rev().find_map(|unit| {
+            unit.file.jobs.get(&purpose).map(|section| (unit.layer, unit.file.name.as_str(), section.line))
+        });
+        let (layer, file, line) = told.unwrap_or_else(|| {
+            let line = standard().jobs.get(&purpose).map_or(1, |section| section.line);
+            (Layer::Operator, STANDARD_NAME, line)
+        });
+        let reason = Reason::Own { id, because: String::new(), instead: None };
+        Judged { allow: true, layer, file, line, reason }
     }
 }
 
-fn denial() -> Denial {
-    let rule = RuleRef { id: "default-deny".into(), file: String::new(), line: 1, because: String::new() };
-    Denial { rule, instead: None }
+fn for_other_repositories(file: &PolicyFile, repo: &RepoId) -> Diagnostic {
+    let (line, column) = file.repos_place;
+    Diagnostic {
+        file: file.name.clone(),
+        line,
+        column,
+        message: format!("this policy is for {}, and the repository is {repo}", file.repos.join(", ")),
+        hint: Some("name the repository with `--as owner/name`, or add it to `repos`".into()),
+    }
+}
+
+fn too_large(file: &PolicyFile) -> Diagnostic {
+    Diagnostic {
+        file: file.name.clone(),
+        line: 1,
+        column: 1,
+        message: "the patterns of this file are too many to compile".into(),
+        hint: Some("name folders instead of files".into()),
+    }
 }
 
 /// The right to call one tool; only a [`Grant`] makes it.
@@ -132,13 +580,20 @@ impl ToolPermit {
     pub fn tool(&self) -> &str {
         &self.tool
     }
+
     /// Returns the grant it was made by.
     pub fn grant(&self) -> &Grant {
         &self.grant
     }
+
     /// Decides one access of the tool to a path.
     pub fn decide(&self, access: Access, path: &RelPath) -> Decision {
         self.grant.decide(&self.tool, access, path)
+    }
+
+    /// Whether [`ToolPermit::decide`] allows it, without putting the rule in words.
+    pub fn allows(&self, access: Access, path: &RelPath) -> bool {
+        self.grant.allows(&self.tool, access, path)
     }
 }
 
@@ -155,10 +610,12 @@ impl JobPermit {
     pub fn purpose(&self) -> JobPurpose {
         self.purpose
     }
+
     /// Returns the limits they run under.
     pub fn limits(&self) -> JobLimits {
         self.limits
     }
+
     /// Returns the digest of the grant that permits them.
     pub fn grant_digest(&self) -> &Digest {
         &self.grant

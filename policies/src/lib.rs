@@ -1,10 +1,36 @@
-//! Policy: what an attempt may read, write and run.
+//! Policy: what an attempt may read, list and write, which jobs it may run, and what it may spend.
+//!
+//! A policy file is parsed ([`parse`]) with the place of everything in it, and files of several layers are
+//! compiled into one [`Grant`], which decides, explains, and makes the permits ([`ToolPermit`],
+//! [`JobPermit`]) without which no tool and no job runs. `docs/policy.md` is the author's guide.
+//!
+//! What it is not: it opens no file, reads no clock and knows no engine; who reads a policy file and from
+//! where (a repository's own from the base branch only) is decided above. It does not enforce: `sandbox`,
+//! `jobs` and `workspace` do, by asking here.
+//!
+//! Invariants, each a test:
+//! - what no rule allows is denied, and a denial wins over every allowance;
+//! - the order of layers, files, rules and patterns never matters;
+//! - a layer on top can only narrow: it never allows what the layers beneath deny;
+//! - nothing can lift the floor;
+//! - permits have no public constructor.
 #![forbid(unsafe_code)]
 
 mod decision;
 mod diagnostic;
+mod explain;
+mod file;
+mod glob;
 mod grant;
+mod limits;
+mod parse;
+mod preset;
+mod units;
 
 pub use decision::{Access, Decision, Denial, Layer, RuleRef};
 pub use diagnostic::Diagnostic;
-pub use grant::{Budget, ChangeCaps, Explanation, Grant, JobPermit, PolicyFile, ToolPermit, parse, preset};
+pub use explain::Explanation;
+pub use file::{PolicyFile, TOOLS, WRITING_TOOLS};
+pub use grant::{Budget, ChangeCaps, Grant, JobPermit, ToolPermit};
+pub use parse::parse;
+pub use preset::preset;

@@ -1,0 +1,116 @@
+//! Numbers over layers: the least of what each asks for, and a note on what was reduced by whom.
+
+use gloaming_api::job::{JobLimits, JobPurpose};
+
+use crate::file::{PolicyFile, Setting};
+use crate::grant::Unit;
+use crate::preset::{STANDARD_NAME, standard};
+use crate::{Budget, ChangeCaps, Layer, units};
+
+/// Bytes of each output stream that are kept. No policy sets it yet.
+const OUTPUT: u64 = 8 << 20;
+/// Bytes of a job's scratch folder. No policy sets it yet.
+const SCRATCH: u64 = 8 << 30;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) budget: Budget,
+    pub(crate) change: ChangeCaps,
+    /// In the order of [`JobPurpose::ALL`].
+    pub(crate) jobs: Vec<JobLimits>,
+    /// What a file asked for and did not get, or reduced.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Limits {
+    pub(crate) fn resolve(units: &[Unit]) -> Self {
+        let mut least = Least { units, notes: Vec::new() };
+        let budget = Budget {
+            cost_usd: least.of("budget.cost_usd", |f| f.budget.cost_usd, |v| v.to_string()),
+            steps: least.of("budget.steps", |f| f.budget.steps, |v| v.to_string()),
+            wall: std::time::Duration::from_secs(least.of(
+                "budget.wall",
+                |f| f.budget.wall,
+                units::show_seconds,
+            )),
+        };
+        let change = ChangeCaps {
+            files: least.of("change.files", |f| f.change.files, |v| v.to_string()),
+            lines: least.of("change.lines", |f| f.change.lines, |v| v.to_string()),
+        };
+        let jobs = JobPurpose::ALL
+            .iter()
+            .map(|purpose| {
+                let name = |key: &str| format!("jobs.{}.{key}", purpose.as_str());
+                let section = |f: &PolicyFile| f.jobs.get(purpose).cloned().unwrap_or_default();
+                JobLimits {
+                    memory: least.of(&name("memory"), |f| section(f).memory, units::show_bytes),
+                    cpus: least.of(&name("cpus"), |f| section(f).cpus, |v| v.to_string()),
+                    processes: least.of(&name("processes"), |f| section(f).processes, |v| v.to_string()),
+                    wall_s: least.of(&name("timeout"), |f| section(f).timeout, units::show_seconds),
+                    output: OUTPUT,
+                    scratch: SCRATCH,
+                }
+            })
+            .collect();
+        Self { budget, change, jobs, notes: least.notes }
+    }
+}
+
+struct Least<'a> {
+    units: &'a [Unit],
+    notes: Vec<String>,
+}
+
+impl Least<'_> {
+    /// The least value over layers. A file's own number stands before that of the preset it extends; where
+    /// the operator says nothing, the standard preset does.
+    fn of<T: Copy + PartialOrd>(
+        &mut self,
+        name: &str,
+        get: impl Fn(&PolicyFile) -> Option<Setting<T>>,
+        show: impl Fn(T) -> String,
+    ) -> T {
+        let default = get(standard()).expect("a test holds that the standard preset sets every number");
+        let mut asked: Vec<(Layer, Setting<T>, &str)> = Vec::new();
+        for unit in self.units.iter().filter(|unit| !unit.extended) {
+            let inherited = || {
+                let preset = unit.file.extends.first()?;
+                (preset == "standard").then(|| get(standard())).flatten().map(|s| (s, STANDARD_NAME))
+            };
+            let own = get(&unit.file).map(|s| (s, unit.file.name.as_str()));
+            asked.extend(own.or_else(inherited).map(|(setting, file)| (unit.layer, setting, file)));
+        }
+        if !asked.iter().any(|(layer, ..)| *layer == Layer::Operator) {
+            asked.push((Layer::Operator, default, STANDARD_NAME));
+        }
+        asked.sort_by_key(|(layer, ..)| *layer);
+        let mut least: Option<(Setting<T>, &str)> = None;
+        for (layer, setting, file) in asked {
+            match least {
+                None => least = Some((setting, file)),
+                Some((held, by)) if setting.value < held.value => {
+                    self.notes.push(format!(
+                        "{name}: {} ({by}:{}) is reduced to {} by {file}:{} ({})",
+                        show(held.value),
+                        held.line,
+                        show(setting.value),
+                        setting.line,
+                        layer.as_str(),
+                    ));
+                    least = Some((setting, file));
+                }
+                Some((held, by)) if setting.value > held.value => self.notes.push(format!(
+                    "{name}: {file}:{} ({}) asks for {} and gets {} ({by}:{})",
+                    setting.line,
+                    layer.as_str(),
+                    show(setting.value),
+                    show(held.value),
+                    held.line,
+                )),
+                Some(_) => {}
+            }
+        }
+        least.map_or(default.value, |(setting, _)| setting.value)
+    }
+}
