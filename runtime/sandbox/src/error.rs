@@ -1,30 +1,36 @@
 //! What can go wrong before a tool runs. What goes wrong while it runs is the call's outcome.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
+
+/// The version of the package `gloaming:tool` that this host speaks.
+pub(crate) const CONTRACT: &str = "0.1.0";
 
 /// Why the sandbox could not be made, a component could not be registered or a workspace not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// The engine refused its configuration.
+    /// The engine could not be set up.
     #[error("cannot set up the WASM engine")]
-    Engine(#[source] wasmtime::Error),
+    Engine(#[source] Box<dyn Error + Send + Sync>),
     /// The bytes are not a component, or one that cannot be compiled.
     #[error("cannot read the component")]
-    Component(#[source] wasmtime::Error),
-    /// The component imports what no grant can give.
+    Component(#[source] Box<dyn Error + Send + Sync>),
+    /// The WIT given beside a component cannot be read.
+    #[error("cannot read the component's WIT")]
+    Wit(#[source] Box<dyn Error + Send + Sync>),
+    /// The component imports what no grant could give; all of it is named.
     #[error(
-        "the component imports what no grant can give: {}; a tool may import gloaming:tool/{{types,workspace,changes,log}} and wasi:{{cli,clocks,filesystem,io,random}} 0.2",
+        "the component imports what no grant can give: {}; a tool may import workspace, changes, log and types \
+         of gloaming:tool@{CONTRACT}, and cli, clocks, filesystem, io and random of wasi 0.2",
         .0.join(", ")
     )]
     Imports(Vec<String>),
     /// The component was built against another version of the contract.
-    #[error("the component speaks gloaming:tool@{found}, this host gloaming:tool@{supported}; rebuild it")]
+    #[error("the component speaks gloaming:tool@{found}, this host gloaming:tool@{CONTRACT}; rebuild it")]
     Version {
         /// What the component imports.
         found: String,
-        /// What the host has.
-        supported: &'static str,
     },
     /// The component's exports, or their types, are not those of a tool.
     #[error("the component is not a tool: {0}")]

@@ -1,0 +1,53 @@
+//! Embeds the compiled tools, so that the binary is one file: a table of names and bytes.
+
+use std::path::{Path, PathBuf};
+
+/// The tools every sandbox starts with.
+const TOOLS: [&str; 6] = ["edit", "list", "patch", "read", "search", "write"];
+/// Tools built against WASI, by the name of their own form.
+const WASI: [(&str, &str); 2] = [("edit", "edit-wasi"), ("read", "read-wasi")];
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=GLOAMING_COMPONENTS");
+    let root = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
+    let folder = std::env::var_os("GLOAMING_COMPONENTS")
+        .map_or_else(|| root.join("../../tools/target/components"), PathBuf::from);
+    let mut code = String::new();
+    code.push_str(&table(
+        "TOOLS",
+        "The tools every sandbox starts with.",
+        &folder,
+        TOOLS.map(|n| (n, n)).as_slice(),
+    ));
+    code.push_str(&table("WASI", "Tools built against WASI.", &folder, &WASI));
+    let out = PathBuf::from(variable("OUT_DIR")).join("components.rs");
+    if let Err(error) = std::fs::write(&out, code) {
+        fail(&format!("cannot write {}: {error}", out.display()));
+    }
+}
+
+fn table(name: &str, docs: &str, folder: &Path, tools: &[(&str, &str)]) -> String {
+    let mut code = format!("/// {docs}\npub(crate) const {name}: [(&str, &[u8]); {}] = [\n", tools.len());
+    for (tool, file) in tools {
+        let path = folder.join(format!("{file}.wasm"));
+        println!("cargo::rerun-if-changed={}", path.display());
+        let Ok(path) = path.canonicalize() else {
+            fail(&format!("{} is missing: run `make tools` first", path.display()));
+        };
+        code.push_str(&format!("    ({tool:?}, include_bytes!({:?})),\n", path.display().to_string()));
+    }
+    code.push_str("];\n");
+    code
+}
+
+fn variable(name: &str) -> String {
+    match std::env::var(name) {
+        Ok(value) => value,
+        Err(_) => fail(&format!("cargo has not set {name}")),
+    }
+}
+
+fn fail(message: &str) -> ! {
+    println!("cargo::error={message}");
+    std::process::exit(1)
+}

@@ -1,0 +1,219 @@
+//! One call: a fresh store and instance, the function, what became of it.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use gloaming_api::Digest;
+use gloaming_api::tool::{CallDuration, CallRecord, Decided, ToolError, ToolErrorCode, ToolOutcome};
+use gloaming_policies::ToolPermit;
+use serde_json::Value;
+use wasmtime::component::Val;
+use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
+use wasmtime_wasi::I32Exit;
+
+use crate::engine::HOST_CALL_BYTES;
+use crate::files::{Files, Session};
+use crate::host::State;
+use crate::registry::{Sandbox, Tool};
+use crate::convert;
+
+/// Live handles a guest may have in all its instances.
+const HANDLES: usize = 4_096;
+
+/// What a call answered and did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// The answer.
+    pub outcome: ToolOutcome,
+    /// What it did, for the journal.
+    pub record: CallRecord,
+    /// What the tool said to the operator; a panic's message among it. Never shown to a model.
+    pub log: Vec<String>,
+}
+
+/// The deadline passed while the guest ran.
+#[derive(Debug, thiserror::Error)]
+#[error("the deadline passed")]
+struct DeadlinePassed;
+
+impl Sandbox {
+    /// Calls the tool a permit names on a workspace. Never fails: whatever happens is the outcome.
+    ///
+    /// It blocks until the call ends, which is at the deadline at the latest, plus the time calls before it
+    /// take where all places are taken; asynchronous callers use `spawn_blocking`.
+    pub fn call(&self, permit: &ToolPermit, files: &Files, args: &Value) -> Call {
+        let start = Instant::now();
+        let mut call = match self.tools.get(permit.tool()) {
+            None => {
+                let names: Vec<&str> = self.tools.keys().map(String::as_str).collect();
+                let message =
+                    format!("there is no tool {:?}; the tools are {}", permit.tool(), names.join(", "));
+                refused(permit, ToolError::new(ToolErrorCode::NotFound, message))
+            }
+            Some(tool) => {
+                let mut call = match convert::arguments(&tool.parameters, args) {
+                    Err(error) => refused(permit, error),
+                    Ok(args) => self.run(tool, permit, files, args),
+                };
+                call.record.component = tool.spec.component.clone();
+                call
+            }
+        };
+        call.record.args_digest = Digest::of_json(args);
+        call.record.duration_us.total = micros(start.elapsed());
+        call
+    }
+
+    fn run(&self, tool: &Tool, permit: &ToolPermit, files: &Files, args: Vec<Val>) -> Call {
+        let _place = self.shared.machine.place();
+        // A panic in a host function is a bug of ours; it too costs only this call.
+        let ended = std::panic::catch_unwind(AssertUnwindSafe(|| self.run_in_place(tool, permit, files, &args)));
+        ended.unwrap_or_else(|panic| {
+            let what = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+            let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            tracing::error!(tool = permit.tool(), panic = what, "the host panicked during a call");
+            refused(permit, ToolError::new(ToolErrorCode::Internal, "the host of the tool broke"))
+        })
+    }
+
+    fn run_in_place(&self, tool: &Tool, permit: &ToolPermit, files: &Files, args: &[Val]) -> Call {
+        let start = Instant::now();
+        let deadline = start + self.shared.deadline;
+        let session = Session::new(files, permit.clone(), deadline);
+        let state = State::new(session, self.shared.memory, deadline);
+        let mut store = Store::new(&self.shared.machine.engine, state);
+        store.limiter(|state| &mut state.limits);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(look_at_the_clock);
+        store.set_hostcall_fuel(HOST_CALL_BYTES);
+        store.set_max_component_handles(HANDLES);
+
+        let mut instantiate = Duration::ZERO;
+        let mut results = [Val::Bool(false)];
+        let ran = tool.instance.instantiate(&mut store).and_then(|instance| {
+            instantiate = start.elapsed();
+            let function = instance
+                .get_func(&mut store, tool.function)
+                .ok_or_else(|| wasmtime::format_err!("the function is gone"))?;
+            function.call(&mut store, args, &mut results)
+        });
+        let mut state = store.into_data();
+        let [result] = results;
+        let mut outcome = self.outcome(tool, &mut state, ran, result);
+        if let Err(error) = state.settle_wasi(outcome.ok) {
+            outcome = ToolOutcome::error(error);
+        }
+        let access = &state.session.access;
+        let record = CallRecord {
+            tool: permit.tool().to_owned(),
+            component: None,
+            grant: permit.grant().digest().clone(),
+            args_digest: Digest::zero(),
+            decision: access.decision(),
+            denials: access.denials(),
+            reads: access.reads(),
+            reads_total: access.reads_total,
+            writes: access.writes(),
+            bytes_read: access.bytes_read,
+            bytes_written: access.bytes_written,
+            duration_us: CallDuration {
+                total: 0,
+                instantiate: micros(instantiate),
+                host: micros(state.host),
+            },
+            peak_memory: state.limits.peak as u64,
+        };
+        Call { outcome, record, log: state.log.into_lines() }
+    }
+
+    fn outcome(
+        &self,
+        tool: &Tool,
+        state: &mut State,
+        ran: wasmtime::Result<()>,
+        result: Val,
+    ) -> ToolOutcome {
+        match (ran, result) {
+            (Ok(()), Val::Result(Ok(output))) => {
+                ToolOutcome::ok(output.as_deref().map_or(Value::Null, convert::to_json))
+            }
+            (Ok(()), Val::Result(Err(error))) => {
+                let told = convert::failure(error.as_deref());
+                ToolOutcome::error(match state.session.refused.take() {
+                    // WASI told the tool a bare number; what it makes of that knows neither rule nor reason.
+                    Some(refused)
+                        if tool.wasi && (refused.code == told.code || told.code == ToolErrorCode::Internal) =>
+                    {
+                        refused
+                    }
+                    _ => told,
+                })
+            }
+            (Ok(()), _) => {
+                ToolOutcome::error(ToolError::new(ToolErrorCode::Internal, "the tool answered nothing"))
+            }
+            (Err(error), _) => {
+                state.log.line(&format!("{error:#}"));
+                ToolOutcome::error(self.broken(state, &error))
+            }
+        }
+    }
+
+    /// Words a trap for a model.
+    fn broken(&self, state: &State, error: &wasmtime::Error) -> ToolError {
+        if error.is::<DeadlinePassed>() {
+            let seconds = self.shared.deadline.as_secs_f64();
+            return ToolError::new(ToolErrorCode::Timeout, format!("the tool was stopped after {seconds} s"))
+                .instead("Ask for less at once.");
+        }
+        if state.limits.exceeded {
+            let most = self.shared.memory >> 20;
+            return ToolError::new(ToolErrorCode::TooLarge, format!("the tool needed more than {most} MiB of memory"))
+                .instead("Ask for less at once.");
+        }
+        if let Some(I32Exit(code)) = error.downcast_ref() {
+            let message = format!("the tool ended itself with exit code {code}");
+            return ToolError::new(ToolErrorCode::Internal, message);
+        }
+        let why = match error.downcast_ref::<Trap>() {
+            Some(Trap::StackOverflow) => "it recursed too deep".to_owned(),
+            Some(Trap::UnreachableCodeReached) => "it panicked".to_owned(),
+            Some(trap) => trap.to_string(),
+            None => "the host could not run it".to_owned(),
+        };
+        ToolError::new(ToolErrorCode::Internal, format!("the tool broke: {why}"))
+            .instead("Try other arguments or another tool.")
+    }
+}
+
+/// What a tick of the epoch does: stops the guest once its deadline has passed.
+fn look_at_the_clock(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    if Instant::now() < store.data().deadline {
+        return Ok(UpdateDeadline::Continue(1));
+    }
+    Err(DeadlinePassed.into())
+}
+
+/// A call that did not run.
+fn refused(permit: &ToolPermit, error: ToolError) -> Call {
+    let record = CallRecord {
+        tool: permit.tool().to_owned(),
+        component: None,
+        grant: permit.grant().digest().clone(),
+        args_digest: Digest::zero(),
+        decision: Decided::Allow,
+        denials: Vec::new(),
+        reads: Vec::new(),
+        reads_total: 0,
+        writes: Vec::new(),
+        bytes_read: 0,
+        bytes_written: 0,
+        duration_us: CallDuration::default(),
+        peak_memory: 0,
+    };
+    Call { outcome: ToolOutcome::error(error), record, log: Vec::new() }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,279 @@
+//! JSON to component values and back, by the component's own types.
+
+use std::fmt::Write as _;
+
+use gloaming_api::tool::{ToolError, ToolErrorCode};
+use serde_json::{Map, Number, Value};
+use wasmtime::component::{Type, Val};
+
+use crate::interface::snake_case;
+
+/// Where a JSON value does not fit a type: the field, what was expected, what was given.
+type Fit<T> = Result<T, ToolError>;
+
+/// Returns the arguments of a function: the fields of its one record, or its parameters by name.
+pub(crate) fn arguments(parameters: &[(String, Type)], args: &Value) -> Fit<Vec<Val>> {
+    let Value::Object(given) = args else {
+        return Err(misfit("", "an object with the tool's arguments", args));
+    };
+    if let [(_, ty @ Type::Record(_))] = parameters {
+        return Ok(vec![to_val(ty, args, "")?]);
+    }
+    fields(parameters.iter().map(|(name, ty)| (name.as_str(), ty.clone())), given, "")
+        .map(|values| values.into_iter().map(|(_, value)| value).collect())
+}
+
+fn fields<'a>(
+    expected: impl Iterator<Item = (&'a str, Type)>,
+    given: &Map<String, Value>,
+    at: &str,
+) -> Fit<Vec<(String, Val)>> {
+    let mut values = Vec::new();
+    let mut known = Vec::new();
+    for (name, ty) in expected {
+        let key = snake_case(name);
+        let at = joined(at, &key);
+        let value = match (given.get(&key), &ty) {
+            (None, Type::Option(_)) => Val::Option(None),
+            (None, _) => {
+                let message = format!("`{at}` is missing: expected {}", described(&ty));
+                return Err(ToolError::new(ToolErrorCode::InvalidInput, message));
+            }
+            (Some(value), _) => to_val(&ty, value, &at)?,
+        };
+        values.push((name.to_owned(), value));
+        known.push(key);
+    }
+    if let Some(unknown) = given.keys().find(|key| !known.contains(key)) {
+        let mut message = format!("there is no field `{}`", shortened(&joined(at, unknown)));
+        match known.as_slice() {
+            [] => message.push_str("; none is expected"),
+            known => {
+                let _ = write!(message, "; the fields are {}", known.join(", "));
+            }
+        }
+        return Err(ToolError::new(ToolErrorCode::InvalidInput, message));
+    }
+    Ok(values)
+}
+
+fn to_val(ty: &Type, value: &Value, at: &str) -> Fit<Val> {
+    let misfit = || misfit(at, &described(ty), value);
+    let signed = |low: i64, high: i64| integer(value).and_then(|n| i64::try_from(n).ok()).filter(|n| (low..=high).contains(n));
+    let unsigned = |high: u64| integer(value).and_then(|n| u64::try_from(n).ok()).filter(|n| *n <= high);
+    Ok(match ty {
+        Type::Bool => Val::Bool(value.as_bool().ok_or_else(misfit)?),
+        Type::U8 => Val::U8(unsigned(u8::MAX.into()).ok_or_else(misfit)? as u8),
+        Type::U16 => Val::U16(unsigned(u16::MAX.into()).ok_or_else(misfit)? as u16),
+        Type::U32 => Val::U32(unsigned(u32::MAX.into()).ok_or_else(misfit)? as u32),
+        Type::U64 => Val::U64(unsigned(u64::MAX).ok_or_else(misfit)?),
+        Type::S8 => Val::S8(signed(i8::MIN.into(), i8::MAX.into()).ok_or_else(misfit)? as i8),
+        Type::S16 => Val::S16(signed(i16::MIN.into(), i16::MAX.into()).ok_or_else(misfit)? as i16),
+        Type::S32 => Val::S32(signed(i32::MIN.into(), i32::MAX.into()).ok_or_else(misfit)? as i32),
+        Type::S64 => Val::S64(signed(i64::MIN, i64::MAX).ok_or_else(misfit)?),
+        Type::Float32 => Val::Float32(value.as_f64().ok_or_else(misfit)? as f32),
+        Type::Float64 => Val::Float64(value.as_f64().ok_or_else(misfit)?),
+        Type::String => Val::String(value.as_str().ok_or_else(misfit)?.to_owned()),
+        Type::Char => {
+            let mut chars = value.as_str().ok_or_else(misfit)?.chars();
+            match (chars.next(), chars.next()) {
+                (Some(c), None) => Val::Char(c),
+                _ => return Err(misfit()),
+            }
+        }
+        Type::Option(_) if value.is_null() => Val::Option(None),
+        Type::Option(inner) => Val::Option(Some(Box::new(to_val(&inner.ty(), value, at)?))),
+        Type::List(list) => {
+            let items = value.as_array().ok_or_else(misfit)?;
+            Val::List(elements(items, std::iter::repeat_n(list.ty(), items.len()), at)?)
+        }
+        Type::Tuple(tuple) => {
+            let items = value.as_array().filter(|items| items.len() == tuple.types().len()).ok_or_else(misfit)?;
+            Val::Tuple(elements(items, tuple.types(), at)?)
+        }
+        Type::Record(record) => {
+            let given = value.as_object().ok_or_else(misfit)?;
+            Val::Record(fields(record.fields().map(|field| (field.name, field.ty)), given, at)?)
+        }
+        Type::Enum(of) => {
+            let given = value.as_str().ok_or_else(misfit)?;
+            let name = of.names().find(|name| snake_case(name) == given).ok_or_else(misfit)?;
+            Val::Enum(name.to_owned())
+        }
+        Type::Flags(flags) => {
+            let given = value.as_array().ok_or_else(misfit)?;
+            let mut set = Vec::new();
+            for flag in given {
+                let flag = flag.as_str().ok_or_else(misfit)?;
+                set.push(flags.names().find(|name| snake_case(name) == flag).ok_or_else(misfit)?.to_owned());
+            }
+            Val::Flags(set)
+        }
+        Type::Variant(variant) => {
+            let (given, payload) = match value {
+                Value::String(name) => (name.as_str(), None),
+                Value::Object(map) if map.len() == 1 => {
+                    let (name, payload) = map.iter().next().ok_or_else(misfit)?;
+                    (name.as_str(), Some(payload))
+                }
+                _ => return Err(misfit()),
+            };
+            let case = variant.cases().find(|case| snake_case(case.name) == given).ok_or_else(misfit)?;
+            let payload = match (case.ty, payload) {
+                (None, None) => None,
+                (Some(ty), Some(payload)) => Some(Box::new(to_val(&ty, payload, &joined(at, given))?)),
+                _ => return Err(misfit()),
+            };
+            Val::Variant(case.name.to_owned(), payload)
+        }
+        // Refused when the component was registered.
+        _ => return Err(misfit()),
+    })
+}
+
+fn elements(items: &[Value], types: impl Iterator<Item = Type>, at: &str) -> Fit<Vec<Val>> {
+    items.iter().zip(types).enumerate().map(|(i, (item, ty))| to_val(&ty, item, &format!("{at}[{i}]"))).collect()
+}
+
+/// Returns a whole number; `3.0` is one, since some models write so.
+fn integer(value: &Value) -> Option<i128> {
+    let Value::Number(number) = value else { return None };
+    if let Some(n) = number.as_u64() {
+        return Some(n.into());
+    }
+    if let Some(n) = number.as_i64() {
+        return Some(n.into());
+    }
+    // Up to 2^53 every whole number has its own double.
+    number.as_f64().filter(|n| n.fract() == 0.0 && n.abs() <= 9_007_199_254_740_992.0).map(|n| n as i128)
+}
+
+/// Returns a component value as JSON: names in snake_case, an absent option as a missing field.
+pub(crate) fn to_json(value: &Val) -> Value {
+    match value {
+        Val::Bool(b) => Value::Bool(*b),
+        Val::U8(n) => (*n).into(),
+        Val::U16(n) => (*n).into(),
+        Val::U32(n) => (*n).into(),
+        Val::U64(n) => (*n).into(),
+        Val::S8(n) => (*n).into(),
+        Val::S16(n) => (*n).into(),
+        Val::S32(n) => (*n).into(),
+        Val::S64(n) => (*n).into(),
+        Val::Float32(n) => Number::from_f64((*n).into()).map_or(Value::Null, Value::Number),
+        Val::Float64(n) => Number::from_f64(*n).map_or(Value::Null, Value::Number),
+        Val::Char(c) => c.to_string().into(),
+        Val::String(text) => text.as_str().into(),
+        Val::List(items) | Val::Tuple(items) | Val::FixedLengthList(items) => items.iter().map(to_json).collect(),
+        Val::Record(fields) => {
+            let shown = fields.iter().filter(|(_, value)| !matches!(value, Val::Option(None)));
+            Value::Object(shown.map(|(name, value)| (snake_case(name), to_json(value))).collect())
+        }
+        Val::Variant(name, None) | Val::Enum(name) => snake_case(name).into(),
+        Val::Variant(name, Some(payload)) => tagged(&snake_case(name), to_json(payload)),
+        Val::Option(None) => Value::Null,
+        Val::Option(Some(inner)) => to_json(inner),
+        Val::Result(Ok(inner)) => tagged("ok", inner.as_deref().map_or(Value::Null, to_json)),
+        Val::Result(Err(inner)) => tagged("error", inner.as_deref().map_or(Value::Null, to_json)),
+        Val::Flags(names) => names.iter().map(|name| Value::from(snake_case(name))).collect(),
+        Val::Map(pairs) => pairs.iter().map(|(k, v)| Value::Array(vec![to_json(k), to_json(v)])).collect(),
+        Val::Resource(_) | Val::Future(_) | Val::Stream(_) | Val::ErrorContext(_) => Value::Null,
+    }
+}
+
+fn tagged(name: &str, value: Value) -> Value {
+    Value::Object(Map::from_iter([(name.to_owned(), value)]))
+}
+
+/// Returns the contract's failure record as an error.
+pub(crate) fn failure(value: Option<&Val>) -> ToolError {
+    let mut error = ToolError::new(ToolErrorCode::Internal, "the tool failed without saying why");
+    let Some(Val::Record(fields)) = value else { return error };
+    for (name, value) in fields {
+        match (name.as_str(), value) {
+            ("code", Val::Enum(code)) => error.code = code_named(code),
+            ("message", Val::String(text)) => error.message.clone_from(text),
+            ("rule", Val::Option(Some(rule))) => error.rule = string(rule),
+            ("instead", Val::Option(Some(advice))) => error.instead = string(advice),
+            _ => {}
+        }
+    }
+    error
+}
+
+fn string(value: &Val) -> Option<String> {
+    if let Val::String(text) = value { Some(text.clone()) } else { None }
+}
+
+fn code_named(name: &str) -> ToolErrorCode {
+    match name {
+        "denied" => ToolErrorCode::Denied,
+        "not-found" => ToolErrorCode::NotFound,
+        "invalid-input" => ToolErrorCode::InvalidInput,
+        "conflict" => ToolErrorCode::Conflict,
+        "too-large" => ToolErrorCode::TooLarge,
+        "timeout" => ToolErrorCode::Timeout,
+        _ => ToolErrorCode::Internal,
+    }
+}
+
+fn misfit(at: &str, expected: &str, given: &Value) -> ToolError {
+    let given = match given {
+        Value::Null => "null".to_owned(),
+        Value::Object(map) if map.is_empty() => "an empty object".to_owned(),
+        Value::Object(map) => {
+            let keys: Vec<&str> = map.keys().take(5).map(String::as_str).collect();
+            format!("an object with {}", shortened(&keys.join(", ")))
+        }
+        Value::Array(items) => format!("a list of {}", items.len()),
+        scalar => shortened(&scalar.to_string()),
+    };
+    let message = if at.is_empty() {
+        format!("expected {expected}, got {given}")
+    } else {
+        format!("`{}`: expected {expected}, got {given}", shortened(at))
+    };
+    ToolError::new(ToolErrorCode::InvalidInput, message)
+}
+
+fn described(ty: &Type) -> String {
+    let names = |names: Vec<String>| names.join(", ");
+    match ty {
+        Type::Bool => "true or false".to_owned(),
+        Type::U8 => format!("a whole number from 0 to {}", u8::MAX),
+        Type::U16 => format!("a whole number from 0 to {}", u16::MAX),
+        Type::U32 => format!("a whole number from 0 to {}", u32::MAX),
+        Type::U64 => "a whole number, 0 or more".to_owned(),
+        Type::S8 => format!("a whole number from {} to {}", i8::MIN, i8::MAX),
+        Type::S16 => format!("a whole number from {} to {}", i16::MIN, i16::MAX),
+        Type::S32 => format!("a whole number from {} to {}", i32::MIN, i32::MAX),
+        Type::S64 => "a whole number".to_owned(),
+        Type::Float32 | Type::Float64 => "a number".to_owned(),
+        Type::String => "text".to_owned(),
+        Type::Char => "one character".to_owned(),
+        Type::Option(inner) => format!("{} or nothing", described(&inner.ty())),
+        Type::List(list) => format!("a list, each {}", described(&list.ty())),
+        Type::Tuple(tuple) => format!("a list of {}", tuple.types().len()),
+        Type::Record(record) => {
+            format!("an object with {}", names(record.fields().map(|field| snake_case(field.name)).collect()))
+        }
+        Type::Enum(of) => format!("one of {}", names(of.names().map(snake_case).collect())),
+        Type::Flags(flags) => format!("a list of some of {}", names(flags.names().map(snake_case).collect())),
+        Type::Variant(variant) => {
+            format!("one of {}", names(variant.cases().map(|case| snake_case(case.name)).collect()))
+        }
+        _ => "something else".to_owned(),
+    }
+}
+
+fn joined(at: &str, name: &str) -> String {
+    if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") }
+}
+
+fn shortened(text: &str) -> String {
+    const MOST: usize = 80;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,227 @@
+//! The wasmtime engine, its clock and its places.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter};
+
+use crate::{Options, SandboxError};
+
+/// How often a running guest is interrupted to look at the clock.
+const TICK: Duration = Duration::from_millis(1);
+/// Stack a guest may use, in bytes. The threads calls run on have 2 MiB.
+const STACK: usize = 1 << 20;
+/// Core instances, memories and tables one component may consist of. A component made from one core
+/// module has three of the first (the module and two shims), and one of each of the others.
+const CORE_INSTANCES: u32 = 8;
+const MEMORIES: u32 = 2;
+const TABLES: u32 = 4;
+/// Elements a table may have.
+const TABLE_ELEMENTS: usize = 20_000;
+/// Bytes one core instance's own structures may take.
+const INSTANCE_SIZE: usize = 2 << 20;
+/// Bytes a guest may hand to the host in one call (a whole commit).
+pub(crate) const HOST_CALL_BYTES: usize = 160 << 20;
+
+/// The engine with what limits it.
+pub(crate) struct Machine {
+    pub(crate) engine: Engine,
+    pub(crate) pooled: bool,
+    clock: Arc<Clock>,
+    ticker: Option<JoinHandle<()>>,
+    free: Mutex<u32>,
+    freed: Condvar,
+}
+
+impl Machine {
+    pub(crate) fn new(options: &Options) -> Result<Self, SandboxError> {
+        let places = options.max_instances.max(1);
+        // The pool reserves address space for every place. Where that is not to be had (a limit on virtual
+        // memory, a small address space), calls get their memory one by one, at twice the cost.
+        let (engine, pooled) = match Engine::new(&config(Some(pool(options, places)))) {
+            Ok(engine) => (engine, true),
+            Err(error) => {
+                tracing::info!(%error, "no pool of instances; allocating them on demand");
+                (Engine::new(&config(None)).map_err(|error| SandboxError::Engine(error.into()))?, false)
+            }
+        };
+        let clock = Arc::new(Clock::default());
+        let ticker = std::thread::Builder::new()
+            .name("gloaming-epoch".into())
+            .spawn({
+                let (clock, engine) = (clock.clone(), engine.clone());
+                move || clock.run(&engine)
+            })
+            .map_err(|error| SandboxError::Engine(error.into()))?;
+        Ok(Self {
+            engine,
+            pooled,
+            clock,
+            ticker: Some(ticker),
+            free: Mutex::new(places),
+            freed: Condvar::new(),
+        })
+    }
+
+    /// Waits for a place and takes it. A full pool fails at once, so calls queue before it; every call ends
+    /// at its deadline, so the wait ends too.
+    pub(crate) fn place(&self) -> Place<'_> {
+        let mut free = lock(&self.free);
+        while *free == 0 {
+            free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= 1;
+        drop(free);
+        lock(&self.clock.state).running += 1;
+        self.clock.changed.notify_one();
+        Place { machine: self }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        lock(&self.clock.state).stopped = true;
+        self.clock.changed.notify_one();
+        if let Some(ticker) = self.ticker.take()
+            && ticker.join().is_err()
+        {
+            tracing::error!("the epoch thread panicked");
+        }
+    }
+}
+
+/// A call's place in the pool; while one is held, the clock ticks.
+pub(crate) struct Place<'a> {
+    machine: &'a Machine,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        lock(&self.machine.clock.state).running -= 1;
+        *lock(&self.machine.free) += 1;
+        self.machine.freed.notify_one();
+    }
+}
+
+/// Interrupts running guests. A tick means only "look at the clock": a guest's deadline is a time, not a
+/// number of ticks, because sleeps drift.
+#[derive(Default)]
+struct Clock {
+    state: Mutex<Ticking>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Ticking {
+    running: u32,
+    stopped: bool,
+}
+
+impl Clock {
+    fn run(&self, engine: &Engine) {
+        let mut state = lock(&self.state);
+        loop {
+            while state.running == 0 && !state.stopped {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.stopped {
+                return;
+            }
+            state = self.changed.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner).0;
+            engine.increment_epoch();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn config(pool: Option<PoolingAllocationConfig>) -> Config {
+    let mut config = Config::new();
+    config.wasm_component_model(true);
+    config.concurrency_support(false);
+    config.epoch_interruption(true);
+    config.max_wasm_stack(STACK);
+    config.wasm_memory64(false);
+    config.wasm_multi_memory(false);
+    config.wasm_relaxed_simd(false);
+    if let Some(pool) = pool {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    }
+    config
+}
+
+fn pool(options: &Options, places: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(places)
+        .total_core_instances(places.saturating_mul(CORE_INSTANCES))
+        .total_memories(places.saturating_mul(MEMORIES))
+        .total_tables(places.saturating_mul(TABLES))
+        .total_stacks(0)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_component_instance_size(INSTANCE_SIZE)
+        .max_core_instance_size(INSTANCE_SIZE)
+        .max_memory_size(usize::try_from(options.memory).unwrap_or(usize::MAX))
+        .table_elements(TABLE_ELEMENTS);
+    pool
+}
+
+/// Caps what one call's instance may take, and remembers its peak.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    memory: usize,
+    now: usize,
+    /// The most linear memory it had, in bytes.
+    pub(crate) peak: usize,
+    /// Whether it was refused memory.
+    pub(crate) exceeded: bool,
+}
+
+impl Limits {
+    pub(crate) fn new(memory: u64) -> Self {
+        Self { memory: usize::try_from(memory).unwrap_or(usize::MAX), now: 0, peak: 0, exceeded: false }
+    }
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let now = self.now.saturating_sub(current).saturating_add(desired);
+        if now > self.memory {
+            self.exceeded = true;
+            return Ok(false);
+        }
+        self.now = now;
+        self.peak = self.peak.max(now);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
+    }
+}

@@ -1,0 +1,430 @@
+//! Making several changes whole or not at all.
+//!
+//! New contents are staged in temporary files beside their targets; then every change is one rename. An
+//! existing file is exchanged with the staged one, so the old file itself is the before-image: what came
+//! out is compared with what was checked, undoing is the same exchange again, and no moment shows a
+//! missing or half-written file. Nothing is synced to the disk: a workspace does not outlive its attempt.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, PoisonError};
+
+use gloaming_api::tool::{ToolError, ToolErrorCode};
+use gloaming_api::{Digest, RelPath};
+use gloaming_policies::Access;
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Stat};
+use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
+
+use super::change::named;
+use super::open::{Root, invalid, regular};
+use super::{Answer, Change, Expected, Session, shown};
+
+/// A name in a folder that is held open.
+#[derive(Clone)]
+struct Place {
+    folder: Arc<OwnedFd>,
+    name: String,
+}
+
+/// What was found at a path when it was checked. A change of the content in place shows in size or time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size: i64,
+    modified: (i64, u64),
+}
+
+impl Identity {
+    #[expect(
+        clippy::unnecessary_cast,
+        clippy::cast_lossless,
+        reason = "the fields' types differ between architectures"
+    )]
+    fn of(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+            size: stat.st_size as i64,
+            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u64),
+        }
+    }
+}
+
+/// A file that was there when the change was checked.
+struct Found {
+    identity: Identity,
+    mode: Mode,
+}
+
+/// How to take one step back.
+enum Undo {
+    Exchange(Place, Place),
+    Rename { now: Place, before: Place },
+    RemoveFile(Place),
+    RemoveFolder(Place),
+}
+
+/// A commit under way. Dropped unfinished, it takes back what it did.
+struct Commit<'a> {
+    root: &'a Root,
+    undo: Vec<Undo>,
+    /// Before-images and staged files that are removed once everything is done.
+    leftovers: Vec<Place>,
+    done: bool,
+}
+
+impl Session {
+    /// Makes every change or none.
+    pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Answer<()> {
+        self.check_changes(&changes)?;
+        let root = self.root.clone();
+        // A poisoned lock guards no data: whoever panicked has taken back what it did.
+        let _writing = root.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut commit = Commit { root: &root, undo: Vec::new(), leftovers: Vec::new(), done: false };
+        let mut found = Vec::with_capacity(changes.len());
+        for change in &changes {
+            found.push(check(&root, change).map_err(|error| named(error, change, &changes))?);
+        }
+        let mut staged = Vec::with_capacity(changes.len());
+        for (change, found) in changes.iter().zip(&found) {
+            self.check_deadline()?;
+            staged.push(commit.stage(change, found.as_ref()).map_err(|error| named(error, change, &changes))?);
+        }
+        for ((change, found), staged) in changes.iter().zip(found).zip(staged) {
+            commit.apply(change, found, staged).map_err(|error| named(error, change, &changes))?;
+        }
+        commit.finish();
+        for change in &changes {
+            let bytes = if let Change::Put { data, .. } = change { data.len() as u64 } else { 0 };
+            change.paths().for_each(|path| self.access.write(path, bytes));
+        }
+        Ok(())
+    }
+
+    /// Makes a folder; WASI's only. An empty folder is nothing that git knows of.
+    pub(crate) fn make_folder(&mut self, path: &RelPath) -> Answer<()> {
+        self.decide(Access::Write, path)?;
+        let (place, root) = (self.place(path)?, self.root.clone());
+        match rustix::fs::mkdirat(&place.folder, place.name.as_str(), Mode::from_raw_mode(0o755)) {
+            Err(Errno::EXIST) => Err(exists(path)),
+            other => other.map_err(|errno| root.failure(errno, path)),
+        }
+    }
+
+    /// Removes an empty folder; WASI's only.
+    pub(crate) fn remove_folder(&mut self, path: &RelPath) -> Answer<()> {
+        self.decide(Access::Write, path)?;
+        let (place, root) = (self.place(path)?, self.root.clone());
+        match rustix::fs::unlinkat(&place.folder, place.name.as_str(), AtFlags::REMOVEDIR) {
+            Err(Errno::NOTEMPTY | Errno::EXIST) => Err(conflict(path, "is not empty")),
+            other => other.map_err(|errno| root.failure(errno, path)),
+        }
+    }
+
+    fn place(&self, path: &RelPath) -> Answer<Place> {
+        let (Some(parent), Some(name)) = (path.parent(), path.name()) else {
+            return Err(invalid("the workspace itself cannot be made or removed".to_owned()));
+        };
+        let folder = self.root.open_folder(&parent).map_err(|errno| self.root.failure(errno, path))?;
+        Ok(Place { folder: Arc::new(folder), name: name.to_owned() })
+    }
+}
+
+/// Compares what is at a change's path with what it expects.
+fn check(root: &Root, change: &Change) -> Answer<Option<Found>> {
+    let path = change.paths().next().expect("a change has a path");
+    let must_exist = !matches!(change, Change::Put { .. });
+    let found = match root.open_file(path) {
+        Ok((file, stat)) => {
+            let version = match change.expected() {
+                Expected::Version(_) => Some(digest(&file).map_err(|errno| root.failure(errno, path))?),
+                Expected::Absent | Expected::Any => None,
+            };
+            Some((stat, version))
+        }
+        Err(error) if error.code == ToolErrorCode::NotFound && !must_exist => None,
+        Err(error) => return Err(error),
+    };
+    match (change.expected(), &found) {
+        (Expected::Absent, Some(_)) => return Err(exists(path)),
+        (Expected::Version(_), None) => return Err(conflict(path, "is no longer there")),
+        (Expected::Version(expected), Some((_, version)))
+            if version.as_ref().is_none_or(|version| version.as_str() != expected) =>
+        {
+            return Err(changed(path));
+        }
+        _ => {}
+    }
+    Ok(found.map(|(stat, _)| Found {
+        identity: Identity::of(&stat),
+        mode: Mode::from_raw_mode(stat.st_mode & 0o777),
+    }))
+}
+
+fn digest(file: &OwnedFd) -> Result<Digest, Errno> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 64 << 10];
+    let mut offset = 0;
+    loop {
+        match rustix::io::pread(file, buffer.as_mut_slice(), offset) {
+            Ok(0) => return Ok(Digest::from_hash(hasher.finalize().as_slice())),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                offset += count as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+impl Commit<'_> {
+    /// Makes the folders a change needs and writes its content beside the target.
+    fn stage(&mut self, change: &Change, found: Option<&Found>) -> Answer<Option<Place>> {
+        let root = self.root;
+        match change {
+            Change::Put { path, data, .. } => {
+                let place = self.place_made(path)?;
+                let temporary = beside(&place);
+                let mode = found.map_or(Mode::from_raw_mode(0o644), |found| found.mode);
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let failure = |errno| root.failure(errno, path);
+                let file = rustix::fs::openat(
+                    &temporary.folder,
+                    temporary.name.as_str(),
+                    flags,
+                    Mode::from_raw_mode(0o644),
+                )
+                .map_err(failure)?;
+                self.undo.push(Undo::RemoveFile(temporary.clone()));
+                write_all(&file, data).map_err(failure)?;
+                if found.is_some() {
+                    rustix::fs::fchmod(&file, mode).map_err(failure)?;
+                }
+                Ok(Some(temporary))
+            }
+            Change::Rename { to, .. } => {
+                self.place_made(to)?;
+                Ok(None)
+            }
+            Change::Remove { .. } => Ok(None),
+        }
+    }
+
+    fn apply(&mut self, change: &Change, found: Option<Found>, staged: Option<Place>) -> Answer<()> {
+        match (change, staged, found) {
+            (Change::Put { path, .. }, Some(staged), Some(found)) => {
+                let target = self.place(path)?;
+                self.exchange(&staged, &target, path)?;
+                self.same(&staged, &found, path)?;
+                self.leftovers.push(staged);
+                Ok(())
+            }
+            (Change::Put { path, .. }, Some(staged), None) => {
+                let target = self.place(path)?;
+                self.rename(&staged, &target, path)
+            }
+            (Change::Remove { path, .. }, _, Some(found)) => {
+                let target = self.place(path)?;
+                let aside = beside(&target);
+                self.rename(&target, &aside, path)?;
+                self.same(&aside, &found, path)?;
+                self.leftovers.push(aside);
+                Ok(())
+            }
+            (Change::Rename { from, to, replace, .. }, _, Some(found)) => {
+                let (source, target) = (self.place(from)?, self.place(to)?);
+                if *replace && self.replace(&source, &target, &found, to)? {
+                    return Ok(());
+                }
+                self.rename(&source, &target, to)?;
+                self.same(&target, &found, from)
+            }
+            (change, _, _) => {
+                let path = change.paths().next().expect("a change has a path");
+                Err(conflict(path, "is no longer there"))
+            }
+        }
+    }
+
+    /// Puts a file in another's place; false when there is none there.
+    fn replace(&mut self, source: &Place, target: &Place, found: &Found, to: &RelPath) -> Answer<bool> {
+        let stat = match self.root.open_file(to) {
+            Ok((_, stat)) => stat,
+            Err(error) if error.code == ToolErrorCode::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let replaced = Found { identity: Identity::of(&stat), mode: Mode::from_raw_mode(stat.st_mode & 0o777) };
+        self.exchange(source, target, to)?;
+        self.same(target, found, to)?;
+        self.same(source, &replaced, to)?;
+        let aside = beside(source);
+        self.rename(source, &aside, to)?;
+        self.leftovers.push(aside);
+        // The content is the new file's, who may run it stays as it was.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = self.root.open(to, flags).map_err(|errno| self.root.failure(errno, to))?;
+        rustix::fs::fchmod(&file, replaced.mode).map_err(|errno| self.root.failure(errno, to))?;
+        Ok(true)
+    }
+
+    fn place(&self, path: &RelPath) -> Answer<Place> {
+        let (parent, name) = split(path)?;
+        let folder = self.root.open_folder(&parent).map_err(|errno| self.root.failure(errno, path))?;
+        Ok(Place { folder: Arc::new(folder), name })
+    }
+
+    /// Returns a path's place and makes the folders that are missing above it.
+    fn place_made(&mut self, path: &RelPath) -> Answer<Place> {
+        let (parent, name) = split(path)?;
+        let root = self.root;
+        let failure = |errno| root.failure(errno, path);
+        let folder = match root.open_folder(&parent) {
+            Err(Errno::NOENT) => {
+                let above = self.place_made(&parent)?;
+                match rustix::fs::mkdirat(&above.folder, above.name.as_str(), Mode::from_raw_mode(0o755)) {
+                    Ok(()) => self.undo.push(Undo::RemoveFolder(above)),
+                    Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(failure(errno)),
+                }
+                root.open_folder(&parent).map_err(failure)?
+            }
+            other => other.map_err(failure)?,
+        };
+        Ok(Place { folder: Arc::new(folder), name })
+    }
+
+    /// Exchanges two names, or where the file system cannot, puts `a` in `b`'s place by two renames and
+    /// then `b` in `a`'s.
+    fn exchange(&mut self, a: &Place, b: &Place, path: &RelPath) -> Answer<()> {
+        match exchange(a, b) {
+            Ok(()) => {
+                self.undo.push(Undo::Exchange(a.clone(), b.clone()));
+                Ok(())
+            }
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                let aside = beside(b);
+                self.rename(b, &aside, path)?;
+                self.rename(a, b, path)?;
+                self.rename(&aside, a, path)
+            }
+            Err(Errno::NOENT) => Err(changed(path)),
+            Err(errno) => Err(self.root.failure(errno, path)),
+        }
+    }
+
+    /// Renames to a name that is free.
+    fn rename(&mut self, now: &Place, new: &Place, path: &RelPath) -> Answer<()> {
+        match rename_to_free(now, new) {
+            Ok(()) => {
+                self.undo.push(Undo::Rename { now: new.clone(), before: now.clone() });
+                Ok(())
+            }
+            Err(Errno::EXIST) => Err(exists(path)),
+            Err(Errno::NOENT) => Err(changed(path)),
+            Err(errno) => Err(self.root.failure(errno, path)),
+        }
+    }
+
+    /// Compares a file that was moved with the one that was checked.
+    fn same(&self, place: &Place, found: &Found, path: &RelPath) -> Answer<()> {
+        let stat = rustix::fs::statat(&place.folder, place.name.as_str(), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| self.root.failure(errno, path))?;
+        regular(path, &stat)?;
+        if Identity::of(&stat) == found.identity { Ok(()) } else { Err(changed(path)) }
+    }
+
+    fn finish(mut self) {
+        self.done = true;
+        for leftover in &self.leftovers {
+            if let Err(errno) = rustix::fs::unlinkat(&leftover.folder, leftover.name.as_str(), AtFlags::empty()) {
+                tracing::warn!(name = leftover.name, %errno, "cannot remove a temporary file");
+            }
+        }
+    }
+}
+
+impl Drop for Commit<'_> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        for step in self.undo.drain(..).rev() {
+            let back = match &step {
+                Undo::Exchange(a, b) => exchange(a, b),
+                Undo::Rename { now, before } => rename_to_free(now, before),
+                Undo::RemoveFile(place) => {
+                    rustix::fs::unlinkat(&place.folder, place.name.as_str(), AtFlags::empty())
+                }
+                Undo::RemoveFolder(place) => {
+                    rustix::fs::unlinkat(&place.folder, place.name.as_str(), AtFlags::REMOVEDIR)
+                }
+            };
+            if let Err(errno) = back {
+                tracing::error!(%errno, "cannot take back a change of the workspace");
+            }
+        }
+    }
+}
+
+fn exchange(a: &Place, b: &Place) -> Result<(), Errno> {
+    let flags = RenameFlags::EXCHANGE;
+    rustix::fs::renameat_with(&a.folder, a.name.as_str(), &b.folder, b.name.as_str(), flags)
+}
+
+fn rename_to_free(now: &Place, new: &Place) -> Result<(), Errno> {
+    let flags = RenameFlags::NOREPLACE;
+    match rustix::fs::renameat_with(&now.folder, now.name.as_str(), &new.folder, new.name.as_str(), flags) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            // A file system without it: the lock keeps other calls away, and nothing else writes here.
+            match rustix::fs::statat(&new.folder, new.name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => {
+                    rustix::fs::renameat(&now.folder, now.name.as_str(), &new.folder, new.name.as_str())
+                }
+                Ok(_) => Err(Errno::EXIST),
+                Err(errno) => Err(errno),
+            }
+        }
+        other => other,
+    }
+}
+
+fn write_all(file: &OwnedFd, mut data: &[u8]) -> Result<(), Errno> {
+    while !data.is_empty() {
+        match rustix::io::write(file.as_fd(), data) {
+            Ok(0) => return Err(Errno::NOSPC),
+            Ok(count) => data = &data[count..],
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Returns a free name beside another, that nobody can have put there beforehand.
+fn beside(place: &Place) -> Place {
+    let random = RandomState::new().build_hasher().finish();
+    Place { folder: place.folder.clone(), name: format!(".gloaming-{random:016x}.tmp") }
+}
+
+fn split(path: &RelPath) -> Answer<(RelPath, String)> {
+    match (path.parent(), path.name()) {
+        (Some(parent), Some(name)) => Ok((parent, name.to_owned())),
+        _ => Err(invalid("the workspace itself is not a file".to_owned())),
+    }
+}
+
+fn exists(path: &RelPath) -> ToolError {
+    conflict(path, "exists already")
+}
+
+fn changed(path: &RelPath) -> ToolError {
+    conflict(path, "has changed since it was read").instead("Read it again and repeat the change.")
+}
+
+fn conflict(path: &RelPath, what: &str) -> ToolError {
+    ToolError::new(ToolErrorCode::Conflict, format!("{} {what}", shown(path)))
+}

@@ -1,0 +1,83 @@
+//! `.gitignore` and `.ignore` files, read through the workspace's handle.
+//!
+//! The matcher is the crate `ignore`'s; its own walker and its reading of files were left out, since they
+//! open ambient paths and follow links.
+
+use gloaming_api::RelPath;
+use gloaming_policies::Access;
+use ignore::Match;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+use super::Session;
+use super::read::read_into;
+
+/// The largest ignore file that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// The ignore files from the workspace's root down to one folder.
+#[derive(Default)]
+pub(super) struct Ignores {
+    levels: Vec<Level>,
+}
+
+struct Level {
+    /// How many bytes of a path lie above the folder, its slash included.
+    above: usize,
+    gitignore: Gitignore,
+    ignore: Gitignore,
+}
+
+impl Ignores {
+    /// Reads a folder's ignore files; what cannot be read or understood ignores nothing.
+    pub(super) fn enter(&mut self, session: &Session, folder: &RelPath) {
+        let above = if folder.is_root() { 0 } else { folder.as_str().len() + 1 };
+        let gitignore = load(session, folder, ".gitignore");
+        let ignore = load(session, folder, ".ignore");
+        self.levels.push(Level { above, gitignore, ignore });
+    }
+
+    /// Forgets the folder entered last.
+    pub(super) fn leave(&mut self) {
+        self.levels.pop();
+    }
+
+    /// Whether a path is ignored: the deepest file with a matching line decides, `.ignore` before
+    /// `.gitignore`. Its folders are taken to have been asked about before.
+    pub(super) fn matches(&self, path: &str, is_folder: bool) -> bool {
+        let decided = |pick: fn(&Level) -> &Gitignore| {
+            self.levels.iter().rev().find_map(|level| {
+                match pick(level).matched(path.get(level.above..)?, is_folder) {
+                    Match::None => None,
+                    Match::Ignore(_) => Some(true),
+                    Match::Whitelist(_) => Some(false),
+                }
+            })
+        };
+        decided(|level| &level.ignore).or_else(|| decided(|level| &level.gitignore)).unwrap_or(false)
+    }
+}
+
+fn load(session: &Session, folder: &RelPath, name: &str) -> Gitignore {
+    read(session, folder, name).map_or_else(Gitignore::empty, |text| {
+        let mut builder = GitignoreBuilder::new("");
+        for line in text.trim_start_matches('\u{feff}').lines() {
+            if let Err(error) = builder.add_line(None, line) {
+                tracing::debug!(%error, "skipping a line of an ignore file");
+            }
+        }
+        builder.build().unwrap_or_else(|_| Gitignore::empty())
+    })
+}
+
+fn read(session: &Session, folder: &RelPath, name: &str) -> Option<String> {
+    let path = folder.join(name).ok()?;
+    // Missing in most folders: asked for first, being cheaper than a decision.
+    let (file, stat) = session.root.open_file(&path).ok()?;
+    let size = u64::try_from(stat.st_size).ok().filter(|size| *size <= LARGEST)?;
+    if !session.permit.decide(Access::Read, &path).is_allow() {
+        return None;
+    }
+    let mut data = Vec::new();
+    read_into(&file, 0, size, &mut data).ok()?;
+    Some(String::from_utf8_lossy(&data).into_owned())
+}

@@ -1,0 +1,139 @@
+//! The one way from a tool to a file, whichever interface the tool was built against.
+//!
+//! A [`Session`] is one call's view of a workspace. Every operation parses the spelling, asks the permit,
+//! and only then opens beneath the workspace's directory handle; what was done is noted for the call's
+//! record. The interfaces in `host` and `wasi` translate and do nothing else.
+
+mod access;
+mod change;
+mod commit;
+mod ignores;
+mod open;
+mod read;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use gloaming_api::tool::{ToolError, ToolErrorCode};
+use gloaming_api::{RelPath, path::escape_name};
+use gloaming_policies::{Access, Decision, ToolPermit};
+use rustix::fs::{Mode, OFlags};
+
+pub(crate) use access::AccessLog;
+pub(crate) use change::{Change, Expected};
+pub(crate) use open::{Info, Kind};
+pub(crate) use read::{Content, Entry, Range};
+#[expect(unreachable_pub, reason = "the generated bindings re-export it, which takes a public item")]
+pub use walk::Walk;
+pub(crate) use walk::{Batch, WalkOptions};
+
+use crate::SandboxError;
+use open::{Opener, Root};
+
+/// What a file operation answers; the error is written for a model.
+pub(crate) type Answer<T> = Result<T, ToolError>;
+
+/// A workspace directory opened for tools; cheap to clone.
+///
+/// It holds a handle of the directory, so that renaming or replacing the directory's path changes nothing.
+/// Changes made through one value (and its clones) exclude each other.
+#[derive(Clone)]
+pub struct Files {
+    root: Arc<Root>,
+}
+
+impl Files {
+    /// Opens a directory. Its own path may lead through symbolic links: it is the operator's.
+    pub fn open(dir: &Path) -> Result<Self, SandboxError> {
+        Self::open_by(dir, None)
+    }
+
+    /// Opens a directory and walks every path name by name, as is done by itself where the kernel has no
+    /// `openat2` (before Linux 5.6) or a container's filter forbids it. Slower, same answers.
+    pub fn open_stepwise(dir: &Path) -> Result<Self, SandboxError> {
+        Self::open_by(dir, Some(Opener::Stepwise))
+    }
+
+    fn open_by(dir: &Path, opener: Option<Opener>) -> Result<Self, SandboxError> {
+        let failed = |errno: rustix::io::Errno| SandboxError::Workspace {
+            path: dir.to_owned(),
+            source: io::Error::from(errno),
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle = rustix::fs::open(dir, flags, Mode::empty()).map_err(failed)?;
+        let device = rustix::fs::fstat(&handle).map_err(failed)?.st_dev;
+        let opener = opener.unwrap_or_else(|| Opener::detect(&handle));
+        Ok(Self { root: Arc::new(Root { handle, device, opener, writing: Mutex::new(()) }) })
+    }
+}
+
+/// One call's view of a workspace.
+pub(crate) struct Session {
+    root: Arc<Root>,
+    permit: ToolPermit,
+    deadline: Instant,
+    /// What was done so far.
+    pub(crate) access: AccessLog,
+    /// The last refusal, kept for tools that cannot be told its reason (WASI has only error codes).
+    pub(crate) refused: Option<ToolError>,
+}
+
+impl Session {
+    pub(crate) fn new(files: &Files, permit: ToolPermit, deadline: Instant) -> Self {
+        Self { root: files.root.clone(), permit, deadline, access: AccessLog::default(), refused: None }
+    }
+
+    /// Parses a path as a tool spelled it.
+    pub(crate) fn path(&self, spelling: &str) -> Answer<RelPath> {
+        RelPath::parse(spelling).map_err(|error| ToolError::new(ToolErrorCode::InvalidInput, error.to_string()))
+    }
+
+    /// Asks the permit, and notes and words a denial.
+    pub(crate) fn decide(&mut self, access: Access, path: &RelPath) -> Answer<()> {
+        let Decision::Deny(denial) = self.permit.decide(access, path) else { return Ok(()) };
+        let what = match access {
+            Access::Read => "read",
+            Access::List => "listed",
+            Access::Write => "changed",
+        };
+        let mut message = format!("the policy does not let {} be {what}", shown(path));
+        if !denial.rule.because.is_empty() {
+            message.push_str(": ");
+            message.push_str(&denial.rule.because);
+        }
+        self.access.deny(path, &denial.rule.id);
+        Err(ToolError {
+            code: ToolErrorCode::Denied,
+            rule: Some(denial.rule.id),
+            message,
+            instead: denial.instead,
+        })
+    }
+
+    /// Whether a name may be shown: a folder's by the policy on listing, anything else's by that on
+    /// reading too. Nothing is noted: what is not shown was not asked for.
+    fn shows(&self, path: &RelPath, kind: Kind) -> bool {
+        self.permit.decide(Access::List, path).is_allow()
+            && (kind == Kind::Directory || self.permit.decide(Access::Read, path).is_allow())
+    }
+
+    /// Fails once the call's deadline has passed: no epoch interrupts a host function.
+    fn check_deadline(&self) -> Answer<()> {
+        if Instant::now() < self.deadline {
+            return Ok(());
+        }
+        Err(ToolError::new(ToolErrorCode::Timeout, "the call took too long")
+            .instead("Narrow it: name a folder, give globs or a smaller depth."))
+    }
+}
+
+/// Returns a path for a message: a name can neither forge a line nor move a terminal's cursor.
+fn shown(path: &RelPath) -> String {
+    if path.is_root() { ".".to_owned() } else { escape_name(path.as_str().as_bytes()) }
+}

@@ -1,0 +1,305 @@
+//! The interfaces of `gloaming:tool` as a guest calls them: translation, nothing else.
+
+use std::time::{Duration, Instant};
+
+use gloaming_api::RelPath;
+use gloaming_api::tool::{ToolError, ToolErrorCode};
+use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
+
+use crate::engine::Limits;
+use crate::files::{self, Answer, Session};
+use crate::wasi::Wasi;
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "
+            package gloaming:host;
+            world imports {
+                import gloaming:tool/workspace@0.1.0;
+                import gloaming:tool/changes@0.1.0;
+                import gloaming:tool/log@0.1.0;
+            }
+        ",
+        with: { "gloaming:tool/workspace.walk": crate::files::Walk },
+        imports: { default: trappable },
+    });
+}
+
+use bindings::gloaming::tool::{changes, log, types, workspace};
+
+/// How many log lines are kept, and how long one may be.
+const LOG_LINES: usize = 200;
+const LOG_LINE: usize = 4 << 10;
+/// How many handles (walks, descriptors, streams) a guest may hold.
+const HANDLES: usize = 256;
+
+/// One call's state.
+pub(crate) struct State {
+    pub(crate) session: Session,
+    pub(crate) table: ResourceTable,
+    pub(crate) limits: Limits,
+    pub(crate) log: Log,
+    /// Time spent in host functions.
+    pub(crate) host: Duration,
+    pub(crate) deadline: Instant,
+    /// Made when the guest first asks for anything of WASI.
+    pub(crate) wasi: Option<Wasi>,
+}
+
+impl State {
+    pub(crate) fn new(session: Session, memory: u64, deadline: Instant) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        Self {
+            session,
+            table,
+            limits: Limits::new(memory),
+            log: Log::default(),
+            host: Duration::ZERO,
+            deadline,
+            wasi: None,
+        }
+    }
+
+    /// Does something for the guest and counts its time as the host's.
+    pub(crate) fn timed<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let start = Instant::now();
+        let done = work(self);
+        self.host += start.elapsed();
+        done
+    }
+
+    fn answer<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Answer<T>,
+    ) -> wasmtime::Result<Result<T, types::Failure>> {
+        Ok(self.timed(work).map_err(failure))
+    }
+}
+
+/// What a tool said to the operator.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Log {
+    lines: Vec<String>,
+    dropped: usize,
+}
+
+impl Log {
+    pub(crate) fn line(&mut self, text: &str) {
+        if self.lines.len() == LOG_LINES {
+            self.dropped += 1;
+            return;
+        }
+        let end = (0..=LOG_LINE.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        self.lines.push(text[..end].to_owned());
+    }
+
+    pub(crate) fn into_lines(mut self) -> Vec<String> {
+        if self.dropped > 0 {
+            self.lines.push(format!("... and {} more lines", self.dropped));
+        }
+        self.lines
+    }
+}
+
+/// Adds the interfaces to a linker.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    workspace::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    changes::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    log::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}
+
+impl types::Host for State {}
+
+impl workspace::Host for State {
+    fn stat(&mut self, path: String) -> wasmtime::Result<Result<workspace::Info, types::Failure>> {
+        self.answer(|state| {
+            let path = state.session.path(&path)?;
+            state.session.stat(&path).map(info)
+        })
+    }
+
+    fn read(
+        &mut self,
+        path: String,
+        range: Option<workspace::ByteRange>,
+    ) -> wasmtime::Result<Result<workspace::Content, types::Failure>> {
+        self.answer(|state| {
+            let path = state.session.path(&path)?;
+            let range = range.map(|part| files::Range { offset: part.offset, length: part.length });
+            let files::Content { data, size, version } = state.session.read(&path, range)?;
+            Ok(workspace::Content { data, size, version: version.map(|version| version.to_string()) })
+        })
+    }
+
+    fn list(&mut self, path: String) -> wasmtime::Result<Result<Vec<workspace::Entry>, types::Failure>> {
+        self.answer(|state| {
+            let path = state.session.path(&path)?;
+            let entries = state.session.list(&path)?;
+            let entry = |entry: files::Entry| workspace::Entry {
+                name: entry.name,
+                info: info(entry.info),
+                escaped: entry.escaped,
+            };
+            Ok(entries.into_iter().map(entry).collect())
+        })
+    }
+}
+
+impl workspace::HostWalk for State {
+    fn start(
+        &mut self,
+        root: String,
+        options: workspace::WalkOptions,
+    ) -> wasmtime::Result<Result<Resource<files::Walk>, types::Failure>> {
+        self.answer(|state| {
+            let root = state.session.path(&root)?;
+            let options = files::WalkOptions {
+                globs: options.globs,
+                hidden: options.hidden,
+                ignore_files: options.ignore_files,
+                depth: options.depth,
+                directories: options.directories,
+                contents: options.contents,
+                max_file_size: options.max_file_size,
+            };
+            let walk = files::Walk::start(&mut state.session, &root, options)?;
+            state.table.push(walk).map_err(|_| ToolError::new(ToolErrorCode::TooLarge, "too many walks at once"))
+        })
+    }
+
+    fn next(
+        &mut self,
+        walk: Resource<files::Walk>,
+    ) -> wasmtime::Result<Result<Option<workspace::Batch>, types::Failure>> {
+        let batch = self.timed(|state| -> wasmtime::Result<_> {
+            let walk = state.table.get_mut(&walk)?;
+            Ok(walk.next(&mut state.session))
+        })?;
+        Ok(batch.map(|batch| batch.map(translated)).map_err(failure))
+    }
+
+    fn drop(&mut self, walk: Resource<files::Walk>) -> wasmtime::Result<()> {
+        self.timed(|state| state.table.delete(walk).map(drop))?;
+        Ok(())
+    }
+}
+
+impl changes::Host for State {
+    fn write(
+        &mut self,
+        path: String,
+        data: Vec<u8>,
+        expected: changes::Expected,
+    ) -> wasmtime::Result<Result<String, types::Failure>> {
+        self.answer(|state| {
+            let path = state.session.path(&path)?;
+            state.session.write(path, data, expectation(expected)).map(|version| version.to_string())
+        })
+    }
+
+    fn remove(
+        &mut self,
+        path: String,
+        expected: changes::Expected,
+    ) -> wasmtime::Result<Result<(), types::Failure>> {
+        self.answer(|state| {
+            let path = state.session.path(&path)?;
+            state.session.commit(vec![files::Change::Remove { path, expected: expectation(expected) }])
+        })
+    }
+
+    fn rename(
+        &mut self,
+        from: String,
+        to: String,
+        expected: changes::Expected,
+    ) -> wasmtime::Result<Result<(), types::Failure>> {
+        self.answer(|state| {
+            let change = renaming(&state.session, &from, &to, expected)?;
+            state.session.commit(vec![change])
+        })
+    }
+
+    fn commit(
+        &mut self,
+        list: Vec<changes::Change>,
+    ) -> wasmtime::Result<Result<(), types::Failure>> {
+        self.answer(|state| {
+            let session = &state.session;
+            let changes = list.into_iter().map(|change| match change {
+                changes::Change::Put(put) => Ok(files::Change::Put {
+                    path: session.path(&put.path)?,
+                    data: put.data,
+                    expected: expectation(put.expected),
+                }),
+                changes::Change::Remove(removal) => Ok(files::Change::Remove {
+                    path: session.path(&removal.path)?,
+                    expected: expectation(removal.expected),
+                }),
+                changes::Change::Rename(change) => renaming(session, &change.from, &change.to, change.expected),
+            });
+            let changes = changes.collect::<Answer<Vec<_>>>()?;
+            state.session.commit(changes)
+        })
+    }
+}
+
+impl log::Host for State {
+    fn log(&mut self, message: String) -> wasmtime::Result<()> {
+        self.log.line(&message);
+        Ok(())
+    }
+}
+
+fn renaming(
+    session: &Session,
+    from: &str,
+    to: &str,
+    expected: changes::Expected,
+) -> Answer<files::Change> {
+    let (from, to): (RelPath, RelPath) = (session.path(from)?, session.path(to)?);
+    Ok(files::Change::Rename { from, to, expected: expectation(expected), replace: false })
+}
+
+fn expectation(expected: changes::Expected) -> files::Expected {
+    match expected {
+        changes::Expected::Absent => files::Expected::Absent,
+        changes::Expected::Version(version) => files::Expected::Version(version),
+        changes::Expected::Any => files::Expected::Any,
+    }
+}
+
+fn info(info: files::Info) -> workspace::Info {
+    let kind = match info.kind {
+        files::Kind::File => workspace::Kind::File,
+        files::Kind::Directory => workspace::Kind::Directory,
+        files::Kind::Symlink => workspace::Kind::Symlink,
+        files::Kind::Other => workspace::Kind::Other,
+    };
+    workspace::Info { kind, size: info.size, executable: info.executable }
+}
+
+fn translated(batch: files::Batch) -> workspace::Batch {
+    let visited = batch.visited.into_iter().map(|visited| workspace::Visited {
+        path: visited.path,
+        info: info(visited.info),
+        at: visited.at.map(|part| workspace::ByteRange { offset: part.offset, length: part.length }),
+        escaped: visited.escaped,
+    });
+    workspace::Batch { visited: visited.collect(), bytes: batch.bytes }
+}
+
+fn failure(error: ToolError) -> types::Failure {
+    let code = match error.code {
+        ToolErrorCode::Denied => types::Code::Denied,
+        ToolErrorCode::NotFound => types::Code::NotFound,
+        ToolErrorCode::InvalidInput => types::Code::InvalidInput,
+        ToolErrorCode::Conflict => types::Code::Conflict,
+        ToolErrorCode::TooLarge => types::Code::TooLarge,
+        ToolErrorCode::Timeout => types::Code::Timeout,
+        ToolErrorCode::Internal => types::Code::Internal,
+    };
+    types::Failure { code, rule: error.rule, message: error.message, instead: error.instead }
+}
