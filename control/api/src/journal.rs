@@ -165,6 +165,10 @@ pub struct AttemptStarted {
     /// The model's spec, where one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// The price the operator gave for it, `IN,OUT` in US dollars per million tokens; none for the price
+    /// table's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_price: Option<String>,
 }
 
 /// A policy layer's text.

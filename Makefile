@@ -1,0 +1,54 @@
+# Gloaming's commands. `make help` lists them.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+CACHE := $(or $(GLOAMING_DEV_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gloaming-dev)
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+.PHONY: setup
+setup: ## Install what building needs (distribution packages), if it is missing
+	@tests/support/setup.sh build
+
+.PHONY: tools
+tools: setup ## Compile the tools to WebAssembly components (tools/target/components)
+	@tools/build.sh
+
+.PHONY: build
+build: tools ## Build target/release/gloaming
+	$(CARGO) build --release --locked
+	@if [ "$(TARGET)" != target ]; then mkdir -p target/release && ln -sf "$(abspath $(TARGET))/release/gloaming" target/release/gloaming; fi
+
+.PHONY: demo
+demo: build ## Run the main job on a real published project (about two minutes when warm)
+	@tests/demo/run.sh "$(TARGET)/release/gloaming" "$(CACHE)"
+
+.PHONY: test
+test: tools ## The default suite: format, lints, docs, every test
+	@tests/support/setup.sh test "$(CACHE)"
+	$(CARGO) fmt --all --check
+	$(CARGO) fmt --all --check --manifest-path tools/Cargo.toml
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+	GLOAMING_WIRE_DIR="$(CACHE)/wire" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --no-fail-fast
+	$(CARGO) test --manifest-path tools/Cargo.toml --locked --workspace
+
+.PHONY: deny
+deny: ## Check licences and sources of every dependency (cargo-deny, installed when missing)
+	@tests/support/setup.sh deny "$(CACHE)"
+	PATH="$(CACHE)/bin:$$PATH" $(CARGO) deny --all-features check bans licenses sources
+
+.PHONY: bench
+bench: tools ## Measure a read and a search against native programs in one run
+	@tests/bench/run.sh
+
+.PHONY: clean
+clean: ## Remove what was built here
+	$(CARGO) clean
+	rm -rf tools/target

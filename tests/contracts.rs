@@ -1,0 +1,193 @@
+//! What other programs rely on: `--json` objects and exit codes.
+
+use serde_json::{Value, json};
+
+use crate::support::Scene;
+
+const FILES: &[(&str, &str)] = &[
+    ("Cargo.toml", "[package]\nname = \"calc\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
+    ("src/lib.rs", "pub fn main_thing() {}\n"),
+    (".env", "SECRET=1\n"),
+    (".gitignore", "ignored.txt\n"),
+    ("ignored.txt", "pub fn hidden() {}\n"),
+];
+
+fn call(scene: &Scene, tool: &str, args: &Value, more: &[&str]) -> (i32, Value) {
+    let args = args.to_string();
+    let mut all = vec!["tools", "call", tool, "--workspace", "repo", "--args", &args, "--json"];
+    all.extend(more);
+    let ran = scene.gloaming(&all);
+    (ran.code, ran.json())
+}
+
+#[test]
+fn tools_call_answers_ok_output_error() {
+    let scene = Scene::new(FILES);
+    let (code, answer) = call(&scene, "search", &json!({"pattern": "fn main"}), &[]);
+    assert_eq!((code, &answer["ok"]), (0, &json!(true)), "{answer:#}");
+    assert_eq!(answer["output"]["matches"][0]["path"], "src/lib.rs");
+
+    for (tool, args, error) in [
+        ("read", json!({"path": ".env"}), "denied"),
+        ("read", json!({"path": "./.env"}), "denied"),
+        ("read", json!({"path": "nowhere"}), "not_found"),
+        ("read", json!({"path": "../x"}), "invalid_input"),
+        ("read", json!({"path": 3}), "invalid_input"),
+        ("read", json!({}), "invalid_input"),
+        ("read", json!({"path": "src/lib.rs", "colour": "red"}), "invalid_input"),
+        ("search", json!({"pattern": "("}), "invalid_input"),
+        ("write", json!({"path": "src/lib.rs", "content": ""}), "conflict"),
+        ("edit", json!({"path": "src/lib.rs", "old": "absent", "new": "x"}), "not_found"),
+        ("edit", json!({"path": ".github/workflows/ci.yml", "old": "a", "new": "b"}), "denied"),
+        ("edit", json!({"path": ".git/config", "old": "a", "new": "b"}), "denied"),
+        ("nonsense", json!({}), "denied"),
+    ] {
+        let (code, answer) = call(&scene, tool, &args, &[]);
+        let found = &answer["error"]["code"];
+        assert_eq!(code, 5, "{tool} {args}: {answer:#}");
+        assert_eq!(answer["ok"], false);
+        // Where there is no such text or tool, either word is a fair one.
+        let fair = match error {
+            "not_found" => found == "not_found" || found == "invalid_input" || found == "conflict",
+            "denied" if tool == "nonsense" => found == "denied" || found == "not_found",
+            "invalid_input" if args["path"] == "../x" => found == "invalid_input" || found == "denied",
+            _ => found == error,
+        };
+        assert!(fair, "{tool} {args}: {answer:#}");
+        assert!(answer["error"]["message"].as_str().is_some_and(|message| !message.is_empty()));
+        if found == "denied" {
+            assert!(answer["error"]["rule"].is_string(), "{answer:#}");
+        }
+    }
+}
+
+#[test]
+fn the_wasi_builds_of_read_and_edit_answer_the_same() {
+    let scene = Scene::new(FILES);
+    for (tool, args) in [
+        ("read", json!({"path": "src/lib.rs"})),
+        ("read", json!({"path": ".env"})),
+        ("read", json!({"path": "nowhere"})),
+        ("edit", json!({"path": "Cargo.toml", "old": "nope", "new": "x"})),
+    ] {
+        let ours = call(&scene, tool, &args, &[]);
+        let wasi = call(&scene, tool, &args, &["--wasi"]);
+        assert_eq!(ours.0, wasi.0, "{tool} {args}");
+        assert_eq!(ours.1["error"]["code"], wasi.1["error"]["code"], "{tool} {args}");
+        assert_eq!(ours.1["output"], wasi.1["output"], "{tool} {args}");
+    }
+}
+
+#[test]
+fn tools_list_names_each_tool_with_a_schema() {
+    let scene = Scene::new(FILES);
+    let list = scene.gloaming(&["tools", "list", "--json"]).exits(0).json();
+    let tools = list["tools"].as_array().unwrap();
+    let names: Vec<&str> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["check", "edit", "list", "patch", "read", "search", "write"]);
+    for tool in tools {
+        assert_eq!(tool["input_schema"]["type"], "object", "{tool:#}");
+        assert!(tool["description"].as_str().unwrap().len() > 40, "{tool:#}");
+    }
+}
+
+#[test]
+fn a_tool_denied_as_a_whole_is_not_offered() {
+    let scene = Scene::new(FILES);
+    let policy = "schema = 1\nextends = [\"preset:standard\"]\n\n[[deny]]\nid = \"no-writing\"\ntools = [\"write\", \"edit\", \"patch\"]\npaths = [\"**\"]\nbecause = \"read only\"\n";
+    std::fs::write(scene.path().join("p.toml"), policy).unwrap();
+    let list = scene.gloaming(&["tools", "list", "--json", "--policy", "p.toml"]).exits(0).json();
+    let names: Vec<&str> =
+        list["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["check", "list", "read", "search"]);
+    let (code, answer) =
+        call(&scene, "write", &json!({"path": "x", "content": "y"}), &["--policy", "p.toml"]);
+    assert_eq!((code, &answer["error"]["rule"]), (5, &json!("no-writing")), "{answer:#}");
+    assert!(!scene.repo().join("x").exists());
+}
+
+#[test]
+fn policy_explain_says_who_decided() {
+    let scene = Scene::new(FILES);
+    let explain =
+        |call: &str, code: i32| scene.gloaming(&["policy", "explain", "--json", call]).exits(code).json();
+    let answer = explain("edit src/lib.rs", 0);
+    assert_eq!(answer["decision"], "allow");
+    for call in [
+        "read .env",
+        "edit .github/workflows/ci.yml",
+        "edit Cargo.lock",
+        "read .git/config",
+        "edit .gloaming/policy.toml",
+    ] {
+        let answer = explain(call, 5);
+        assert_eq!(answer["decision"], "deny", "{call}");
+        assert!(
+            answer["rule"].is_string() && answer["file"].is_string() && answer["line"].is_u64(),
+            "{answer:#}"
+        );
+        assert!(!answer["because"].as_str().unwrap().is_empty(), "{answer:#}");
+    }
+    scene.gloaming(&["policy", "explain", "nonsense"]).exits(2);
+}
+
+#[test]
+fn policy_check_points_at_file_line_and_column() {
+    let scene = Scene::new(FILES);
+    let bad = "schema = 1\n\n[[allow]]\nid = \"a\"\ntoolz = [\"edit\"]\npaths = [\"src/**\"]\n\n[jobs.test]\nnetwork = [\"registry\"]\n";
+    std::fs::write(scene.path().join("bad.toml"), bad).unwrap();
+    let said = scene.gloaming(&["policy", "check", "bad.toml"]).exits(2).stdout;
+    assert!(said.contains("bad.toml:5:1: "), "{said}");
+    assert!(said.contains("bad.toml:9:"), "a rule that cannot be enforced does not load: {said}");
+    let shown = scene.gloaming(&["policy", "show"]).exits(0).stdout;
+    std::fs::write(scene.path().join("good.toml"), shown).unwrap();
+    scene.gloaming(&["policy", "check", "good.toml"]).exits(0);
+}
+
+#[test]
+fn verify_prints_one_object_with_its_steps() {
+    let scene = Scene::new(FILES);
+    let diff = scene
+        .diff_of(|root| std::fs::write(root.join("Cargo.toml"), "[package]\nname = \"other\"\n").unwrap());
+    let ran = scene.verify(&diff, &[]).exits(1);
+    let verdict = ran.json();
+    assert_eq!(verdict["verdict"], "block");
+    for step in verdict["steps"].as_array().unwrap() {
+        assert!(
+            ["pass", "fail", "unknown", "skipped"].contains(&step["result"].as_str().unwrap()),
+            "{step:#}"
+        );
+        assert!(step["step"].as_str().unwrap().starts_with('V'));
+        assert!(step["detail"].is_string());
+    }
+}
+
+#[test]
+fn profile_finds_and_proves_commands() {
+    let scene = Scene::new(FILES);
+    let profile = scene.gloaming(&["profile", "repo", "--json"]).exits(0).json();
+    let test =
+        profile["commands"].as_array().unwrap().iter().find(|c| c["kind"] == "test").expect("a test command");
+    assert_eq!(test["argv"][0], "cargo");
+    assert_eq!(test["source"]["file"], "Cargo.toml");
+    assert_eq!(test["proof"]["exit"]["value"], 0, "{test:#}");
+}
+
+#[test]
+fn wrong_use_exits_2() {
+    let scene = Scene::new(FILES);
+    for args in [
+        &["run"][..],
+        &["run", "--task", "x", "--task-file", "y"],
+        &["nonsense"],
+        &["verify", "--repo", "repo", "--patch", "missing.diff"],
+        &["tools", "call", "read", "--workspace", "missing", "--args", "{}"],
+        &["tools", "call", "read", "--workspace", "repo", "--args", "{"],
+        &["run", "--repo", "repo", "--task", "x", "--model", "nonsense"],
+        &["run", "--repo", "repo", "--task", "x", "--model", "openai:unheard-of-model"],
+        &["journal", "show", "missing"],
+    ] {
+        let ran = scene.gloaming(args).exits(2);
+        assert!(!ran.stderr.is_empty() && ran.stdout.is_empty(), "{args:?}");
+    }
+}

@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Serves a written transcript as an OpenAI-compatible chat model, on loopback.
+
+There is no model behind it: the n-th answer of a conversation is the n-th entry of the transcript. What is
+real is the wire: HTTP, server-sent events, tool calls in fragments, usage.
+
+usage: scripted_model.py TRANSCRIPT.json PORT_FILE
+"""
+
+import json
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+def chunks(entry, model):
+    """Yields the stream's events for one entry: text first, then each tool call in two fragments."""
+    def event(delta, finish=None, **more):
+        return {"id": "scripted", "object": "chat.completion.chunk", "created": 0, "model": model,
+                "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more}
+
+    yield event({"role": "assistant", "content": entry.get("text", "")})
+    calls = entry.get("calls", [])
+    for index, call in enumerate(calls):
+        arguments = json.dumps(call["args"])
+        half = len(arguments) // 2
+        yield event({"tool_calls": [{"index": index, "id": call["id"], "type": "function",
+                                     "function": {"name": call["name"], "arguments": arguments[:half]}}]})
+        yield event({"tool_calls": [{"index": index, "function": {"arguments": arguments[half:]}}]})
+    yield event({}, "tool_calls" if calls else "stop")
+    yield {"id": "scripted", "object": "chat.completion.chunk", "created": 0, "model": model, "choices": [],
+           "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}}
+
+
+class Handler(BaseHTTPRequestHandler):
+    transcript = []
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        turn = sum(1 for message in body["messages"] if message["role"] == "assistant")
+        if not self.path.endswith("/chat/completions") or turn >= len(self.transcript):
+            self.send_response(400)
+            self.end_headers()
+            self.wfile.write(b'{"error": {"message": "the transcript has no answer to this"}}')
+            return
+        entry = self.transcript[turn]
+        # Ids must be unique in a conversation.
+        for number, call in enumerate(entry.get("calls", [])):
+            call["id"] = f"call-{turn}-{number}"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for event in chunks(entry, body.get("model", "scripted")):
+            self.wfile.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def log_message(self, *args):
+        pass
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    with open(sys.argv[1], encoding="utf-8") as file:
+        Handler.transcript = json.load(file)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with open(sys.argv[2], "w", encoding="utf-8") as file:
+        file.write(str(server.server_address[1]))
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+//! The one integration binary: every test that needs the whole program or looks at the whole workspace.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests drive the program from outside: files, programs and variables of the host"
+)]
+
+mod bad_input;
+mod contracts;
+mod evil_model;
+mod layering;
+mod run;
+mod support;
+mod tamper;

@@ -1,0 +1,253 @@
+//! One task from words to a branch, and what can be done with what it leaves.
+
+use serde_json::{Value, json};
+
+use crate::evil_model::{Scripted, calls};
+use crate::support::Scene;
+
+const FILES: &[(&str, &str)] = &[
+    ("Cargo.toml", "[package]\nname = \"calc\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
+    ("Cargo.lock", "version = 4\n\n[[package]]\nname = \"calc\"\nversion = \"0.1.0\"\n"),
+    (
+        "src/lib.rs",
+        "//! See [`foo_bar`].\nmod inner;\n\n/// Doubles.\npub fn foo_bar(n: u32) -> u32 {\n    inner::twice(n)\n}\n",
+    ),
+    ("src/inner.rs", "// foo_bar calls this\npub fn twice(n: u32) -> u32 {\n    n + 2\n}\n"),
+    ("tests/all.rs", "use calc::foo_bar;\n\n#[test]\nfn two() {\n    assert_eq!(foo_bar(2), 4);\n}\n"),
+];
+
+fn rename(scene: &Scene) -> Value {
+    scene
+        .gloaming(&[
+            "run",
+            "--repo",
+            "repo",
+            "--task",
+            "Rename the function foo_bar to parse_bar everywhere",
+            "--out",
+            "out",
+            "--json",
+        ])
+        .exits(0)
+        .json()
+}
+
+#[test]
+fn a_rename_ends_in_one_commit_on_a_branch_and_replays() {
+    let scene = Scene::new(FILES);
+    let head = scene.git(&["rev-parse", "HEAD"]);
+    let result = rename(&scene);
+    assert_eq!(result["outcome"], "branch");
+    let branch = result["branch"].as_str().unwrap();
+    assert_eq!(branch, format!("gloaming/{}", result["task"].as_str().unwrap()));
+    assert_eq!(scene.git(&["rev-list", "--count", &format!("main..{branch}")]).trim(), "1");
+    assert_eq!(scene.git(&["rev-parse", "HEAD"]), head);
+    assert_eq!(scene.git(&["status", "--porcelain"]), "");
+    let diff = scene.git(&["diff", "--stat", "main", branch]);
+    assert!(
+        diff.contains("src/lib.rs") && diff.contains("tests/all.rs") && diff.contains("src/inner.rs"),
+        "{diff}"
+    );
+    for name in ["pr.md", "patch.diff", "evidence.json", "journal.jsonl"] {
+        assert!(scene.out().join(name).exists(), "{name}");
+    }
+    assert!(!scene.out().join("bowout.json").exists());
+    let message = scene.git(&["log", "-1", "--format=%B", branch]);
+    assert!(message.starts_with("Rename the function foo_bar to parse_bar everywhere\n"), "{message}");
+    let pr = std::fs::read_to_string(scene.out().join("pr.md")).unwrap();
+    assert!(pr.contains("| tests passed | 1 | 1 |") && pr.contains("<!-- gloaming task="), "{pr}");
+
+    let verified = scene.gloaming(&["journal", "verify", "out/journal.jsonl", "--json"]).exits(0).json();
+    assert_eq!(verified["ok"], true);
+    let story = scene.gloaming(&["journal", "show", "out/journal.jsonl"]).exits(0).stdout;
+    assert!(story.contains("baseline") && story.contains("branch gloaming/"), "{story}");
+    let replay = scene.gloaming(&["replay", "out/journal.jsonl", "--json"]).exits(0).json();
+    assert_eq!(replay["same"], true, "{replay:#}");
+    // A replay publishes nothing.
+    assert_eq!(scene.git(&["branch", "--list", "gloaming/*"]).lines().count(), 1);
+}
+
+#[test]
+fn a_rename_onto_a_taken_name_bows_out() {
+    let scene = Scene::new(FILES);
+    let ran = scene
+        .gloaming(&[
+            "run",
+            "--repo",
+            "repo",
+            "--task",
+            "Rename the function foo_bar to twice",
+            "--out",
+            "out",
+            "--json",
+        ])
+        .exits(3);
+    assert_eq!(ran.json()["reason_code"], "conflicting_requirements");
+    let bow_out: Value =
+        serde_json::from_slice(&std::fs::read(scene.out().join("bowout.json")).unwrap()).unwrap();
+    assert!(bow_out["evidence"].to_string().contains("src/inner.rs"), "{bow_out:#}");
+}
+
+/// A model's transcript that fixes `twice` and adds a test for it.
+fn fix() -> Value {
+    json!([
+        calls(&[("read", json!({"path": "src/inner.rs"})), ("search", json!({"pattern": "twice"}))]),
+        calls(&[
+            (
+                "write",
+                json!({"path": "tests/three.rs", "content": "#[test]\nfn three() {\n    assert_eq!(calc::foo_bar(3), 6);\n}\n"})
+            ),
+            ("check", json!({"what": "test_one", "selector": "three"})),
+        ]),
+        calls(&[
+            ("edit", json!({"path": "src/inner.rs", "old": "n + 2", "new": "n * 2"})),
+            ("check", json!({"what": "test"}))
+        ]),
+        calls(&[("finish", json!({"summary": "twice doubles for every n now"}))]),
+    ])
+}
+
+fn run_model(scene: &Scene, transcript: &Value, code: i32) -> Value {
+    let model = Scripted::start(scene, transcript);
+    let args = [
+        "run",
+        "--repo",
+        "repo",
+        "--task",
+        "foo_bar(3) should be 6",
+        "--model",
+        "openai:scripted",
+        "--model-price",
+        "1,1",
+        "--model-url",
+        model.url(),
+        "--out",
+        "out",
+        "--json",
+    ];
+    scene.gloaming(&args).exits(code).json()
+}
+
+#[test]
+fn a_models_fix_is_published_with_a_test_that_turned_green_and_replays() {
+    let scene = Scene::new(FILES);
+    let result = run_model(&scene, &fix(), 0);
+    assert_eq!(result["outcome"], "branch");
+    let evidence: Value =
+        serde_json::from_slice(&std::fs::read(scene.out().join("evidence.json")).unwrap()).unwrap();
+    assert!(evidence["fail_to_pass"].to_string().contains("three"), "{}", evidence["fail_to_pass"]);
+    assert!(result["cost"]["usd"].as_f64().unwrap() > 0.0);
+    let replay = scene.gloaming(&["replay", "out/journal.jsonl", "--json"]).exits(0).json();
+    assert_eq!(replay["same"], true, "{replay:#}");
+
+    // An answer that is changed, with the chain made whole again, must diverge.
+    let text = std::fs::read_to_string(scene.out().join("journal.jsonl")).unwrap();
+    let mut chain = gloaming_api::journal::Chain::default();
+    let mut forged = String::new();
+    for event in gloaming_api::journal::parse(&text).unwrap() {
+        let line = serde_json::to_string(&event.kind).unwrap().replace("n * 2", "n + n");
+        let event = chain.append(event.at, serde_json::from_str(&line).unwrap());
+        forged.push_str(&serde_json::to_string(&event).unwrap());
+        forged.push('\n');
+    }
+    std::fs::write(scene.path().join("forged.jsonl"), forged).unwrap();
+    let replay = scene.gloaming(&["replay", "forged.jsonl", "--repo", "repo", "--json"]).exits(1).json();
+    assert_eq!(replay["same"], false, "{replay:#}");
+
+    // A line that is changed without that is found at once.
+    std::fs::write(scene.path().join("broken.jsonl"), text.replacen("n * 2", "n + n", 1)).unwrap();
+    scene.gloaming(&["journal", "verify", "broken.jsonl"]).exits(1);
+    scene.gloaming(&["replay", "broken.jsonl"]).exits(2);
+}
+
+#[test]
+fn a_fix_without_a_test_that_shows_it_bows_out() {
+    let scene = Scene::new(FILES);
+    let transcript = json!([
+        calls(&[("edit", json!({"path": "src/inner.rs", "old": "n + 2", "new": "n * 2"}))]),
+        calls(&[("finish", json!({"summary": "fixed"}))]),
+        calls(&[("finish", json!({"summary": "fixed, really"}))]),
+        calls(&[("finish", json!({"summary": "fixed, I said"}))]),
+    ]);
+    let result = run_model(&scene, &transcript, 3);
+    assert_eq!(result["reason_code"], "low_confidence", "{result:#}");
+}
+
+#[test]
+fn a_model_that_cannot_be_reached_is_infrastructure() {
+    let scene = Scene::new(FILES);
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{unused}/v1");
+    let args = [
+        "run",
+        "--repo",
+        "repo",
+        "--task",
+        "foo_bar(3) should be 6",
+        "--model",
+        "openai:x",
+        "--model-price",
+        "1,1",
+        "--model-url",
+        &url,
+        "--out",
+        "out",
+        "--json",
+    ];
+    let ran = scene.gloaming(&args).exits(4);
+    assert_eq!(ran.json()["outcome"], "failed");
+}
+
+#[test]
+fn an_interrupt_leaves_the_repository_as_it_was() {
+    let scene = Scene::new(FILES);
+    // A listener that takes the connection and never answers: the run waits for its model.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let refs = scene.git(&["for-each-ref"]);
+    let mut command = scene.command(&[
+        "run",
+        "--repo",
+        "repo",
+        "--task",
+        "foo_bar(3) should be 6",
+        "--model",
+        "openai:x",
+        "--model-price",
+        "1,1",
+        "--model-url",
+        &url,
+        "--out",
+        "out",
+        "--json",
+    ]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let child = command.spawn().unwrap();
+    let _waiting = listener.accept().unwrap();
+    let status = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["outcome"], "cancelled");
+    assert_eq!(scene.git(&["for-each-ref"]), refs);
+    assert_eq!(scene.git(&["status", "--porcelain"]), "");
+    let work = scene.home().join("cache/work");
+    let left: Vec<_> = std::fs::read_dir(work).map(|dir| dir.collect()).unwrap_or_default();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_url_is_cloned_and_the_branch_is_in_the_clone() {
+    let scene = Scene::new(FILES);
+    let url = format!("file://{}", scene.repo().display());
+    let result = scene
+        .gloaming(&["run", "--repo", &url, "--task", "Rename foo_bar to parse_bar", "--out", "out", "--json"])
+        .exits(0)
+        .json();
+    let branch = result["branch"].as_str().unwrap();
+    let found = scene.git(&["--git-dir", "../out/repo.git", "rev-parse", branch]);
+    assert_eq!(found.trim().len(), 40);
+    assert_eq!(scene.git(&["branch", "--list", "gloaming/*"]), "");
+}

@@ -1,0 +1,179 @@
+//! What every end-to-end test needs: a repository from a table of files, and the program run on it.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder for one test: the repository in `repo`, Gloaming's state in `home`, results in `out`.
+pub(crate) struct Scene {
+    dir: TempDir,
+    env: BTreeMap<String, String>,
+}
+
+/// What a run of the program printed and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// Parses standard output, which must be one JSON object and nothing else.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: stdout {:?}\nstderr {}", self.stdout, self.stderr))
+    }
+
+    /// Asserts the exit code, showing everything when it is another.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+impl Scene {
+    /// Makes a git repository of `files` (path, content) with one commit.
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+        let scene = Self::bare_folder();
+        scene.write(files);
+        scene.git(&["init", "-q", "-b", "main"]);
+        scene.commit("base");
+        scene
+    }
+
+    /// Makes the folders and an empty `repo` that is not a repository yet.
+    pub(crate) fn bare_folder() -> Self {
+        let dir = TempDir::new().expect("a temporary folder");
+        // The container's user must be able to pass through.
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("chmod");
+        for name in ["repo", "home"] {
+            std::fs::create_dir(dir.path().join(name)).expect("mkdir");
+        }
+        Self { dir, env: BTreeMap::new() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn repo(&self) -> PathBuf {
+        self.dir.path().join("repo")
+    }
+
+    pub(crate) fn out(&self) -> PathBuf {
+        self.dir.path().join("out")
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        // Compiled components are shared between tests; they are named by digest.
+        self.dir.path().join("home")
+    }
+
+    /// Sets a variable for the program.
+    pub(crate) fn env(&mut self, name: &str, value: impl Into<String>) {
+        self.env.insert(name.into(), value.into());
+    }
+
+    /// Writes files into the repository's folder.
+    pub(crate) fn write(&self, files: &[(&str, &str)]) {
+        for (path, content) in files {
+            let path = self.repo().join(path);
+            std::fs::create_dir_all(path.parent().expect("inside the repository")).expect("mkdir");
+            std::fs::write(path, content).expect("write");
+        }
+    }
+
+    /// Runs git in the repository and returns its standard output.
+    #[track_caller]
+    pub(crate) fn git(&self, args: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(["-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"])
+            .args(args)
+            .current_dir(self.repo())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .output()
+            .expect("git runs");
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Commits everything and returns the commit.
+    pub(crate) fn commit(&self, message: &str) -> String {
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "--allow-empty", "-m", message]);
+        self.git(&["rev-parse", "HEAD"]).trim().to_owned()
+    }
+
+    /// Returns the diff that `change` makes of the committed files, and puts them back.
+    pub(crate) fn diff_of(&self, change: impl FnOnce(&Path)) -> String {
+        change(&self.repo());
+        self.git(&["add", "-A"]);
+        let diff = self.git(&["diff", "--cached", "--binary", "--no-renames"]);
+        self.git(&["reset", "-q", "--hard"]);
+        diff
+    }
+
+    /// Runs the program in the scene's folder.
+    pub(crate) fn gloaming(&self, args: &[&str]) -> Ran {
+        let output = self.command(args).output().expect("the program runs");
+        ran(output)
+    }
+
+    /// Returns the program's command, for tests that need a handle on the process.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gloaming"));
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .env_clear()
+            .env("GLOAMING_HOME", self.home())
+            .env("RUST_BACKTRACE", "1");
+        for name in ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME"] {
+            if let Ok(value) = std::env::var(name) {
+                command.env(name, value);
+            }
+        }
+        if let Ok(python) = std::env::var("GLOAMING_TEST_PYTHON") {
+            command.env("VIRTUAL_ENV", python);
+        }
+        command.envs(&self.env);
+        command
+    }
+
+    /// Judges a patch and returns the program's answer.
+    pub(crate) fn verify(&self, diff: &str, more: &[&str]) -> Ran {
+        let patch = self.dir.path().join("change.diff");
+        std::fs::write(&patch, diff).expect("write");
+        let patch = patch.to_string_lossy().into_owned();
+        let mut args = vec!["verify", "--repo", "repo", "--patch", &patch, "--json"];
+        args.extend(more);
+        self.gloaming(&args)
+    }
+}
+
+fn ran(output: Output) -> Ran {
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Whether pytest can be had; says on standard error why a test is skipped when it cannot.
+pub(crate) fn has_pytest(test: &str) -> bool {
+    let there = std::env::var_os("GLOAMING_TEST_PYTHON").is_some();
+    if !there {
+        eprintln!(
+            "skipped {test}: GLOAMING_TEST_PYTHON names no virtual environment with pytest (make test sets it)"
+        );
+    }
+    there
+}
