@@ -4,20 +4,27 @@
 //! these functions, so that everything below is tested natively.
 //!
 //! Invariants: no function panics on any input; nothing is read but through [`Files`] and [`Walks`],
-//! nothing written but through [`Changes`]; every failure says what to do next.
+//! nothing written but through [`Changes`] ([`disk`] implements them on `std::fs` for the WASI builds and
+//! is the only module that opens anything); every failure a tool makes says what to do next.
 #![forbid(unsafe_code)]
 
 mod failure;
 pub mod files;
 
-pub mod disk;
 pub mod edit;
 pub mod list;
 pub mod patch;
-pub mod path;
 pub mod read;
 pub mod search;
 pub mod write;
+
+pub mod disk;
+pub mod lines;
+#[cfg(test)]
+mod memory;
+mod near;
+pub mod path;
+mod prefilter;
 
 pub use failure::{Code, Failure};
 pub use files::{Changes, Files, Walks};

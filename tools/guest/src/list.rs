@@ -1,6 +1,15 @@
 //! `list`: paths below a folder.
-use crate::files::WalkOptions;
-use crate::{Failure, Walks};
+
+use std::fmt::Write;
+
+use crate::files::{Kind, WalkOptions};
+use crate::path::{normal, shown};
+use crate::{Code, Failure, Walks};
+
+/// Paths shown when the call does not say how many.
+const DEFAULT_LIMIT: u32 = 500;
+/// The most paths one call shows.
+const MOST: u32 = 5000;
 
 /// What to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -9,7 +18,7 @@ pub struct Args {
     pub path: Option<String>,
     /// Gitignore-style globs.
     pub globs: Vec<String>,
-    /// How many folders deep.
+    /// How many folders deep; 1 is the folder itself.
     pub depth: Option<u32>,
     /// Whether to list names that begin with a dot.
     pub hidden: bool,
@@ -22,9 +31,9 @@ pub struct Args {
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Output {
-    /// One path a line.
+    /// One path a line, folders with a trailing slash, and remarks in brackets.
     pub text: String,
-    /// The paths.
+    /// The paths, in byte order, folders with a trailing slash.
     pub paths: Vec<String>,
     /// How many there are.
     pub total: u32,
@@ -32,15 +41,141 @@ pub struct Output {
     pub truncated: bool,
 }
 
-/// Lists.
+/// Lists files below a folder and, with a depth, the folders at that border.
 pub fn list(files: &impl Walks, args: &Args) -> Result<Output, Failure> {
+    if args.depth == Some(0) {
+        return Err(Failure::new(Code::InvalidInput, "`depth` is 0")
+            .instead("Use 1 for the folder itself, or leave `depth` out for everything below it."));
+    }
+    let root = normal(args.path.as_deref().unwrap_or_default());
+    let limit = args.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MOST) as usize;
+    let options = WalkOptions {
+        globs: args.globs.clone(),
+        hidden: args.hidden,
+        ignore_files: !args.ignored,
+        depth: args.depth,
+        directories: args.depth.is_some(),
+        contents: false,
+        max_file_size: 0,
+    };
+    let border =
+        args.depth.map(|depth| depth as usize + root.split('/').filter(|name| !name.is_empty()).count());
     let mut output = Output::default();
-    let options = WalkOptions { globs: args.globs.clone(), hidden: args.hidden, ignore_files: !args.ignored, depth: args.depth, directories: false, contents: false, max_file_size: 0 };
-    files.walk(args.path.as_deref().unwrap_or(""), &options, &mut |batch| {
-        output.paths.extend(batch.visited.into_iter().map(|v| v.path));
+    let mut escaped = 0u32;
+    files.walk(&root, &options, &mut |batch| {
+        for visited in batch.visited {
+            let mut path = visited.path;
+            if visited.info.kind == Kind::Directory {
+                // Above the border a folder's files speak for it.
+                if border != Some(path.split('/').count()) {
+                    continue;
+                }
+                path.push('/');
+            }
+            output.total = output.total.saturating_add(1);
+            escaped += u32::from(visited.escaped);
+            if output.paths.len() < limit {
+                output.text.push_str(&shown(&path));
+                output.text.push('\n');
+                output.paths.push(path);
+            }
+        }
         Ok(true)
     })?;
-    output.total = output.paths.len() as u32;
-    output.text = output.paths.join("\n");
+    output.truncated = output.total as usize > output.paths.len();
+    // Writing to a String cannot fail.
+    let mut remark = |remark: String| {
+        let _ = writeln!(output.text, "[{remark}]");
+    };
+    if output.paths.is_empty() {
+        let left_out = match (args.hidden, args.ignored) {
+            (true, true) => "",
+            _ => "; hidden files and those that gitignore leaves out are listed with `hidden` and `ignored`",
+        };
+        let which = if args.globs.is_empty() { "is nothing" } else { "is no file that matches `globs`" };
+        remark(format!("below {} {which}{left_out}", shown(&root)));
+    }
+    if output.truncated {
+        remark(format!(
+            "{} of {} paths; list a folder, give `globs`, or a `depth` of 1",
+            output.paths.len(),
+            output.total
+        ));
+    }
+    if escaped > 0 {
+        remark(format!("{escaped} names are not UTF-8; they are shown escaped and cannot be opened"));
+    }
     Ok(output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Memory;
+
+    fn files() -> Memory {
+        Memory::new(&[
+            ("README.md", ""),
+            ("src/a.rs", ""),
+            ("src/b/c.rs", ""),
+            ("src/b/d/e.rs", ""),
+            (".env", ""),
+        ])
+    }
+
+    #[test]
+    fn lists_everything_sorted() {
+        let output = list(&files(), &Args::default()).unwrap();
+        assert_eq!(
+            output,
+            Output {
+                text: "README.md\nsrc/a.rs\nsrc/b/c.rs\nsrc/b/d/e.rs\n".to_owned(),
+                paths: ["README.md", "src/a.rs", "src/b/c.rs", "src/b/d/e.rs"].map(String::from).to_vec(),
+                total: 4,
+                truncated: false,
+            }
+        );
+    }
+
+    #[test]
+    fn a_depth_shows_the_folders_at_its_border_only() {
+        let text = |path: &str, depth| {
+            let args = Args { path: Some(path.to_owned()), depth: Some(depth), ..Args::default() };
+            list(&files(), &args).unwrap().text
+        };
+        assert_eq!(text("", 1), "README.md\nsrc/\n");
+        assert_eq!(text(".", 2), "README.md\nsrc/a.rs\nsrc/b/\n");
+        assert_eq!(text("/workspace/src", 1), "src/a.rs\nsrc/b/\n");
+        assert_eq!(text("src", 2), "src/a.rs\nsrc/b/c.rs\nsrc/b/d/\n");
+    }
+
+    #[test]
+    fn a_limit_says_how_many_there_are() {
+        let output = list(&files(), &Args { limit: Some(2), ..Args::default() }).unwrap();
+        assert_eq!(
+            output.text,
+            "README.md\nsrc/a.rs\n[2 of 4 paths; list a folder, give `globs`, or a `depth` of 1]\n"
+        );
+        assert_eq!((output.total, output.truncated), (4, true));
+    }
+
+    #[test]
+    fn nothing_is_said_in_words() {
+        let files = Memory::new(&[(".env", "")]);
+        assert_eq!(
+            list(&files, &Args::default()).unwrap().text,
+            "[below . is nothing; hidden files and those that gitignore leaves out are listed with `hidden` and `ignored`]\n"
+        );
+        assert_eq!(
+            list(&files, &Args { path: Some("no".to_owned()), ..Args::default() }).unwrap_err().code,
+            Code::NotFound
+        );
+    }
+
+    #[test]
+    fn a_name_with_a_newline_stays_one_line() {
+        let files = Memory::new(&[("a\nb", "")]);
+        let output = list(&files, &Args::default()).unwrap();
+        assert_eq!((output.text.as_str(), output.paths[0].as_str()), ("a\\nb\n", "a\nb"));
+    }
 }

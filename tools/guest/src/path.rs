@@ -1,7 +1,9 @@
 //! Spellings of paths.
 
+use std::borrow::Cow;
+
 /// Returns a path as the workspace spells it: without `./`, doubled and trailing slashes and without a
-/// leading `/workspace/`; `..` and other absolute paths stay, for the host to refuse. The root is empty.
+/// leading `/workspace/`. `..` and other absolute paths stay, for the host to refuse. The root is empty.
 pub fn normal(path: &str) -> String {
     let rest = match path.strip_prefix("/workspace") {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => rest.trim_start_matches('/'),
@@ -10,4 +12,49 @@ pub fn normal(path: &str) -> String {
     let names: Vec<&str> = rest.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
     let root = if rest.starts_with('/') { "/" } else { "" };
     format!("{root}{}", names.join("/"))
+}
+
+/// Returns a path for a line of text: control characters escaped, so that a file's name cannot forge one.
+pub fn shown(path: &str) -> Cow<'_, str> {
+    if !path.contains(char::is_control) {
+        return Cow::Borrowed(if path.is_empty() { "." } else { path });
+    }
+    let mut out = String::new();
+    for c in path.chars() {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_path_are_one() {
+        for spelling in
+            ["src/a.rs", "./src//a.rs", "src/./a.rs/", "/workspace/src/a.rs", "/workspace//src/a.rs"]
+        {
+            assert_eq!(normal(spelling), "src/a.rs", "{spelling}");
+        }
+        assert_eq!(normal("/workspace"), "");
+        assert_eq!(normal("."), "");
+    }
+
+    #[test]
+    fn what_the_host_refuses_stays_refusable() {
+        assert_eq!(normal("/etc/passwd"), "/etc/passwd");
+        assert_eq!(normal("/workspacefoo/a"), "/workspacefoo/a");
+        assert_eq!(normal("a/../../b"), "a/../../b");
+    }
+
+    #[test]
+    fn names_cannot_forge_lines() {
+        assert_eq!(shown("a\nb"), "a\\nb");
+        assert_eq!(shown("ä b"), "ä b");
+    }
 }

@@ -1,5 +1,24 @@
 //! `read`: a file's lines with their numbers.
+
+use std::fmt::Write;
+
+use crate::files::{Kind, Range};
+use crate::lines::{self, LINE_CHARS};
+use crate::path::{normal, shown};
 use crate::{Code, Failure, Files};
+
+/// Lines shown when the call does not say how many.
+const DEFAULT_LINES: u32 = 400;
+/// The most lines one call shows.
+const MOST_LINES: u32 = 2000;
+/// The most text one call shows, bytes.
+const TEXT: usize = 64 << 10;
+/// Files up to this size are read at once, bytes: the host's cap.
+const WHOLE: u64 = 8 << 20;
+/// Larger files are read in pieces of this size, bytes,
+const PIECE: u64 = 4 << 20;
+/// up to this size, bytes: counting lines costs time.
+const LARGEST: u64 = 256 << 20;
 
 /// What to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,29 +34,456 @@ pub struct Args {
 /// What was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Output {
-    /// The lines, each with its number.
+    /// The lines, each with its number, and remarks in brackets.
     pub text: String,
     /// The path as the workspace spells it.
     pub path: String,
-    /// The first line shown.
+    /// The first line shown; 0 when none is.
     pub first: u32,
-    /// The last line shown.
+    /// The last line shown; 0 when none is.
     pub last: u32,
     /// Lines of the whole file.
     pub total: u32,
-    /// Whether something was left out.
+    /// Whether lines or parts of lines were left out.
     pub truncated: bool,
-    /// Whether the file is binary.
+    /// Whether the file is binary or no UTF-8; its content is then not shown.
     pub binary: bool,
     /// Bytes of the whole file.
     pub size: u64,
 }
 
-/// Reads.
+/// Shows lines of a file.
 pub fn read(files: &impl Files, args: &Args) -> Result<Output, Failure> {
-    let content = files.read(&args.path, None)?;
-    let text = String::from_utf8(content.data).map_err(|_| Failure::new(Code::InvalidInput, "binary"))?;
-    let total = text.lines().count() as u32;
-    let text = text.lines().enumerate().map(|(i, l)| format!("{:>6}\t{l}\n", i + 1)).collect();
-    Ok(Output { text, path: args.path.clone(), first: 1, last: total, total, size: content.size, ..Output::default() })
+    let path = normal(&args.path);
+    let name = shown(&path);
+    if args.lines == Some(0) {
+        return Err(Failure::new(Code::InvalidInput, "`lines` is 0")
+            .instead("Ask for at least one line, or leave `lines` out."));
+    }
+    let info = files.stat(&args.path)?;
+    match info.kind {
+        Kind::File => {}
+        Kind::Directory => {
+            return Err(Failure::new(Code::InvalidInput, format!("{name} is a folder"))
+                .instead(format!("List it: `list` with `path` = {name:?}.")));
+        }
+        Kind::Symlink => {
+            return Err(Failure::new(
+                Code::InvalidInput,
+                format!("{name} is a symbolic link, which no tool follows"),
+            )
+            .instead("Find the file it points to with `list` and read that one."));
+        }
+        Kind::Other => {
+            return Err(Failure::new(Code::InvalidInput, format!("{name} is no regular file with one link"))
+                .instead("Such files are never opened; work without it."));
+        }
+    }
+    if info.size > LARGEST {
+        return Err(Failure::new(
+            Code::TooLarge,
+            format!("{name} has {} bytes; at most {LARGEST} can be read by lines", info.size),
+        )
+        .instead("Use `search` with `path` set to the file, for the lines that matter."));
+    }
+
+    let first = args.start.unwrap_or(1).max(1);
+    let mut collector = Collector::new(first, args.lines.unwrap_or(DEFAULT_LINES).min(MOST_LINES));
+    let size = if info.size <= WHOLE {
+        let content = files.read(&args.path, None)?;
+        collector.feed(&content.data);
+        content.size
+    } else {
+        let mut offset = 0;
+        let mut size = info.size;
+        while offset < size && collector.foreign.is_none() {
+            let content = files.read(&args.path, Some(Range { offset, length: PIECE }))?;
+            if content.data.is_empty() {
+                break;
+            }
+            size = content.size.min(LARGEST);
+            offset += content.data.len() as u64;
+            collector.feed(&content.data);
+        }
+        size
+    };
+    collector.finish();
+    collector.into_output(path, size)
+}
+
+/// Takes a file piece by piece and keeps the lines that are wanted.
+struct Collector {
+    first: u64,
+    end: u64,
+    text: String,
+    /// The number of the line being taken, from 1.
+    number: u64,
+    /// The wanted line being taken.
+    line: String,
+    line_chars: usize,
+    dropped: usize,
+    /// Whether the line being taken has begun.
+    begun: bool,
+    /// Whether the last character taken was a carriage return.
+    after_return: bool,
+    /// Bytes of a character that the next piece completes.
+    partial: Vec<u8>,
+    fed: u64,
+    last: u64,
+    full: bool,
+    cut: bool,
+    mark: bool,
+    returns: u64,
+    newlines: u64,
+    /// Why the content cannot be shown.
+    foreign: Option<String>,
+}
+
+impl Collector {
+    fn new(first: u32, lines: u32) -> Self {
+        Self {
+            first: first.into(),
+            end: u64::from(first) + u64::from(lines),
+            text: String::new(),
+            number: 1,
+            line: String::new(),
+            line_chars: 0,
+            dropped: 0,
+            begun: false,
+            after_return: false,
+            partial: Vec::new(),
+            fed: 0,
+            last: 0,
+            full: false,
+            cut: false,
+            mark: false,
+            returns: 0,
+            newlines: 0,
+            foreign: None,
+        }
+    }
+
+    fn feed(&mut self, piece: &[u8]) {
+        let mut piece = piece;
+        if self.fed == 0 {
+            match piece {
+                [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+                    self.foreign = Some("UTF-16 text".to_owned());
+                    return;
+                }
+                _ if lines::is_binary(piece) => {
+                    self.foreign = Some("binary".to_owned());
+                    return;
+                }
+                [0xef, 0xbb, 0xbf, rest @ ..] => {
+                    self.mark = true;
+                    self.fed = 3;
+                    piece = rest;
+                }
+                _ => {}
+            }
+        }
+        let joined;
+        if !self.partial.is_empty() {
+            joined = [std::mem::take(&mut self.partial).as_slice(), piece].concat();
+            self.fed -= (joined.len() - piece.len()) as u64;
+            piece = &joined;
+        }
+        let valid = match std::str::from_utf8(piece) {
+            Ok(text) => text,
+            Err(error) if error.error_len().is_none() => {
+                let (valid, rest) = piece.split_at(error.valid_up_to());
+                self.partial = rest.to_vec();
+                std::str::from_utf8(valid).unwrap_or_default()
+            }
+            Err(error) => {
+                self.foreign = Some(format!(
+                    "not UTF-8 (byte {:#04x} at offset {}), so text in another encoding or binary",
+                    piece[error.valid_up_to()],
+                    self.fed + error.valid_up_to() as u64
+                ));
+                return;
+            }
+        };
+        self.fed += piece.len() as u64;
+        self.take(valid);
+    }
+
+    fn take(&mut self, mut text: &str) {
+        while let Some(at) = memchr::memchr(b'\n', text.as_bytes()) {
+            self.extend(&text[..at]);
+            self.newlines += 1;
+            if self.after_return {
+                self.returns += 1;
+                if self.dropped == 0 && self.line.ends_with('\r') {
+                    self.line.pop();
+                } else {
+                    self.dropped = self.dropped.saturating_sub(1);
+                }
+            }
+            self.end_line();
+            text = &text[at + 1..];
+        }
+        self.extend(text);
+    }
+
+    fn extend(&mut self, part: &str) {
+        if part.is_empty() {
+            return;
+        }
+        self.begun = true;
+        self.after_return = part.ends_with('\r');
+        if self.number < self.first || self.number >= self.end || self.full {
+            return;
+        }
+        let (kept, dropped) = lines::cut(part, LINE_CHARS.saturating_sub(self.line_chars));
+        self.line.push_str(kept);
+        self.line_chars += kept.chars().count();
+        self.dropped += dropped;
+    }
+
+    fn end_line(&mut self) {
+        if self.number >= self.first && self.number < self.end && !self.full {
+            if self.text.len() + self.line.len() > TEXT && self.last > 0 {
+                self.full = true;
+            } else {
+                lines::push_shown(&mut self.text, self.number as usize, &self.line, self.dropped);
+                self.last = self.number;
+                self.cut |= self.dropped > 0;
+            }
+        }
+        self.line.clear();
+        self.line_chars = 0;
+        self.dropped = 0;
+        self.begun = false;
+        self.after_return = false;
+        self.number += 1;
+    }
+
+    fn finish(&mut self) {
+        if !self.partial.is_empty() && self.foreign.is_none() {
+            self.foreign = Some("not UTF-8 (it ends within a character)".to_owned());
+        }
+        if self.begun {
+            self.end_line();
+        }
+    }
+
+    fn into_output(self, path: String, size: u64) -> Result<Output, Failure> {
+        let name = shown(&path).into_owned();
+        if let Some(what) = self.foreign {
+            let text = format!("[{name} is {what}; {size} bytes, not shown]\n");
+            return Ok(Output { text, path, binary: true, size, ..Output::default() });
+        }
+        let total = self.number - 1;
+        let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        if total == 0 {
+            let text = format!("[{name} is empty]\n");
+            return Ok(Output { text, path, size, ..Output::default() });
+        }
+        if self.first > total {
+            return Err(Failure::new(
+                Code::InvalidInput,
+                format!("{name} has {total} lines; `start` = {} lies behind its end", self.first),
+            )
+            .instead(format!("Use a `start` from 1 to {total}.")));
+        }
+        let mut text = self.text;
+        // Writing to a String cannot fail.
+        let mut remark = |remark: String| {
+            let _ = writeln!(text, "[{remark}]");
+        };
+        if self.last < total {
+            remark(format!(
+                "lines {} to {} of {total}; go on with `start` = {}",
+                self.first,
+                self.last,
+                self.last + 1
+            ));
+        } else if self.first > 1 {
+            remark(format!("lines {} to {} of {total}", self.first, self.last));
+        }
+        if self.mark {
+            remark("the file begins with a UTF-8 byte order mark".to_owned());
+        }
+        if self.returns > 0 && self.returns == self.newlines {
+            remark("lines end with CRLF; `edit` and `patch` keep that".to_owned());
+        } else if self.returns > 0 {
+            remark(format!("{} of {} line ends are CRLF, the others LF", self.returns, self.newlines));
+        }
+        if self.newlines < total && self.last == total {
+            remark("no newline at the end of the file".to_owned());
+        }
+        Ok(Output {
+            text,
+            path,
+            first: number(self.first),
+            last: number(self.last),
+            total: number(total),
+            truncated: self.first > 1 || self.last < total || self.cut,
+            binary: false,
+            size,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Memory;
+
+    fn run(data: &[u8], start: Option<u32>, lines: Option<u32>) -> Result<Output, Failure> {
+        let files = Memory::of_bytes(&[("src/a.rs", data)]);
+        read(&files, &Args { path: "./src/a.rs".to_owned(), start, lines })
+    }
+
+    fn text(data: &[u8], start: Option<u32>, lines: Option<u32>) -> String {
+        run(data, start, lines).map_or_else(|failure| failure.to_string(), |output| output.text)
+    }
+
+    #[test]
+    fn shows_numbered_lines() {
+        assert_eq!(
+            run(b"fn a() {\n\n}\n", None, None),
+            Ok(Output {
+                text: "     1\tfn a() {\n     2\t\n     3\t}\n".to_owned(),
+                path: "src/a.rs".to_owned(),
+                first: 1,
+                last: 3,
+                total: 3,
+                truncated: false,
+                binary: false,
+                size: 12,
+            })
+        );
+    }
+
+    #[test]
+    fn shows_a_part_and_says_how_to_go_on() {
+        let data: String = (1..=10).map(|n| format!("l{n}\n")).collect();
+        assert_eq!(
+            text(data.as_bytes(), Some(4), Some(2)),
+            "     4\tl4\n     5\tl5\n[lines 4 to 5 of 10; go on with `start` = 6]\n"
+        );
+        assert_eq!(text(data.as_bytes(), Some(10), None), "    10\tl10\n[lines 10 to 10 of 10]\n");
+        assert_eq!(text(data.as_bytes(), Some(0), Some(1)), text(data.as_bytes(), Some(1), Some(1)));
+    }
+
+    #[test]
+    fn a_start_behind_the_end_is_told_the_length() {
+        assert_eq!(
+            text(b"a\nb\n", Some(3), None),
+            "InvalidInput: src/a.rs has 2 lines; `start` = 3 lies behind its end\n=> Use a `start` from 1 to 2."
+        );
+        assert_eq!(text(b"", Some(3), None), "[src/a.rs is empty]\n");
+    }
+
+    #[test]
+    fn caps_lines_text_and_line_length() {
+        let many = "x\n".repeat(3000);
+        assert_eq!(run(many.as_bytes(), None, None).unwrap().last, 400);
+        let output = run(many.as_bytes(), None, Some(u32::MAX)).unwrap();
+        assert_eq!((output.last, output.total, output.truncated), (2000, 3000, true));
+
+        let wide = format!("{}\n", "y".repeat(1999)).repeat(100);
+        let output = run(wide.as_bytes(), None, None).unwrap();
+        assert!(output.text.len() < TEXT + 3000 && output.last < 40 && output.truncated, "{}", output.last);
+
+        let long = format!("{}\nshort\n", "ä".repeat(2003));
+        assert_eq!(
+            text(long.as_bytes(), None, None),
+            format!("     1\t{} [3 more characters]\n     2\tshort\n", "ä".repeat(2000))
+        );
+    }
+
+    #[test]
+    fn a_line_of_just_the_cap_with_crlf_loses_nothing() {
+        let data = format!("{}\r\n{}\r\n", "a".repeat(2000), "b".repeat(1999));
+        let output = run(data.as_bytes(), None, None).unwrap();
+        assert!(!output.truncated && !output.text.contains('\r'), "{}", output.text);
+    }
+
+    #[test]
+    fn names_what_is_no_text() {
+        let output = run(b"\x7fELF\0\0", None, None).unwrap();
+        assert_eq!(
+            (output.text.as_str(), output.binary),
+            ("[src/a.rs is binary; 6 bytes, not shown]\n", true)
+        );
+        assert_eq!(
+            text(b"a\n\xe9t\xe9\n", None, None),
+            "[src/a.rs is not UTF-8 (byte 0xe9 at offset 2), so text in another encoding or binary; 6 bytes, not shown]\n"
+        );
+        assert_eq!(text(b"\xff\xfea\0", None, None), "[src/a.rs is UTF-16 text; 4 bytes, not shown]\n");
+        assert_eq!(
+            text(b"a\xc3", None, None),
+            "[src/a.rs is not UTF-8 (it ends within a character); 2 bytes, not shown]\n"
+        );
+    }
+
+    #[test]
+    fn remarks_marks_and_line_endings() {
+        assert_eq!(
+            text(b"\xef\xbb\xbfa\r\nb", None, None),
+            "     1\ta\n     2\tb\n[the file begins with a UTF-8 byte order mark]\n\
+             [lines end with CRLF; `edit` and `patch` keep that]\n[no newline at the end of the file]\n"
+        );
+        assert_eq!(
+            text(b"a\r\nb\n", None, None),
+            "     1\ta\n     2\tb\n[1 of 2 line ends are CRLF, the others LF]\n"
+        );
+    }
+
+    #[test]
+    fn a_folder_is_advised_to_be_listed() {
+        let files = Memory::new(&[("src/a.rs", "")]);
+        let args = Args { path: "src/".to_owned(), ..Args::default() };
+        assert_eq!(
+            read(&files, &args).unwrap_err().to_string(),
+            "InvalidInput: src is a folder\n=> List it: `list` with `path` = \"src\"."
+        );
+    }
+
+    #[test]
+    fn links_and_devices_are_named() {
+        let mut files = Memory::new(&[]);
+        files.others.insert("link".to_owned(), Kind::Symlink);
+        files.others.insert("fifo".to_owned(), Kind::Other);
+        for (path, word) in [("link", "symbolic link"), ("fifo", "no regular file")] {
+            let failure = read(&files, &Args { path: path.to_owned(), ..Args::default() }).unwrap_err();
+            assert!(failure.code == Code::InvalidInput && failure.message.contains(word), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_large_file_is_read_in_pieces_as_if_at_once() {
+        // Characters of three bytes and CRLF, so that pieces end within both.
+        let data = "€uro€\r\n".repeat(900_000);
+        let files = Memory::of_bytes(&[("a", data.as_bytes())]);
+        let args = Args { path: "a".to_owned(), start: Some(899_999), lines: None };
+        let output = read(&files, &args).unwrap();
+        assert!(data.len() as u64 > WHOLE);
+        assert_eq!(
+            output.text,
+            "899999\t€uro€\n900000\t€uro€\n[lines 899999 to 900000 of 900000]\n[lines end with CRLF; `edit` and `patch` keep that]\n"
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn pieces_do_not_matter(data in "[a€\\r\\n]{0,60}", at in 0..200usize, start in 1..5u32) {
+            let mut whole = Collector::new(start, 3);
+            whole.feed(data.as_bytes());
+            whole.finish();
+            let mut parts = Collector::new(start, 3);
+            let (a, b) = data.as_bytes().split_at(at.min(data.len()));
+            if a.len() > 3 {
+                parts.feed(a);
+                parts.feed(b);
+                parts.finish();
+                let size = data.len() as u64;
+                proptest::prop_assert_eq!(whole.into_output(String::new(), size), parts.into_output(String::new(), size));
+            }
+        }
+    }
 }

@@ -5,8 +5,8 @@ mod wit {
 }
 
 use guest::disk::Disk;
-use wit::gloaming::tool::types::{Code, Failure};
 use guest::read::Args;
+use wit::gloaming::tool::types::{Code, Failure};
 use wit::{ReadArgs, ReadOutput};
 
 struct Tool;

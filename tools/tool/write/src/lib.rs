@@ -25,12 +25,7 @@ impl wit::Guest for Tool {
         let args =
             Args { path: args.path, content: args.content, overwrite: args.overwrite.unwrap_or(false) };
         let output = guest::write::write(&bindings::Host, &args)?;
-        Ok(WriteOutput {
-            text: output.text,
-            path: output.path,
-            created: output.created,
-            size: output.size,
-        })
+        Ok(WriteOutput { text: output.text, path: output.path, created: output.created, size: output.size })
     }
 }
 

@@ -1,0 +1,210 @@
+//! A workspace in memory, for the tests.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::files::{Batch, Change, Content, Expected, Info, Kind, Range, Visited, WalkOptions};
+use crate::{Changes, Code, Failure, Files, Walks};
+
+/// A file: its content and whether it is executable.
+type File = (Vec<u8>, bool);
+
+/// Files by path. Folders are there when something is in them; globs are the host's and ignored.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory {
+    files: RefCell<BTreeMap<String, File>>,
+    /// Kinds of paths that are no files.
+    pub(crate) others: BTreeMap<String, Kind>,
+    /// Every commit and write, in words.
+    pub(crate) log: RefCell<Vec<String>>,
+    /// Paths that may not be written.
+    pub(crate) denied: Vec<String>,
+    /// The largest file read whole.
+    pub(crate) whole: u64,
+}
+
+impl Memory {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+        Self::of_bytes(&files.iter().map(|(path, text)| (*path, text.as_bytes())).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn of_bytes(files: &[(&str, &[u8])]) -> Self {
+        let files = files.iter().map(|(path, data)| ((*path).to_owned(), (data.to_vec(), false))).collect();
+        Self { files: RefCell::new(files), whole: 8 << 20, ..Self::default() }
+    }
+
+    pub(crate) fn executable(self, path: &str) -> Self {
+        if let Some(file) = self.files.borrow_mut().get_mut(path) {
+            file.1 = true;
+        }
+        self
+    }
+
+    /// Every file as `path: content`, executable ones with a star.
+    pub(crate) fn show(&self) -> Vec<String> {
+        let files = self.files.borrow();
+        files
+            .iter()
+            .map(|(path, (data, exec))| {
+                format!("{path}{}: {}", if *exec { "*" } else { "" }, String::from_utf8_lossy(data))
+            })
+            .collect()
+    }
+
+    pub(crate) fn text(&self, path: &str) -> String {
+        String::from_utf8_lossy(&self.files.borrow()[path].0).into_owned()
+    }
+
+    fn version(data: &[u8]) -> String {
+        format!("v{}", String::from_utf8_lossy(data))
+    }
+
+    fn check(&self, path: &str, expected: &Expected) -> Result<(), Failure> {
+        if self.denied.iter().any(|denied| denied == path) {
+            return Err(Failure::new(Code::Denied, format!("{path} may not be written")));
+        }
+        let files = self.files.borrow();
+        let now = files.get(path).map(|(data, _)| Self::version(data));
+        let fits = match expected {
+            Expected::Absent => now.is_none(),
+            Expected::Version(version) => now.as_ref() == Some(version),
+            Expected::Any => true,
+        };
+        if fits { Ok(()) } else { Err(Failure::new(Code::Conflict, format!("{path} is not as expected"))) }
+    }
+}
+
+impl Files for Memory {
+    fn stat(&self, path: &str) -> Result<Info, Failure> {
+        let path = crate::path::normal(path);
+        if let Some(&kind) = self.others.get(&path) {
+            return Ok(Info { kind, size: 0, executable: false });
+        }
+        let files = self.files.borrow();
+        if let Some((data, executable)) = files.get(&path) {
+            return Ok(Info { kind: Kind::File, size: data.len() as u64, executable: *executable });
+        }
+        if path.is_empty() || files.keys().any(|other| other.starts_with(&format!("{path}/"))) {
+            return Ok(Info { kind: Kind::Directory, size: 0, executable: false });
+        }
+        Err(Failure::new(Code::NotFound, format!("{path} does not exist")))
+    }
+
+    fn read(&self, path: &str, range: Option<Range>) -> Result<Content, Failure> {
+        let info = self.stat(path)?;
+        if info.kind != Kind::File {
+            return Err(Failure::new(Code::InvalidInput, format!("{path} is no file")));
+        }
+        let files = self.files.borrow();
+        let data = &files[&crate::path::normal(path)].0;
+        let size = data.len() as u64;
+        match range {
+            None if size > self.whole => {
+                Err(Failure::new(Code::TooLarge, format!("{path} has {size} bytes")))
+            }
+            None => Ok(Content { data: data.clone(), size, version: Some(Self::version(data)) }),
+            Some(range) => {
+                let start = range.offset.min(size) as usize;
+                let end = (range.offset + range.length.min(self.whole)).min(size) as usize;
+                Ok(Content { data: data[start..end].to_vec(), size, version: None })
+            }
+        }
+    }
+}
+
+impl Walks for Memory {
+    fn walk(
+        &self,
+        root: &str,
+        options: &WalkOptions,
+        each: &mut dyn FnMut(Batch) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        self.stat(root)?;
+        let root = crate::path::normal(root);
+        let prefix = if root.is_empty() { String::new() } else { format!("{root}/") };
+        let mut visited: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
+        for (path, (data, _)) in self.files.borrow().iter() {
+            let Some(below) = path.strip_prefix(&prefix).or((*path == root).then_some("")) else { continue };
+            let names: Vec<&str> = below.split('/').collect();
+            if !options.hidden && names.iter().any(|name| name.starts_with('.')) {
+                continue;
+            }
+            let deep = options.depth.map_or(usize::MAX, |depth| depth as usize);
+            if options.directories {
+                for n in 1..names.len().min(deep.saturating_add(1)) {
+                    visited.insert(format!("{prefix}{}", names[..n].join("/")), None);
+                }
+            }
+            if names.len() <= deep {
+                visited.insert(path.clone(), Some(data.clone()));
+            }
+        }
+        // One batch for every two paths, to have borders.
+        let visited: Vec<_> = visited.into_iter().collect();
+        for two in visited.chunks(2) {
+            let mut batch = Batch { visited: Vec::new(), bytes: Vec::new() };
+            for (path, data) in two {
+                let size = data.as_ref().map_or(0, Vec::len) as u64;
+                let at = (options.contents && data.is_some() && size <= options.max_file_size)
+                    .then_some(Range { offset: batch.bytes.len() as u64, length: size });
+                if at.is_some() {
+                    batch.bytes.extend(data.iter().flatten());
+                }
+                let kind = if data.is_some() { Kind::File } else { Kind::Directory };
+                batch.visited.push(Visited {
+                    path: path.clone(),
+                    info: Info { kind, size, executable: false },
+                    at,
+                    escaped: false,
+                });
+            }
+            if !each(batch)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Changes for Memory {
+    fn write(&self, path: &str, data: &[u8], expected: Expected) -> Result<(), Failure> {
+        let path = crate::path::normal(path);
+        self.commit(vec![Change::Put { path, data: data.to_vec(), expected }])
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> Result<(), Failure> {
+        for change in &changes {
+            match change {
+                Change::Put { path, expected, .. } | Change::Remove { path, expected } => {
+                    self.check(path, expected)?;
+                }
+                Change::Rename { from, to, expected } => {
+                    self.check(from, expected)?;
+                    self.check(to, &Expected::Absent)?;
+                }
+            }
+        }
+        let mut files = self.files.borrow_mut();
+        let mut words = Vec::new();
+        for change in changes {
+            match change {
+                Change::Put { path, data, .. } => {
+                    words.push(format!("put {path}"));
+                    files.entry(path).or_default().0 = data;
+                }
+                Change::Remove { path, .. } => {
+                    words.push(format!("remove {path}"));
+                    files.remove(&path);
+                }
+                Change::Rename { from, to, .. } => {
+                    words.push(format!("rename {from} {to}"));
+                    if let Some(file) = files.remove(&from) {
+                        files.insert(to, file);
+                    }
+                }
+            }
+        }
+        self.log.borrow_mut().push(words.join(", "));
+        Ok(())
+    }
+}

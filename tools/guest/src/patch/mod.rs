@@ -1,0 +1,286 @@
+//! `patch`: the `apply_patch` format of Codex, all or nothing.
+//!
+//! What differs from Codex: nothing is written before everything fits; `Add File` and `Move to` never
+//! overwrite; context that matched loosely keeps the file's own text; line endings, a byte order mark and
+//! a file's mode are kept; added lines below a `@@ header` without context go below that header, not to
+//! the file's end.
+
+mod apply;
+mod parse;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::files::{Change, Expected, Kind};
+use crate::lines;
+use crate::path::{normal, shown};
+use crate::{Changes, Code, Failure};
+
+use parse::{Section, What};
+
+/// What a model is told of the form when it got it wrong.
+const FORM: &str = "A patch is `*** Begin Patch`, then for each file `*** Add File: PATH` with lines that \
+    begin with +, `*** Delete File: PATH`, or `*** Update File: PATH` with hunks that begin with @@ and \
+    hold lines that begin with a space, - or +; then `*** End Patch`.";
+
+/// A changed file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatchedFile {
+    /// The file.
+    pub path: String,
+    /// `added`, `modified`, `deleted` or `moved`.
+    pub change: &'static str,
+    /// The new path of a moved file.
+    pub to: Option<String>,
+    /// Lines added.
+    pub added: u32,
+    /// Lines removed.
+    pub removed: u32,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Output {
+    /// What to tell.
+    pub text: String,
+    /// The files.
+    pub files: Vec<PatchedFile>,
+}
+
+/// Applies a patch.
+pub fn patch(files: &impl Changes, patch: &str) -> Result<Output, Failure> {
+    let sections = parse::parse(patch).map_err(|error| {
+        Failure::new(Code::InvalidInput, format!("the patch cannot be read: {error}")).instead(FORM)
+    })?;
+    let mut planned = Planned { files, slots: BTreeMap::new(), done: Vec::new(), loose: Vec::new() };
+    for section in &sections {
+        planned.section(section)?;
+    }
+    planned.commit()
+}
+
+/// The workspace as it will be.
+struct Planned<'a, F> {
+    files: &'a F,
+    slots: BTreeMap<String, Slot>,
+    done: Vec<PatchedFile>,
+    /// Remarks on hunks that fitted only loosely.
+    loose: Vec<String>,
+}
+
+/// One path: what is there, and what will be.
+struct Slot {
+    original: Option<Original>,
+    current: Option<Vec<u8>>,
+    /// The path whose file was moved here.
+    moved_from: Option<String>,
+}
+
+struct Original {
+    data: Vec<u8>,
+    version: Expected,
+    executable: bool,
+}
+
+impl<F: Changes> Planned<'_, F> {
+    fn section(&mut self, section: &Section<'_>) -> Result<(), Failure> {
+        let path = normal(section.path);
+        let name = shown(&path).into_owned();
+        match &section.what {
+            What::Add(lines) => {
+                if self.slot(&path)?.current.is_some() {
+                    return Err(Failure::new(
+                        Code::Conflict,
+                        format!("`*** Add File: {name}`: it exists already"),
+                    )
+                    .instead("Change it with `*** Update File:`, or delete it first in the same patch."));
+                }
+                let mut data = lines.join("\n").into_bytes();
+                if !lines.is_empty() {
+                    data.push(b'\n');
+                }
+                self.slot(&path)?.current = Some(data);
+                self.note(path, "added", None, lines.len(), 0);
+            }
+            What::Delete => {
+                let Some(data) = self.slot(&path)?.current.take() else {
+                    return Err(missing("Delete", &name));
+                };
+                self.note(path, "deleted", None, 0, lines::split(&data).len());
+            }
+            What::Update { to, hunks } => {
+                let Some(data) = self.slot(&path)?.current.clone() else {
+                    return Err(missing("Update", &name));
+                };
+                if lines::is_binary(&data) {
+                    return Err(Failure::new(Code::InvalidInput, format!("{name} is binary"))
+                        .instead("Only text files can be patched."));
+                }
+                let applied = apply::apply(&name, &data, hunks)?;
+                self.loose.extend(applied.loose);
+                self.slot(&path)?.current = Some(applied.data);
+                let to = to.map(normal).filter(|to| *to != path);
+                if let Some(to) = &to {
+                    if self.slot(to)?.current.is_some() {
+                        return Err(Failure::new(
+                            Code::Conflict,
+                            format!("`*** Move to: {}`: something is there already", shown(to)),
+                        )
+                        .instead("Choose another path, or delete that file first in the same patch."));
+                    }
+                    let from = self.slot(&path)?;
+                    let data = from.current.take();
+                    let origin = from.moved_from.take().unwrap_or_else(|| path.clone());
+                    let slot = self.slot(to)?;
+                    slot.current = data;
+                    slot.moved_from = Some(origin);
+                }
+                let change = if to.is_some() { "moved" } else { "modified" };
+                self.note(path, change, to, applied.added, applied.removed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns a path's slot, reading the file when the patch names it for the first time.
+    fn slot(&mut self, path: &str) -> Result<&mut Slot, Failure> {
+        if !self.slots.contains_key(path) {
+            let original = match self.files.stat(path) {
+                Err(failure) if failure.code == Code::NotFound => None,
+                Err(failure) => return Err(failure),
+                Ok(info) if info.kind != Kind::File => {
+                    let what = match info.kind {
+                        Kind::Directory => "a folder",
+                        Kind::Symlink => "a symbolic link, which no tool follows",
+                        _ => "no regular file with one link",
+                    };
+                    return Err(Failure::new(Code::InvalidInput, format!("{} is {what}", shown(path)))
+                        .instead("Name files only; `list` shows what there is."));
+                }
+                Ok(info) => {
+                    let content = self.files.read(path, None)?;
+                    let version = content.version.map_or(Expected::Any, Expected::Version);
+                    Some(Original { data: content.data, version, executable: info.executable })
+                }
+            };
+            let current = original.as_ref().map(|original| original.data.clone());
+            self.slots.insert(path.to_owned(), Slot { original, current, moved_from: None });
+        }
+        Ok(self.slots.get_mut(path).expect("the slot was made above"))
+    }
+
+    fn note(&mut self, path: String, change: &'static str, to: Option<String>, added: usize, removed: usize) {
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let (added, removed) = (number(added), number(removed));
+        if change == "modified"
+            && let Some(file) =
+                self.done.iter_mut().find(|file| file.path == path && file.change == "modified")
+        {
+            file.added = file.added.saturating_add(added);
+            file.removed = file.removed.saturating_add(removed);
+            return;
+        }
+        self.done.push(PatchedFile { path, change, to, added, removed });
+    }
+
+    fn commit(self) -> Result<Output, Failure> {
+        let (renames, changes) = self.changes();
+        if renames.is_empty() && changes.is_empty() {
+            return Err(Failure::new(Code::InvalidInput, "the patch changes nothing")
+                .instead("Mark what is to go with - and what is to come with +."));
+        }
+        if !renames.is_empty() {
+            self.files
+                .commit(renames.iter().map(|(from, to, expected)| rename(from, to, expected)).collect())?;
+        }
+        if !changes.is_empty()
+            && let Err(failure) = self.files.commit(changes)
+        {
+            let back: Vec<Change> =
+                renames.iter().map(|(from, to, expected)| rename(to, from, expected)).collect();
+            if !back.is_empty() {
+                self.files.commit(back)?;
+            }
+            return Err(failure);
+        }
+        let mut text = String::from("Applied the patch:\n");
+        for file in &self.done {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{} {}", file.change, shown(&file.path));
+            if let Some(to) = &file.to {
+                let _ = write!(text, " to {}", shown(to));
+            }
+            let _ = writeln!(text, " (+{} -{})", file.added, file.removed);
+        }
+        for remark in &self.loose {
+            let _ = writeln!(text, "[{remark}]");
+        }
+        Ok(Output { text, files: self.done })
+    }
+
+    /// Returns the renames to make first, and the changes.
+    ///
+    /// A moved file whose content changes is a removal and a new file. An executable one would lose its mode
+    /// that way, and a commit takes each path once: such files are renamed beforehand, and renamed back when
+    /// the commit then fails.
+    fn changes(&self) -> (Vec<(String, String, Expected)>, Vec<Change>) {
+        let (mut renames, mut changes) = (Vec::new(), Vec::new());
+        let mut gone: Vec<&str> = Vec::new();
+        for (path, slot) in &self.slots {
+            let Some(from) = &slot.moved_from else { continue };
+            let (Some(data), None) = (&slot.current, &slot.original) else { continue };
+            let Some(Slot { original: Some(origin), current: None, .. }) = self.slots.get(from) else {
+                continue;
+            };
+            if *data == origin.data {
+                changes.push(rename(from, path, &origin.version));
+            } else if origin.executable {
+                renames.push((from.clone(), path.clone(), origin.version.clone()));
+                changes.push(Change::Put {
+                    path: path.clone(),
+                    data: data.clone(),
+                    expected: origin.version.clone(),
+                });
+            } else {
+                continue;
+            }
+            gone.extend([from.as_str(), path.as_str()]);
+        }
+        for (path, slot) in &self.slots {
+            if gone.contains(&path.as_str()) {
+                continue;
+            }
+            let path = path.clone();
+            match (&slot.original, &slot.current) {
+                (Some(original), Some(data)) if original.data == *data => {}
+                (Some(original), Some(data)) => {
+                    changes.push(Change::Put {
+                        path,
+                        data: data.clone(),
+                        expected: original.version.clone(),
+                    });
+                }
+                (Some(original), None) => {
+                    changes.push(Change::Remove { path, expected: original.version.clone() });
+                }
+                (None, Some(data)) => {
+                    changes.push(Change::Put { path, data: data.clone(), expected: Expected::Absent });
+                }
+                (None, None) => {}
+            }
+        }
+        (renames, changes)
+    }
+}
+
+fn rename(from: &str, to: &str, expected: &Expected) -> Change {
+    Change::Rename { from: from.to_owned(), to: to.to_owned(), expected: expected.clone() }
+}
+
+fn missing(verb: &str, name: &str) -> Failure {
+    Failure::new(Code::NotFound, format!("`*** {verb} File: {name}`: there is no such file"))
+        .instead("Find its path with `list`; a new file is made with `*** Add File:`.")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! Patches against a workspace in memory. The named scenarios of Codex's own suite are here with its
+//! outcome, or with ours where that differs on purpose.
+
+use super::*;
+use crate::memory::Memory;
+
+fn wrap(body: &str) -> String {
+    format!("*** Begin Patch\n{body}\n*** End Patch\n")
+}
+
+/// Applies a patch: the workspace afterwards, or the failure, which must have changed nothing.
+fn applied(files: &[(&str, &str)], body: &str) -> Vec<String> {
+    let files = Memory::new(files);
+    let before = files.show();
+    match patch(&files, &wrap(body)) {
+        Ok(_) => files.show(),
+        Err(failure) => {
+            assert_eq!(files.show(), before, "a failed patch changes nothing");
+            vec![failure.to_string()]
+        }
+    }
+}
+
+/// Applies an update to one file: its content afterwards, or the failure.
+fn updated(content: &str, hunks: &str) -> String {
+    let shown = applied(&[("f", content)], &format!("*** Update File: f\n{hunks}"));
+    shown[0].strip_prefix("f: ").map_or_else(|| shown[0].clone(), str::to_owned)
+}
+
+#[test]
+fn several_operations_are_one_commit() {
+    let files = Memory::new(&[("delete.txt", "obsolete\n"), ("modify.txt", "line1\nline2\n")]);
+    let body = "*** Add File: nested/new.txt\n+created\n*** Delete File: delete.txt\n*** Update File: modify.txt\n@@\n-line2\n+changed\n+more";
+    let file = |path: &str, change, added, removed| PatchedFile {
+        path: path.to_owned(),
+        change,
+        to: None,
+        added,
+        removed,
+    };
+    assert_eq!(
+        patch(&files, &wrap(body)),
+        Ok(Output {
+            text: "Applied the patch:\nadded nested/new.txt (+1 -0)\ndeleted delete.txt (+0 -1)\nmodified modify.txt (+2 -1)\n".to_owned(),
+            files: vec![
+                file("nested/new.txt", "added", 1, 0),
+                file("delete.txt", "deleted", 0, 1),
+                file("modify.txt", "modified", 2, 1),
+            ],
+        })
+    );
+    assert_eq!(files.show(), ["modify.txt: line1\nchanged\nmore\n", "nested/new.txt: created\n"]);
+    assert_eq!(*files.log.borrow(), ["remove delete.txt, put modify.txt, put nested/new.txt"]);
+}
+
+#[test]
+fn several_hunks_apply_in_order() {
+    assert_eq!(updated("l1\nl2\nl3\nl4\n", "@@\n-l2\n+c2\n@@\n-l4\n+c4"), "l1\nc2\nl3\nc4\n");
+    assert_eq!(
+        updated("l1\nl2\nl3\n", "@@\n-l3\n+c3\n@@\n-l1\n+c1"),
+        "Conflict: hunk 2 of f (line 6 of the patch): its lines stand at line 1, which is before the hunk above\n\
+         => Put the hunks in the file's order, and name as @@ header a line above the change."
+    );
+}
+
+#[test]
+fn a_header_chooses_among_equal_places() {
+    let content = "class A:\n  def f():\n    pass\nclass B:\n  def f():\n    pass\n";
+    assert_eq!(
+        updated(content, "@@ class B:\n   def f():\n-    pass\n+    return"),
+        content.replacen("class B:\n  def f():\n    pass", "class B:\n  def f():\n    return", 1)
+    );
+    assert_eq!(
+        updated(content, "@@ class B:\n@@   def f():\n-    pass\n+    return 1"),
+        content.replacen("class B:\n  def f():\n    pass", "class B:\n  def f():\n    return 1", 1)
+    );
+    // Unlike in Codex, an addition goes below its header and not to the end of the file.
+    assert_eq!(updated("a\nb\nc\n", "@@ a\n+x"), "a\nx\nb\nc\n");
+    assert_eq!(
+        updated(content, "@@ class C:\n-    pass\n+    x"),
+        "Conflict: hunk 1 of f (line 3 of the patch): there is no line `class C:`, which its @@ names. The most similar lines are:\n     1\tclass A:\n     4\tclass B:\n\
+         => Hunks must be in the file's order, and what follows @@ must be a whole line of the file that stands above the change; or leave it away."
+    );
+}
+
+#[test]
+fn lenient_matching_keeps_the_files_own_context() {
+    // White space at line ends, at both ends, and typographic punctuation.
+    assert_eq!(updated("a  \nb\nc\n", " a\n-b\n+B\n c"), "a  \nB\nc\n");
+    assert_eq!(updated("\ta\n\tb\n\tc\n", " a\n-b\n+\tB\n c"), "\ta\n\tB\n\tc\n");
+    assert_eq!(
+        updated(
+            "import asyncio  # local import \u{2013} avoids top\u{2011}level dep\nx\n",
+            " import asyncio  # local import - avoids top-level dep\n-x\n+y"
+        ),
+        "import asyncio  # local import \u{2013} avoids top\u{2011}level dep\ny\n"
+    );
+    let files = Memory::new(&[("f", "\ta\n\tb\n")]);
+    assert_eq!(
+        patch(&files, &wrap("*** Update File: f\n a\n-b\n+\tc")).unwrap().text,
+        "Applied the patch:\nmodified f (+1 -1)\n[hunk 1 of f fitted at line 1 only but for white space or punctuation]\n"
+    );
+    // An exact place further down wins against a loose one above.
+    assert_eq!(updated("  x\nx\n", "-x\n+y"), "  x\ny\n");
+}
+
+#[test]
+fn the_end_of_the_file_is_found_from_the_end() {
+    assert_eq!(updated("x\ny\nx\n", "@@\n-x\n+z\n*** End of File"), "x\ny\nz\n");
+    // As in Codex, elsewhere when it does not stand there.
+    assert_eq!(updated("x\ny\n", "@@\n-x\n+z\n*** End of File"), "z\ny\n");
+    assert_eq!(updated("one\ntwo\n", "@@\n+three\n*** End of File"), "one\ntwo\nthree\n");
+    assert_eq!(updated("one\ntwo\n", "@@\n+three"), "one\ntwo\nthree\n");
+}
+
+#[test]
+fn blank_lines_between_hunks_are_no_context() {
+    assert_eq!(updated("a\nb\nc\n", "@@\n-a\n+A\n\n@@\n-c\n+C\n"), "A\nb\nC\n");
+    // And are context where they fit.
+    assert_eq!(updated("a\n\nb\na\n\nc\n", "@@\n a\n\n-c\n+C"), "a\n\nb\na\n\nC\n");
+}
+
+#[test]
+fn line_endings_are_kept() {
+    assert_eq!(updated("a\r\nb\r\nc\r\n", " a\n-b\n+x\n+y\n c"), "a\r\nx\r\ny\r\nc\r\n");
+    assert_eq!(updated("a\r\nb\r\n", "@@\n+c"), "a\r\nb\r\nc\r\n");
+    assert_eq!(updated("a\nb\r\nc\n", " b\n+x\n-c\n+y"), "a\nb\r\nx\r\ny\n");
+    let files = Memory::new(&[("f", "a\r\nb\r\n")]);
+    let crlf_patch = wrap("*** Update File: f\n a\n-b\n+c").replace('\n', "\r\n");
+    patch(&files, &crlf_patch).unwrap();
+    assert_eq!(files.text("f"), "a\r\nc\r\n");
+}
+
+#[test]
+fn a_missing_last_newline_stays_missing_unless_that_line_is_touched() {
+    assert_eq!(updated("a\nb", "-a\n+A"), "A\nb");
+    assert_eq!(updated("no newline at end", "-no newline at end\n+first\n+second"), "first\nsecond\n");
+    assert_eq!(updated("a\nb", " b\n+c"), "a\nb\nc\n");
+}
+
+#[test]
+fn a_byte_order_mark_is_kept() {
+    assert_eq!(updated("\u{feff}a\nb\n", "-a\n+A\n b"), "\u{feff}A\nb\n");
+    assert_eq!(updated("\u{feff}", "@@\n+a"), "\u{feff}a\n");
+}
+
+#[test]
+fn bytes_that_are_no_utf8_stay() {
+    let files = Memory::of_bytes(&[("f", b"caf\xe9\nold\n")]);
+    patch(&files, &wrap("*** Update File: f\n-old\n+new")).unwrap();
+    assert_eq!(crate::Files::read(&files, "f", None).unwrap().data, b"caf\xe9\nnew\n");
+}
+
+#[test]
+fn a_hunk_that_fits_nowhere_is_named_with_what_stands_there() {
+    assert_eq!(
+        applied(
+            &[("a", "1\n"), ("f", "fn a() {\n    one();\n    two();\n}\n")],
+            "*** Delete File: a\n*** Update File: f\n@@\n-fn b() {\n+fn c() {\n@@ fn a() {\n     one();\n-    drei();\n+    three();"
+        ),
+        [
+            "Conflict: hunk 1 of f (line 4 of the patch): its context and removed lines do not occur. The most similar lines are:\n     1\tfn a() {\n=> Read the file and give the context and the removed lines exactly as they stand there; nothing was changed."
+        ]
+    );
+    let failure = updated(
+        "fn a() {\n    one();\n    two();\n}\n",
+        "@@ fn a() {\n     one();\n-    drei();\n+    three();",
+    );
+    assert!(
+        failure.contains("hunk 1 of f (line 3 of the patch)")
+            && failure.contains("begins at line 2 and differs first at line 3"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn moves_rename_and_never_overwrite() {
+    let files = Memory::new(&[("old/name.txt", "old\n"), ("x", "")]);
+    let body = "*** Update File: old/name.txt\n*** Move to: renamed/dir/name.txt\n@@\n-old\n+new";
+    let output = patch(&files, &wrap(body)).unwrap();
+    assert_eq!(output.text, "Applied the patch:\nmoved old/name.txt to renamed/dir/name.txt (+1 -1)\n");
+    assert_eq!(files.show(), ["renamed/dir/name.txt: new\n", "x: "]);
+    // Without hunks it is a rename.
+    patch(&files, &wrap("*** Update File: x\n*** Move to: y")).unwrap();
+    assert_eq!(files.log.borrow()[1], "rename x y");
+    assert_eq!(
+        applied(&[("a", "1\n"), ("b", "2\n")], "*** Update File: a\n*** Move to: b\n-1\n+3"),
+        [
+            "Conflict: `*** Move to: b`: something is there already\n=> Choose another path, or delete that file first in the same patch."
+        ]
+    );
+    assert_eq!(
+        applied(
+            &[("a", "1\n"), ("b", "2\n")],
+            "*** Delete File: b\n*** Update File: a\n*** Move to: b\n-1\n+3"
+        ),
+        ["b: 3\n"]
+    );
+    // To its own name is no move.
+    assert_eq!(applied(&[("a", "1\n")], "*** Update File: a\n*** Move to: ./a\n-1\n+3"), ["a: 3\n"]);
+}
+
+#[test]
+fn an_executable_file_stays_one_when_moved_and_changed() {
+    let body = "*** Update File: run.sh\n*** Move to: bin/run.sh\n-old\n+new\n*** Add File: z\n+z";
+    let files = Memory::new(&[("run.sh", "old\n")]).executable("run.sh");
+    patch(&files, &wrap(body)).unwrap();
+    assert_eq!(files.show(), ["bin/run.sh*: new\n", "z: z\n"]);
+    // All or nothing there, too.
+    let mut files = Memory::new(&[("run.sh", "old\n")]).executable("run.sh");
+    files.denied.push("z".to_owned());
+    assert_eq!(patch(&files, &wrap(body)).unwrap_err().code, Code::Denied);
+    assert_eq!(files.show(), ["run.sh*: old\n"]);
+}
+
+#[test]
+fn one_path_may_be_named_several_times() {
+    let files = Memory::new(&[("f", "1\n2\n")]);
+    let output =
+        patch(&files, &wrap("*** Update File: f\n-1\n+one\n*** Update File: ./f\n-2\n+two")).unwrap();
+    assert_eq!(
+        (files.show(), output.files.len(), output.files[0].added),
+        (vec!["f: one\ntwo\n".to_owned()], 1, 2)
+    );
+    assert_eq!(files.log.borrow().as_slice(), ["put f"]);
+    assert_eq!(applied(&[("f", "1\n")], "*** Delete File: f\n*** Add File: f\n+new"), ["f: new\n"]);
+    assert_eq!(applied(&[], "*** Add File: f\n+a\n*** Update File: f\n-a\n+b"), ["f: b\n"]);
+}
+
+#[test]
+fn files_that_are_not_as_named_are_told() {
+    assert_eq!(
+        applied(&[("f", "x\n")], "*** Add File: f\n+new"),
+        [
+            "Conflict: `*** Add File: f`: it exists already\n=> Change it with `*** Update File:`, or delete it first in the same patch."
+        ]
+    );
+    for (verb, rest) in [("Update", "\n-a\n+b"), ("Delete", "")] {
+        assert_eq!(
+            applied(&[], &format!("*** {verb} File: gone.txt{rest}")),
+            [format!(
+                "NotFound: `*** {verb} File: gone.txt`: there is no such file\n=> Find its path with `list`; a new file is made with `*** Add File:`."
+            )]
+        );
+    }
+    assert!(
+        applied(&[("dir/f", "")], "*** Delete File: dir")[0].starts_with("InvalidInput: dir is a folder")
+    );
+    assert!(
+        applied(&[("f", "a\0\n")], "*** Update File: f\n-a\n+b")[0].starts_with("InvalidInput: f is binary")
+    );
+    assert!(
+        applied(&[("f", "a\n")], "*** Update File: f\n a")[0]
+            .starts_with("InvalidInput: the patch changes nothing")
+    );
+    assert!(
+        applied(&[("f", "a\n")], "*** Update File: f\na")[0]
+            .starts_with("InvalidInput: the patch cannot be read: line 3: `a` begins with neither")
+    );
+}
+
+#[test]
+fn a_denied_file_keeps_all_others_unchanged() {
+    let mut files = Memory::new(&[("a", "1\n"), ("b", "1\n")]);
+    files.denied.push("b".to_owned());
+    let failure = patch(&files, &wrap("*** Update File: a\n-1\n+2\n*** Update File: b\n-1\n+2")).unwrap_err();
+    assert_eq!((failure.code, files.show()), (Code::Denied, vec!["a: 1\n".to_owned(), "b: 1\n".to_owned()]));
+}
+
+#[test]
+fn an_added_file_may_be_empty() {
+    assert_eq!(applied(&[], "*** Add File: empty"), ["empty: "]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_hunk_panics_and_lines_add_up(content in "[ab\r\n€]{0,24}", hunks in "(@@( a)?|[-+ ][ab]?|)(\n(@@|[-+ ][ab]{0,2}|\\*\\*\\* End of File)){0,8}") {
+        let files = Memory::new(&[("f", &content)]);
+        if let Ok(output) = patch(&files, &wrap(&format!("*** Update File: f\n{hunks}"))) {
+            let count = |text: &str| lines::split(text.as_bytes()).len() as i64;
+            let file = &output.files[0];
+            proptest::prop_assert_eq!(count(&files.text("f")), count(&content) + i64::from(file.added) - i64::from(file.removed));
+        }
+    }
+}
