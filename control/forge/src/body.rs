@@ -6,7 +6,7 @@ use gloaming_api::bowout::shorten;
 use gloaming_api::evidence::{Evidence, FileRole, Origin, StepResult, TestResults, TestStatus, Verdict};
 use gloaming_api::{Attempt, Digest, TaskId};
 
-use crate::text::{code, inline, quote};
+use crate::text::{code, code_cell, inline, quote};
 
 /// What a pull request is about.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +82,7 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
                 .jobs
                 .iter()
                 .filter(|run| run.step == job && run.tree.starts_with("patched") == patched)
-                .map(|run| format!("{}: {}", code(&run.record.argv.join(" ")), run.record.exit))
+                .map(|run| format!("{}: {}", code_cell(&run.record.argv.join(" ")), run.record.exit))
                 .collect();
             if runs.is_empty() { "—".to_owned() } else { runs.join("<br>") }
         };
@@ -95,7 +95,11 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
     let _ = writeln!(out, "| tests failed | {} | {} |", before.failed, after.failed);
     let _ = writeln!(out, "| tests skipped | {} | {} |", before.skipped, after.skipped);
     if !evidence.fail_to_pass.is_empty() {
-        let _ = writeln!(out, "| failed without this change, pass with it | — | {} |", list(&evidence.fail_to_pass, 3));
+        let _ = writeln!(
+            out,
+            "| failed without this change, pass with it | — | {} |",
+            list(&evidence.fail_to_pass, 3)
+        );
     }
     if !evidence.flaky.is_empty() {
         let _ = writeln!(out, "| flaky, left out of the comparison | {} | |", list(&evidence.flaky, 3));
@@ -111,7 +115,9 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
 
     out.push_str("\n**Not verified, and risks**\n\n");
     let mut any = false;
-    for step in evidence.steps.iter().filter(|step| matches!(step.result, StepResult::Skipped | StepResult::Unknown)) {
+    for step in
+        evidence.steps.iter().filter(|step| matches!(step.result, StepResult::Skipped | StepResult::Unknown))
+    {
         let _ = writeln!(out, "- {}: {}", step.step, inline(&step.detail, 200));
         any = true;
     }
@@ -120,7 +126,9 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
         any = true;
     }
     if !any {
-        out.push_str("- Every step of verification applied and passed; what tests do not cover stays unknown.\n");
+        out.push_str(
+            "- Every step of verification applied and passed; what tests do not cover stays unknown.\n",
+        );
     }
 
     out.push_str("\n**Files**\n\n");
@@ -153,7 +161,11 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
         "\nConfidence {:.2} of {:.2} needed ({}). Base {}. Evidence: {}, {}.\n\n</details>\n",
         change.verdict.confidence,
         change.verdict.threshold,
-        if change.verdict.calibrated { "calibrated on outcomes" } else { "weights set by hand, not calibrated" },
+        if change.verdict.calibrated {
+            "calibrated on outcomes"
+        } else {
+            "weights set by hand, not calibrated"
+        },
         code(&evidence.base),
         code("evidence.json"),
         code(change.evidence_digest.as_str()),
@@ -163,7 +175,7 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
 }
 
 fn list(ids: &[String], most: usize) -> String {
-    let mut shown: Vec<String> = ids.iter().take(most).map(|id| code(id)).collect();
+    let mut shown: Vec<String> = ids.iter().take(most).map(|id| code_cell(id)).collect();
     if ids.len() > most {
         shown.push(format!("and {} more", ids.len() - most));
     }

@@ -30,14 +30,21 @@ pub fn code(text: &str) -> String {
     let longest = clean.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest + 1);
     let pad = if clean.starts_with('`') || clean.ends_with('`') || clean.is_empty() { " " } else { "" };
-    // A pipe would end a table's cell even inside a code span.
-    format!("{fence}{pad}{}{pad}{fence}", clean.replace('|', "\\|"))
+    format!("{fence}{pad}{clean}{pad}{fence}")
+}
+
+/// Returns a code span for a table's cell, which a pipe would end even inside the span (GFM 4.10).
+pub fn code_cell(text: &str) -> String {
+    code(text).replace('|', "\\|")
 }
 
 /// Returns `text` as a quotation, each line behind `> `, cut at `max` characters.
 pub fn quote(text: &str, max: usize) -> String {
     let text = gloaming_api::bowout::shorten(text.trim(), max);
-    text.lines().map(|line| format!("> {}", inline(line, usize::MAX)).trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| format!("> {}", inline(line, usize::MAX)).trim_end().to_owned())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]
@@ -46,8 +53,12 @@ mod tests {
 
     #[test]
     fn hostile_words_stay_words() {
-        assert_eq!(inline("# Fixed\n<!-- x --> @admin [a](b)", 99), "\\# Fixed &lt;!-- x --&gt; @ admin \\[a\\](b)");
-        assert_eq!(code("a`b|c"), "``a`b\\|c``");
+        assert_eq!(
+            inline("# Fixed\n<!-- x --> @admin [a](b)", 99),
+            "\\# Fixed &lt;!-- x --&gt; @ admin \\[a\\](b)"
+        );
+        assert_eq!(code("a`b|c"), "``a`b|c``");
+        assert_eq!(code_cell("a`b|c"), "``a`b\\|c``");
         assert_eq!(code("`x`"), "`` `x` ``");
         assert_eq!(code("a\nb"), "`a\\nb`");
         assert_eq!(quote("one\n## two", 99), "> one\n> \\#\\# two");

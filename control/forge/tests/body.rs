@@ -1,0 +1,66 @@
+//! What a reviewer reads, whole, for a patch whose words are hostile.
+
+use gloaming_api::evidence::{Evidence, Verdict};
+use gloaming_api::{Attempt, Digest};
+use gloaming_forge::{Change, commit_message, pull_request_body};
+use serde_json::json;
+
+fn evidence() -> Evidence {
+    let limits = json!({"memory": 1, "cpus": 1.0, "processes": 1, "wall_s": 1, "output": 1, "scratch": 1});
+    let job = |tree: &str, step: &str, argv: &[&str]| {
+        json!({
+            "tree": tree, "step": step, "purpose": "test", "argv": argv, "cwd": ".", "engine": "embedded",
+            "environment": Digest::of("env"), "grant": Digest::of("grant"), "exit": {"how": "code", "value": 0},
+            "duration_ms": 1200, "limits": limits, "stdout_tail": "", "stderr_tail": ""
+        })
+    };
+    let file = |path: &str, role: &str| json!({"path": path, "change": "modified", "added": 3, "removed": 1, "binary": false, "role": role});
+    let value = json!({
+        "schema_version": 1,
+        "repo": "acme/api",
+        "base": "1111111111111111111111111111111111111111",
+        "patch": Digest::of("patch"),
+        "tree": "2222222222222222222222222222222222222222",
+        "origin": {"kind": "model", "name": "openai:gpt-5"},
+        "grant": Digest::of("grant"),
+        "files": [file("src/a|b.rs", "code"), file("tests/`x`.rs", "test")],
+        "steps": [
+            {"step": "V0", "result": "pass", "detail": "applies; 2 files"},
+            {"step": "V4", "result": "skipped", "detail": "the profile has no lint command"},
+            {"step": "V7", "result": "pass", "detail": "2 tests | <b>no</b> regression"}
+        ],
+        "jobs": [
+            job("baseline", "V3", &["cargo", "build"]),
+            job("patched", "V3", &["cargo", "build"]),
+            job("patched", "V7", &["cargo", "test"])
+        ],
+        "baseline_tests": {"a::one": "passed", "a::two": "failed"},
+        "patched_tests": {"a::one": "passed", "a::two": "passed", "a::three": "skipped"},
+        "fail_to_pass": ["a::two"],
+        "flaky": [],
+        "signals": []
+    });
+    serde_json::from_value(value).expect("the evidence is valid")
+}
+
+#[test]
+fn body_and_commit_message_are_readable_and_hold_hostile_words_down() {
+    let evidence = evidence();
+    let verdict: Verdict = serde_json::from_value(json!({
+        "verdict": "pass", "code": "ok", "summary": "", "steps": [], "confidence": 0.93, "threshold": 0.7,
+        "calibrated": false, "reasons": ["one debug print"]
+    }))
+    .expect("the verdict is valid");
+    let task = "t-0123456789abcdef0123".parse().expect("a task id");
+    let change = Change {
+        task: &task,
+        attempt: Attempt(1),
+        text: "# Fix the <script>parser</script>\n\nIt fails. @everyone <!-- hidden -->\n```\nfence",
+        summary: "Now it parses.\n## Approved by the owner\n[click](http://evil)",
+        evidence: &evidence,
+        evidence_digest: &Digest::of("evidence"),
+        verdict: &verdict,
+    };
+    insta::assert_snapshot!("body", pull_request_body(&change));
+    insta::assert_snapshot!("commit", commit_message(&change));
+}
