@@ -8,6 +8,7 @@ use std::pin::Pin;
 use gloaming_api::RelPath;
 use gloaming_api::job::JobRecord;
 use gloaming_policies::JobPermit;
+use serde::{Deserialize, Serialize};
 
 use crate::Cancel;
 
@@ -57,7 +58,7 @@ pub struct Job {
 }
 
 /// A folder or file of the host that a container sees.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mount {
     /// Where it is on the host; absolute.
     pub host: PathBuf,

@@ -21,3 +21,26 @@ pub use cancel::Cancel;
 pub use embedded::{Embedded, helper_main, reap};
 pub use engine::{BoxFuture, Engine, Job, JobError, JobOutput, Mount, NoEngine};
 pub use environment::{Environment, HostFacts};
+
+/// Lets a test binary be its own helper: run with `__job` as its first argument it becomes
+/// [`helper_main`] before its `main` (and so before any thread), whatever test harness that has.
+///
+/// Then `Embedded::new(vec![std::env::current_exe()?.into(), "__job".into()], ...)` works in tests of any crate
+/// without another program having to be built. The product's binary has a `main` of its own to do this in.
+#[macro_export]
+macro_rules! reenter_as_helper {
+    () => {
+        // SAFETY: the C runtime calls every function of this section once before `main`; this one returns
+        // or exits and does not unwind, the function being `extern "C"`.
+        #[used]
+        #[unsafe(link_section = ".init_array")]
+        static REENTER_AS_HELPER: extern "C" fn() = {
+            extern "C" fn enter() {
+                if std::env::args_os().nth(1).is_some_and(|argument| argument == "__job") {
+                    $crate::helper_main();
+                }
+            }
+            enter
+        };
+    };
+}

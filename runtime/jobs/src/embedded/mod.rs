@@ -1,11 +1,57 @@
 //! The engine without a daemon: libcontainer, run from a helper process of the same binary.
+//!
+//! ```text
+//! this process (tokio) ── socket pair: request, reply, lifeline ──> helper (single-threaded, one per job)
+//!        ^                                                             │ makes the control group and namespaces
+//!        └───────── pipes: the job's standard output and error ──── process 1 of the container ── command
+//! ```
 
+mod bundle;
+mod cgroup;
+mod helper;
+mod init;
+mod loopback;
+mod output;
+mod ownership;
+mod protocol;
+mod record;
+mod seccomp;
+
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use gloaming_api::RelPath;
+use gloaming_api::job::{JobExit, JobLimits, JobRecord};
+use gloaming_api::path::WORKSPACE_MOUNT;
 use gloaming_policies::JobPermit;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
-use crate::{BoxFuture, Cancel, Engine, Environment, Job, JobError, JobOutput, NoEngine};
+pub use helper::helper_main;
+pub use record::reap;
+
+use crate::{BoxFuture, Cancel, Engine, Environment, Job, JobError, JobOutput, Mount, NoEngine};
+use output::Captured;
+use protocol::{Reply, Request};
+
+/// How much longer than the wall-clock limit a helper may take: to make the container, and to end it.
+const GRACE: Duration = Duration::from_secs(60);
+/// How long a helper that was told to stop may take before it is killed itself.
+const STOPPING: Duration = Duration::from_secs(25);
+/// How long the pipes may stay open once the container is gone.
+const DRAINING: Duration = Duration::from_secs(5);
+/// The longest reply, in bytes.
+const MAX_REPLY: u64 = 1 << 20;
 
 /// Runs each job in a container of its own, made by a helper process that lives as long as the job.
 #[derive(Debug, Clone)]
@@ -15,22 +61,223 @@ pub struct Embedded {
     state_dir: PathBuf,
 }
 
+/// A container that ended, with what it printed.
+struct Ended {
+    exit: JobExit,
+    duration_ms: u64,
+    peak_memory: Option<u64>,
+    stdout: Captured,
+    stderr: Captured,
+}
+
+/// What is run, whoever permitted it.
+struct Run<'a> {
+    argv: &'a [String],
+    cwd: &'a RelPath,
+    env: &'a BTreeMap<String, String>,
+    workspace: &'a Path,
+    scratch: Option<&'a Path>,
+    mounts: &'a [Mount],
+    label: &'a str,
+    limits: JobLimits,
+}
+
 impl Embedded {
     /// Returns an engine. `helper` is the command that re-enters [`helper_main`] (this binary and its hidden
-    /// subcommand); `state_dir` is a private folder for containers' roots.
+    /// subcommand); `state_dir` is a folder for containers' roots, made private when it does not exist.
     pub fn new(helper: Vec<OsString>, environment: Environment, state_dir: PathBuf) -> Self {
         Self { helper, environment, state_dir }
     }
 
-    /// Runs `/bin/true` in a container.
+    /// Runs `/bin/true` in a container, with all that a real job gets.
     ///
     /// # Errors
     /// Why that did not work, in plain words, with what can be done about it.
     pub async fn probe(&self) -> Result<(), NoEngine> {
-        Err(NoEngine {
-            reason: format!("{:?}{:?}{:?}", self.helper, self.environment, self.state_dir),
-            hint: String::new(),
+        let no_engine = |reason: String| NoEngine { reason, hint: String::new() };
+        let workspace = self
+            .make_state_dir()
+            .and_then(|folder| tempfile::Builder::new().prefix("probe-").tempdir_in(folder))
+            .map_err(|error| no_engine(format!("{}: {error}", self.state_dir.display())))?;
+        let run = Run {
+            argv: &["/bin/true".to_owned()],
+            cwd: &RelPath::root(),
+            env: &BTreeMap::new(),
+            workspace: workspace.path(),
+            scratch: None,
+            mounts: &[],
+            label: "probe",
+            limits: JobLimits {
+                memory: 128 << 20,
+                cpus: 1.0,
+                processes: 16,
+                wall_s: 20,
+                output: 64 << 10,
+                scratch: 1 << 20,
+            },
+        };
+        match self.execute(&run, &Cancel::new()).await {
+            Ok(Ended { exit: JobExit::Code(0), .. }) => Ok(()),
+            Ok(ended) => Err(no_engine(format!(
+                "/bin/true in a container ended with: {}. {}",
+                ended.exit,
+                ended.stderr.tail().trim()
+            ))),
+            Err(JobError::NoEngine(error)) => Err(error),
+            Err(JobError::Io { doing, source }) => Err(no_engine(format!("{doing}: {source}"))),
+            Err(error) => Err(no_engine(error.to_string())),
+        }
+    }
+
+    fn make_state_dir(&self) -> io::Result<PathBuf> {
+        let folder = record::containers(&self.state_dir);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        folder.canonicalize()
+    }
+
+    fn request(&self, run: &Run<'_>) -> Result<Request, JobError> {
+        let invalid = |reason: String| JobError::Invalid { label: run.label.to_owned(), reason };
+        let program = run.argv.first().filter(|program| !program.is_empty());
+        if program.is_none() {
+            return Err(invalid("the command is empty".to_owned()));
+        }
+        if run.argv.iter().any(|word| word.contains('\0')) {
+            return Err(invalid("the command holds a NUL byte".to_owned()));
+        }
+        let mut env = self.environment.env().clone();
+        for (name, value) in run.env {
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                return Err(invalid(format!("the variable {name:?} cannot be set")));
+            }
+            env.insert(name.clone(), value.clone());
+        }
+        // Tools count the machine's processors, not the share a job gets of them.
+        let processors = (run.limits.cpus.ceil() as u64).max(1).to_string();
+        for name in ["CARGO_BUILD_JOBS", "GOMAXPROCS"] {
+            env.entry(name.to_owned()).or_insert_with(|| processors.clone());
+        }
+        let folder = |path: &Path, what: &str| {
+            let real = path.canonicalize().map_err(|source| JobError::Io {
+                doing: format!("finding the {what} {} of job {:?}", path.display(), run.label),
+                source,
+            })?;
+            if !real.is_dir() || real.to_str().is_none() || real.parent().is_none() {
+                return Err(invalid(format!("the {what} {} cannot be mounted", real.display())));
+            }
+            Ok(real)
+        };
+        let mut mounts = self.environment.mounts.clone();
+        for mount in run.mounts {
+            mounts.push(check_mount(mount).map_err(invalid)?);
+        }
+        let containers = self.make_state_dir().map_err(|source| JobError::Io {
+            doing: format!("making the folder {}", self.state_dir.display()),
+            source,
+        })?;
+        Ok(Request {
+            id: container_name(run.label),
+            containers,
+            argv: run.argv.to_vec(),
+            cwd: if run.cwd.is_root() {
+                WORKSPACE_MOUNT.to_owned()
+            } else {
+                format!("{WORKSPACE_MOUNT}/{}", run.cwd.as_str())
+            },
+            env,
+            workspace: folder(run.workspace, "workspace")?,
+            scratch: run.scratch.map(|path| folder(path, "scratch folder")).transpose()?,
+            mounts,
+            root: self.environment.root.clone(),
+            prepare: self.environment.scratch.clone(),
+            limits: run.limits,
         })
+    }
+
+    async fn execute(&self, run: &Run<'_>, cancel: &Cancel) -> Result<Ended, JobError> {
+        let request = self.request(run)?;
+        let doing = |what: &str, source: io::Error| JobError::Io {
+            doing: format!("{what} the helper of job {:?}", run.label),
+            source,
+        };
+        if cancel.is_cancelled() {
+            return Ok(Ended {
+                exit: JobExit::Cancelled,
+                duration_ms: 0,
+                peak_memory: None,
+                stdout: Captured::default(),
+                stderr: Captured::default(),
+            });
+        }
+        tracing::debug!(container = request.id, argv = ?request.argv, "starting a container");
+        let (mut child, socket) = self.spawn().map_err(|error| doing("starting", error))?;
+        let folder = request.containers.join(&request.id);
+        let stdout =
+            child.stdout.take().ok_or_else(|| doing("starting", io::ErrorKind::BrokenPipe.into()))?;
+        let stderr =
+            child.stderr.take().ok_or_else(|| doing("starting", io::ErrorKind::BrokenPipe.into()))?;
+        let (mut out, mut err) = (Captured::default(), Captured::default());
+
+        let reply = {
+            let limit = request.limits.output;
+            let conversation = converse(&mut child, socket, &request, cancel);
+            let mut reading_out = Box::pin(out.fill(stdout, limit));
+            let mut reading_err = Box::pin(err.fill(stderr, limit));
+            let mut conversation = Box::pin(conversation);
+            let (mut out_done, mut err_done) = (false, false);
+            let reply = loop {
+                tokio::select! {
+                    reply = &mut conversation => break reply,
+                    _ = &mut reading_out, if !out_done => out_done = true,
+                    _ = &mut reading_err, if !err_done => err_done = true,
+                }
+            };
+            // Every process of the container is gone and so is the helper: the pipes hold what is left in
+            // them, and end. The patience is for a process that could not be killed.
+            let rest = async {
+                if !out_done {
+                    let _ = reading_out.await;
+                }
+                if !err_done {
+                    let _ = reading_err.await;
+                }
+            };
+            let _ = timeout(DRAINING, rest).await;
+            reply
+        };
+        clean_up(folder).await;
+        match reply {
+            Ok(Reply::Finished { exit, duration_ms, peak_memory }) => {
+                Ok(Ended { exit, duration_ms, peak_memory, stdout: out, stderr: err })
+            }
+            Ok(Reply::Failed { reason, hint }) => Err(NoEngine { reason, hint }.into()),
+            // The helper was killed because it would not stop, or somebody else did it.
+            Err(_) if cancel.is_cancelled() => Ok(Ended {
+                exit: JobExit::Cancelled,
+                duration_ms: 0,
+                peak_memory: None,
+                stdout: out,
+                stderr: err,
+            }),
+            Err(reason) => Err(JobError::Container { label: run.label.to_owned(), reason }),
+        }
+    }
+
+    fn spawn(&self) -> io::Result<(Child, UnixStream)> {
+        let (program, arguments) =
+            self.helper.split_first().ok_or_else(|| io::Error::other("no helper command is configured"))?;
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let child = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .current_dir("/")
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Out of the terminal's reach: Ctrl-C is ours to act on, in order.
+            .process_group(0)
+            .spawn()?;
+        Ok((child, UnixStream::from_std(ours)?))
     }
 }
 
@@ -41,23 +288,132 @@ impl Engine for Embedded {
 
     fn run<'a>(
         &'a self,
-        _permit: &'a JobPermit,
-        _job: &'a Job,
-        _cancel: &'a Cancel,
+        permit: &'a JobPermit,
+        job: &'a Job,
+        cancel: &'a Cancel,
     ) -> BoxFuture<'a, Result<JobOutput, JobError>> {
-        Box::pin(async { Ok(self.probe().await.map(|()| unreachable!())?) })
+        Box::pin(async move {
+            let limits = permit.limits();
+            let run = Run {
+                argv: &job.argv,
+                cwd: &job.cwd,
+                env: &job.env,
+                workspace: &job.workspace,
+                scratch: job.scratch.as_deref(),
+                mounts: &job.mounts,
+                label: &job.label,
+                limits,
+            };
+            let ended = self.execute(&run, cancel).await?;
+            Ok(JobOutput {
+                record: JobRecord {
+                    purpose: permit.purpose(),
+                    argv: job.argv.clone(),
+                    cwd: job.cwd.to_string(),
+                    env: job.env.clone(),
+                    engine: self.name().to_owned(),
+                    environment: self.environment.digest().clone(),
+                    grant: permit.grant_digest().clone(),
+                    exit: ended.exit,
+                    duration_ms: ended.duration_ms,
+                    peak_memory: ended.peak_memory,
+                    limits,
+                    stdout_tail: ended.stdout.tail(),
+                    stderr_tail: ended.stderr.tail(),
+                },
+                dropped: ended.stdout.dropped + ended.stderr.dropped,
+                stdout: ended.stdout.kept,
+                stderr: ended.stderr.kept,
+            })
+        })
     }
 }
 
-/// The helper process's entry.
-pub fn helper_main() -> ! {
-    std::process::exit(1)
+/// Sends the request and waits for the reply and the helper's end; tells it to stop when cancelled, and kills
+/// it when it takes longer than it may. In every case the helper is gone afterwards.
+async fn converse(
+    child: &mut Child,
+    mut socket: UnixStream,
+    request: &Request,
+    cancel: &Cancel,
+) -> Result<Reply, String> {
+    let wall = Duration::from_secs(request.limits.wall_s).saturating_add(GRACE);
+    let talk = async {
+        let mut line = serde_json::to_vec(request).map_err(|error| error.to_string())?;
+        line.push(b'\n');
+        let (read, mut write) = socket.split();
+        write.write_all(&line).await.map_err(|error| format!("it took no request: {error}"))?;
+        let mut answer = String::new();
+        let mut reader = BufReader::new(read.take(MAX_REPLY));
+        tokio::select! {
+            read = reader.read_line(&mut answer) => read.map_err(|error| error.to_string())?,
+            () = cancel.cancelled() => {
+                // The helper sees its lifeline close, ends the container, and still answers.
+                let _ = write.shutdown().await;
+                match timeout(STOPPING, reader.read_line(&mut answer)).await {
+                    Ok(read) => read.map_err(|error| error.to_string())?,
+                    Err(_) => return Err("it did not stop when told to".to_owned()),
+                }
+            }
+        };
+        if answer.is_empty() {
+            return Err(String::new());
+        }
+        serde_json::from_str(&answer).map_err(|error| format!("its reply makes no sense: {error}"))
+    };
+    let reply = timeout(wall, talk).await.unwrap_or_else(|_| Err("it did not answer in time".to_owned()));
+    if reply.is_err() || timeout(STOPPING, child.wait()).await.is_err() {
+        // Its container goes with it: the kernel kills process 1 when the helper dies.
+        let _ = child.start_kill();
+    }
+    let status = timeout(DRAINING, child.wait()).await;
+    match (reply, status) {
+        (Err(reason), Ok(Ok(status))) if reason.is_empty() => {
+            Err(format!("the helper process ended with {status}"))
+        }
+        (Err(reason), _) => Err(format!("the helper process failed: {reason}")),
+        (reply, _) => reply,
+    }
 }
 
-/// Removes what dead helpers left behind; returns the names of the containers it removed.
+/// Removes what a helper that was killed left behind; one that answered has left nothing.
 ///
-/// # Errors
-/// When the folder cannot be listed.
-pub fn reap(_state_dir: &Path) -> Result<Vec<String>, JobError> {
-    Ok(Vec::new())
+/// A run that is dropped half-way never gets here: its lifeline closes, and its helper cleans up by itself.
+async fn clean_up(folder: PathBuf) {
+    if folder.exists() {
+        // Blocks for as long as the kernel takes to kill what is left.
+        let _ = tokio::task::spawn_blocking(move || record::reap_one(&folder)).await;
+    }
+}
+
+fn check_mount(mount: &Mount) -> Result<Mount, String> {
+    let host = mount
+        .host
+        .canonicalize()
+        .map_err(|error| format!("the mount {} cannot be found: {error}", mount.host.display()))?;
+    let parts: Vec<&str> = mount.container.split('/').collect();
+    let normal = parts.first() == Some(&"")
+        && parts.len() > 1
+        && parts[1..].iter().all(|part| !matches!(*part, "" | "." | ".."));
+    let ours = ["proc", "sys", "dev"].contains(parts.get(1).unwrap_or(&""));
+    if !normal || ours || mount.container.contains('\0') {
+        return Err(format!("nothing can be mounted at {:?}", mount.container));
+    }
+    if host.parent().is_none() || host.to_str().is_none() {
+        return Err(format!("{} cannot be mounted", host.display()));
+    }
+    Ok(Mount { host, ..mount.clone() })
+}
+
+/// Returns a name that no other container of this machine has: the label, our process, a number.
+fn container_name(label: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let label: String = label
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .take(30)
+        .collect();
+    // Process ids repeat, over time and between PID namespaces that share control groups.
+    let random = RandomState::new().build_hasher().finish();
+    format!("{label}-{}-{}-{random:016x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -1,0 +1,62 @@
+//! What parent and helper say to each other: one request line, one reply line, over a socket pair that is
+//! also the lifeline: when either end closes, the other side ends the container.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use gloaming_api::job::{JobExit, JobLimits};
+use serde::{Deserialize, Serialize};
+
+use crate::Mount;
+use crate::environment::{RootFiles, ScratchFiles};
+
+/// The longest request a helper reads, in bytes.
+pub(super) const MAX_REQUEST: u64 = 8 << 20;
+
+/// One container to run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Request {
+    /// The container's name; a file name.
+    pub(super) id: String,
+    /// The folder that containers' folders are made in.
+    pub(super) containers: PathBuf,
+    /// Program and arguments.
+    pub(super) argv: Vec<String>,
+    /// Absolute folder in the container to run in.
+    pub(super) cwd: String,
+    /// The whole environment.
+    pub(super) env: BTreeMap<String, String>,
+    /// Host folder for `/workspace`.
+    pub(super) workspace: PathBuf,
+    /// Host folder for `/scratch`; none for one in memory.
+    pub(super) scratch: Option<PathBuf>,
+    /// What else is mounted.
+    pub(super) mounts: Vec<Mount>,
+    /// The small files of the root.
+    pub(super) root: RootFiles,
+    /// What is put into `/scratch`.
+    pub(super) prepare: ScratchFiles,
+    /// Limits.
+    pub(super) limits: JobLimits,
+}
+
+/// What became of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Reply {
+    /// The command ran, or could not be started for a reason of its own.
+    Finished {
+        /// How it ended.
+        exit: JobExit,
+        /// Milliseconds between the command's start and the end of its last process.
+        duration_ms: u64,
+        /// Bytes, where the kernel tells.
+        peak_memory: Option<u64>,
+    },
+    /// No container could be made.
+    Failed {
+        /// What went wrong.
+        reason: String,
+        /// What a person can do about it.
+        hint: String,
+    },
+}
