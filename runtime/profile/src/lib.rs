@@ -1,1 +1,26 @@
-//! gloaming-profile
+//! What is known of a repository: how it is built, tested and linted, each fact with file and line, and the
+//! proof that it works.
+//!
+//! What it is not: it runs nothing on the host (proofs are jobs), asks no model, and guesses no command that
+//! nothing in the repository speaks for.
+//!
+//! Invariants:
+//! - [`detect`] only reads regular files of the checkout, each up to a cap, and follows no symbolic link;
+//! - no file of the repository, however hostile, makes it panic or blow up;
+//! - a command is a program and its arguments: what would need a shell is rejected, with the reason.
+#![forbid(unsafe_code)]
+
+mod choose;
+mod commands;
+mod instructions;
+mod makefile;
+mod manifests;
+mod mine;
+mod prove;
+mod shell;
+mod tree;
+mod workflow;
+mod yaml;
+
+pub use choose::detect;
+pub use prove::{ProfileError, prove};

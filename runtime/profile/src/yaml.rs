@@ -1,0 +1,138 @@
+//! YAML into a small tree with lines, bounded: an alias stands for nothing instead of a copy.
+
+use saphyr_parser::{Event, Parser, ScalarStyle};
+
+/// A value with the line it begins on.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) line: u32,
+    pub(crate) value: Value,
+}
+
+#[derive(Debug)]
+pub(crate) enum Value {
+    /// Text; `block` says that its first line is on the next line of the file.
+    Scalar {
+        text: String,
+        block: bool,
+    },
+    Sequence(Vec<Node>),
+    Mapping(Vec<(String, Node)>),
+    /// An alias, or what was too deep.
+    Nothing,
+}
+
+const MOST_NODES: usize = 50_000;
+const DEEPEST: usize = 50;
+
+impl Node {
+    /// Returns a mapping's value.
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+        self.entries().iter().find(|(name, _)| name == key).map(|(_, node)| node)
+    }
+
+    /// Returns a mapping's entries; none of anything else.
+    pub(crate) fn entries(&self) -> &[(String, Self)] {
+        match &self.value {
+            Value::Mapping(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// Returns a sequence's items; none of anything else.
+    pub(crate) fn items(&self) -> &[Self] {
+        match &self.value {
+            Value::Sequence(items) => items,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Parses the first document; none when it is not YAML or larger than any real workflow.
+pub(crate) fn parse(text: &str) -> Option<Node> {
+    enum Open {
+        Sequence(Vec<Node>),
+        Mapping(Vec<(String, Node)>, Option<String>),
+    }
+    let mut open: Vec<(u32, Open)> = Vec::new();
+    let mut nodes = 0;
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.ok()?;
+        let line = u32::try_from(span.start.line()).unwrap_or(u32::MAX);
+        nodes += 1;
+        if nodes > MOST_NODES || open.len() > DEEPEST {
+            return None;
+        }
+        let node = match event {
+            Event::Scalar(text, style, ..) => {
+                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                Node { line, value: Value::Scalar { text: text.into_owned(), block } }
+            }
+            Event::Alias(_) => Node { line, value: Value::Nothing },
+            Event::SequenceStart(..) => {
+                open.push((line, Open::Sequence(Vec::new())));
+                continue;
+            }
+            Event::MappingStart(..) => {
+                open.push((line, Open::Mapping(Vec::new(), None)));
+                continue;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let (line, closed) = open.pop()?;
+                let value = match closed {
+                    Open::Sequence(items) => Value::Sequence(items),
+                    Open::Mapping(entries, _) => Value::Mapping(entries),
+                };
+                Node { line, value }
+            }
+            _ => continue,
+        };
+        match open.last_mut() {
+            None => return Some(node),
+            Some((_, Open::Sequence(items))) => items.push(node),
+            Some((_, Open::Mapping(entries, key))) => match key.take() {
+                Some(name) => entries.push((name, node)),
+                // A key that is no text names nothing we look for.
+                None => *key = Some(node.text().unwrap_or_default().to_owned()),
+            },
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_keep_their_lines() {
+        let node = parse("a:\n  - b: |\n      x\n      y\n    c: [1, 2]\n").unwrap();
+        let item = &node.get("a").unwrap().items()[0];
+        assert_eq!((item.get("b").unwrap().line, item.get("b").unwrap().text()), (2, Some("x\ny\n")));
+        assert_eq!(item.get("c").unwrap().items().len(), 2);
+    }
+
+    #[test]
+    fn bombs_and_nonsense_do_no_harm() {
+        let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for i in 0..30 {
+            bomb.push_str(&format!("b{i}: &b{i} [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n"));
+        }
+        assert!(parse(&bomb).is_some());
+        for nonsense in
+            ["", "[", "{a: ", "a: b: c", "\t- x", "- *nope", "%TAG", "? ? ?", "&a *a", "\u{0}", "--- !!x\n"]
+        {
+            let _ = parse(nonsense);
+        }
+        assert!(parse(&"[".repeat(10_000)).is_none());
+        assert!(parse(&"- ".repeat(10_000)).is_none());
+        assert!(parse(&"- x\n".repeat(60_000)).is_none());
+    }
+}
