@@ -1,1 +1,56 @@
-fn main() {}
+//! `gloaming`: file at dusk, review at dawn. One file per subcommand; the only place where every crate meets.
+
+mod cli;
+mod console;
+mod context;
+mod failure;
+mod journal;
+mod policy;
+mod profile;
+mod replay;
+mod run;
+mod tools;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    // Before anything starts a thread: the container helper must be single-threaded.
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == context::JOB_HELPER) {
+        gloaming_jobs::helper_main();
+    }
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(context::log_filter())
+        .without_time()
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return failure::report(&failure::Failure::infrastructure("start the runtime", error).into());
+        }
+    };
+    let code = runtime.block_on(async {
+        match cli.command {
+            cli::Command::Run(args) => run::main(args).await,
+            cli::Command::Verify(args) => verify::main(args).await,
+            cli::Command::Profile(args) => profile::main(args).await,
+            cli::Command::Policy(args) => policy::main(args),
+            cli::Command::Tools(args) => tools::main(args).await,
+            cli::Command::Journal(args) => journal::main(args),
+            cli::Command::Replay(args) => replay::main(args).await,
+        }
+    });
+    // A blocking call that outlives its run (a tool at its deadline) must not hold the exit up.
+    runtime.shutdown_background();
+    code.unwrap_or_else(|error| failure::report(&error))
+}

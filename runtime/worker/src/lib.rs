@@ -1,1 +1,24 @@
-//! gloaming-worker
+//! Runs one attempt through the blueprint: the only place in `runtime/` where everything meets.
+//!
+//! What it is not: it does not decide what may be done (that is `policies`), does not judge (it is handed
+//! the gate as a function), does not publish and never sees a forge's key.
+//!
+//! Invariants:
+//! - a run ends in a verified patch, a bow-out or a cancellation; infrastructure failures are errors,
+//!   never any of these;
+//! - every tool call, job and model answer is in the journal before the next one begins;
+//! - spending never exceeds the budget by more than the call in flight.
+#![forbid(unsafe_code)]
+
+pub mod blueprint;
+mod bow;
+pub mod check;
+mod code;
+pub mod journal;
+pub mod progress;
+mod rename;
+
+pub use blueprint::{Assignment, Equipment, Outcome, RecordedCheck, Unpublished, Verified, WorkerError, run};
+pub use bow::invalid_repository_policy;
+pub use journal::Journal;
+pub use progress::{Progress, Update};

@@ -1,0 +1,602 @@
+//! The blueprint: the stages of an attempt, in order, each able to end it.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use gloaming_agent::{Choice, choose};
+use gloaming_api::bowout::{BowOut, BowOutEvidence, Cost, ReasonCode, Stage};
+use gloaming_api::evidence::{Evidence, Origin, Verdict, VerdictKind};
+use gloaming_api::journal::EventKind;
+use gloaming_api::profile::{CommandKind, Profile};
+use gloaming_api::tool::ToolOutcome;
+use gloaming_api::{Attempt, Digest, Judge, RepoId, TaskId};
+use gloaming_jobs::{Cancel, Engine, JobError, NoEngine};
+use gloaming_model::Model;
+use gloaming_policies::Grant;
+use gloaming_sandbox::{Files, Sandbox};
+use gloaming_verify::{Baseline, VerifyError};
+use gloaming_workspace::{Checkout, CommitId, Patch, RepoError, Repository};
+
+use crate::bow::{Draft, from_verdict};
+use crate::journal::Journal;
+use crate::progress::{Progress, Update};
+use crate::{check, code, rename};
+
+/// How often findings of the verifier go back to the coder.
+pub(crate) const ROUNDS: u32 = 3;
+
+/// One attempt at a task.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// The repository's name.
+    pub repo: RepoId,
+    /// The task's text.
+    pub text: String,
+    /// The commit to start from.
+    pub base: CommitId,
+    /// Seeds the names of control tests; known to nobody before the patch is frozen.
+    pub seed: u64,
+}
+
+/// What an attempt works with.
+pub struct Equipment {
+    /// The repository.
+    pub repository: Repository,
+    /// The policy.
+    pub grant: Grant,
+    /// The tools.
+    pub sandbox: Sandbox,
+    /// Where jobs run, or why they cannot.
+    pub engine: Result<Arc<dyn Engine>, NoEngine>,
+    /// Digest of what jobs see of the host.
+    pub environment: Digest,
+    /// The model, where one is configured.
+    pub model: Option<Arc<dyn Model>>,
+    /// The gate.
+    pub judge: Judge,
+    /// A fresh host folder of our own; the caller removes it.
+    pub work_dir: PathBuf,
+    /// Stops the attempt.
+    pub cancel: Cancel,
+    /// For a replay: the recorded answers of `check`, in order, played instead of running jobs (whose output
+    /// holds times and so differs from run to run). The verifier's jobs are run anew all the same.
+    pub recorded_checks: Option<Mutex<VecDeque<RecordedCheck>>>,
+}
+
+/// One recorded call of `check`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedCheck {
+    /// The arguments; a replay that asks with others has diverged.
+    pub args: serde_json::Value,
+    /// The answer.
+    pub outcome: ToolOutcome,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A patch that the gate passed; the caller recomputes the verdict before it publishes.
+    Verified(Box<Verified>),
+    /// No pull request, and why. The patch is what there was of one.
+    BowedOut(Box<BowOut>, Option<Box<Unpublished>>),
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+/// A patch that the gate passed.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// The patch.
+    pub patch: Patch,
+    /// What was seen of it.
+    pub evidence: Evidence,
+    /// The gate's decision.
+    pub verdict: Verdict,
+    /// What its maker says it did.
+    pub summary: String,
+    /// What it cost.
+    pub cost: Cost,
+}
+
+/// A patch that did not pass, kept for a person to look at and never published.
+#[derive(Debug, Clone)]
+pub struct Unpublished {
+    /// The patch.
+    pub patch: Patch,
+    /// What was seen of it, where the verifier came that far.
+    pub evidence: Option<Evidence>,
+}
+
+/// Infrastructure failed; never the agent's or the patch's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The repository could not be read.
+    #[error("could not read the repository")]
+    Repository(#[from] RepoError),
+    /// A job could not be run.
+    #[error("could not run a container")]
+    Job(#[from] JobError),
+    /// The verifier could not do its work.
+    #[error("could not verify")]
+    Verify(#[source] VerifyError),
+    /// The sandbox could not be set up.
+    #[error("could not open the workspace for tools")]
+    Sandbox(#[source] gloaming_sandbox::SandboxError),
+    /// The journal or a folder of ours could not be written.
+    #[error("could not write {what}")]
+    Write {
+        /// What.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A replay asked for something else than the record holds.
+    #[error("the replay diverged from the record: {0}")]
+    Diverged(String),
+    /// The model's provider failed for good.
+    #[error("the model could not be reached")]
+    Model(#[source] gloaming_model::ModelError),
+}
+
+/// An attempt on its way: what every stage needs.
+pub(crate) struct Run<'a> {
+    pub(crate) assignment: &'a Assignment,
+    pub(crate) equipment: &'a Equipment,
+    pub(crate) journal: &'a mut Journal,
+    pub(crate) progress: &'a Progress,
+    /// Cancelled by the caller's cancellation and by the wall-clock budget.
+    pub(crate) stop: Cancel,
+    pub(crate) started: Instant,
+    pub(crate) cost: Cost,
+    stage: (Stage, Instant),
+}
+
+/// Why a stage did not lead to the next.
+pub(crate) enum End {
+    BowOut(Box<Draft>, Option<Box<Unpublished>>),
+    Stopped,
+    Error(WorkerError),
+}
+
+impl From<Draft> for End {
+    fn from(draft: Draft) -> Self {
+        Self::BowOut(Box::new(draft), None)
+    }
+}
+
+impl From<WorkerError> for End {
+    fn from(error: WorkerError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<RepoError> for End {
+    fn from(error: RepoError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl From<JobError> for End {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::NoEngine(reason) => no_engine(&reason).into(),
+            error => Self::Error(error.into()),
+        }
+    }
+}
+
+impl From<VerifyError> for End {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Cancelled => Self::Stopped,
+            error => Self::Error(WorkerError::Verify(error)),
+        }
+    }
+}
+
+fn no_engine(error: &NoEngine) -> Draft {
+    Draft::new(
+        Stage::Provision,
+        ReasonCode::NoEngine,
+        format!("No container engine works here: {}", error.reason),
+    )
+    .evidence(BowOutEvidence::note("system", error.reason.clone()))
+    .unblock("make a container engine work", error.hint.clone())
+}
+
+/// Runs one attempt to its end. The journal ends in `bowed_out`, `cancelled` or `failed`; for a verified
+/// patch the caller appends `published`.
+pub async fn run(
+    assignment: &Assignment,
+    equipment: &Equipment,
+    journal: &mut Journal,
+    progress: &Progress,
+) -> Result<Outcome, WorkerError> {
+    let stop = Cancel::new();
+    let started = Instant::now();
+    let mut run = Run {
+        assignment,
+        equipment,
+        journal,
+        progress,
+        stop: stop.clone(),
+        started,
+        cost: Cost::default(),
+        stage: (Stage::Intake, started),
+    };
+    let wall = equipment.grant.budget().wall;
+    let mut overdue = false;
+    let result = {
+        let stages = stages(&mut run);
+        tokio::pin!(stages);
+        tokio::select! {
+            result = &mut stages => result,
+            () = equipment.cancel.cancelled() => { stop.cancel(); stages.await }
+            () = tokio::time::sleep(wall) => { overdue = true; stop.cancel(); stages.await }
+        }
+    };
+    run.cost.wall_s = started.elapsed().as_secs_f64();
+    let (task, attempt, cost) = (&assignment.task, assignment.attempt, run.cost);
+    let bow_out = |draft: Draft| draft.finish(task, attempt, cost);
+    match result {
+        Ok(mut verified) => {
+            verified.cost = cost;
+            Ok(Outcome::Verified(Box::new(verified)))
+        }
+        Err(End::BowOut(draft, patch)) => {
+            let bow_out = bow_out(*draft);
+            run.record(EventKind::BowedOut { bow_out: Box::new(bow_out.clone()) })?;
+            Ok(Outcome::BowedOut(Box::new(bow_out), patch))
+        }
+        Err(End::Stopped) if overdue && !equipment.cancel.is_cancelled() => {
+            let stage = run.stage.0;
+            let bow_out = bow_out(Draft::new(
+                stage,
+                ReasonCode::BudgetExhausted,
+                format!("The time allowed ({}) ran out in the stage {}.", human(wall), stage.as_str()),
+            ));
+            run.record(EventKind::BowedOut { bow_out: Box::new(bow_out.clone()) })?;
+            Ok(Outcome::BowedOut(Box::new(bow_out), None))
+        }
+        Err(End::Stopped) => {
+            run.record(EventKind::Cancelled)?;
+            Ok(Outcome::Cancelled)
+        }
+        Err(End::Error(error)) => {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                text.push_str(": ");
+                text.push_str(&cause.to_string());
+                source = cause.source();
+            }
+            // The error itself matters more than failing to write it down (the disk may be full).
+            let _ = run.record(EventKind::Failed { error: text });
+            Err(error)
+        }
+    }
+}
+
+impl Run<'_> {
+    pub(crate) fn record(&mut self, kind: EventKind) -> Result<(), WorkerError> {
+        self.journal.append(kind).map_err(|source| WorkerError::Write { what: "the journal", source })
+    }
+
+    fn begin(&mut self, stage: Stage) -> Result<(), End> {
+        if self.stop.is_cancelled() {
+            return Err(End::Stopped);
+        }
+        self.stage = (stage, Instant::now());
+        (self.progress)(Update::Stage(stage));
+        Ok(self.record(EventKind::StageStarted { stage })?)
+    }
+
+    fn finish(&mut self, detail: impl Into<String>) -> Result<(), End> {
+        let (stage, since) = self.stage;
+        let detail = detail.into();
+        (self.progress)(Update::Finished { stage, detail: detail.clone() });
+        let wall_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(self.record(EventKind::StageFinished { stage, detail, wall_ms })?)
+    }
+
+    pub(crate) fn doing(&self, text: impl Into<String>) {
+        (self.progress)(Update::Doing(text.into()));
+    }
+}
+
+/// What provisioning made ready.
+pub(crate) struct Bench {
+    pub(crate) checkout: Checkout,
+    pub(crate) files: Files,
+    pub(crate) profile: Profile,
+    pub(crate) engine: Arc<dyn Engine>,
+}
+
+/// Who works on the task, with what it takes to.
+enum Maker {
+    Rename(gloaming_agent::playbook::rename::Rename),
+    Model(Arc<dyn Model>, Box<code::Session>),
+}
+
+async fn stages(run: &mut Run<'_>) -> Result<Verified, End> {
+    run.begin(Stage::Intake)?;
+    let choice = choose(&run.assignment.text);
+    run.finish(format!("{} bytes of task text", run.assignment.text.len()))?;
+
+    run.begin(Stage::Triage)?;
+    let origin = triage(run, &choice)?;
+    run.finish(match &origin {
+        Origin::Playbook(name) => format!("playbook {name}, no model needed"),
+        Origin::Model(spec) => format!("for the model {spec}"),
+        Origin::External => "somebody else".to_owned(),
+    })?;
+
+    run.begin(Stage::Provision)?;
+    let bench = provision(run).await?;
+    let test = bench.profile.command(CommandKind::Test).map(|c| c.argv.join(" ")).unwrap_or_default();
+    run.finish(format!("tests: {test}"))?;
+
+    run.begin(Stage::Baseline)?;
+    let baseline = baseline(run, &bench).await?;
+    run.finish(format!("{} tests, {} flaky", baseline.tests.len(), baseline.flaky.len()))?;
+
+    let mut maker = match choice {
+        Choice::Playbook(rename) => Maker::Rename(rename),
+        _ => {
+            let model = run.equipment.model.clone().expect("triage chose the model");
+            Maker::Model(model, Box::new(code::Session::new(run, &bench)))
+        }
+    };
+    let mut findings: Option<String> = None;
+    for round in 1..=ROUNDS {
+        run.begin(Stage::Code)?;
+        let summary = match &mut maker {
+            Maker::Rename(rename) => rename::perform(run, &bench, rename).await?,
+            Maker::Model(model, session) => {
+                session.perform(run, &bench, model.as_ref(), findings.take()).await?
+            }
+        };
+        run.finish(gloaming_api::bowout::shorten(&summary, 120))?;
+
+        run.begin(Stage::Freeze)?;
+        let patch = freeze(run, &bench)?;
+        run.finish(format!("{} files changed", patch.files.len()))?;
+
+        run.begin(Stage::Verify)?;
+        let evidence = verify(run, &bench, &baseline, &patch, &origin).await?;
+        let judged =
+            evidence.steps.iter().filter(|s| s.result == gloaming_api::evidence::StepResult::Pass).count();
+        let digest = Digest::of_json(&evidence);
+        run.record(EventKind::Verified { evidence: digest, round })?;
+        run.finish(format!("{judged} of {} steps pass", evidence.steps.len()))?;
+
+        run.begin(Stage::Gate)?;
+        let verdict = (run.equipment.judge)(&evidence);
+        run.record(EventKind::Judged { verdict: verdict.clone() })?;
+        run.finish(format!("{}: {}", verdict.code, verdict.summary))?;
+        if verdict.verdict == VerdictKind::Pass {
+            return Ok(Verified { patch, evidence, verdict, summary, cost: run.cost });
+        }
+        // A playbook would do the same again; a model may learn from what was seen.
+        let again = round < ROUNDS && matches!(maker, Maker::Model(..));
+        if !again {
+            let mut draft = from_verdict(&verdict);
+            draft.attempted.push(gloaming_api::bowout::Attempted {
+                approach: gloaming_api::bowout::shorten(&summary, 400),
+                outcome: format!("{} after {round} of {ROUNDS} tries", verdict.code),
+            });
+            return Err(End::BowOut(
+                Box::new(draft),
+                Some(Box::new(Unpublished { patch, evidence: Some(evidence) })),
+            ));
+        }
+        findings = Some(code::findings(&verdict, &evidence));
+    }
+    unreachable!("the last round returns")
+}
+
+fn triage(run: &mut Run<'_>, choice: &Choice) -> Result<Origin, End> {
+    let (origin, because) = match choice {
+        Choice::Playbook(rename) => (
+            Origin::Playbook("rename".into()),
+            format!("the task asks for a rename and nothing else: {}", rename.describe()),
+        ),
+        Choice::Model => match &run.equipment.model {
+            Some(model) => (Origin::Model(model.spec().to_owned()), "no playbook fits the task".to_owned()),
+            None => {
+                return Err(Draft::new(
+                    Stage::Triage,
+                    ReasonCode::NoModel,
+                    "No playbook fits this task and no model is configured.",
+                )
+                .evidence(BowOutEvidence::note("system", gloaming_agent::declined(&run.assignment.text)))
+                .unblock(
+                    "configure a model",
+                    "run again with --model openai:MODEL or --model anthropic:MODEL and its key",
+                )
+                .unblock(
+                    "use a playbook's words",
+                    "like: Rename the function foo_bar to parse_bar everywhere",
+                )
+                .into());
+            }
+        },
+        Choice::BowOut { code, summary, questions } => {
+            let mut draft = Draft::new(Stage::Triage, *code, summary.clone());
+            draft.questions = questions.clone();
+            return Err(draft.into());
+        }
+    };
+    run.record(EventKind::OriginChosen { origin: origin.clone(), because })?;
+    Ok(origin)
+}
+
+async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
+    let engine = match &run.equipment.engine {
+        Ok(engine) => Arc::clone(engine),
+        Err(error) => return Err(no_engine(error).into()),
+    };
+    run.doing("checking out the base");
+    let repository = &run.equipment.repository;
+    for note in repository.notes(&run.assignment.base) {
+        (run.progress)(Update::Note(note));
+    }
+    let checkout = repository.checkout(&run.assignment.base, &run.equipment.work_dir.join("workspace"))?;
+    let profile = gloaming_profile::detect(checkout.dir());
+    if profile.command(CommandKind::Test).is_none() {
+        let mut draft = Draft::new(
+            Stage::Provision,
+            ReasonCode::EnvUnbuildable,
+            "No test command was found in this repository, so no change to it can be verified.",
+        );
+        for gap in &profile.gaps {
+            draft = draft.evidence(BowOutEvidence::note("file", gap.clone()));
+        }
+        for rejected in &profile.rejected {
+            draft = draft.evidence(BowOutEvidence::note(
+                "file",
+                format!(
+                    "{}:{}: {} — {}",
+                    rejected.source.file, rejected.source.line, rejected.command, rejected.reason
+                ),
+            ));
+        }
+        return Err(draft
+            .unblock("add a test command", "a Cargo.toml, pytest configuration, npm test script or go.mod with tests; see `gloaming profile`")
+            .into());
+    }
+    let files = Files::open(checkout.dir()).map_err(WorkerError::Sandbox)?;
+    Ok(Bench { checkout, files, profile, engine })
+}
+
+async fn baseline(run: &mut Run<'_>, bench: &Bench) -> Result<Baseline, End> {
+    let progress = run.progress;
+    let inputs = gloaming_verify::BaselineInputs {
+        repository: &run.equipment.repository,
+        base: &run.assignment.base,
+        grant: &run.equipment.grant,
+        profile: &bench.profile,
+        engine: bench.engine.as_ref(),
+        environment: &run.equipment.environment,
+        work_dir: &run.equipment.work_dir.join("baseline"),
+        seed: run.assignment.seed,
+        progress: &|update: gloaming_verify::Progress| progress(Update::Doing(update.to_string())),
+        cancel: &run.stop,
+    };
+    let baseline = gloaming_verify::baseline(inputs).await?;
+    for job in &baseline.jobs {
+        run.record(EventKind::Job {
+            label: format!("{} {}", job.tree, job.step),
+            record: Box::new(job.record.clone()),
+        })?;
+    }
+    if let Some(red) = &baseline.red {
+        let mut draft = Draft::new(
+            Stage::Baseline,
+            ReasonCode::BaselineRed,
+            format!("The untouched repository does not pass its own checks here: {red}"),
+        );
+        for job in baseline.jobs.iter().filter(|job| !job.record.exit.success()) {
+            let tail = if job.record.stderr_tail.trim().is_empty() {
+                &job.record.stdout_tail
+            } else {
+                &job.record.stderr_tail
+            };
+            draft = draft.evidence(BowOutEvidence {
+                kind: "command".into(),
+                argv: job.record.argv.clone(),
+                exit: job.record.exit.code(),
+                excerpt: tail_of(tail, 2000),
+                artifact: None,
+            });
+        }
+        return Err(draft
+            .unblock(
+                "make the base pass in the container",
+                "`gloaming profile .` runs the same commands; dependencies must be installed on this machine (cargo fetch, \
+                 an activated virtual environment), since jobs have no network",
+            )
+            .into());
+    }
+    Ok(baseline)
+}
+
+fn freeze(run: &mut Run<'_>, bench: &Bench) -> Result<Patch, End> {
+    let patch = run.equipment.repository.freeze(&bench.checkout)?;
+    run.record(EventKind::Frozen {
+        patch: patch.digest.clone(),
+        tree: patch.tree.to_string(),
+        files: patch.files.clone(),
+    })?;
+    if patch.is_empty() {
+        return Err(Draft::new(
+            Stage::Freeze,
+            ReasonCode::NoChangeNeeded,
+            "The work ended without any change to the files.",
+        )
+        .evidence(BowOutEvidence::note("system", "the workspace equals the base commit"))
+        .into());
+    }
+    Ok(patch)
+}
+
+async fn verify(
+    run: &mut Run<'_>,
+    bench: &Bench,
+    baseline: &Baseline,
+    patch: &Patch,
+    origin: &Origin,
+) -> Result<Evidence, End> {
+    let progress = run.progress;
+    let work_dir = run.equipment.work_dir.join("verify");
+    let mut evidence = gloaming_verify::verify(gloaming_verify::Inputs {
+        repository: &run.equipment.repository,
+        base: &run.assignment.base,
+        patch,
+        grant: &run.equipment.grant,
+        profile: &bench.profile,
+        engine: bench.engine.as_ref(),
+        environment: &run.equipment.environment,
+        origin: origin.clone(),
+        task: Some((run.assignment.task.clone(), run.assignment.attempt)),
+        repo_id: &run.assignment.repo,
+        work_dir: &work_dir,
+        baseline: Some(baseline),
+        seed: run.assignment.seed,
+        progress: &|update: gloaming_verify::Progress| progress(Update::Doing(update.to_string())),
+        cancel: &run.stop,
+    })
+    .await?;
+    for job in evidence.jobs.iter().filter(|job| !baseline.jobs.contains(job)) {
+        run.record(EventKind::Job {
+            label: format!("{} {}", job.tree, job.step),
+            record: Box::new(job.record.clone()),
+        })?;
+    }
+    evidence.journal_head = Some(run.journal.chain().head().clone());
+    evidence.journal_length = Some(run.journal.chain().length());
+    let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(work_dir)).await;
+    Ok(evidence)
+}
+
+pub(crate) fn tail_of(text: &str, max: usize) -> String {
+    let count = text.chars().count();
+    if count <= max { text.to_owned() } else { text.chars().skip(count - max).collect() }
+}
+
+pub(crate) fn human(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds >= 120 { format!("{} minutes", seconds / 60) } else { format!("{seconds} seconds") }
+}
+
+/// Names the commands a model may run.
+pub(crate) fn facts(bench: &Bench) -> Vec<String> {
+    check::facts(&bench.profile)
+}

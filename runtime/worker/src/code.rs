@@ -1,0 +1,345 @@
+//! The coder's hands: performs what the pure loop asks for, and tells it what came of it.
+
+use std::time::Instant;
+
+use gloaming_agent::{Action, Brief, Coder, Event};
+use gloaming_api::Digest;
+use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage, shorten};
+use gloaming_api::evidence::{Evidence, StepResult, Verdict};
+use gloaming_api::job::JobRecord;
+use gloaming_api::journal::EventKind;
+use gloaming_api::tool::{
+    CallDuration, CallRecord, Decided, PathDenial, ToolError, ToolErrorCode, ToolOutcome,
+};
+use gloaming_model::{Model, ModelError, Request, ToolDef};
+use serde_json::Value;
+
+use crate::blueprint::{Bench, End, Run, WorkerError};
+use crate::bow::Draft;
+use crate::check;
+
+/// Tokens one answer may have.
+const MAX_TOKENS: u32 = 8192;
+
+/// Files with instructions for agents are handed over up to this many bytes each.
+const INSTRUCTIONS: usize = 16 * 1024;
+
+/// A coder and its conversation; lives over several rounds of verification.
+pub(crate) struct Session {
+    coder: Coder,
+    calls: u32,
+    begun: bool,
+}
+
+impl Session {
+    pub(crate) fn new(run: &Run<'_>, bench: &Bench) -> Self {
+        let grant = &run.equipment.grant;
+        let mut specs = run.equipment.sandbox.tools();
+        specs.push(check::spec());
+        let tools = specs
+            .into_iter()
+            .filter(|spec| grant.offers(&spec.name))
+            .map(|spec| ToolDef {
+                name: spec.name,
+                description: spec.description,
+                input_schema: spec.input_schema,
+            })
+            .collect();
+        let instructions = bench
+            .profile
+            .instructions
+            .iter()
+            .filter_map(|path| {
+                let bytes = run.equipment.repository.read_file(&run.assignment.base, path).ok().flatten()?;
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                Some((path.to_string(), shorten(&text, INSTRUCTIONS)))
+            })
+            .collect();
+        let coder = Coder::new(Brief {
+            task: run.assignment.text.clone(),
+            tools,
+            facts: crate::blueprint::facts(bench),
+            instructions,
+            budget: grant.budget(),
+            max_tokens: MAX_TOKENS,
+        });
+        Self { coder, calls: 0, begun: false }
+    }
+
+    /// Works until the coder says that it is done; returns its summary.
+    pub(crate) async fn perform(
+        &mut self,
+        run: &mut Run<'_>,
+        bench: &Bench,
+        model: &dyn Model,
+        findings: Option<String>,
+    ) -> Result<String, End> {
+        let first = match findings {
+            Some(text) => Event::Findings { text },
+            None if !self.begun => Event::Start,
+            None => Event::Findings { text: "Verification did not pass; look again.".into() },
+        };
+        self.begun = true;
+        self.tell_time(run);
+        let mut actions: std::collections::VecDeque<Action> = self.coder.step(first).into();
+        while let Some(action) = actions.pop_front() {
+            if run.stop.is_cancelled() {
+                return Err(End::Stopped);
+            }
+            match action {
+                Action::CallModel(request) => {
+                    self.tell_time(run);
+                    actions.extend(self.call_model(run, model, &request).await?);
+                }
+                Action::CallTool { id, name, args } => {
+                    run.doing(format!("{name} {}", target(&args)));
+                    let outcome = call_tool(run, bench, &id, &name, args).await?;
+                    let text = outcome.for_model();
+                    let output_digest = Digest::of(&text);
+                    actions.extend(self.coder.step(Event::ToolDone {
+                        id,
+                        name,
+                        ok: outcome.ok,
+                        text,
+                        output_digest,
+                    }));
+                }
+                Action::Done { summary } => return Ok(summary),
+                Action::BowOut { code, summary, questions, attempted } => {
+                    let mut draft = Draft::new(Stage::Code, code, summary.clone())
+                        .evidence(BowOutEvidence::note("model", summary));
+                    draft.questions = questions;
+                    draft.attempted = attempted;
+                    return Err(draft.into());
+                }
+            }
+        }
+        Err(Draft::new(Stage::Code, ReasonCode::Stuck, "The work stopped without a next step.").into())
+    }
+
+    fn tell_time(&mut self, run: &Run<'_>) {
+        // Time alone asks for nothing; the coder weighs it before its next call.
+        let _ = self.coder.step(Event::Clock { elapsed: run.started.elapsed() });
+    }
+
+    async fn call_model(
+        &mut self,
+        run: &mut Run<'_>,
+        model: &dyn Model,
+        request: &Request,
+    ) -> Result<Vec<Action>, End> {
+        let budget = run.equipment.grant.budget();
+        let left = budget.cost_usd - run.cost.usd;
+        match model.worst_case_usd(request) {
+            // Reserved before the call: the budget is never overrun by more than the call in flight, and a
+            // call that could overrun it by itself is not made.
+            Some(worst) if worst <= left => {}
+            Some(worst) => {
+                return Err(Draft::new(
+                    Stage::Code,
+                    ReasonCode::BudgetExhausted,
+                    format!(
+                        "The next answer may cost up to ${worst:.2}; ${left:.2} of ${:.2} are left.",
+                        budget.cost_usd
+                    ),
+                )
+                .into());
+            }
+            None => {
+                return Err(Draft::new(
+                    Stage::Code,
+                    ReasonCode::BudgetExhausted,
+                    format!(
+                        "The price of {} is not known, so the budget of ${:.2} cannot be held.",
+                        model.spec(),
+                        budget.cost_usd
+                    ),
+                )
+                .unblock(
+                    "say what the model costs",
+                    "--model-price IN,OUT in US dollars per million tokens; 0,0 for one of your own",
+                )
+                .into());
+            }
+        }
+        self.calls += 1;
+        run.cost.calls += 1;
+        run.doing(format!(
+            "waiting for {} (answer {}, ${:.2} spent)",
+            model.spec(),
+            self.calls,
+            run.cost.usd
+        ));
+        let request_digest = Digest::of_json(request);
+        let asked = Instant::now();
+        let stop = run.stop.clone();
+        let answer = tokio::select! {
+            answer = model.complete(request) => answer,
+            () = stop.cancelled() => return Err(End::Stopped),
+        };
+        match answer {
+            Ok(response) => {
+                let cost_usd = response.cost_usd.unwrap_or(0.0);
+                run.cost.usd += cost_usd;
+                run.record(EventKind::ModelCall {
+                    request: request_digest,
+                    response: serde_json::to_value(&response)
+                        .expect("an answer serialises: it was parsed from JSON"),
+                    cost_usd,
+                    duration_ms: u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX),
+                })?;
+                Ok(self.coder.step(Event::Answer { response, cost_usd }))
+            }
+            Err(error) => {
+                run.record(EventKind::ModelFailed { request: request_digest, error: error.to_string() })?;
+                Err(unreachable_model(error))
+            }
+        }
+    }
+}
+
+/// The provider's failure is infrastructure, never the agent's.
+fn unreachable_model(error: ModelError) -> End {
+    WorkerError::Model(error).into()
+}
+
+/// Calls one tool, records the call, and returns its answer. A refusal is an answer too.
+pub(crate) async fn call_tool(
+    run: &mut Run<'_>,
+    bench: &Bench,
+    id: &str,
+    name: &str,
+    args: Value,
+) -> Result<ToolOutcome, End> {
+    let grant = &run.equipment.grant;
+    let (outcome, record, job) = match grant.permit_tool(name) {
+        Err(denial) => {
+            let outcome = ToolOutcome::error(ToolError {
+                code: ToolErrorCode::Denied,
+                rule: Some(denial.rule.id.clone()),
+                message: format!("policy denies the tool {name}: {}", denial.rule.because),
+                instead: denial.instead,
+            });
+            let mut record = host_record(run, name, &args, Decided::Deny, 0);
+            record.denials.push(PathDenial { path: String::new(), rule: denial.rule.id });
+            (outcome, record, None)
+        }
+        Ok(_) if name == "check" && run.equipment.recorded_checks.is_some() => {
+            let outcome = recorded_check(run, &args)?;
+            (outcome, host_record(run, name, &args, Decided::Allow, 0), None)
+        }
+        Ok(_) if name == "check" => {
+            let since = Instant::now();
+            let work = check::Bench {
+                grant,
+                profile: &bench.profile,
+                engine: bench.engine.as_ref(),
+                workspace: bench.checkout.dir().to_owned(),
+                work_dir: run.equipment.work_dir.join("check"),
+                cancel: &run.stop,
+            };
+            let (outcome, job) = check::call(&work, &args).await?;
+            let record = host_record(run, name, &args, Decided::Allow, since.elapsed().as_micros());
+            (outcome, record, job)
+        }
+        Ok(permit) => {
+            let (sandbox, files, given) = (run.equipment.sandbox.clone(), bench.files.clone(), args.clone());
+            let call = match tokio::task::spawn_blocking(move || sandbox.call(&permit, &files, &given)).await
+            {
+                Ok(call) => call,
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            };
+            for line in &call.log {
+                tracing::warn!(tool = name, "{line}");
+            }
+            (call.outcome, call.record, None)
+        }
+    };
+    run.record(EventKind::ToolCall {
+        id: id.to_owned(),
+        args,
+        outcome: outcome.clone(),
+        record: Box::new(record),
+    })?;
+    if let Some(job) = job {
+        record_job(run, name, job)?;
+    }
+    Ok(outcome)
+}
+
+fn recorded_check(run: &Run<'_>, args: &Value) -> Result<ToolOutcome, WorkerError> {
+    let queue = run.equipment.recorded_checks.as_ref().expect("the caller saw it");
+    let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
+    match next {
+        Some(recorded) if recorded.args == *args => Ok(recorded.outcome),
+        Some(recorded) => Err(WorkerError::Diverged(format!(
+            "`check` was called with {args}, the record has {}",
+            recorded.args
+        ))),
+        None => Err(WorkerError::Diverged(format!(
+            "`check` was called with {args}, the record has no further call"
+        ))),
+    }
+}
+
+fn record_job(run: &mut Run<'_>, label: &str, job: JobRecord) -> Result<(), WorkerError> {
+    run.record(EventKind::Job { label: label.to_owned(), record: Box::new(job) })
+}
+
+fn host_record(run: &Run<'_>, tool: &str, args: &Value, decision: Decided, micros: u128) -> CallRecord {
+    CallRecord {
+        tool: tool.to_owned(),
+        component: None,
+        grant: run.equipment.grant.digest().clone(),
+        args_digest: Digest::of_json(args),
+        decision,
+        denials: Vec::new(),
+        reads: Vec::new(),
+        reads_total: 0,
+        writes: Vec::new(),
+        bytes_read: 0,
+        bytes_written: 0,
+        duration_us: CallDuration {
+            total: u64::try_from(micros).unwrap_or(u64::MAX),
+            ..CallDuration::default()
+        },
+        peak_memory: 0,
+    }
+}
+
+fn target(args: &Value) -> String {
+    let text =
+        ["path", "pattern", "what", "selector"].iter().find_map(|key| args[*key].as_str()).unwrap_or("");
+    shorten(text, 60)
+}
+
+/// Tells a coder what the verifier found, with the ends of the failing commands' output.
+pub(crate) fn findings(verdict: &Verdict, evidence: &Evidence) -> String {
+    let mut text = format!("The change was verified and does not pass: {}\n", verdict.summary);
+    for step in evidence.steps.iter().filter(|s| matches!(s.result, StepResult::Fail | StepResult::Unknown)) {
+        text.push_str(&format!("- {}: {}\n", step.step, step.detail));
+    }
+    for signal in evidence.signals.iter().take(20) {
+        text.push_str(&format!(
+            "- {} at {}:{}: {}\n",
+            signal.name,
+            signal.path,
+            signal.line,
+            shorten(&signal.detail, 200)
+        ));
+    }
+    let failing =
+        evidence.jobs.iter().rev().find(|job| job.tree.starts_with("patched") && !job.record.exit.success());
+    if let Some(job) = failing {
+        let tail = crate::blueprint::tail_of(
+            &format!("{}\n{}", job.record.stdout_tail, job.record.stderr_tail),
+            4000,
+        );
+        text.push_str(&format!(
+            "\n`{}` ended with {}:\n{tail}\n",
+            job.record.argv.join(" "),
+            job.record.exit
+        ));
+    }
+    text
+}

@@ -1,0 +1,99 @@
+//! The rename playbook's hands: tools through the sandbox, identifiers through the parser.
+
+use gloaming_agent::playbook::rename::{
+    Definition, FileIdentifiers, Found, FoundKind, Rename, RenameAction, RenameEvent,
+};
+use gloaming_api::RelPath;
+use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage};
+use gloaming_policies::Access;
+use gloaming_syntax::{Language, Occurrence, OccurrenceKind};
+
+use crate::blueprint::{Bench, End, Run};
+use crate::bow::Draft;
+use crate::code::call_tool;
+
+/// Files larger than this are not looked into, bytes.
+const FILE_CAP: usize = 4 << 20;
+
+/// Renames until the playbook says that it is done; returns its summary.
+pub(crate) async fn perform(run: &mut Run<'_>, bench: &Bench, rename: &mut Rename) -> Result<String, End> {
+    let mut actions: std::collections::VecDeque<RenameAction> = rename.step(RenameEvent::Start).into();
+    while let Some(action) = actions.pop_front() {
+        if run.stop.is_cancelled() {
+            return Err(End::Stopped);
+        }
+        match action {
+            RenameAction::CallTool { id, name, args } => {
+                run.doing(format!("{name} {}", args["path"].as_str().unwrap_or("")));
+                let outcome = call_tool(run, bench, &id, &name, args).await?;
+                actions.extend(rename.step(RenameEvent::ToolDone { id, outcome }));
+            }
+            RenameAction::FindIdentifiers { from, to, paths } => {
+                run.doing(format!("parsing {} files", paths.len()));
+                let mut files = Vec::new();
+                for path in &paths {
+                    files.extend(look(run, path, &from, &to)?);
+                }
+                actions.extend(rename.step(RenameEvent::Identifiers { files }));
+            }
+            RenameAction::Done { summary } => return Ok(summary),
+            RenameAction::BowOut { code, summary, questions, evidence } => {
+                let mut draft = Draft::new(Stage::Code, code, summary);
+                draft.questions = questions;
+                for line in evidence {
+                    draft = draft.evidence(BowOutEvidence::note("file", line));
+                }
+                return Err(draft.into());
+            }
+        }
+    }
+    Err(Draft::new(Stage::Code, ReasonCode::Stuck, "The rename stopped without a next step.").into())
+}
+
+/// Returns where one file holds the two names, from the base (which is what the workspace still equals); none
+/// where the policy does not let it be read or it is no regular file.
+fn look(run: &Run<'_>, path: &str, from: &str, to: &str) -> Result<Option<FileIdentifiers>, End> {
+    let Ok(at) = RelPath::parse(path) else { return Ok(None) };
+    if !run.equipment.grant.decide("read", Access::Read, &at).is_allow() {
+        return Ok(None);
+    }
+    let Some(bytes) = run.equipment.repository.read_file(&run.assignment.base, &at)? else { return Ok(None) };
+    let mut file = FileIdentifiers { path: path.to_owned(), ..FileIdentifiers::default() };
+    if bytes.len() > FILE_CAP {
+        return Ok(Some(file));
+    }
+    file.text = String::from_utf8(bytes.clone()).ok();
+    if let Some(language) = Language::of(path).filter(|_| file.text.is_some()) {
+        file.language = Some(format!("{language:?}").to_lowercase());
+        let found = |name| gloaming_syntax::identifiers(language, &bytes, name).iter().map(place).collect();
+        file.from = found(from);
+        file.to = found(to);
+        file.definitions = definitions(language, &bytes, from);
+    }
+    Ok(Some(file))
+}
+
+fn place(occurrence: &Occurrence) -> Found {
+    Found {
+        start: occurrence.start,
+        end: occurrence.end,
+        line: occurrence.line,
+        kind: match occurrence.kind {
+            OccurrenceKind::Code => FoundKind::Code,
+            OccurrenceKind::String => FoundKind::String,
+            OccurrenceKind::Comment => FoundKind::Comment,
+        },
+    }
+}
+
+fn definitions(language: Language, source: &[u8], name: &str) -> Vec<Definition> {
+    let units = gloaming_syntax::units(language, source);
+    let named = units.iter().filter_map(|unit| match unit.name.rsplit_once("::") {
+        Some((container, last)) if last == name => {
+            Some(Definition { line: unit.line, container: Some(container.to_owned()) })
+        }
+        None if unit.name == name => Some(Definition { line: unit.line, container: None }),
+        _ => None,
+    });
+    named.collect()
+}

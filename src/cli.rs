@@ -1,0 +1,271 @@
+//! The command line: every subcommand, option and default in one table.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use gloaming_api::RepoId;
+
+const AFTER: &str = "\
+Exit codes: 0 done or passed; 1 blocked, different or broken; 2 wrong use; 3 bowed out; 4 infrastructure failed; \
+5 denied; 130 interrupted.
+
+State (caches, object stores) lives under $GLOAMING_HOME, by default in the platform's data and cache folders. \
+Nothing else is written but --out and the branch.";
+
+/// File at dusk, review at dawn: a background coding agent that returns a change worth reviewing, or says why
+/// there is none.
+#[derive(Debug, Parser)]
+#[command(name = "gloaming", version, about, after_help = AFTER, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Work on one task: ends in a branch `gloaming/TASK`, or in a bow-out that says why not
+    Run(Box<RunArgs>),
+    /// Judge a patch, whoever wrote it
+    Verify(Box<VerifyArgs>),
+    /// Find a repository's build, test and lint commands, and prove them by running them
+    Profile(ProfileArgs),
+    /// Check and explain policies
+    Policy(PolicyArgs),
+    /// List and call the sandboxed tools by hand
+    Tools(ToolsArgs),
+    /// Read and check journals
+    Journal(JournalArgs),
+    /// Run a journal's attempt again without model or network and compare patch and verdict
+    Replay(ReplayArgs),
+}
+
+/// Options of `gloaming run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The repository: a folder, or a URL to clone
+    #[arg(long, default_value = ".", value_name = "DIR|URL")]
+    pub(crate) repo: String,
+    /// The task in words
+    #[arg(long, value_name = "TEXT", required_unless_present = "task_file", conflicts_with = "task_file")]
+    pub(crate) task: Option<String>,
+    /// A file with the task; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) task_file: Option<PathBuf>,
+    /// The commit, branch or tag to start from; default: what is checked out
+    #[arg(long, value_name = "REF")]
+    pub(crate) base: Option<String>,
+    /// Where results go; default: a folder of the task under $GLOAMING_HOME
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyChoice,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Print one JSON object at the end, and nothing else, on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The policy and the name it hangs on.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyChoice {
+    /// The operator's policy; default: preset:standard
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// The name the repository goes by in policies; default: local/FOLDER
+    #[arg(long = "as", value_name = "OWNER/NAME")]
+    pub(crate) name: Option<RepoId>,
+}
+
+/// The model and how to reach it.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// The model, like openai:gpt-5 or anthropic:claude-sonnet-4-5; without one only playbooks work
+    #[arg(long, value_name = "PROVIDER:MODEL", env = "GLOAMING_MODEL")]
+    pub(crate) model: Option<String>,
+    /// The provider's address, for a server that speaks its API
+    #[arg(long, value_name = "URL", env = "GLOAMING_MODEL_URL")]
+    pub(crate) model_url: Option<String>,
+    /// A file with the key; default: OPENAI_API_KEY or ANTHROPIC_API_KEY
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model_key_file: Option<PathBuf>,
+    /// US dollars per million tokens in and out, for a model that is not in the price table
+    #[arg(long, value_name = "IN,OUT")]
+    pub(crate) model_price: Option<String>,
+    /// Ask for whole answers instead of a stream
+    #[arg(long)]
+    pub(crate) no_stream: bool,
+}
+
+/// Options of `gloaming verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The repository
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) repo: PathBuf,
+    /// The commit, branch or tag the patch is for; default: what is checked out
+    #[arg(long, value_name = "REF")]
+    pub(crate) base: Option<String>,
+    /// The patch, a unified diff; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) patch: PathBuf,
+    /// Where to write evidence.json and patch.diff; default: nowhere
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyChoice,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `gloaming profile`.
+#[derive(Debug, Args)]
+pub(crate) struct ProfileArgs {
+    /// The repository
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub(crate) repo: PathBuf,
+    /// The commit, branch or tag to look at; default: what is checked out
+    #[arg(long, value_name = "REF")]
+    pub(crate) base: Option<String>,
+    /// Only find the commands, do not run them
+    #[arg(long)]
+    pub(crate) no_run: bool,
+    #[command(flatten)]
+    pub(crate) policy: PolicyChoice,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyArgs {
+    #[command(subcommand)]
+    pub(crate) command: PolicyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Check policy files; each error with file, line and column
+    Check {
+        /// The files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// The repository's name that the inline tests are checked for
+        #[arg(long = "as", value_name = "OWNER/NAME")]
+        name: Option<RepoId>,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what a policy decides on a call, like "edit src/lib.rs", and by which rule
+    Explain {
+        #[command(flatten)]
+        policy: PolicyChoice,
+        /// The call: a tool and a path, or `check` and build, test or lint
+        #[arg(value_name = "CALL")]
+        call: String,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a preset, ready to be copied and edited
+    Show {
+        /// The preset's name
+        #[arg(default_value = "standard", value_name = "PRESET")]
+        preset: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ToolsArgs {
+    #[command(subcommand)]
+    pub(crate) command: ToolsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ToolsCommand {
+    /// List the tools with their descriptions
+    List {
+        #[command(flatten)]
+        policy: PolicyChoice,
+        /// Print one JSON object on standard output, with the arguments' JSON Schemas
+        #[arg(long)]
+        json: bool,
+    },
+    /// Call a tool on a folder, in the sandbox and under the policy
+    Call {
+        /// The tool
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The folder it works on
+        #[arg(long, default_value = ".", value_name = "DIR")]
+        workspace: PathBuf,
+        /// The arguments, a JSON object; - for standard input
+        #[arg(long, default_value = "{}", value_name = "JSON")]
+        args: String,
+        #[command(flatten)]
+        policy: PolicyChoice,
+        /// Use the tool's build against WASI instead of our own interface (read and edit have one)
+        #[arg(long)]
+        wasi: bool,
+        /// Print what the call did (paths, bytes, times) on standard error
+        #[arg(long)]
+        record: bool,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalArgs {
+    #[command(subcommand)]
+    pub(crate) command: JournalCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Tell the story
+    Show {
+        /// The journal
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the chain of hashes
+    Verify {
+        /// The journal
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Options of `gloaming replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The journal
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The repository; default: where the journal says it was
+    #[arg(long, value_name = "DIR")]
+    pub(crate) repo: Option<PathBuf>,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_table_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

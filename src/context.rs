@@ -1,0 +1,223 @@
+//! What the process is given: folders, environment, clock. Read here and passed down as values.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the edge: environment and operator's files are read here and nowhere else"
+)]
+
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use gloaming_api::RepoId;
+use gloaming_api::journal::PolicyLayerText;
+use gloaming_jobs::{Embedded, Environment, HostFacts};
+use gloaming_policies::{Diagnostic, Grant, Layer, PolicyFile};
+use gloaming_sandbox::{Options, Sandbox};
+
+use crate::cli::PolicyChoice;
+use crate::failure::Failure;
+
+/// The hidden subcommand that the container engine re-enters this binary by.
+pub(crate) const JOB_HELPER: &str = "__job";
+
+/// The file of a repository's own policy.
+pub(crate) const REPOSITORY_POLICY: &str = ".gloaming/policy.toml";
+
+/// The largest policy or task file read, bytes.
+const FILE_CAP: u64 = 4 << 20;
+
+/// The folders state lives in.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    /// Results, keys.
+    pub(crate) data: PathBuf,
+    /// What can be made again.
+    pub(crate) cache: PathBuf,
+}
+
+impl Home {
+    /// Finds the folders and makes them, readable by their owner alone.
+    pub(crate) fn open() -> anyhow::Result<Self> {
+        let home = match std::env::var_os("GLOAMING_HOME").filter(|home| !home.is_empty()) {
+            Some(home) => {
+                let data = std::path::absolute(PathBuf::from(home))?;
+                Self { cache: data.join("cache"), data }
+            }
+            None => {
+                use etcetera::BaseStrategy as _;
+                let base = etcetera::choose_base_strategy().map_err(|error| {
+                    Failure::infrastructure("find your home folder", error).hint("set GLOAMING_HOME")
+                })?;
+                Self { data: base.data_dir().join("gloaming"), cache: base.cache_dir().join("gloaming") }
+            }
+        };
+        for dir in [&home.data, &home.cache] {
+            use std::os::unix::fs::DirBuilderExt as _;
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
+                Failure::infrastructure(&format!("make the folder {}", dir.display()), error)
+                    .hint("set GLOAMING_HOME to a folder you can write to")
+            })?;
+        }
+        Ok(home)
+    }
+
+    /// Returns a fresh folder for one run, removed when the value is dropped.
+    pub(crate) fn work_dir(&self, name: &str) -> anyhow::Result<WorkDir> {
+        let path = self.cache.join("work").join(name);
+        std::fs::create_dir_all(&path).map_err(|error| {
+            Failure::infrastructure(&format!("make the folder {}", path.display()), error)
+        })?;
+        Ok(WorkDir(path))
+    }
+}
+
+/// A folder that is removed when the value is dropped.
+#[derive(Debug)]
+pub(crate) struct WorkDir(PathBuf);
+
+impl WorkDir {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for WorkDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Returns the log filter: `GLOAMING_LOG`, by default warnings alone.
+pub(crate) fn log_filter() -> String {
+    std::env::var("GLOAMING_LOG").unwrap_or_else(|_| "warn".to_owned())
+}
+
+/// Returns the time now; everything below is handed it.
+pub(crate) fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+/// Returns a number nobody can foresee: names of control tests are made of it.
+pub(crate) fn seed() -> u64 {
+    u64::from_le_bytes(uuid::Uuid::new_v4().as_bytes()[..8].try_into().expect("eight of sixteen bytes"))
+}
+
+/// Returns a variable of the environment.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Reads an operator's text file, or standard input for `-`.
+pub(crate) fn read_text(path: &Path, what: &str) -> anyhow::Result<String> {
+    String::from_utf8(read_bytes(path, what)?)
+        .map_err(|_| Failure::usage(format!("{what} {} is not UTF-8 text", path.display())).into())
+}
+
+/// Reads an operator's file, or standard input for `-`, up to a cap.
+pub(crate) fn read_bytes(path: &Path, what: &str) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let result = if path == Path::new("-") {
+        std::io::stdin().lock().take(FILE_CAP + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| {
+            if file.metadata()?.is_dir() {
+                return Err(std::io::Error::other("it is a folder"));
+            }
+            file.take(FILE_CAP + 1).read_to_end(&mut bytes)
+        })
+    };
+    result.map_err(|error| Failure::usage(format!("cannot read {what} {}: {error}", path.display())))?;
+    if bytes.len() as u64 > FILE_CAP {
+        return Err(Failure::usage(format!(
+            "{what} {} is larger than {} MiB",
+            path.display(),
+            FILE_CAP >> 20
+        ))
+        .into());
+    }
+    Ok(bytes)
+}
+
+/// Returns the name a repository goes by: the operator's, or `local/` and its folder's.
+pub(crate) fn repo_name(choice: &PolicyChoice, location: &Path) -> RepoId {
+    choice.name.clone().unwrap_or_else(|| {
+        let absolute = std::path::absolute(location).unwrap_or_else(|_| location.to_owned());
+        let canonical = absolute.canonicalize().unwrap_or(absolute);
+        RepoId::local(&canonical.file_name().unwrap_or_default().to_string_lossy())
+    })
+}
+
+/// A grant and the text it was made from.
+pub(crate) struct Resolved {
+    pub(crate) grant: Grant,
+    pub(crate) layers: Vec<PolicyLayerText>,
+}
+
+/// Makes the grant of the operator's file and, where there is one, the repository's text. The operator's
+/// mistakes are errors of use; the repository's come back as the inner error, since they fail closed.
+pub(crate) fn resolve_policy(
+    choice: &PolicyChoice,
+    repo: &RepoId,
+    repository_policy: Option<String>,
+) -> anyhow::Result<Result<Resolved, Vec<Diagnostic>>> {
+    let mut layers = Vec::new();
+    if let Some(path) = &choice.policy {
+        layers.push(PolicyLayerText {
+            layer: "operator".into(),
+            file: path.display().to_string(),
+            text: read_text(path, "the policy file")?,
+        });
+    }
+    let operator = grant_of(repo, &layers).map_err(|diagnostics| bad_policy(&diagnostics))?;
+    let Some(text) = repository_policy else {
+        return Ok(Ok(Resolved { grant: operator, layers }));
+    };
+    layers.push(PolicyLayerText { layer: "repository".into(), file: REPOSITORY_POLICY.into(), text });
+    Ok(grant_of(repo, &layers).map(|grant| Resolved { grant, layers }))
+}
+
+/// Makes a grant of layers as a journal carries them.
+pub(crate) fn grant_of(repo: &RepoId, layers: &[PolicyLayerText]) -> Result<Grant, Vec<Diagnostic>> {
+    let mut files: Vec<(Layer, PolicyFile)> = Vec::new();
+    for layer in layers {
+        let kind = match layer.layer.as_str() {
+            "operator" => Layer::Operator,
+            "repository" => Layer::Repository,
+            _ => Layer::Task,
+        };
+        files.push((kind, gloaming_policies::parse(&layer.file, &layer.text)?));
+    }
+    Grant::resolve(repo, files)
+}
+
+/// Turns diagnostics of an operator's file into an error of use that prints each with its place.
+pub(crate) fn bad_policy(diagnostics: &[Diagnostic]) -> anyhow::Error {
+    let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+    Failure::usage(format!("the policy does not load\n{}", lines.join("\n"))).into()
+}
+
+/// Opens the sandbox with its cache of compiled components.
+pub(crate) fn sandbox(home: &Home) -> anyhow::Result<Sandbox> {
+    let options = Options { cache_dir: Some(home.cache.join("components")), ..Options::default() };
+    Ok(Sandbox::new(options).map_err(|error| Failure::infrastructure("start the tool sandbox", error))?)
+}
+
+/// Returns the embedded container engine and the environment its jobs see.
+pub(crate) fn engine(home: &Home) -> anyhow::Result<(Embedded, Environment)> {
+    let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home_dir = path("HOME");
+    let facts = HostFacts {
+        path: std::env::var_os("PATH").map(|all| std::env::split_paths(&all).collect()).unwrap_or_default(),
+        cargo_home: path("CARGO_HOME").or_else(|| home_dir.as_ref().map(|home| home.join(".cargo"))),
+        rustup_home: path("RUSTUP_HOME").or_else(|| home_dir.as_ref().map(|home| home.join(".rustup"))),
+        virtual_env: path("VIRTUAL_ENV"),
+        home: home_dir,
+    };
+    let environment = Environment::detect(&facts);
+    let helper: Vec<OsString> = vec![
+        std::env::current_exe().context("find this program's own file")?.into_os_string(),
+        JOB_HELPER.into(),
+    ];
+    Ok((Embedded::new(helper, environment.clone(), home.cache.join("jobs")), environment))
+}

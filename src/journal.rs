@@ -1,0 +1,124 @@
+//! `gloaming journal`: the story of an attempt, and whether it is whole.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use gloaming_api::bowout::shorten;
+use gloaming_api::journal::{ChainError, Event, EventKind, parse};
+use gloaming_api::path::escape_name;
+use serde_json::json;
+
+use crate::cli::{JournalArgs, JournalCommand};
+use crate::console::print_json;
+use crate::context;
+use crate::failure::{Failure, exit};
+
+pub(crate) fn main(args: JournalArgs) -> anyhow::Result<ExitCode> {
+    match args.command {
+        JournalCommand::Show { file, json } => {
+            let events = read(&file)?;
+            if json {
+                print_json(&json!({"events": events}));
+            } else {
+                for event in &events {
+                    let time = event.at.strftime("%H:%M:%S");
+                    println!("{:>4}  {time}  {}", event.seq, tell(&event.kind));
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        JournalCommand::Verify { file, json } => {
+            let text = context::read_text(&file, "the journal")?;
+            match parse(&text) {
+                Ok(events) => {
+                    let head = &events.last().expect("a parsed journal is not empty").hash;
+                    if json {
+                        print_json(&json!({"ok": true, "events": events.len(), "head": head}));
+                    } else {
+                        println!("whole: {} events, head {head}", events.len());
+                    }
+                    Ok(ExitCode::SUCCESS)
+                }
+                Err(error) => {
+                    if json {
+                        print_json(&json!({"ok": false, "error": error.to_string()}));
+                    } else {
+                        println!("broken: {error}");
+                    }
+                    Ok(ExitCode::from(exit::BLOCK))
+                }
+            }
+        }
+    }
+}
+
+/// Reads a journal and checks its chain; a broken one is an error of use.
+pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<Event>> {
+    let text = context::read_text(file, "the journal")?;
+    parse(&text).map_err(|error: ChainError| {
+        Failure::usage(format!("{} is not a whole journal: {error}", file.display()))
+            .hint("`gloaming journal verify FILE` checks the chain; use a copy that was not changed")
+            .into()
+    })
+}
+
+fn tell(kind: &EventKind) -> String {
+    let text = match kind {
+        EventKind::AttemptStarted(started) => {
+            format!(
+                "task {} on {} at {}: {}",
+                started.task,
+                started.repo,
+                short(&started.base),
+                shorten(started.text.trim(), 100)
+            )
+        }
+        EventKind::StageStarted { stage } => format!("{} …", stage.as_str()),
+        EventKind::StageFinished { stage, detail, wall_ms } => {
+            format!("{} done in {:.1} s: {detail}", stage.as_str(), *wall_ms as f64 / 1e3)
+        }
+        EventKind::OriginChosen { origin, because } => format!("by {origin:?}: {because}"),
+        EventKind::ModelCall { response, cost_usd, duration_ms, .. } => {
+            let blocks = response["blocks"].as_array().map_or(0, Vec::len);
+            format!(
+                "model answered with {blocks} blocks in {:.1} s for ${cost_usd:.4}",
+                *duration_ms as f64 / 1e3
+            )
+        }
+        EventKind::ModelFailed { error, .. } => format!("model failed: {error}"),
+        EventKind::ToolCall { args, outcome, record, .. } => {
+            let target = ["path", "pattern", "what"].iter().find_map(|key| args[*key].as_str()).unwrap_or("");
+            let how = match &outcome.error {
+                None => "ok".to_owned(),
+                Some(error) => format!("{:?}: {}", error.code, shorten(&error.message, 80)),
+            };
+            format!("{} {target}: {how} ({} µs)", record.tool, record.duration_us.total)
+        }
+        EventKind::Job { label, record } => {
+            format!(
+                "job {label}: {} — {} in {:.1} s",
+                shorten(&record.argv.join(" "), 80),
+                record.exit,
+                record.duration_ms as f64 / 1e3
+            )
+        }
+        EventKind::Frozen { patch, files, .. } => {
+            format!("frozen: {} files, {}", files.len(), short(patch.hex()))
+        }
+        EventKind::Verified { round, .. } => format!("evidence of try {round}"),
+        EventKind::Judged { verdict } => {
+            format!("verdict {:?} ({}): {}", verdict.verdict, verdict.code, verdict.summary)
+        }
+        EventKind::Published { branch, commit, .. } => format!("branch {branch} at {}", short(commit)),
+        EventKind::BowedOut { bow_out } => {
+            format!("bowed out: {} — {}", bow_out.reason_code.as_str(), bow_out.summary)
+        }
+        EventKind::Failed { error } => format!("failed: {error}"),
+        EventKind::Cancelled => "cancelled".to_owned(),
+    };
+    escape_name(text.as_bytes())
+}
+
+fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}

@@ -1,0 +1,505 @@
+//! `gloaming run`: one task, from words to a branch or a bow-out.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the edge: results are written to the operator's own out folder"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use gloaming_api::bowout::{BowOut, Cost};
+use gloaming_api::evidence::VerdictKind;
+use gloaming_api::journal::{AttemptStarted, EventKind};
+use gloaming_api::path::escape_name;
+use gloaming_api::{Attempt, Digest, RelPath, TaskId};
+use gloaming_forge::Change;
+use gloaming_jobs::{Cancel, Engine};
+use gloaming_model::{Model, ModelSpec, PriceTable, SecretString, Settings};
+use gloaming_worker::{Assignment, Equipment, Journal, Outcome, Update, Verified};
+use gloaming_workspace::{Author, CommitId, RepoError, Repository};
+use serde_json::json;
+
+use crate::cli::{ModelArgs, RunArgs};
+use crate::console::{Console, print_json};
+use crate::context::{self, Home, WorkDir};
+use crate::failure::{Failure, exit};
+
+/// The largest task text read, bytes; a longer one bows out before this is reached.
+const TASK_CAP: usize = 1 << 20;
+
+pub(crate) async fn main(args: Box<RunArgs>) -> anyhow::Result<ExitCode> {
+    let home = Home::open()?;
+    let text = task_text(&args)?;
+    let model = match &args.model.model {
+        Some(spec) => Some(open_model(spec, &args.model)?),
+        None => None,
+    };
+    let task = TaskId::generate();
+    let out = out_folder(args.out.as_deref(), &home, &task)?;
+    let work = home.work_dir(task.as_str())?;
+    let console = Console::new();
+    let cancel = cancel_on_signal();
+
+    let (repository, location) = open_repository(&args.repo, &out, &work, &console)?;
+    let repo =
+        context::repo_name(&args.policy, Path::new(args.repo.trim_end_matches('/').trim_end_matches(".git")));
+    let base = repository.resolve(args.base.as_deref()).map_err(repo_failure)?;
+    let policy_path = RelPath::parse(context::REPOSITORY_POLICY).expect("a constant path is a good one");
+    let repository_policy = repository
+        .read_file(&base, &policy_path)
+        .map_err(repo_failure)?
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let resolved = context::resolve_policy(&args.policy, &repo, repository_policy)?;
+
+    let mut journal = Journal::create(&out.join("journal.jsonl"))
+        .map_err(|error| Failure::infrastructure("begin the journal", error))?;
+    let started = |grant: Digest, layers| {
+        EventKind::AttemptStarted(Box::new(AttemptStarted {
+            format: 1,
+            program: format!("gloaming {}", env!("CARGO_PKG_VERSION")),
+            task: task.clone(),
+            attempt: Attempt(1),
+            repo: repo.clone(),
+            location: location.clone(),
+            base: base.to_string(),
+            text: text.clone(),
+            policy: layers,
+            grant,
+            model: args.model.model.clone(),
+            model_price: args.model.model_price.clone(),
+        }))
+    };
+    let resolved = match resolved {
+        Ok(resolved) => resolved,
+        Err(diagnostics) => {
+            // A repository's policy that is present and does not load fails closed.
+            journal.append(started(Digest::zero(), Vec::new()))?;
+            let bow_out = gloaming_worker::invalid_repository_policy(&task, Attempt(1), &diagnostics);
+            journal.append(EventKind::BowedOut { bow_out: Box::new(bow_out.clone()) })?;
+            return finish_bow_out(&args, &out, &bow_out, &console);
+        }
+    };
+    journal.append(started(resolved.grant.digest().clone(), resolved.layers.clone()))?;
+
+    let (engine, environment) = context::engine(&home)?;
+    let environment_digest = environment.digest().clone();
+    let engine = match engine.probe().await {
+        Ok(()) => Ok(Arc::new(engine) as Arc<dyn Engine>),
+        Err(error) => Err(error),
+    };
+    let assignment = Assignment {
+        task: task.clone(),
+        attempt: Attempt(1),
+        repo: repo.clone(),
+        text: text.clone(),
+        base: base.clone(),
+        seed: context::seed(),
+    };
+    let equipment = Equipment {
+        repository,
+        grant: resolved.grant,
+        sandbox: context::sandbox(&home)?,
+        engine,
+        environment: environment_digest,
+        model,
+        judge: gloaming_gate::judge,
+        work_dir: work.path().join("attempt"),
+        cancel,
+        recorded_checks: None,
+    };
+    std::fs::create_dir_all(&equipment.work_dir).context("make the attempt's folder")?;
+    let progress = {
+        let console = console.clone();
+        move |update: Update| console.show(update)
+    };
+    let outcome = gloaming_worker::run(&assignment, &equipment, &mut journal, &progress).await;
+    match outcome {
+        Ok(Outcome::Verified(verified)) => {
+            let published = publish(&assignment, &equipment, &verified, &mut journal, &out, &console)?;
+            console.close();
+            report_branch(&args, &out, &task, &published, &verified);
+            Ok(ExitCode::from(exit::OK))
+        }
+        Ok(Outcome::BowedOut(bow_out, unpublished)) => {
+            if let Some(unpublished) = unpublished {
+                write(&out, "attempt.diff", &unpublished.patch.diff)?;
+                if let Some(evidence) = &unpublished.evidence {
+                    write(&out, "evidence.json", pretty(evidence).as_bytes())?;
+                }
+            }
+            finish_bow_out(&args, &out, &bow_out, &console)
+        }
+        Ok(Outcome::Cancelled) => {
+            console.close();
+            eprintln!("cancelled; the repository is as it was");
+            if args.json {
+                print_json(&json!({"outcome": "cancelled", "task": task, "out": out}));
+            }
+            Ok(ExitCode::from(exit::CANCELLED))
+        }
+        Err(error) => {
+            console.close();
+            if args.json {
+                print_json(
+                    &json!({"outcome": "failed", "task": task, "out": out, "error": error.to_string()}),
+                );
+            }
+            Err(Failure::infrastructure("finish the attempt", error)
+                .hint("nothing was published; the journal in the out folder tells how far it came")
+                .into())
+        }
+    }
+}
+
+/// Reads the task from where the options say.
+fn task_text(args: &RunArgs) -> anyhow::Result<String> {
+    match (&args.task, &args.task_file) {
+        (Some(text), _) => Ok(text.clone()),
+        (None, Some(file)) => {
+            let bytes = context::read_bytes(file, "the task file")?;
+            if bytes.len() > TASK_CAP {
+                return Err(Failure::usage(format!("the task file {} is larger than 1 MiB", file.display()))
+                    .hint("describe the change in some paragraphs; put long logs elsewhere")
+                    .into());
+            }
+            String::from_utf8(bytes).map_err(|_| {
+                Failure::usage(format!("the task file {} is not UTF-8 text", file.display())).into()
+            })
+        }
+        (None, None) => unreachable!("the command line requires one of them"),
+    }
+}
+
+/// Makes the out folder; refuses one that holds another run's journal, so that no result is lost.
+fn out_folder(given: Option<&Path>, home: &Home, task: &TaskId) -> anyhow::Result<PathBuf> {
+    let out = match given {
+        Some(dir) => std::path::absolute(dir)?,
+        None => home.data.join("results").join(task.as_str()),
+    };
+    std::fs::create_dir_all(&out)
+        .map_err(|error| Failure::usage(format!("cannot make the out folder {}: {error}", out.display())))?;
+    if out.join("journal.jsonl").exists() {
+        return Err(Failure::usage(format!(
+            "the out folder {} already holds a run's journal",
+            out.display()
+        ))
+        .hint("name another folder with --out, or move the old results away")
+        .into());
+    }
+    Ok(out)
+}
+
+fn open_repository(
+    given: &str,
+    out: &Path,
+    work: &WorkDir,
+    console: &Console,
+) -> anyhow::Result<(Repository, String)> {
+    let state = work.path().join("git");
+    let is_url = given.contains("://") || (given.contains(':') && !Path::new(given).exists());
+    if is_url {
+        console.show(Update::Doing("cloning".into()));
+        let into = out.join("repo.git");
+        let repository = Repository::clone_url(given, &into, &state).map_err(repo_failure)?;
+        return Ok((repository, into.display().to_string()));
+    }
+    let path = std::path::absolute(given)?;
+    let repository = Repository::open(&path, &state).map_err(repo_failure)?;
+    Ok((repository, path.display().to_string()))
+}
+
+/// Turns a repository's error into one of use, but for what the machine is to blame for.
+pub(crate) fn repo_failure(error: RepoError) -> anyhow::Error {
+    let hint = error.hint();
+    let failure = if is_infrastructure(&error) {
+        Failure::infrastructure("use the repository", error)
+    } else {
+        let mut text = error.to_string();
+        if let Some(source) = std::error::Error::source(&error) {
+            text = format!("{text}: {source}");
+        }
+        Failure::usage(text)
+    };
+    match hint {
+        Some(hint) => failure.hint(hint).into(),
+        None => failure.into(),
+    }
+}
+
+/// Whether the machine is to blame rather than what was asked for.
+pub(crate) fn is_infrastructure(error: &RepoError) -> bool {
+    use RepoError as E;
+    matches!(
+        error,
+        E::DiskFull { .. }
+            | E::Io { .. }
+            | E::GitMissing(_)
+            | E::GitTooOld { .. }
+            | E::Git { .. }
+            | E::TimedOut { .. }
+            | E::BranchExists(_)
+            | E::BadCommit(_)
+            | E::BadBranch(_)
+            | E::NotEmpty(_)
+    )
+}
+
+/// Returns a cancellation that Ctrl-C and a termination signal trigger.
+pub(crate) fn cancel_on_signal() -> Cancel {
+    let cancel = Cancel::new();
+    let trigger = cancel.clone();
+    tokio::spawn(async move {
+        let mut term = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(term) => term,
+            Err(_) => return,
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = term.recv() => {}
+        }
+        eprintln!("\nstopping; press Ctrl-C again to leave at once");
+        trigger.cancel();
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(i32::from(exit::CANCELLED));
+        }
+    });
+    cancel
+}
+
+/// Opens a model by its spec, with the key and price that the options name.
+fn open_model(spec: &str, args: &ModelArgs) -> anyhow::Result<Arc<dyn Model>> {
+    let spec: ModelSpec = spec.parse().map_err(|error| {
+        Failure::usage(format!("--model: {error}")).hint("like openai:gpt-5 or anthropic:claude-sonnet-4-5")
+    })?;
+    let key = match &args.model_key_file {
+        Some(file) => Some(context::read_text(file, "the key file")?.trim().to_owned()),
+        None => context::variable(spec.provider.key_variable()),
+    };
+    let mut settings = Settings {
+        base_url: args.model_url.clone().or_else(|| context::variable(spec.provider.base_url_variable())),
+        api_key: key.map(SecretString::from),
+        stream: !args.no_stream,
+        ..Settings::default()
+    };
+    settings.prices = prices(&spec, args.model_price.as_deref())?;
+    let known = settings.prices.clone().unwrap_or_else(PriceTable::built_in).price(&spec).is_some();
+    if !known {
+        // Found before any work is done: a budget that cannot be read means stop.
+        return Err(Failure::usage(format!("the price of {spec} is not known, so no budget could be held"))
+            .hint("--model-price IN,OUT in US dollars per million tokens; 0,0 for a model of your own")
+            .into());
+    }
+    gloaming_model::open(&spec, settings).map_err(|error| Failure::usage(format!("--model: {error}")).into())
+}
+
+/// Reads `IN,OUT`, US dollars per million tokens, as a price table of that model alone; none for the
+/// built-in table.
+pub(crate) fn prices(spec: &ModelSpec, given: Option<&str>) -> anyhow::Result<Option<PriceTable>> {
+    let Some(given) = given else { return Ok(None) };
+    let wrong = || {
+        Failure::usage(format!("--model-price {given:?} is not a price"))
+            .hint("two numbers, US dollars per million tokens in and out, like 1.25,10")
+    };
+    let (input, output) = given.split_once(',').ok_or_else(wrong)?;
+    let number =
+        |text: &str| text.trim().parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0).ok_or_else(wrong);
+    let table = format!(
+        "schema = 1\n[[price]]\nprovider = {:?}\nmodel = {:?}\ninput = {:?}\noutput = {:?}\n",
+        spec.provider.as_str(),
+        spec.model,
+        number(input)?,
+        number(output)?,
+    );
+    Ok(Some(PriceTable::parse(&table).map_err(|_| wrong())?))
+}
+
+struct Published {
+    branch: String,
+    commit: CommitId,
+}
+
+/// Publishes a verified patch: recomputes the verdict on the evidence, writes the results, then the branch.
+fn publish(
+    assignment: &Assignment,
+    equipment: &Equipment,
+    verified: &Verified,
+    journal: &mut Journal,
+    out: &Path,
+    console: &Console,
+) -> anyhow::Result<Published> {
+    console.show(Update::Stage(gloaming_api::Stage::Publish));
+    let evidence = &verified.evidence;
+    let verdict = gloaming_gate::judge(evidence);
+    // What is published must be what was judged: the same patch, the same tree, a passing verdict.
+    anyhow::ensure!(
+        verdict.verdict == VerdictKind::Pass
+            && evidence.patch == verified.patch.digest
+            && evidence.tree.as_deref() == Some(verified.patch.tree.as_str())
+            && evidence.base == assignment.base.as_str(),
+        Failure::infrastructure("publish", anyhow::anyhow!("the evidence is not about this patch"))
+    );
+    let evidence_text = pretty(evidence);
+    let evidence_digest = Digest::of(&evidence_text);
+    let change = Change {
+        task: &assignment.task,
+        attempt: assignment.attempt,
+        text: &assignment.text,
+        summary: &verified.summary,
+        evidence,
+        evidence_digest: &evidence_digest,
+        verdict: &verdict,
+    };
+    write(out, "patch.diff", &verified.patch.diff)?;
+    write(out, "evidence.json", evidence_text.as_bytes())?;
+    write(out, "pr.md", gloaming_forge::pull_request_body(&change).as_bytes())?;
+    let author = Author { name: "Gloaming".into(), email: "gloaming@localhost".into() };
+    let branch = assignment.task.branch();
+    let commit = equipment
+        .repository
+        .publish(
+            &assignment.base,
+            &verified.patch,
+            &branch,
+            &gloaming_forge::commit_message(&change),
+            &author,
+            context::now(),
+        )
+        .map_err(repo_failure)?;
+    journal.append(EventKind::Published {
+        branch: branch.clone(),
+        commit: commit.to_string(),
+        patch: verified.patch.digest.clone(),
+        cost: verified.cost,
+    })?;
+    console
+        .show(Update::Finished { stage: gloaming_api::Stage::Publish, detail: format!("branch {branch}") });
+    Ok(Published { branch, commit })
+}
+
+fn report_branch(args: &RunArgs, out: &Path, task: &TaskId, published: &Published, verified: &Verified) {
+    if args.json {
+        print_json(&json!({
+            "outcome": "branch",
+            "task": task,
+            "branch": published.branch,
+            "commit": published.commit,
+            "out": out,
+            "cost": verified.cost,
+        }));
+        return;
+    }
+    let (added, removed) = verified.patch.files.iter().fold((0, 0), |(a, r), f| (a + f.added, r + f.removed));
+    println!("branch  {} at {}", published.branch, &published.commit.as_str()[..12]);
+    println!("change  {} files, +{added} −{removed}", verified.patch.files.len());
+    println!(
+        "tests   {} on the base, {} with the change",
+        counted(&verified.evidence.baseline_tests),
+        counted(&verified.evidence.patched_tests)
+    );
+    if !verified.evidence.fail_to_pass.is_empty() {
+        println!("fixed   {}", escape_name(verified.evidence.fail_to_pass.join(", ").as_bytes()));
+    }
+    println!("cost    {}", cost_line(&verified.cost));
+    println!("out     {}", out.display());
+    println!(
+        "\nread pr.md there; `git diff {}...{}` shows the change",
+        &verified.evidence.base[..12],
+        published.branch
+    );
+}
+
+fn counted(tests: &gloaming_api::evidence::TestResults) -> String {
+    use gloaming_api::evidence::TestStatus;
+    let count = |wanted| tests.values().filter(|status| **status == wanted).count();
+    let (passed, failed) = (count(TestStatus::Passed), count(TestStatus::Failed));
+    let rest = tests.len() - passed - failed;
+    let mut text = format!("{passed} passed");
+    if failed > 0 {
+        text.push_str(&format!(", {failed} failed"));
+    }
+    if rest > 0 {
+        text.push_str(&format!(", {rest} skipped or expected to fail"));
+    }
+    text
+}
+
+fn cost_line(cost: &Cost) -> String {
+    format!("${:.4}, {} model calls, {:.0} s", cost.usd, cost.calls, cost.wall_s)
+}
+
+fn finish_bow_out(
+    args: &RunArgs,
+    out: &Path,
+    bow_out: &BowOut,
+    console: &Console,
+) -> anyhow::Result<ExitCode> {
+    console.close();
+    write(out, "bowout.json", pretty(bow_out).as_bytes())?;
+    if args.json {
+        print_json(&json!({
+            "outcome": "bow_out",
+            "task": bow_out.task_id,
+            "reason_code": bow_out.reason_code,
+            "stage": bow_out.stage,
+            "summary": bow_out.summary,
+            "out": out,
+            "cost": bow_out.cost,
+        }));
+    } else {
+        print!("{}", tell(bow_out));
+        println!("out     {}", out.display());
+    }
+    Ok(ExitCode::from(exit::BOW_OUT))
+}
+
+/// Returns a bow-out for a person.
+pub(crate) fn tell(bow_out: &BowOut) -> String {
+    let safe = |text: &str| escape_name(text.as_bytes());
+    let mut text = format!(
+        "bowed out: {} (stage {})\n{}\n",
+        bow_out.reason_code.as_str(),
+        bow_out.stage.as_str(),
+        safe(&bow_out.summary)
+    );
+    if !bow_out.evidence.is_empty() {
+        text.push_str("\nwhat was seen\n");
+        for item in bow_out.evidence.iter().take(8) {
+            if !item.argv.is_empty() {
+                let exit = item.exit.map_or(String::new(), |code| format!(" (exit {code})"));
+                text.push_str(&format!("  $ {}{exit}\n", safe(&item.argv.join(" "))));
+            }
+            let lines: Vec<&str> = item.excerpt.trim_end().lines().collect();
+            for line in &lines[lines.len().saturating_sub(12)..] {
+                text.push_str(&format!("  {}\n", safe(line)));
+            }
+        }
+    }
+    for tried in &bow_out.attempted {
+        text.push_str(&format!("\ntried: {} — {}\n", safe(&tried.approach), safe(&tried.outcome)));
+    }
+    text.push_str("\nwhat would unblock it\n");
+    for unblock in &bow_out.what_would_unblock {
+        text.push_str(&format!("  - {}: {}\n", safe(&unblock.action), safe(&unblock.detail)));
+    }
+    for question in &bow_out.questions {
+        text.push_str(&format!("  ? {}\n", safe(question)));
+    }
+    text.push('\n');
+    text.push_str(&format!("cost    {}\n", cost_line(&bow_out.cost)));
+    text
+}
+
+pub(crate) fn pretty(value: &impl serde::Serialize) -> String {
+    let mut text =
+        serde_json::to_string_pretty(value).expect("our outputs serialise: string keys, finite numbers");
+    text.push('\n');
+    text
+}
+
+pub(crate) fn write(out: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    let path = out.join(name);
+    std::fs::write(&path, bytes)
+        .map_err(|error| Failure::infrastructure(&format!("write {}", path.display()), error).into())
+}

@@ -1,0 +1,168 @@
+//! `gloaming verify`: the gate on anybody's patch.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the edge: results are written to the operator's own out folder"
+)]
+
+use std::process::ExitCode;
+
+use gloaming_api::evidence::{Evidence, Origin, StepResult, Verdict, VerdictKind};
+use gloaming_api::path::escape_name;
+use gloaming_api::{RelPath, Stage};
+use gloaming_verify::{Inputs, VerifyError};
+use gloaming_worker::Update;
+use gloaming_workspace::{ApplyError, Repository};
+use serde_json::json;
+
+use crate::cli::VerifyArgs;
+use crate::console::{Console, print_json};
+use crate::context::{self, Home};
+use crate::failure::{Failure, exit};
+use crate::run::{cancel_on_signal, pretty, repo_failure, write};
+
+pub(crate) async fn main(args: Box<VerifyArgs>) -> anyhow::Result<ExitCode> {
+    let home = Home::open()?;
+    let diff = context::read_bytes(&args.patch, "the patch")?;
+    let work = home.work_dir(gloaming_api::TaskId::generate().as_str())?;
+    let console = Console::new();
+    let cancel = cancel_on_signal();
+    console.show(Update::Stage(Stage::Provision));
+    let path = std::path::absolute(&args.repo)?;
+    let repository = Repository::open(&path, &work.path().join("git")).map_err(repo_failure)?;
+    let base = repository.resolve(args.base.as_deref()).map_err(repo_failure)?;
+    let repo = context::repo_name(&args.policy, &path);
+    let policy_path = RelPath::parse(context::REPOSITORY_POLICY).expect("a constant path is a good one");
+    let repository_policy = repository
+        .read_file(&base, &policy_path)
+        .map_err(repo_failure)?
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let resolved = match context::resolve_policy(&args.policy, &repo, repository_policy)? {
+        Ok(resolved) => resolved,
+        Err(diagnostics) => return Err(context::bad_policy(&diagnostics)),
+    };
+    let (engine, environment) = context::engine(&home)?;
+    for note in repository.notes(&base) {
+        console.show(Update::Note(note));
+    }
+
+    let mut frozen = None;
+    let evidence = match repository.patch_from_bytes(&base, &diff) {
+        Err(ApplyError::Repository(error)) => return Err(repo_failure(error)),
+        Err(error) => gloaming_verify::evidence_without_tree(gloaming_verify::Unapplied {
+            repo_id: &repo,
+            base: &base,
+            diff: &diff,
+            grant: &resolved.grant,
+            origin: Origin::External,
+            task: None,
+            error,
+        }),
+        Ok(patch) => {
+            let patch = frozen.insert(patch);
+            let checkout = repository.checkout(&base, &work.path().join("base")).map_err(repo_failure)?;
+            let profile = gloaming_profile::detect(checkout.dir());
+            console.show(Update::Stage(Stage::Verify));
+            let shown = console.clone();
+            gloaming_verify::verify(Inputs {
+                repository: &repository,
+                base: &base,
+                patch,
+                grant: &resolved.grant,
+                profile: &profile,
+                engine: &engine,
+                environment: environment.digest(),
+                origin: Origin::External,
+                task: None,
+                repo_id: &repo,
+                work_dir: &work.path().join("verify"),
+                baseline: None,
+                seed: context::seed(),
+                progress: &move |update: gloaming_verify::Progress| {
+                    shown.show(Update::Doing(update.to_string()))
+                },
+                cancel: &cancel,
+            })
+            .await
+        }
+    };
+    let evidence = match evidence {
+        Ok(evidence) => evidence,
+        Err(VerifyError::Cancelled) => {
+            console.close();
+            eprintln!("cancelled; nothing was judged");
+            return Ok(ExitCode::from(exit::CANCELLED));
+        }
+        Err(error) => return Err(Failure::infrastructure("verify the patch", error).into()),
+    };
+    console.close();
+    let verdict = gloaming_gate::judge(&evidence);
+    if let Some(out) = &args.out {
+        std::fs::create_dir_all(out).map_err(|error| {
+            Failure::usage(format!("cannot make the out folder {}: {error}", out.display()))
+        })?;
+        write(out, "evidence.json", pretty(&evidence).as_bytes())?;
+        if let Some(patch) = &frozen {
+            write(out, "patch.diff", &patch.diff)?;
+        }
+    }
+    if args.json {
+        let mut value = serde_json::to_value(&verdict)?;
+        value["repo"] = json!(repo);
+        value["base"] = json!(base);
+        value["patch"] = json!(evidence.patch);
+        value["fail_to_pass"] = json!(evidence.fail_to_pass);
+        value["flaky"] = json!(evidence.flaky);
+        value["signals"] = json!(evidence.signals);
+        value["tests"] =
+            json!({"baseline": evidence.baseline_tests.len(), "patched": evidence.patched_tests.len()});
+        print_json(&value);
+    } else {
+        print!("{}", table(&verdict, &evidence));
+    }
+    Ok(ExitCode::from(match verdict.verdict {
+        VerdictKind::Pass => exit::OK,
+        VerdictKind::Block => exit::BLOCK,
+        VerdictKind::BowOut => exit::BOW_OUT,
+    }))
+}
+
+/// Returns the table a reviewer reads.
+fn table(verdict: &Verdict, evidence: &Evidence) -> String {
+    let word = match verdict.verdict {
+        VerdictKind::Pass => "pass",
+        VerdictKind::Block => "block",
+        VerdictKind::BowOut => "bow out",
+    };
+    let mut text = format!("{word} ({}): {}\n\n", verdict.code, escape_name(verdict.summary.as_bytes()));
+    for step in &verdict.steps {
+        let result = match step.result {
+            StepResult::Pass => "pass",
+            StepResult::Fail => "FAIL",
+            StepResult::Unknown => "unknown",
+            StepResult::Skipped => "skipped",
+        };
+        text.push_str(&format!("  {:<4} {result:<8} {}\n", step.step, escape_name(step.detail.as_bytes())));
+    }
+    if !evidence.fail_to_pass.is_empty() {
+        text.push_str(&format!(
+            "\nfail to pass: {}\n",
+            escape_name(evidence.fail_to_pass.join(", ").as_bytes())
+        ));
+    }
+    if !evidence.flaky.is_empty() {
+        text.push_str(&format!("\nflaky, left out: {}\n", escape_name(evidence.flaky.join(", ").as_bytes())));
+    }
+    for signal in &evidence.signals {
+        text.push_str(&format!(
+            "\n{} at {}:{}: {}",
+            signal.name,
+            escape_name(signal.path.as_str().as_bytes()),
+            signal.line,
+            escape_name(signal.detail.as_bytes())
+        ));
+    }
+    if !evidence.signals.is_empty() {
+        text.push('\n');
+    }
+    text
+}
