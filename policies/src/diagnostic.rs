@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// One fault of a policy file at its exact place. Prints as `file:line:column: message`, with the hint
-/// in brackets behind it.
+/// One fault of a policy file at its exact place. Prints as `file:line:column: message`; the
+/// hint is for the caller to show.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Diagnostic {
     /// The file's name, as it was given to [`crate::parse`].
@@ -20,10 +20,6 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, " ({hint})"),
-            None => Ok(()),
-        }
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
     }
 }

@@ -24,7 +24,11 @@ fn resolve(layers: &[(Layer, &str, &str)]) -> Result<Grant, Vec<Diagnostic>> {
 }
 
 fn show(faults: &[Diagnostic]) -> String {
-    faults.iter().map(|fault| format!("{fault}\n")).collect()
+    let line = |fault: &Diagnostic| match &fault.hint {
+        Some(hint) => format!("{fault} ({hint})\n"),
+        None => format!("{fault}\n"),
+    };
+    faults.iter().map(line).collect()
 }
 
 /// Holds a table of `call => decision rule place` against what a grant says.
