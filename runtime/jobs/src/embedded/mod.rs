@@ -5,6 +5,10 @@
 //!        ^                                                             │ makes the control group and namespaces
 //!        └───────── pipes: the job's standard output and error ──── process 1 of the container ── command
 //! ```
+#![expect(
+    clippy::disallowed_methods,
+    reason = "starts the container helper, and owns its state folder, control groups and /proc"
+)]
 
 mod bundle;
 mod cgroup;

@@ -3,6 +3,10 @@
 //! There is no image registry: the host's own `/usr` and toolchains are the image, bound read-only. What is
 //! *not* bound is the point: no home folder, no `/etc` but the few files named here, no credentials
 //! (`credentials.toml`, `.netrc`, `.ssh`, npm's and pip's configuration), nothing of the environment.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reads the settings of the host's own toolchains, never a workspace"
+)]
 
 mod system;
 mod toolchains;

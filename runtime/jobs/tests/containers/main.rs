@@ -1,5 +1,9 @@
 //! Real containers, attacked. Needs what the engine needs; where that is missing, each test says so on standard
 //! error and counts as skipped, except for root, for whom it is a failure.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests read their environment and make the files they attack with"
+)]
 
 mod confinement;
 mod environments;
