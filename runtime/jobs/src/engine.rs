@@ -121,5 +121,7 @@ pub enum JobError {
         label: String,
         /// What the helper said.
         reason: String,
+        /// What a person can do about it; may be empty.
+        hint: String,
     },
 }

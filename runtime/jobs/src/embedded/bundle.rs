@@ -127,7 +127,7 @@ fn mounts(request: &Request) -> Vec<Value> {
         }),
         json!({
             "destination": "/dev", "type": "tmpfs", "source": "tmpfs",
-            "options": ["nosuid", "noexec", "strictatime", "mode=755", "size=65536k"],
+            "options": ["nosuid", "noexec", "strictatime", "mode=755", "size=64k"],
         }),
         json!({
             "destination": "/dev/pts", "type": "devpts", "source": "devpts",

@@ -25,7 +25,7 @@ use rustix::thread::UnshareFlags;
 use super::bundle::{self, JOB_USER};
 use super::cgroup::{Group, Hierarchy};
 use super::init::{Init, STATUS_BYTES, parse_status};
-use super::protocol::{MAX_REQUEST, Reply, Request};
+use super::protocol::{Blame, MAX_REQUEST, Reply, Request};
 use super::record::{Record, discard};
 use super::{loopback, ownership};
 
@@ -36,13 +36,15 @@ const DYING: Duration = Duration::from_secs(10);
 
 /// A container could not be made.
 struct Failure {
+    blame: Blame,
     reason: String,
     hint: &'static str,
 }
 
 const HINT_ROOT: &str = "run as root, or on a system with delegated version 2 control groups";
-const HINT_CGROUP: &str = "without root, start it with `systemd-run --user --scope -p Delegate=yes ...` so that limits \
-    can be set; as root, the control groups under /sys/fs/cgroup must be writable";
+const HINT_CGROUP: &str = "as root, /sys/fs/cgroup must be writable; without root, start it with \
+    `systemd-run --user --scope -p Delegate=yes ...`, or, where control groups are of version 1, have an \
+    administrator give you the folder gloaming/user-<your uid> in each of them";
 const HINT_USERNS: &str = "allow unprivileged user namespaces (sysctls kernel.unprivileged_userns_clone=1, \
     kernel.apparmor_restrict_unprivileged_userns=0, user.max_user_namespaces), or run as root";
 const HINT_MOUNT: &str =
@@ -69,7 +71,11 @@ pub fn helper_main() -> ! {
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("unknown");
-            Reply::Failed { reason: format!("the helper process panicked: {what}"), hint: String::new() }
+            Reply::Failed {
+                blame: Blame::Container,
+                reason: format!("the helper process panicked: {what}"),
+                hint: String::new(),
+            }
         }
     };
     let mut line = serde_json::to_vec(&reply).unwrap_or_default();
@@ -92,7 +98,9 @@ fn lifeline() -> BorrowedFd<'static> {
 fn serve() -> Reply {
     match read_request().and_then(|request| run(&request)) {
         Ok(reply) => reply,
-        Err(failure) => Reply::Failed { reason: failure.reason, hint: failure.hint.to_owned() },
+        Err(failure) => {
+            Reply::Failed { blame: failure.blame, reason: failure.reason, hint: failure.hint.to_owned() }
+        }
     }
 }
 
@@ -114,10 +122,14 @@ fn run(request: &Request) -> Result<Reply, Failure> {
         .map_err(|error| failure("the container's folder cannot be made", &error, ""))?;
 
     let hierarchy = Hierarchy::detect()
-        .map_err(|error| failure("control groups cannot be found", &error, HINT_CGROUP))?;
+        .map_err(|error| machine_failure("control groups cannot be found", &error, HINT_CGROUP))?;
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let group = Group::create(hierarchy, &request.id, &request.limits, &own, privileged, uid.as_raw())
-        .map_err(|reason| Failure { reason: format!("limits cannot be set: {reason}"), hint: HINT_CGROUP })?;
+        .map_err(|reason| Failure {
+            blame: Blame::Machine,
+            reason: format!("limits cannot be set: {reason}"),
+            hint: HINT_CGROUP,
+        })?;
     let cgroup = group.path().to_owned();
     left.group = Some(group);
     Record::for_this_process(Some(cgroup.clone()))
@@ -127,7 +139,7 @@ fn run(request: &Request) -> Result<Reply, Failure> {
     if privileged {
         // libcontainer leaves the groups of its caller in place when none are asked for.
         rustix::thread::set_thread_groups(&[])
-            .map_err(|error| failure("groups cannot be dropped", &error, HINT_ROOT))?;
+            .map_err(|error| machine_failure("groups cannot be dropped", &error, HINT_ROOT))?;
         ownership::give(&request.workspace, JOB_USER)
             .map_err(|error| failure("the workspace cannot be given to the job's user", &error, HINT_ROOT))?;
         if let Some(scratch) = &request.scratch
@@ -144,11 +156,11 @@ fn run(request: &Request) -> Result<Reply, Failure> {
         }
     } else {
         enter_user_namespace()
-            .map_err(|error| failure("no user namespace can be made", &error, HINT_USERNS))?;
+            .map_err(|error| machine_failure("no user namespace can be made", &error, HINT_USERNS))?;
     }
     unshare(UnshareFlags::NEWNET)
         .and_then(|()| loopback::bring_up())
-        .map_err(|error| failure("no network namespace can be made", &error, HINT_USERNS))?;
+        .map_err(|error| machine_failure("no network namespace can be made", &error, HINT_USERNS))?;
 
     let mut namespaces = vec!["mount", "pid", "ipc", "uts"];
     if Path::new("/proc/self/ns/cgroup").exists() {
@@ -222,10 +234,11 @@ fn start(request: &Request, folder: &Path, bundle: &Path, init: Init) -> Result<
         .with_systemd(false)
         .build()
         .map_err(|error| not_made(&error))?;
-    let pid = container
-        .pid()
-        .and_then(|pid| Pid::from_raw(pid.as_raw()))
-        .ok_or_else(|| Failure { reason: "the container has no process".to_owned(), hint: "" })?;
+    let pid = container.pid().and_then(|pid| Pid::from_raw(pid.as_raw())).ok_or_else(|| Failure {
+        blame: Blame::Container,
+        reason: "the container has no process".to_owned(),
+        hint: "",
+    })?;
     let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|error| not_made(&error))?;
     let process = Process { pid, handle };
     if let Err(error) = container.start() {
@@ -267,6 +280,7 @@ fn watch(
         match cause {
             Some((_, since)) if since.elapsed() > DYING => {
                 return Err(Failure {
+                    blame: Blame::Container,
                     reason: "the container's processes cannot be killed".to_owned(),
                     hint: "a process is stuck in the kernel; look for a hanging disk or network file system",
                 });
@@ -307,6 +321,10 @@ fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
     unsafe { rustix::thread::unshare_unsafe(flags) }
 }
 
+fn machine_failure(what: &str, error: &dyn Error, hint: &'static str) -> Failure {
+    Failure { blame: Blame::Machine, ..failure(what, error, hint) }
+}
+
 fn failure(what: &str, error: &dyn Error, hint: &'static str) -> Failure {
     let mut reason = format!("{what}: {error}");
     let mut next = error.source();
@@ -318,5 +336,5 @@ fn failure(what: &str, error: &dyn Error, hint: &'static str) -> Failure {
         }
         next = cause.source();
     }
-    Failure { reason, hint }
+    Failure { blame: Blame::Container, reason, hint }
 }

@@ -46,7 +46,7 @@ pub use record::reap;
 
 use crate::{BoxFuture, Cancel, Engine, Environment, Job, JobError, JobOutput, Mount, NoEngine};
 use output::Captured;
-use protocol::{Reply, Request};
+use protocol::{Blame, Reply, Request};
 
 /// How much longer than the wall-clock limit a helper may take: to make the container, and to end it.
 const GRACE: Duration = Duration::from_secs(60);
@@ -128,6 +128,8 @@ impl Embedded {
                 ended.stderr.tail().trim()
             ))),
             Err(JobError::NoEngine(error)) => Err(error),
+            // With nothing of a job's own in it, a container that fails is the machine's failure.
+            Err(JobError::Container { reason, hint, .. }) => Err(NoEngine { reason, hint }),
             Err(JobError::Io { doing, source }) => Err(no_engine(format!("{doing}: {source}"))),
             Err(error) => Err(no_engine(error.to_string())),
         }
@@ -253,7 +255,12 @@ impl Embedded {
             Ok(Reply::Finished { exit, duration_ms, peak_memory }) => {
                 Ok(Ended { exit, duration_ms, peak_memory, stdout: out, stderr: err })
             }
-            Ok(Reply::Failed { reason, hint }) => Err(NoEngine { reason, hint }.into()),
+            Ok(Reply::Failed { blame: Blame::Machine, reason, hint }) => {
+                Err(NoEngine { reason, hint }.into())
+            }
+            Ok(Reply::Failed { blame: Blame::Container, reason, hint }) => {
+                Err(JobError::Container { label: run.label.to_owned(), reason, hint })
+            }
             // The helper was killed because it would not stop, or somebody else did it.
             Err(_) if cancel.is_cancelled() => Ok(Ended {
                 exit: JobExit::Cancelled,
@@ -262,7 +269,9 @@ impl Embedded {
                 stdout: out,
                 stderr: err,
             }),
-            Err(reason) => Err(JobError::Container { label: run.label.to_owned(), reason }),
+            Err(reason) => {
+                Err(JobError::Container { label: run.label.to_owned(), reason, hint: String::new() })
+            }
         }
     }
 

@@ -54,9 +54,20 @@ pub(super) enum Reply {
     },
     /// No container could be made.
     Failed {
+        /// Whether any other job would have fared the same.
+        blame: Blame,
         /// What went wrong.
         reason: String,
         /// What a person can do about it.
         hint: String,
     },
+}
+
+/// Whose fault it is that there is no container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Blame {
+    /// The machine's: no job can run here.
+    Machine,
+    /// This container's: a mount that cannot be made, a folder that cannot be read, or a fault of ours.
+    Container,
 }

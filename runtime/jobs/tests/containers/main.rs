@@ -9,6 +9,8 @@ mod confinement;
 mod environments;
 mod limits;
 mod outcomes;
+mod overhead;
+mod rootless;
 mod support;
 mod survival;
 

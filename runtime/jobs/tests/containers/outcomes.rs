@@ -93,6 +93,15 @@ async fn what_makes_no_sense_is_refused_before_anything_runs() {
         }];
         assert!(matches!(lane.run_job(&job).await, Err(JobError::Invalid { .. })), "{container}");
     }
+    // One that only the kernel refuses is this container's fault and not the machine's.
+    let mut job = lane.job(&["true"]);
+    job.mounts = vec![gloaming_jobs::Mount {
+        host: "/usr".into(),
+        container: "/usr/bin/no/such/folder".into(),
+        writable: false,
+    }];
+    assert!(matches!(lane.run_job(&job).await, Err(JobError::Container { .. })));
+    assert_eq!(lane.left_behind(), Vec::<String>::new());
 }
 
 #[tokio::test]

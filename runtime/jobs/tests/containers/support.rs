@@ -37,7 +37,7 @@ impl Lane {
         let engine = Embedded::new(helper, Environment::detect(&host()), state.path().to_owned());
         match engine.probe().await {
             Ok(()) => {}
-            Err(NoEngine { reason, hint }) if !rustix::process::geteuid().is_root() => {
+            Err(NoEngine { reason, hint }) if !is_root() => {
                 eprintln!("SKIPPED: no container can be made here: {reason}; {hint}");
                 return None;
             }
@@ -114,4 +114,8 @@ pub(crate) fn processes_naming(word: &str) -> Vec<String> {
 
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
