@@ -51,7 +51,8 @@ pub struct Job {
     pub workspace: PathBuf,
     /// Host folder mounted read-write at `/scratch` and kept between jobs; none for a fresh one in memory.
     pub scratch: Option<PathBuf>,
-    /// Further folders and files of the host.
+    /// Further folders and files of the host. Unlike the workspace they keep their owners: what a job is to
+    /// read or write has to be readable or writable by others, or by user 60900.
     pub mounts: Vec<Mount>,
     /// A word for logs and for the container's name.
     pub label: String,

@@ -73,6 +73,26 @@ async fn a_run_that_is_dropped_ends_its_container() {
     until("the helper has cleaned up", || lane.left_behind().is_empty()).await;
 }
 
+#[tokio::test]
+#[ignore = "takes as long as a helper is given to stop, 25 seconds"]
+async fn a_helper_that_hangs_is_killed_with_its_container() {
+    let Some(lane) = Lane::open().await else { return };
+    let mark = mark(&lane);
+    let job = lane.job(&["/bin/sh", "-c", &format!("echo > begun; sleep {mark}")]);
+    let permit = lane.permit();
+    let cancel = Cancel::new();
+    let hang = async {
+        until("the job begins", || lane.workspace.path().join("begun").exists()).await;
+        let pid = rustix::process::Pid::from_raw(helper_pid(&lane).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        cancel.cancel();
+    };
+    let (output, ()) = tokio::join!(lane.engine.run(&permit, &job, &cancel), hang);
+    assert_eq!(output.unwrap().record.exit, JobExit::Cancelled);
+    until("the processes are gone", || processes_naming(&mark).is_empty()).await;
+    assert_eq!(lane.left_behind(), Vec::<String>::new());
+}
+
 /// The parent dies without a chance to do anything: a child process of this test plays it.
 #[tokio::test]
 async fn a_killed_parent_takes_everything_along() {
