@@ -197,7 +197,7 @@ pub(crate) enum ToolsCommand {
     Call {
         /// The tool
         #[arg(value_name = "NAME")]
-        name: String,
+        tool: String,
         /// The folder it works on
         #[arg(long, default_value = ".", value_name = "DIR")]
         workspace: PathBuf,

@@ -219,5 +219,12 @@ pub(crate) fn engine(home: &Home) -> anyhow::Result<(Embedded, Environment)> {
         std::env::current_exe().context("find this program's own file")?.into_os_string(),
         JOB_HELPER.into(),
     ];
-    Ok((Embedded::new(helper, environment.clone(), home.cache.join("jobs")), environment))
+    let state = home.cache.join("jobs");
+    // What a run of ours that was killed left behind; containers with a living helper are left alone.
+    match gloaming_jobs::reap(&state) {
+        Ok(left) if !left.is_empty() => tracing::warn!(containers = left.len(), "removed containers that a killed run left"),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "could not look for containers that a killed run left"),
+    }
+    Ok((Embedded::new(helper, environment.clone(), state), environment))
 }

@@ -37,7 +37,7 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        ToolsCommand::Call { name, workspace, args, policy, wasi, record, json } => {
+        ToolsCommand::Call { tool: name, workspace, args, policy, wasi, record, json } => {
             let args = if args == "-" {
                 context::read_text(std::path::Path::new("-"), "the arguments")?
             } else {

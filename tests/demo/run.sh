@@ -24,7 +24,7 @@ if ! [ -e "$cache/demo/$package.tar.gz" ]; then
   "$cache/python/bin/pip" download --quiet --no-deps --no-binary :all: --dest "$cache/demo" "boltons==24.0.0"
 fi
 echo "$digest  $cache/demo/$package.tar.gz" | sha256sum --check --quiet || fail "$package is not the file that was published"
-tar -xzf "$cache/demo/$package.tar.gz" -C "$out"
+tar --no-same-owner -xzf "$cache/demo/$package.tar.gz" -C "$out"
 repo=$out/$package
 git -C "$repo" init --quiet --initial-branch main
 git -C "$repo" add --all
