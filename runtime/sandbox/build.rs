@@ -1,4 +1,5 @@
 //! Embeds the compiled tools, so that the binary is one file: a table of names and bytes.
+#![expect(clippy::disallowed_methods, reason = "a build script is told by the environment and writes code")]
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,8 @@ fn main() {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
     let folder = std::env::var_os("GLOAMING_COMPONENTS")
         .map_or_else(|| root.join("../../tools/target/components"), PathBuf::from);
+    // The tests load guests that misbehave from beside the tools; they are not embedded.
+    println!("cargo::rustc-env=GLOAMING_TEST_COMPONENTS={}", folder.join("test").display());
     let mut code = String::new();
     code.push_str(&table(
         "TOOLS",

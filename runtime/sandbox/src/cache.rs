@@ -4,6 +4,7 @@
 //! us), a file is written beside its place and renamed into it, and it begins with the digest of what
 //! follows: a file cut short or overwritten is compiled anew rather than run. What is run are the bytes that
 //! were checked, not the file again.
+#![expect(clippy::disallowed_methods, reason = "the cache folder is the host's, not a workspace")]
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
@@ -59,7 +60,9 @@ fn file_name(engine: &Engine, digest: &Digest) -> String {
 fn private(folder: &Path) -> Result<(), CacheError> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let metadata = std::fs::symlink_metadata(folder)?;
-    if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0
+    if !metadata.is_dir()
+        || metadata.uid() != rustix::process::geteuid().as_raw()
+        || metadata.mode() & 0o022 != 0
     {
         return Err(CacheError::NotPrivate);
     }

@@ -11,11 +11,11 @@ use wasmtime::component::Val;
 use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
+use crate::convert;
 use crate::engine::HOST_CALL_BYTES;
 use crate::files::{Files, Session};
 use crate::host::State;
 use crate::registry::{Sandbox, Tool};
-use crate::convert;
 
 /// Live handles a guest may have in all its instances.
 const HANDLES: usize = 4_096;
@@ -67,7 +67,8 @@ impl Sandbox {
     fn run(&self, tool: &Tool, permit: &ToolPermit, files: &Files, args: Vec<Val>) -> Call {
         let _place = self.shared.machine.place();
         // A panic in a host function is a bug of ours; it too costs only this call.
-        let ended = std::panic::catch_unwind(AssertUnwindSafe(|| self.run_in_place(tool, permit, files, &args)));
+        let ended =
+            std::panic::catch_unwind(AssertUnwindSafe(|| self.run_in_place(tool, permit, files, &args)));
         ended.unwrap_or_else(|panic| {
             let what = panic.downcast_ref::<&str>().copied().map(str::to_owned);
             let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
@@ -126,13 +127,7 @@ impl Sandbox {
         Call { outcome, record, log: state.log.into_lines() }
     }
 
-    fn outcome(
-        &self,
-        tool: &Tool,
-        state: &mut State,
-        ran: wasmtime::Result<()>,
-        result: Val,
-    ) -> ToolOutcome {
+    fn outcome(&self, tool: &Tool, state: &mut State, ran: wasmtime::Result<()>, result: Val) -> ToolOutcome {
         match (ran, result) {
             (Ok(()), Val::Result(Ok(output))) => {
                 ToolOutcome::ok(output.as_deref().map_or(Value::Null, convert::to_json))
@@ -142,7 +137,8 @@ impl Sandbox {
                 ToolOutcome::error(match state.session.refused.take() {
                     // WASI told the tool a bare number; what it makes of that knows neither rule nor reason.
                     Some(refused)
-                        if tool.wasi && (refused.code == told.code || told.code == ToolErrorCode::Internal) =>
+                        if tool.wasi
+                            && (refused.code == told.code || told.code == ToolErrorCode::Internal) =>
                     {
                         refused
                     }
@@ -168,8 +164,11 @@ impl Sandbox {
         }
         if state.limits.exceeded {
             let most = self.shared.memory >> 20;
-            return ToolError::new(ToolErrorCode::TooLarge, format!("the tool needed more than {most} MiB of memory"))
-                .instead("Ask for less at once.");
+            return ToolError::new(
+                ToolErrorCode::TooLarge,
+                format!("the tool needed more than {most} MiB of memory"),
+            )
+            .instead("Ask for less at once.");
         }
         if let Some(I32Exit(code)) = error.downcast_ref() {
             let message = format!("the tool ended itself with exit code {code}");

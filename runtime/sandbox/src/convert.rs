@@ -59,7 +59,9 @@ fn fields<'a>(
 
 fn to_val(ty: &Type, value: &Value, at: &str) -> Fit<Val> {
     let misfit = || misfit(at, &described(ty), value);
-    let signed = |low: i64, high: i64| integer(value).and_then(|n| i64::try_from(n).ok()).filter(|n| (low..=high).contains(n));
+    let signed = |low: i64, high: i64| {
+        integer(value).and_then(|n| i64::try_from(n).ok()).filter(|n| (low..=high).contains(n))
+    };
     let unsigned = |high: u64| integer(value).and_then(|n| u64::try_from(n).ok()).filter(|n| *n <= high);
     Ok(match ty {
         Type::Bool => Val::Bool(value.as_bool().ok_or_else(misfit)?),
@@ -88,7 +90,8 @@ fn to_val(ty: &Type, value: &Value, at: &str) -> Fit<Val> {
             Val::List(elements(items, std::iter::repeat_n(list.ty(), items.len()), at)?)
         }
         Type::Tuple(tuple) => {
-            let items = value.as_array().filter(|items| items.len() == tuple.types().len()).ok_or_else(misfit)?;
+            let items =
+                value.as_array().filter(|items| items.len() == tuple.types().len()).ok_or_else(misfit)?;
             Val::Tuple(elements(items, tuple.types(), at)?)
         }
         Type::Record(record) => {
@@ -132,7 +135,12 @@ fn to_val(ty: &Type, value: &Value, at: &str) -> Fit<Val> {
 }
 
 fn elements(items: &[Value], types: impl Iterator<Item = Type>, at: &str) -> Fit<Vec<Val>> {
-    items.iter().zip(types).enumerate().map(|(i, (item, ty))| to_val(&ty, item, &format!("{at}[{i}]"))).collect()
+    items
+        .iter()
+        .zip(types)
+        .enumerate()
+        .map(|(i, (item, ty))| to_val(&ty, item, &format!("{at}[{i}]")))
+        .collect()
 }
 
 /// Returns a whole number; `3.0` is one, since some models write so.
@@ -164,7 +172,9 @@ pub(crate) fn to_json(value: &Val) -> Value {
         Val::Float64(n) => Number::from_f64(*n).map_or(Value::Null, Value::Number),
         Val::Char(c) => c.to_string().into(),
         Val::String(text) => text.as_str().into(),
-        Val::List(items) | Val::Tuple(items) | Val::FixedLengthList(items) => items.iter().map(to_json).collect(),
+        Val::List(items) | Val::Tuple(items) | Val::FixedLengthList(items) => {
+            items.iter().map(to_json).collect()
+        }
         Val::Record(fields) => {
             let shown = fields.iter().filter(|(_, value)| !matches!(value, Val::Option(None)));
             Value::Object(shown.map(|(name, value)| (snake_case(name), to_json(value))).collect())
@@ -275,5 +285,174 @@ fn shortened(text: &str) -> String {
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use wasmtime::component::Component;
+    use wasmtime::component::types::ComponentItem;
+    use wasmtime::{Config, Engine};
+
+    use super::*;
+
+    /// The parameters of a function type, written in WAT.
+    fn parameters(types: &str, parameters: &str) -> Vec<(String, Type)> {
+        let mut config = Config::new();
+        config.concurrency_support(false);
+        let engine = Engine::new(&config).unwrap();
+        let text = format!(
+            "(component (import \"t\" (instance $t {types})) {aliases} (import \"f\" (func {parameters})))",
+            aliases = types
+                .match_indices("(export \"")
+                .map(|(at, start)| {
+                    let name = types[at + start.len()..].split('"').next().unwrap();
+                    format!("(alias export $t \"{name}\" (type ${name}))")
+                })
+                .collect::<String>(),
+        );
+        let bytes = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"));
+        let component = Component::from_binary(&engine, &bytes).unwrap();
+        let ty = component.component_type();
+        let found = ty.imports(&engine).find_map(|(name, item)| match item.ty {
+            ComponentItem::ComponentFunc(function) if name == "f" => Some(function),
+            _ => None,
+        });
+        found.unwrap().params().map(|(name, ty)| (name.to_owned(), ty)).collect()
+    }
+
+    #[test]
+    fn every_kind_of_value_goes_in_and_comes_out_as_it_was() {
+        let of = |ty: &str| parameters("", &format!("(param \"v\" {ty})"));
+        for (ty, values) in [
+            ("bool", vec![json!(true), json!(false)]),
+            ("u8", vec![json!(0), json!(255)]),
+            ("s8", vec![json!(-128), json!(127)]),
+            ("u32", vec![json!(u32::MAX)]),
+            ("s32", vec![json!(i32::MIN)]),
+            ("u64", vec![json!(u64::MAX)]),
+            ("s64", vec![json!(i64::MIN), json!(i64::MAX)]),
+            ("f64", vec![json!(1.5), json!(-0.25)]),
+            ("char", vec![json!("é")]),
+            ("string", vec![json!(""), json!("a\nb\u{0}😀")]),
+            ("(list u16)", vec![json!([]), json!([1, 65535])]),
+            ("(option string)", vec![json!(null), json!("x")]),
+            ("(list (option u8))", vec![json!([1, null])]),
+            ("(tuple string bool)", vec![json!(["a", true])]),
+        ] {
+            let parameters = of(ty);
+            for value in values {
+                let args = json!({"v": value});
+                let [converted] = arguments(&parameters, &args).unwrap().try_into().unwrap();
+                assert_eq!(to_json(&converted), value, "{ty}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_with_its_place() {
+        let of = |ty: &str| parameters("", &format!("(param \"the-value\" {ty})"));
+        for (ty, value, expected) in [
+            ("bool", json!("true"), "`the_value`: expected true or false, got \"true\""),
+            ("u8", json!(256), "`the_value`: expected a whole number from 0 to 255, got 256"),
+            ("u8", json!(-1), "`the_value`: expected a whole number from 0 to 255, got -1"),
+            ("u8", json!(1.5), "`the_value`: expected a whole number from 0 to 255, got 1.5"),
+            ("u64", json!(1e300), "`the_value`: expected a whole number, 0 or more, got 1e+300"),
+            ("s64", json!(u64::MAX), "`the_value`: expected a whole number, got 18446744073709551615"),
+            ("char", json!("ab"), "`the_value`: expected one character, got \"ab\""),
+            ("string", json!(["a"]), "`the_value`: expected text, got a list of 1"),
+            ("string", json!({"a": 1}), "`the_value`: expected text, got an object with a"),
+            ("string", json!(null), "`the_value`: expected text, got null"),
+            (
+                "(list u8)",
+                json!([1, "x"]),
+                "`the_value[1]`: expected a whole number from 0 to 255, got \"x\"",
+            ),
+            ("(tuple u8 u8)", json!([1]), "`the_value`: expected a list of 2, got a list of 1"),
+        ] {
+            let error = arguments(&of(ty), &json!({"the_value": value})).unwrap_err();
+            assert_eq!(error.code, ToolErrorCode::InvalidInput);
+            assert_eq!(error.message, expected);
+        }
+        let long = arguments(&of("u8"), &json!({"the_value": "x".repeat(10_000)})).unwrap_err();
+        assert!(long.message.len() < 200);
+    }
+
+    #[test]
+    fn records_enums_flags_and_variants_are_spelled_in_snake_case() {
+        let types = r#"
+            (type $c' (enum "dark-red" "blue"))
+            (export "colour" (type $c (eq $c')))
+            (type $f' (flags "can-read" "can-write"))
+            (export "rights" (type $f (eq $f')))
+            (type $v' (variant (case "not-there") (case "some-size" u32)))
+            (export "state" (type $v (eq $v')))
+            (type $r' (record
+                (field "the-colour" $c) (field "rights" $f) (field "state" $v) (field "may-be" (option u8))))
+            (export "args" (type $r (eq $r')))"#;
+        let parameters = parameters(types, "(param \"args\" $args)");
+        for args in [
+            json!({"the_colour": "dark_red", "rights": ["can_write"], "state": "not_there"}),
+            json!({"the_colour": "blue", "rights": [], "state": {"some_size": 7}, "may_be": 3}),
+        ] {
+            let [converted] = arguments(&parameters, &args).unwrap().try_into().unwrap();
+            assert_eq!(to_json(&converted), args);
+        }
+        let good = json!({"the_colour": "blue", "rights": [], "state": "not_there"});
+        for (field, value, expected) in [
+            (
+                "the_colour",
+                json!("dark-red"),
+                "`the_colour`: expected one of dark_red, blue, got \"dark-red\"",
+            ),
+            (
+                "rights",
+                json!(["x"]),
+                "`rights`: expected a list of some of can_read, can_write, got a list of 1",
+            ),
+            ("state", json!("some_size"), "`state`: expected one of not_there, some_size, got \"some_size\""),
+            (
+                "state",
+                json!({"some_size": -1}),
+                "`state.some_size`: expected a whole number from 0 to 4294967295, got -1",
+            ),
+            (
+                "state",
+                json!({"not_there": 1}),
+                "`state`: expected one of not_there, some_size, got an object with not_there",
+            ),
+            (
+                "extra",
+                json!(1),
+                "there is no field `extra`; the fields are the_colour, rights, state, may_be",
+            ),
+        ] {
+            let mut args = good.clone();
+            args[field] = value;
+            assert_eq!(arguments(&parameters, &args).unwrap_err().message, expected);
+        }
+        let mut without = good.clone();
+        without.as_object_mut().unwrap().remove("state");
+        let error = arguments(&parameters, &without).unwrap_err();
+        assert_eq!(error.message, "`state` is missing: expected one of not_there, some_size");
+    }
+
+    #[test]
+    fn a_failure_keeps_its_parts_and_an_unknown_code_is_internal() {
+        let text = |text: &str| Val::String(text.to_owned());
+        let record = |code: &str| {
+            Val::Record(vec![
+                ("code".to_owned(), Val::Enum(code.to_owned())),
+                ("rule".to_owned(), Val::Option(Some(Box::new(text("r"))))),
+                ("message".to_owned(), text("m")),
+                ("instead".to_owned(), Val::Option(None)),
+            ])
+        };
+        let error = failure(Some(&record("too-large")));
+        assert_eq!(error.code, ToolErrorCode::TooLarge);
+        assert_eq!((error.rule.as_deref(), error.message.as_str(), error.instead), (Some("r"), "m", None));
+        assert_eq!(failure(Some(&record("new"))).code, ToolErrorCode::Internal);
+        assert_eq!(failure(None).code, ToolErrorCode::Internal);
     }
 }

@@ -165,7 +165,10 @@ impl workspace::HostWalk for State {
                 max_file_size: options.max_file_size,
             };
             let walk = files::Walk::start(&mut state.session, &root, options)?;
-            state.table.push(walk).map_err(|_| ToolError::new(ToolErrorCode::TooLarge, "too many walks at once"))
+            state
+                .table
+                .push(walk)
+                .map_err(|_| ToolError::new(ToolErrorCode::TooLarge, "too many walks at once"))
         })
     }
 
@@ -222,10 +225,7 @@ impl changes::Host for State {
         })
     }
 
-    fn commit(
-        &mut self,
-        list: Vec<changes::Change>,
-    ) -> wasmtime::Result<Result<(), types::Failure>> {
+    fn commit(&mut self, list: Vec<changes::Change>) -> wasmtime::Result<Result<(), types::Failure>> {
         self.answer(|state| {
             let session = &state.session;
             let changes = list.into_iter().map(|change| match change {
@@ -238,7 +238,9 @@ impl changes::Host for State {
                     path: session.path(&removal.path)?,
                     expected: expectation(removal.expected),
                 }),
-                changes::Change::Rename(change) => renaming(session, &change.from, &change.to, change.expected),
+                changes::Change::Rename(change) => {
+                    renaming(session, &change.from, &change.to, change.expected)
+                }
             });
             let changes = changes.collect::<Answer<Vec<_>>>()?;
             state.session.commit(changes)
@@ -253,12 +255,7 @@ impl log::Host for State {
     }
 }
 
-fn renaming(
-    session: &Session,
-    from: &str,
-    to: &str,
-    expected: changes::Expected,
-) -> Answer<files::Change> {
+fn renaming(session: &Session, from: &str, to: &str, expected: changes::Expected) -> Answer<files::Change> {
     let (from, to): (RelPath, RelPath) = (session.path(from)?, session.path(to)?);
     Ok(files::Change::Rename { from, to, expected: expectation(expected), replace: false })
 }

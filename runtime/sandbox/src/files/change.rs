@@ -46,7 +46,9 @@ impl Change {
 
     pub(super) fn expected(&self) -> &Expected {
         match self {
-            Self::Put { expected, .. } | Self::Remove { expected, .. } | Self::Rename { expected, .. } => expected,
+            Self::Put { expected, .. } | Self::Remove { expected, .. } | Self::Rename { expected, .. } => {
+                expected
+            }
         }
     }
 }
@@ -61,7 +63,7 @@ impl Session {
 
     /// Refuses what makes no sense or is not allowed, before anything is looked at: so a denied path
     /// answers the same whether or not it is there.
-    pub(super) fn check_changes(&mut self, changes: &[Change]) -> Answer<()> {
+    pub(crate) fn check_changes(&mut self, changes: &[Change]) -> Answer<()> {
         if changes.len() > CHANGES {
             let message = format!("{} changes at once, more than {CHANGES}", changes.len());
             return Err(ToolError::new(ToolErrorCode::TooLarge, message));
@@ -70,9 +72,7 @@ impl Session {
         let mut seen = std::collections::BTreeSet::new();
         for change in changes {
             for path in change.paths() {
-                if path.is_root() {
-                    return Err(invalid("the workspace itself is not a file".to_owned()));
-                }
+                not_the_root(path)?;
                 if !seen.insert(path) {
                     return Err(invalid(format!("{} occurs twice; name each path once", shown(path))));
                 }
@@ -80,7 +80,8 @@ impl Session {
             if let Change::Put { data, .. } = change {
                 bytes += data.len() as u64;
             } else if *change.expected() == Expected::Absent {
-                return Err(invalid("a file that is removed or renamed cannot be expected absent".to_owned()));
+                let message = "a file that is removed or renamed cannot be expected absent".to_owned();
+                return Err(named(invalid(message), change, changes));
             }
         }
         if bytes > BYTES {
@@ -117,7 +118,13 @@ impl Session {
 pub(super) fn named(mut error: ToolError, change: &Change, all: &[Change]) -> ToolError {
     if all.len() > 1 {
         let number = all.iter().position(|other| std::ptr::eq(other, change)).map_or(0, |index| index + 1);
-        error.message = format!("change {number} of {}: {}; nothing was changed", all.len(), error.message);
+        let done = if error.message.ends_with("nothing was changed") { "" } else { "; nothing was changed" };
+        error.message = format!("change {number} of {}: {}{done}", all.len(), error.message);
     }
     error
+}
+
+/// Refuses the workspace's own path, before it is decided on: whatever the policy, it is a folder.
+pub(super) fn not_the_root(path: &RelPath) -> Answer<()> {
+    if path.is_root() { Err(invalid("the workspace itself is not a file".to_owned())) } else { Ok(()) }
 }

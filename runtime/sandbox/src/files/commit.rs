@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use super::change::named;
+use super::change::{named, not_the_root};
 use super::open::{Root, invalid, regular};
 use super::{Answer, Change, Expected, Session, shown};
 
@@ -38,11 +38,7 @@ struct Identity {
 }
 
 impl Identity {
-    #[expect(
-        clippy::unnecessary_cast,
-        clippy::cast_lossless,
-        reason = "the fields' types differ between architectures"
-    )]
+    #[expect(clippy::unnecessary_cast, reason = "the fields' types differ between architectures")]
     fn of(stat: &Stat) -> Self {
         Self {
             device: stat.st_dev as u64,
@@ -91,7 +87,8 @@ impl Session {
         let mut staged = Vec::with_capacity(changes.len());
         for (change, found) in changes.iter().zip(&found) {
             self.check_deadline()?;
-            staged.push(commit.stage(change, found.as_ref()).map_err(|error| named(error, change, &changes))?);
+            staged
+                .push(commit.stage(change, found.as_ref()).map_err(|error| named(error, change, &changes))?);
         }
         for ((change, found), staged) in changes.iter().zip(found).zip(staged) {
             commit.apply(change, found, staged).map_err(|error| named(error, change, &changes))?;
@@ -106,6 +103,7 @@ impl Session {
 
     /// Makes a folder; WASI's only. An empty folder is nothing that git knows of.
     pub(crate) fn make_folder(&mut self, path: &RelPath) -> Answer<()> {
+        not_the_root(path)?;
         self.decide(Access::Write, path)?;
         let (place, root) = (self.place(path)?, self.root.clone());
         match rustix::fs::mkdirat(&place.folder, place.name.as_str(), Mode::from_raw_mode(0o755)) {
@@ -116,6 +114,7 @@ impl Session {
 
     /// Removes an empty folder; WASI's only.
     pub(crate) fn remove_folder(&mut self, path: &RelPath) -> Answer<()> {
+        not_the_root(path)?;
         self.decide(Access::Write, path)?;
         let (place, root) = (self.place(path)?, self.root.clone());
         match rustix::fs::unlinkat(&place.folder, place.name.as_str(), AtFlags::REMOVEDIR) {
@@ -190,7 +189,8 @@ impl Commit<'_> {
                 let place = self.place_made(path)?;
                 let temporary = beside(&place);
                 let mode = found.map_or(Mode::from_raw_mode(0o644), |found| found.mode);
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let flags =
+                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let failure = |errno| root.failure(errno, path);
                 let file = rustix::fs::openat(
                     &temporary.folder,
@@ -257,7 +257,8 @@ impl Commit<'_> {
             Err(error) if error.code == ToolErrorCode::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
-        let replaced = Found { identity: Identity::of(&stat), mode: Mode::from_raw_mode(stat.st_mode & 0o777) };
+        let replaced =
+            Found { identity: Identity::of(&stat), mode: Mode::from_raw_mode(stat.st_mode & 0o777) };
         self.exchange(source, target, to)?;
         self.same(target, found, to)?;
         self.same(source, &replaced, to)?;
@@ -340,7 +341,9 @@ impl Commit<'_> {
     fn finish(mut self) {
         self.done = true;
         for leftover in &self.leftovers {
-            if let Err(errno) = rustix::fs::unlinkat(&leftover.folder, leftover.name.as_str(), AtFlags::empty()) {
+            if let Err(errno) =
+                rustix::fs::unlinkat(&leftover.folder, leftover.name.as_str(), AtFlags::empty())
+            {
                 tracing::warn!(name = leftover.name, %errno, "cannot remove a temporary file");
             }
         }

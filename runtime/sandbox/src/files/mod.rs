@@ -91,7 +91,8 @@ impl Session {
 
     /// Parses a path as a tool spelled it.
     pub(crate) fn path(&self, spelling: &str) -> Answer<RelPath> {
-        RelPath::parse(spelling).map_err(|error| ToolError::new(ToolErrorCode::InvalidInput, error.to_string()))
+        RelPath::parse(spelling)
+            .map_err(|error| ToolError::new(ToolErrorCode::InvalidInput, error.to_string()))
     }
 
     /// Asks the permit, and notes and words a denial.
@@ -119,8 +120,8 @@ impl Session {
     /// Whether a name may be shown: a folder's by the policy on listing, anything else's by that on
     /// reading too. Nothing is noted: what is not shown was not asked for.
     fn shows(&self, path: &RelPath, kind: Kind) -> bool {
-        self.permit.decide(Access::List, path).is_allow()
-            && (kind == Kind::Directory || self.permit.decide(Access::Read, path).is_allow())
+        self.permit.allows(Access::List, path)
+            && (kind == Kind::Directory || self.permit.allows(Access::Read, path))
     }
 
     /// Fails once the call's deadline has passed: no epoch interrupts a host function.

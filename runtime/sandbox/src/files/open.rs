@@ -174,29 +174,33 @@ impl Root {
                 invalid(format!("{name} cannot be opened: the operating system refuses"))
             }
             Errno::ROFS => invalid(format!("{name} lies on a read-only file system")),
-            Errno::NOSPC | Errno::DQUOT => {
-                ToolError::new(ToolErrorCode::Internal, format!("{name}: the disk is full; nothing was changed"))
-            }
-            Errno::FBIG => {
-                ToolError::new(ToolErrorCode::TooLarge, format!("{name} would be too large; nothing was changed"))
-            }
-            errno => ToolError::new(
+            Errno::NOSPC | Errno::DQUOT => ToolError::new(
                 ToolErrorCode::Internal,
-                format!("{name}: {}", std::io::Error::from(errno)),
+                format!("{name}: the disk is full; nothing was changed"),
             ),
+            Errno::FBIG => ToolError::new(
+                ToolErrorCode::TooLarge,
+                format!("{name} would be too large; nothing was changed"),
+            ),
+            errno => {
+                ToolError::new(ToolErrorCode::Internal, format!("{name}: {}", std::io::Error::from(errno)))
+            }
         }
     }
 
     /// Names the first link on the way; the caller's own spelling named it, so nothing is told anew.
     fn link_failure(&self, path: &RelPath) -> ToolError {
-        let (link, whole) = match self.first_that(path, |stat| {
-            FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
-        }) {
-            Some(link) => (shown(&link), link == *path),
-            None => (shown(path), true),
-        };
+        let (link, whole) =
+            match self.first_that(path, |stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink) {
+                Some(link) => (shown(&link), link == *path),
+                None => (shown(path), true),
+            };
         let error = invalid(format!("{link} is a symbolic link; not followed"));
-        if whole { error.instead("Name the file itself.") } else { error.instead("Name the file by its own folder.") }
+        if whole {
+            error.instead("Name the file itself.")
+        } else {
+            error.instead("Name the file by its own folder.")
+        }
     }
 
     fn not_a_folder(&self, path: &RelPath) -> ToolError {
@@ -249,9 +253,8 @@ pub(super) fn regular(path: &RelPath, stat: &Stat) -> Answer<()> {
         }
         FileType::RegularFile => Ok(()),
         FileType::Directory => Err(is_a_folder(path)),
-        FileType::Symlink => {
-            Err(invalid(format!("{} is a symbolic link; not followed", shown(path))).instead("Name the file itself."))
-        }
+        FileType::Symlink => Err(invalid(format!("{} is a symbolic link; not followed", shown(path)))
+            .instead("Name the file itself.")),
         _ => Err(not_regular(path)),
     }
 }

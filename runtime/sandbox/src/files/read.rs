@@ -9,6 +9,7 @@ use gloaming_policies::Access;
 use rustix::fs::{AtFlags, FileType, OFlags, RawDir};
 use rustix::io::Errno;
 
+use super::change::not_the_root;
 use super::open::{Info, Kind};
 use super::{Answer, Session, shown};
 
@@ -48,7 +49,7 @@ impl Session {
     /// folder, whether or not it is there.
     pub(crate) fn stat(&mut self, path: &RelPath) -> Answer<Info> {
         let found = self.root.stat(path);
-        if !self.permit.decide(Access::Read, path).is_allow() {
+        if !self.permit.allows(Access::Read, path) {
             let is_folder = found.as_ref().is_ok_and(|stat| Info::of(stat).kind == Kind::Directory);
             let access = if is_folder { Access::List } else { Access::Read };
             self.decide(access, path)?;
@@ -81,7 +82,7 @@ impl Session {
                 }
                 size = size.max(data.len() as u64);
                 if size > WHOLE {
-                    return Err(too_large(path, size));
+                    return Err(too_large(path, size, WHOLE));
                 }
                 size = data.len() as u64;
             }
@@ -100,23 +101,33 @@ impl Session {
 
     /// Decides whether a file may be opened for writing, and for reading with it.
     pub(crate) fn may_write(&mut self, path: &RelPath, reads: bool) -> Answer<()> {
+        not_the_root(path)?;
         self.decide(Access::Write, path)?;
         if reads { self.decide(Access::Read, path) } else { Ok(()) }
     }
 
-    /// Returns a file's whole content to be changed, after [`Session::may_write`]; nothing of it is handed
-    /// to the tool. Its version too, where the tool could read it.
-    pub(crate) fn content(&mut self, path: &RelPath, most: u64) -> Answer<(Vec<u8>, Option<Digest>)> {
+    /// Returns a file's whole content to be changed, after [`Session::may_write`], and its version where the
+    /// tool could read it; nothing of it is handed to the tool. With `emptied`, only checks that the file
+    /// could be opened.
+    pub(crate) fn content(
+        &mut self,
+        path: &RelPath,
+        most: u64,
+        emptied: bool,
+    ) -> Answer<Option<(Vec<u8>, Option<Digest>)>> {
         let (file, stat) = self.root.open_file(path)?;
+        if emptied {
+            return Ok(None);
+        }
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         if size > most {
-            return Err(too_large(path, size));
+            return Err(too_large(path, size, most));
         }
         let mut data = Vec::new();
         read_into(&file, 0, size, &mut data).map_err(|errno| self.root.failure(errno, path))?;
-        let readable = self.permit.decide(Access::Read, path).is_allow();
+        let readable = self.permit.allows(Access::Read, path);
         let version = readable.then(|| Digest::of(&data));
-        Ok((data, version))
+        Ok(Some((data, version)))
     }
 
     /// Checks that the folder a new file would lie in is there.
@@ -207,8 +218,8 @@ pub(super) fn spelled(raw: &[u8]) -> (String, bool) {
     }
 }
 
-fn too_large(path: &RelPath, size: u64) -> ToolError {
-    let message = format!("{} has {size} bytes, more than the {WHOLE} that are read at once", shown(path));
+fn too_large(path: &RelPath, size: u64, most: u64) -> ToolError {
+    let message = format!("{} has {size} bytes, more than the {most} that are read at once", shown(path));
     ToolError::new(ToolErrorCode::TooLarge, message).instead("Read a part of it.")
 }
 

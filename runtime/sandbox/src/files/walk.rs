@@ -285,13 +285,12 @@ impl Walk {
             return false;
         }
         // A file's name is decided on when it is reported.
-        !is_folder || session.permit.decide(Access::List, &path).is_allow()
+        !is_folder || session.permit.allows(Access::List, &path)
     }
 }
 
 fn open_name(folder: &OwnedFd, raw: &[u8], path: &RelPath) -> Option<(OwnedFd, Stat)> {
-    let flags =
-        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(folder.as_fd(), raw, flags, Mode::empty()).ok()?;
     let stat = rustix::fs::fstat(&file).ok()?;
     regular(path, &stat).ok()?;

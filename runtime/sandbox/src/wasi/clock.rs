@@ -30,7 +30,8 @@ impl View<'_> {
     /// Nanoseconds since some point before the call, in steps.
     fn elapsed(&self) -> u64 {
         let start = self.deadline.checked_sub(Duration::from_secs(3_600)).unwrap_or(self.deadline);
-        let nanoseconds = u64::try_from(Instant::now().saturating_duration_since(start).as_nanos()).unwrap_or(0);
+        let nanoseconds =
+            u64::try_from(Instant::now().saturating_duration_since(start).as_nanos()).unwrap_or(0);
         nanoseconds / STEP * STEP
     }
 

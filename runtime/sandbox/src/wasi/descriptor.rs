@@ -48,7 +48,11 @@ pub(super) fn view(state: &mut State) -> View<'_> {
 /// A descriptor.
 #[derive(Clone)]
 enum Descriptor {
-    File { node: Shared, reads: bool, writes: bool },
+    File {
+        node: Shared,
+        reads: bool,
+        writes: bool,
+    },
     Folder(RelPath),
     /// `/`: lets absolute paths reach the host, which refuses them in the same words as everywhere.
     Outside,
@@ -74,7 +78,9 @@ impl View<'_> {
         let joined = match self.get(handle)? {
             Descriptor::File { .. } => return Err(host_types::ErrorCode::NotDirectory.into()),
             // As the guest spelled it, so that the refusal reads the same as of any tool.
-            Descriptor::Folder(folder) if folder.is_root() && !below.starts_with('/') => RelPath::parse(below),
+            Descriptor::Folder(folder) if folder.is_root() && !below.starts_with('/') => {
+                RelPath::parse(below)
+            }
             Descriptor::Folder(folder) => folder.join(below),
             Descriptor::Outside => Err(PathError::Absolute(format!("/{}", below.trim_start_matches('/')))),
         };
@@ -246,10 +252,7 @@ impl types::HostDescriptor for View<'_> {
             Descriptor::File { .. } => return Err(host_types::ErrorCode::NotDirectory.into()),
             Descriptor::Outside => return self.refuse("the tool lists / outside the workspace"),
         };
-        let entries = self
-            .open
-            .flush_below(self.session, &folder)
-            .and_then(|()| self.session.list(&folder));
+        let entries = self.open.flush_below(self.session, &folder).and_then(|()| self.session.list(&folder));
         let entries: VecDeque<Entry> = self.done(entries)?.into();
         let place = self.table.push(entries).map_err(|_| FsError::from(host_types::ErrorCode::Quota))?;
         Ok(Resource::new_own(place.rep()))
@@ -332,7 +335,9 @@ impl types::HostDescriptor for View<'_> {
     }
 
     fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
-        if let Descriptor::File { node, .. } = self.table.delete(Resource::<Descriptor>::new_own(handle.rep()))? {
+        if let Descriptor::File { node, .. } =
+            self.table.delete(Resource::<Descriptor>::new_own(handle.rep()))?
+        {
             self.open.close(self.session, &node);
         }
         Ok(())
@@ -353,13 +358,17 @@ impl types::HostDescriptor for View<'_> {
         if from == to {
             return self.info(&from, false).map(|_| ());
         }
-        let change = Change::Rename { from: from.clone(), to: to.clone(), expected: Expected::Any, replace: true };
+        let change =
+            Change::Rename { from: from.clone(), to: to.clone(), expected: Expected::Any, replace: true };
+        // Decided before anything is looked at, as every commit is.
+        let changes = vec![change];
         let renamed = self
-            .open
-            .flush(self.session, &from)
+            .session
+            .check_changes(&changes)
+            .and_then(|()| self.open.flush(self.session, &from))
             .and_then(|()| self.open.flush(self.session, &to))
             .and_then(|()| self.session.folder_exists(&to))
-            .and_then(|()| self.session.commit(vec![change]));
+            .and_then(|()| self.session.commit(changes));
         self.done(renamed)?;
         self.open.renamed(&from, &to);
         Ok(())
@@ -427,7 +436,13 @@ impl types::HostDescriptor for View<'_> {
         path: String,
     ) -> FsResult<types::MetadataHashValue> {
         let path = self.path(&handle, &path)?;
-        self.info(&path, flags.contains(types::PathFlags::SYMLINK_FOLLOW))?;
+        let follow = flags.contains(types::PathFlags::SYMLINK_FOLLOW);
+        match self.open.flush(self.session, &path).and_then(|()| self.session.stat(&path)) {
+            // A libc asks this of every name a folder lists; one failure and the folder cannot be listed. An
+            // escaped name names nothing, and has its identity all the same.
+            Err(error) if error.code == ToolErrorCode::NotFound => {}
+            _ => drop(self.info(&path, follow)?),
+        }
         Ok(identity(&path))
     }
 }
@@ -438,7 +453,9 @@ impl types::HostDirectoryEntryStream for View<'_> {
         stream: Resource<types::DirectoryEntryStream>,
     ) -> FsResult<Option<types::DirectoryEntry>> {
         let entries = self.table.get_mut(&Resource::<VecDeque<Entry>>::new_borrow(stream.rep()))?;
-        Ok(entries.pop_front().map(|entry| types::DirectoryEntry { type_: kind(entry.info.kind), name: entry.name }))
+        Ok(entries
+            .pop_front()
+            .map(|entry| types::DirectoryEntry { type_: kind(entry.info.kind), name: entry.name }))
     }
 
     fn drop(&mut self, stream: Resource<types::DirectoryEntryStream>) -> wasmtime::Result<()> {

@@ -96,7 +96,9 @@ fn add_io_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     impl HasData for Table {
         type Data<'a> = &'a mut wasmtime_wasi::ResourceTable;
     }
-    wasmtime_wasi_io::bindings::wasi::io::error::add_to_linker::<State, Table>(linker, |state| &mut state.table)?;
+    wasmtime_wasi_io::bindings::wasi::io::error::add_to_linker::<State, Table>(linker, |state| {
+        &mut state.table
+    })?;
     sync::io::poll::add_to_linker::<State, Table>(linker, |state| &mut state.table)?;
     sync::io::streams::add_to_linker::<State, Table>(linker, |state| &mut state.table)
 }

@@ -181,12 +181,13 @@ impl Open {
             return Ok(node);
         }
         session.may_write(path, how.reads)?;
-        let (content, expected, dirty) = match session.content(path, HELD as u64) {
+        let (content, expected, dirty) = match session.content(path, HELD as u64, how.truncate) {
             Ok(_) if how.exclusive => return Err(exists(path)),
-            Ok((content, version)) => {
-                let expected = version.map_or(Expected::Any, |version| Expected::Version(version.to_string()));
-                let dirty = how.truncate && !content.is_empty();
-                (if how.truncate { Vec::new() } else { content }, expected, dirty)
+            Ok(None) => (Vec::new(), Expected::Any, true),
+            Ok(Some((content, version))) => {
+                let expected =
+                    version.map_or(Expected::Any, |version| Expected::Version(version.to_string()));
+                (content, expected, false)
             }
             Err(error) if error.code == ToolErrorCode::NotFound && how.create => {
                 session.folder_exists(path)?;
