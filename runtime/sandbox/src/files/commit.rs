@@ -63,13 +63,12 @@ enum Undo {
     RemoveFolder(Place),
 }
 
-/// A commit under way. Dropped unfinished, it takes back what it did.
+/// A commit under way. Dropped by a panic, it takes back what it did.
 struct Commit<'a> {
     root: &'a Root,
     undo: Vec<Undo>,
     /// Before-images and staged files that are removed once everything is done.
     leftovers: Vec<Place>,
-    done: bool,
 }
 
 impl Session {
@@ -79,24 +78,37 @@ impl Session {
         let root = self.root.clone();
         // A poisoned lock guards no data: whoever panicked has taken back what it did.
         let _writing = root.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut commit = Commit { root: &root, undo: Vec::new(), leftovers: Vec::new(), done: false };
-        let mut found = Vec::with_capacity(changes.len());
-        for change in &changes {
-            found.push(check(&root, change).map_err(|error| named(error, change, &changes))?);
-        }
-        let mut staged = Vec::with_capacity(changes.len());
-        for (change, found) in changes.iter().zip(&found) {
-            self.check_deadline()?;
-            staged
-                .push(commit.stage(change, found.as_ref()).map_err(|error| named(error, change, &changes))?);
-        }
-        for ((change, found), staged) in changes.iter().zip(found).zip(staged) {
-            commit.apply(change, found, staged).map_err(|error| named(error, change, &changes))?;
+        let mut commit = Commit { root: &root, undo: Vec::new(), leftovers: Vec::new() };
+        if let Err(mut error) = self.make(&mut commit, &changes) {
+            if let Err(errno) = commit.take_back() {
+                tracing::error!(%errno, "cannot take back a change of the workspace");
+                let cause = std::io::Error::from(errno);
+                error.code = ToolErrorCode::Internal;
+                error.message =
+                    format!("{}; and taking it back failed ({cause}): look before going on", error.message);
+            }
+            return Err(error);
         }
         commit.finish();
         for change in &changes {
             let bytes = if let Change::Put { data, .. } = change { data.len() as u64 } else { 0 };
             change.paths().for_each(|path| self.access.write(path, bytes));
+        }
+        Ok(())
+    }
+
+    fn make(&self, commit: &mut Commit<'_>, changes: &[Change]) -> Answer<()> {
+        let mut found = Vec::with_capacity(changes.len());
+        for change in changes {
+            found.push(check(commit.root, change).map_err(|error| named(error, change, changes))?);
+        }
+        let mut staged = Vec::with_capacity(changes.len());
+        for (change, found) in changes.iter().zip(&found) {
+            self.check_deadline()?;
+            staged.push(commit.stage(change, found.as_ref()).map_err(|error| named(error, change, changes))?);
+        }
+        for ((change, found), staged) in changes.iter().zip(found).zip(staged) {
+            commit.apply(change, found, staged).map_err(|error| named(error, change, changes))?;
         }
         Ok(())
     }
@@ -339,7 +351,7 @@ impl Commit<'_> {
     }
 
     fn finish(mut self) {
-        self.done = true;
+        self.undo.clear();
         for leftover in &self.leftovers {
             if let Err(errno) =
                 rustix::fs::unlinkat(&leftover.folder, leftover.name.as_str(), AtFlags::empty())
@@ -348,14 +360,11 @@ impl Commit<'_> {
             }
         }
     }
-}
 
-impl Drop for Commit<'_> {
-    fn drop(&mut self) {
-        if self.done {
-            return;
-        }
-        for step in self.undo.drain(..).rev() {
+    /// Takes back every step, the last first. Goes on where one fails, and answers with the first failure.
+    fn take_back(&mut self) -> Result<(), Errno> {
+        let mut result = Ok(());
+        while let Some(step) = self.undo.pop() {
             let back = match &step {
                 Undo::Exchange(a, b) => exchange(a, b),
                 Undo::Rename { now, before } => rename_to_free(now, before),
@@ -366,9 +375,16 @@ impl Drop for Commit<'_> {
                     rustix::fs::unlinkat(&place.folder, place.name.as_str(), AtFlags::REMOVEDIR)
                 }
             };
-            if let Err(errno) = back {
-                tracing::error!(%errno, "cannot take back a change of the workspace");
-            }
+            result = result.and(back);
+        }
+        result
+    }
+}
+
+impl Drop for Commit<'_> {
+    fn drop(&mut self) {
+        if let Err(errno) = self.take_back() {
+            tracing::error!(%errno, "cannot take back a change of the workspace");
         }
     }
 }

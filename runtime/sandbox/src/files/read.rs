@@ -48,11 +48,13 @@ impl Session {
     /// Says what a path is. What may be listed as a folder but not read as a file is denied unless it is a
     /// folder, whether or not it is there.
     pub(crate) fn stat(&mut self, path: &RelPath) -> Answer<Info> {
+        let readable = self.permit.allows(Access::Read, path);
+        if !readable && !self.permit.allows(Access::List, path) {
+            self.decide(Access::Read, path)?;
+        }
         let found = self.root.stat(path);
-        if !self.permit.allows(Access::Read, path) {
-            let is_folder = found.as_ref().is_ok_and(|stat| Info::of(stat).kind == Kind::Directory);
-            let access = if is_folder { Access::List } else { Access::Read };
-            self.decide(access, path)?;
+        if !readable && !found.as_ref().is_ok_and(|stat| Info::of(stat).kind == Kind::Directory) {
+            self.decide(Access::Read, path)?;
         }
         found.map(|stat| Info::of(&stat)).map_err(|errno| self.root.failure(errno, path))
     }

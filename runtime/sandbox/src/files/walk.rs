@@ -112,6 +112,7 @@ impl Walk {
             }
             return Ok(walk);
         }
+        session.decide(Access::List, root)?;
         if walk.options.ignore_files {
             let mut above = Vec::new();
             let mut at = root.parent();

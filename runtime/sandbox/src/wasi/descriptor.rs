@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use gloaming_api::tool::{ToolError, ToolErrorCode};
 use gloaming_api::{Digest, PathError, RelPath};
@@ -38,11 +39,26 @@ pub(super) struct View<'a> {
     session: &'a mut Session,
     table: &'a mut ResourceTable,
     open: &'a mut Open,
+    began: Instant,
+    host: &'a mut Duration,
+}
+
+impl Drop for View<'_> {
+    /// A view is made for each call of the guest: its life is the host's time.
+    fn drop(&mut self) {
+        *self.host += self.began.elapsed();
+    }
 }
 
 pub(super) fn view(state: &mut State) -> View<'_> {
     let wasi = state.wasi.get_or_insert_with(super::Wasi::new);
-    View { session: &mut state.session, table: &mut state.table, open: &mut wasi.descriptors }
+    View {
+        session: &mut state.session,
+        table: &mut state.table,
+        open: &mut wasi.descriptors,
+        began: Instant::now(),
+        host: &mut state.host,
+    }
 }
 
 /// A descriptor.
