@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::ignores::Ignores;
-use super::open::{Info, Kind, invalid, regular};
+use super::open::{Info, Kind, invalid};
 use super::read::{Range, names, read_into, spelled, too_many};
 use super::{Answer, Session};
 
@@ -84,7 +84,8 @@ struct Item {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    Report,
+    /// With what the folder says it is.
+    Report(FileType),
     Enter,
 }
 
@@ -106,8 +107,10 @@ impl Walk {
         if info.kind != Kind::Directory {
             let (file, stat) = session.root.open_file(root)?;
             if !walk.globs.matched(root.as_str(), false).is_ignore() {
-                let file = walk.options.contents.then_some(file);
-                let found = Found { path: root.clone(), escaped: false, info: Info::of(&stat), file };
+                let info = Info::of(&stat);
+                let readable = info.size <= walk.options.max_file_size.min(LARGEST);
+                let file = Some(file).filter(|_| walk.options.contents && readable);
+                let found = Found { path: root.clone(), escaped: false, info, file };
                 walk.ahead = Some(found);
             }
             return Ok(walk);
@@ -133,12 +136,12 @@ impl Walk {
             Some(found) => Some(found),
             None => self.advance(session)?,
         } {
-            let size = if found.file.is_some() { self.wanted(&found.info) } else { 0 };
+            let size = if found.file.is_some() { found.info.size } else { 0 };
             if !batch.visited.is_empty() && batch.bytes.len() as u64 + size > BATCH {
                 self.ahead = Some(found);
                 break;
             }
-            self.report(session, found, &mut batch)?;
+            Self::report(session, found, &mut batch)?;
             if batch.visited.len() == BATCH_PATHS {
                 break;
             }
@@ -146,16 +149,10 @@ impl Walk {
         Ok(if batch.visited.is_empty() { None } else { Some(batch) })
     }
 
-    fn wanted(&self, info: &Info) -> u64 {
-        if info.size <= self.options.max_file_size.min(LARGEST) { info.size } else { 0 }
-    }
-
-    fn report(&self, session: &mut Session, found: Found, batch: &mut Batch) -> Answer<()> {
-        let offset = batch.bytes.len() as u64;
+    fn report(session: &mut Session, found: Found, batch: &mut Batch) -> Answer<()> {
         let mut at = None;
-        if let Some(file) = found.file
-            && found.info.size <= self.options.max_file_size.min(LARGEST)
-        {
+        if let Some(file) = found.file {
+            let offset = batch.bytes.len() as u64;
             read_into(&file, 0, found.info.size, &mut batch.bytes)
                 .map_err(|errno| session.root.failure(errno, &found.path))?;
             let length = batch.bytes.len() as u64 - offset;
@@ -185,8 +182,8 @@ impl Walk {
                     let Ok(path) = frame.path.join(&name) else { continue };
                     self.enter(session, path)?;
                 }
-                Step::Report => {
-                    if let Some(found) = self.look(session, &item.key) {
+                Step::Report(kind) => {
+                    if let Some(found) = self.look(session, &item.key, kind) {
                         return Ok(Some(found));
                     }
                 }
@@ -195,29 +192,33 @@ impl Walk {
         Ok(None)
     }
 
-    /// Looks at one name of the folder being visited; none when it is gone or has become a link.
-    fn look(&mut self, session: &Session, raw: &[u8]) -> Option<Found> {
+    /// Looks at one name of the folder being visited; none when it is gone, denied or has become a link.
+    fn look(&mut self, session: &Session, raw: &[u8], kind: FileType) -> Option<Found> {
         let frame = self.frames.last_mut()?;
         let (name, escaped) = spelled(raw);
         let path = frame.path.join(&name).ok()?;
+        let expected = if kind == FileType::Directory { Kind::Directory } else { Kind::Other };
+        if !session.shows(&path, expected) {
+            return None;
+        }
         if frame.handle.is_none() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
             frame.handle = Some(session.root.open(&frame.path, flags).ok()?);
         }
         let folder = frame.handle.as_ref()?;
-        let stat = rustix::fs::statat(folder, raw, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        let mut info = Info::of(&stat);
-        if info.kind == Kind::Symlink || !session.shows(&path, info.kind) {
+        let (file, stat) = if self.options.contents && !escaped && kind == FileType::RegularFile {
+            let (file, stat) = open_name(folder, raw)?;
+            (Some(file), stat)
+        } else {
+            (None, rustix::fs::statat(folder, raw, AtFlags::SYMLINK_NOFOLLOW).ok()?)
+        };
+        let info = Info::of(&stat);
+        let changed = (info.kind == Kind::Directory) != (kind == FileType::Directory);
+        if info.kind == Kind::Symlink || changed {
             return None;
         }
-        let mut file = None;
-        let readable = info.kind == Kind::File && !escaped && self.options.contents;
-        if readable && info.size <= self.options.max_file_size.min(LARGEST) {
-            let (opened, stat) = open_name(folder, raw, &path)?;
-            info = Info::of(&stat);
-            file = Some(opened);
-        }
-        Some(Found { path, escaped, info, file })
+        let readable = info.kind == Kind::File && info.size <= self.options.max_file_size.min(LARGEST);
+        Some(Found { path, escaped, info, file: file.filter(|_| readable) })
     }
 
     /// Reads a folder's names, keeps what is to be visited, sorted. A folder that is gone or cannot be read
@@ -258,7 +259,7 @@ impl Walk {
                 items.push(Item { key: [raw.as_slice(), b"/"].concat(), step: Step::Enter });
             }
             if !is_folder || self.options.directories {
-                items.push(Item { key: raw, step: Step::Report });
+                items.push(Item { key: raw, step: Step::Report(kind) });
             }
         }
         self.held += items.len();
@@ -290,11 +291,10 @@ impl Walk {
     }
 }
 
-fn open_name(folder: &OwnedFd, raw: &[u8], path: &RelPath) -> Option<(OwnedFd, Stat)> {
+fn open_name(folder: &OwnedFd, raw: &[u8]) -> Option<(OwnedFd, Stat)> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(folder.as_fd(), raw, flags, Mode::empty()).ok()?;
     let stat = rustix::fs::fstat(&file).ok()?;
-    regular(path, &stat).ok()?;
     Some((file, stat))
 }
 
