@@ -1,13 +1,30 @@
 //! The coder: a conversation with a model until it says it is done, gives up, is stuck or out of budget.
 
+mod context;
+mod loops;
+mod pseudo;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use gloaming_api::bowout::Attempted;
+use gloaming_api::bowout::{Attempted, shorten};
 use gloaming_api::{Digest, ReasonCode};
-use gloaming_model::{Request, Response, ToolDef};
+use gloaming_model::{Block, INVALID_JSON, Message, Request, Response, Role, Stop, ToolDef};
 use serde_json::Value;
 
 use crate::Budget;
+use context::Conversation;
+use loops::Loops;
+
+const SYSTEM: &str = include_str!("../prompts/coder.md");
+
+/// How often a model that says something and calls nothing is told to go on.
+const NUDGES: u32 = 2;
+
+/// How often findings of the verifier are taken.
+const ROUNDS: u32 = 2;
 
 /// What a coder is given.
 #[derive(Debug, Clone)]
@@ -104,22 +121,318 @@ pub enum Action {
 #[derive(Debug, Clone)]
 pub struct Coder {
     brief: Brief,
+    conversation: Conversation,
+    loops: Loops,
+    phase: Phase,
+    /// Calls of the last answer that were not made yet.
+    pending: VecDeque<Call>,
+    /// Results of the last answer's calls, in its order.
+    results: Vec<Block>,
+    calls: u64,
+    steps: u32,
+    spent_usd: f64,
+    elapsed: Duration,
+    nudges: u32,
+    rounds: u32,
+    said: String,
+}
+
+/// What the coder waits for. An event that does not fit is ignored: a late answer must not start anything.
+#[derive(Debug, Clone, PartialEq)]
+enum Phase {
+    New,
+    Model,
+    Tool(Call),
+    Frozen(Option<String>),
+    Over,
+}
+
+/// One tool call that the model asks for.
+#[derive(Debug, Clone, PartialEq)]
+struct Call {
+    /// Unique within the attempt.
+    id: String,
+    /// The model's own id, which its result must carry.
+    theirs: String,
+    name: String,
+    args: Value,
 }
 
 /// Returns the digest of the system prompt.
 pub fn prompt_digest() -> Digest {
-    Digest::of("")
+    Digest::of(SYSTEM)
 }
 
 impl Coder {
     /// Makes a coder that has not begun.
     pub fn new(brief: Brief) -> Self {
-        Self { brief }
+        Self {
+            conversation: Conversation::new(&brief),
+            brief,
+            loops: Loops::default(),
+            phase: Phase::New,
+            pending: VecDeque::new(),
+            results: Vec::new(),
+            calls: 0,
+            steps: 0,
+            spent_usd: 0.0,
+            elapsed: Duration::ZERO,
+            nudges: 0,
+            rounds: 0,
+            said: String::new(),
+        }
     }
 
     /// Takes an event and returns what is to be done next.
     pub fn step(&mut self, event: Event) -> Vec<Action> {
-        let _ = (event, &self.brief);
-        Vec::new()
+        match (event, self.phase.clone()) {
+            (Event::Clock { elapsed }, _) => {
+                self.elapsed = self.elapsed.max(elapsed);
+                Vec::new()
+            }
+            (Event::Start, Phase::New) => self.ask(),
+            (Event::Answer { response, cost_usd }, Phase::Model) => self.answer(response, cost_usd),
+            (Event::ModelFailed { message }, Phase::Model) => {
+                self.end(ReasonCode::Stuck, format!("The model gave no answer: {message}"), Vec::new())
+            }
+            (Event::ToolDone { id, ok, text, output_digest, .. }, Phase::Tool(call)) if id == call.id => {
+                self.tool_done(&call, ok, &text, &output_digest)
+            }
+            (Event::Findings { text }, Phase::Frozen(theirs)) => self.findings(theirs, text),
+            _ => Vec::new(),
+        }
     }
+
+    fn ask(&mut self) -> Vec<Action> {
+        let budget = self.brief.budget;
+        let out = if self.steps >= budget.steps {
+            Some(format!("All {} steps are used up.", budget.steps))
+        } else if self.spent_usd >= budget.cost_usd && self.spent_usd > 0.0 {
+            Some(format!("${:.2} of ${:.2} are spent.", self.spent_usd, budget.cost_usd))
+        } else if self.elapsed >= budget.wall {
+            Some(format!("The {} seconds of the budget have passed.", budget.wall.as_secs()))
+        } else {
+            None
+        };
+        if let Some(why) = out {
+            return self.end(ReasonCode::BudgetExhausted, why, Vec::new());
+        }
+        self.steps += 1;
+        self.phase = Phase::Model;
+        self.conversation.compact();
+        let mut tools = self.brief.tools.clone();
+        tools.extend(pseudo::tools());
+        vec![Action::CallModel(Request {
+            system: SYSTEM.to_owned(),
+            messages: self.conversation.messages().to_vec(),
+            tools,
+            max_tokens: self.brief.max_tokens,
+        })]
+    }
+
+    fn answer(&mut self, response: Response, cost_usd: f64) -> Vec<Action> {
+        self.spent_usd += if cost_usd.is_finite() { cost_usd.max(0.0) } else { f64::INFINITY };
+        let text: Vec<&str> = response
+            .blocks
+            .iter()
+            .filter_map(|block| if let Block::Text { text } = block { Some(text.as_str()) } else { None })
+            .collect();
+        if let Some(last) = text.iter().rev().find(|text| !text.trim().is_empty()) {
+            self.said = shorten(last.trim(), 400);
+        }
+        let mut blocks: Vec<Block> = Vec::new();
+        self.pending.clear();
+        self.results.clear();
+        for block in response.blocks {
+            match block {
+                // A provider would refuse the conversation if it were given an empty text back.
+                Block::Text { text } if text.trim().is_empty() => {}
+                Block::ToolUse { id, name, input } => {
+                    self.calls += 1;
+                    let call = Call {
+                        id: format!("call-{}", self.calls),
+                        theirs: id.clone(),
+                        name: name.clone(),
+                        args: input.clone(),
+                    };
+                    self.pending.push_back(call);
+                    blocks.push(Block::ToolUse { id, name, input });
+                }
+                // A model cannot give itself a tool's result.
+                Block::ToolResult { .. } => {}
+                text @ Block::Text { .. } => blocks.push(text),
+            }
+        }
+        if self.pending.is_empty() {
+            return self.only_words(blocks, response.stop);
+        }
+        self.nudges = 0;
+        self.conversation.push(Message { role: Role::Assistant, blocks });
+        self.next_call()
+    }
+
+    /// An answer without a call does nothing; a model is told so, but not for ever.
+    fn only_words(&mut self, mut blocks: Vec<Block>, stop: Stop) -> Vec<Action> {
+        if stop == Stop::Refusal {
+            let summary = format!("The model refused the task: {}", self.said);
+            return self.end(ReasonCode::OutOfScope, summary, Vec::new());
+        }
+        if self.nudges >= NUDGES {
+            let summary =
+                format!("The model stopped calling tools without finishing. It last said: {}", self.said);
+            return self.end(ReasonCode::Stuck, summary, Vec::new());
+        }
+        self.nudges += 1;
+        if blocks.is_empty() {
+            blocks.push(Block::Text { text: "(nothing)".into() });
+        }
+        self.conversation.push(Message { role: Role::Assistant, blocks });
+        let told = if stop == Stop::MaxTokens {
+            "Your answer was cut off at its length limit. Work in smaller steps: one tool call at a time, `edit` instead \
+             of writing whole files."
+        } else {
+            "Words alone change nothing. Call a tool; when the change is complete, call `finish`; when it cannot be done, \
+             call `give_up`."
+        };
+        self.conversation.push(user(vec![Block::Text { text: told.into() }]));
+        self.ask()
+    }
+
+    /// Makes the next call of the last answer, or asks the model when all are made.
+    fn next_call(&mut self) -> Vec<Action> {
+        while let Some(call) = self.pending.pop_front() {
+            if let Some(marker) = call.args.get(INVALID_JSON) {
+                let excerpt = shorten(&marker.to_string(), 200);
+                self.refuse(
+                    &call,
+                    format!("the arguments of {} are not JSON: {excerpt}. Call it again.", call.name),
+                );
+            } else if !call.args.is_object() {
+                self.refuse(&call, format!("the arguments of {} must be a JSON object.", call.name));
+            } else if call.name == pseudo::FINISH {
+                if let Some(actions) = self.finish(&call) {
+                    return actions;
+                }
+            } else if call.name == pseudo::GIVE_UP {
+                if let Some(actions) = self.give_up(&call) {
+                    return actions;
+                }
+            } else if self.brief.tools.iter().any(|tool| tool.name == call.name) {
+                self.phase = Phase::Tool(call.clone());
+                return vec![Action::CallTool { id: call.id, name: call.name, args: call.args }];
+            } else {
+                let names: Vec<&str> = self.brief.tools.iter().map(|tool| tool.name.as_str()).collect();
+                let told = format!(
+                    "there is no tool {:?}; there are: {}, finish, give_up.",
+                    call.name,
+                    names.join(", ")
+                );
+                self.refuse(&call, told);
+            }
+            if let Some(why) = self.loops.stuck() {
+                return self.stuck(&why);
+            }
+        }
+        let results = std::mem::take(&mut self.results);
+        self.conversation.push(user(results));
+        self.ask()
+    }
+
+    fn refuse(&mut self, call: &Call, told: String) {
+        self.loops.note(&call.name, &call.args, false, &Digest::of(&told));
+        self.results.push(Block::ToolResult { id: call.theirs.clone(), content: told, is_error: true });
+    }
+
+    fn tool_done(&mut self, call: &Call, ok: bool, text: &str, output: &Digest) -> Vec<Action> {
+        self.loops.note(&call.name, &call.args, ok, output);
+        let content = context::fenced(text);
+        self.results.push(Block::ToolResult { id: call.theirs.clone(), content, is_error: !ok });
+        if let Some(why) = self.loops.stuck() {
+            return self.stuck(&why);
+        }
+        self.next_call()
+    }
+
+    /// Ends the round; none when calls stand behind it, since they were made on another idea of being done.
+    fn finish(&mut self, call: &Call) -> Option<Vec<Action>> {
+        if !self.pending.is_empty() {
+            self.refuse(call, "finish must be the last call of an answer; nothing was finished.".into());
+            return None;
+        }
+        let summary = call.args["summary"].as_str().unwrap_or("").trim();
+        let summary = if summary.is_empty() { "no summary was given" } else { summary };
+        self.phase = Phase::Frozen(Some(call.theirs.clone()));
+        Some(vec![Action::Done { summary: shorten(summary, 2000) }])
+    }
+
+    fn give_up(&mut self, call: &Call) -> Option<Vec<Action>> {
+        let Some(given) = pseudo::GivenUp::parse(&call.args) else {
+            self.refuse(call, pseudo::GivenUp::usage());
+            return None;
+        };
+        let summary = if given.summary.trim().is_empty() {
+            "The model gave up without a reason.".into()
+        } else {
+            given.summary
+        };
+        Some(self.end(given.reason, summary, given.questions))
+    }
+
+    fn findings(&mut self, theirs: Option<String>, text: String) -> Vec<Action> {
+        self.rounds += 1;
+        if self.rounds > ROUNDS {
+            return self.end(
+                ReasonCode::VerificationFailed,
+                "The change did not pass verification after two corrections.".into(),
+                Vec::new(),
+            );
+        }
+        let left = ROUNDS - self.rounds;
+        let more = if left == 0 {
+            "This is the last correction."
+        } else {
+            "One more correction is possible after this."
+        };
+        let told = format!(
+            "Not accepted. {more} Correct the change and call `finish` again, or `give_up`.\n{}",
+            context::fenced(&text)
+        );
+        let mut blocks = std::mem::take(&mut self.results);
+        match theirs {
+            Some(id) => blocks.push(Block::ToolResult { id, content: told, is_error: true }),
+            None => blocks.push(Block::Text { text: told }),
+        }
+        self.conversation.push(user(blocks));
+        self.ask()
+    }
+
+    fn stuck(&mut self, why: &str) -> Vec<Action> {
+        self.end(ReasonCode::Stuck, format!("The work went in circles: {why}."), Vec::new())
+    }
+
+    fn end(&mut self, code: ReasonCode, summary: String, questions: Vec<String>) -> Vec<Action> {
+        self.phase = Phase::Over;
+        let approach = if self.said.is_empty() {
+            "the model's tool calls, see the journal".into()
+        } else {
+            self.said.clone()
+        };
+        let outcome = format!(
+            "{} steps, {} tool calls, ${:.4}: {}",
+            self.steps,
+            self.calls,
+            self.spent_usd,
+            code.as_str()
+        );
+        vec![Action::BowOut {
+            code,
+            summary: shorten(&summary, 280),
+            questions,
+            attempted: vec![Attempted { approach, outcome }],
+        }]
+    }
+}
+
+fn user(blocks: Vec<Block>) -> Message {
+    Message { role: Role::User, blocks }
 }

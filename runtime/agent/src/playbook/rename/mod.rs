@@ -1,9 +1,22 @@
 //! Renames an identifier, whole words in code only, without a model.
+//!
+//! What it does: finds the files (`search`), makes sure that nothing else goes by either name, changes the
+//! files one by one (`patch`), looks again, and says what it left alone. What it does not: resolve
+//! symbols. Where a whole word is not enough to tell what is meant, it bows out and asks.
+
+mod edit;
+mod keywords;
+mod python;
+mod sentences;
+mod steps;
+mod words;
 
 use gloaming_api::ReasonCode;
 use gloaming_api::tool::ToolOutcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use steps::Rename;
 
 /// What a text asks for, as far as this playbook is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,39 +176,4 @@ pub enum RenameAction {
         /// Places and messages that led here, one line each.
         evidence: Vec<String>,
     },
-}
-
-/// A rename's state.
-#[derive(Debug, Clone)]
-pub struct Rename {
-    request: Request,
-}
-
-impl Rename {
-    /// Says whether a text asks for one rename and nothing else.
-    pub fn recognise(text: &str) -> Recognised {
-        let _ = text;
-        Recognised::No
-    }
-
-    /// Makes a rename of every place.
-    pub fn new(from: &str, to: &str) -> Self {
-        Self::of(Request { kind: Kind::Any, from: from.into(), to: to.into(), scope: None, everywhere: true })
-    }
-
-    /// Makes the rename that was recognised.
-    pub fn of(request: Request) -> Self {
-        Self { request }
-    }
-
-    /// Returns what is asked for in a few words: `foo_bar to parse_bar`.
-    pub fn describe(&self) -> String {
-        format!("{} to {}", self.request.from, self.request.to)
-    }
-
-    /// Takes an event and returns what is to be done next.
-    pub fn step(&mut self, event: RenameEvent) -> Vec<RenameAction> {
-        let _ = event;
-        Vec::new()
-    }
 }
