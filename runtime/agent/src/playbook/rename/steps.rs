@@ -220,7 +220,7 @@ impl Rename {
                 request.from
             );
             let question = format!("Are the uses outside {scope} to be renamed too?");
-            let evidence = code_places(&outside, FileIdentifiers::from_places);
+            let evidence = code_places(&outside, FileIdentifiers::places_of_old);
             return Err(End::new(ReasonCode::Underspecified, summary).asking(question).with(evidence));
         }
         let chosen: Vec<&FileIdentifiers> = files.iter().filter(|file| inside(&file.path)).collect();
@@ -287,7 +287,7 @@ impl Rename {
         if self.mentions.is_empty() && !done.is_empty() {
             let summary = format!("`{from}` occurs nowhere and `{to}` does: the rename is already done.");
             return End::new(ReasonCode::NoChangeNeeded, summary)
-                .with(code_places(&done, FileIdentifiers::to_places));
+                .with(code_places(&done, FileIdentifiers::places_of_new));
         }
         let summary = if self.mentions.is_empty() {
             format!("`{from}` occurs nowhere as a whole word: there is nothing to rename.")
@@ -311,7 +311,7 @@ impl Rename {
         // A variable's name may be in use elsewhere; of anything else every file could see both.
         let all: Vec<&FileIdentifiers> = files.iter().collect();
         let seen = if request.kind == Kind::Variable && request.scope.is_some() { chosen } else { &all };
-        let taken = code_places(seen, FileIdentifiers::to_places);
+        let taken = code_places(seen, FileIdentifiers::places_of_new);
         if let Some(first) = taken.first() {
             let summary = format!("`{}` is already in use ({first}); the two would become one.", request.to);
             return Err(End::new(ReasonCode::ConflictingRequirements, summary)
@@ -439,11 +439,11 @@ impl Rename {
 }
 
 impl FileIdentifiers {
-    fn from_places(&self) -> Vec<u32> {
+    fn places_of_old(&self) -> Vec<u32> {
         self.from.iter().filter(|found| found.kind == FoundKind::Code).map(|found| found.line).collect()
     }
 
-    fn to_places(&self) -> Vec<u32> {
+    fn places_of_new(&self) -> Vec<u32> {
         self.to.iter().filter(|found| found.kind == FoundKind::Code).map(|found| found.line).collect()
     }
 }

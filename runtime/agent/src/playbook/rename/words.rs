@@ -272,9 +272,9 @@ fn suffix(
             at += 2;
         } else if token.is("because since") {
             return if is_reason(&tokens[at + 1..]) { Ok(tokens.len()) } else { Err(()) };
-        } else if token.is(",") && tokens.get(at + 1).is_some_and(|next| next.is("because since")) {
-            at += 1;
-        } else if token.is(POLITE) {
+        } else if token.is(POLITE)
+            || (token.is(",") && tokens.get(at + 1).is_some_and(|next| next.is("because since")))
+        {
             at += 1;
         } else {
             return Err(());
