@@ -148,6 +148,23 @@ pub(crate) fn repo_name(choice: &PolicyChoice, location: &Path) -> RepoId {
     })
 }
 
+/// Returns the name to look at a policy file under by hand: the operator's, else the folder's, else, where the
+/// file is for other repositories, one that it is for (and says so).
+pub(crate) fn repo_name_by_hand(choice: &PolicyChoice, location: &Path) -> anyhow::Result<RepoId> {
+    let name = repo_name(choice, location);
+    let (None, Some(path)) = (&choice.name, &choice.policy) else { return Ok(name) };
+    let text = read_text(path, "the policy file")?;
+    match gloaming_policies::parse(&path.display().to_string(), &text) {
+        Ok(file) if !file.applies_to(&name) => {
+            let example = file.example_repo();
+            eprintln!("note: {} is not for {name}; shown as it is for {example} (--as names another)", path.display());
+            Ok(example)
+        }
+        // What does not parse is told where it is resolved.
+        _ => Ok(name),
+    }
+}
+
 /// A grant and the text it was made from.
 pub(crate) struct Resolved {
     pub(crate) grant: Grant,

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use gloaming_api::RepoId;
 use serde_json::json;
 
 use crate::cli::{PolicyArgs, PolicyCommand};
@@ -14,12 +13,12 @@ use crate::failure::{Failure, exit};
 pub(crate) fn main(args: PolicyArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         PolicyCommand::Check { files, name, json } => {
-            let repo = name.unwrap_or_else(|| RepoId::local("repository"));
             let mut diagnostics = Vec::new();
             for file in &files {
                 let text = context::read_text(file, "the policy file")?;
-                let name = file.display().to_string();
-                let checked = gloaming_policies::parse(&name, &text).and_then(|parsed| {
+                let file_name = file.display().to_string();
+                let checked = gloaming_policies::parse(&file_name, &text).and_then(|parsed| {
+                    let repo = name.clone().unwrap_or_else(|| parsed.example_repo());
                     gloaming_policies::Grant::resolve(
                         &repo,
                         vec![(gloaming_policies::Layer::Operator, parsed)],
@@ -52,7 +51,7 @@ pub(crate) fn main(args: PolicyArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(if diagnostics.is_empty() { exit::OK } else { exit::USE }))
         }
         PolicyCommand::Explain { policy, call, json } => {
-            let repo = context::repo_name(&policy, Path::new("."));
+            let repo = context::repo_name_by_hand(&policy, Path::new("."))?;
             let grant = match context::resolve_policy(&policy, &repo, None)? {
                 Ok(resolved) => resolved.grant,
                 Err(diagnostics) => return Err(context::bad_policy(&diagnostics)),

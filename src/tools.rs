@@ -16,7 +16,7 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
     let home = Home::open()?;
     match args.command {
         ToolsCommand::List { policy, json } => {
-            let repo = context::repo_name(&policy, std::path::Path::new("."));
+            let repo = context::repo_name_by_hand(&policy, std::path::Path::new("."))?;
             let grant = operator_grant(&policy, &repo)?;
             let sandbox = context::sandbox(&home)?;
             let mut tools: Vec<ToolSpec> = sandbox.tools();
@@ -47,7 +47,7 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
                 Failure::usage(format!("--args is not JSON: {error}"))
                     .hint("give an object, like '{\"path\": \"src/lib.rs\"}'")
             })?;
-            let repo = context::repo_name(&policy, &workspace);
+            let repo = context::repo_name_by_hand(&policy, &workspace)?;
             let grant = operator_grant(&policy, &repo)?;
             let files = Files::open(&workspace).map_err(|error| {
                 Failure::usage(format!("cannot open the workspace {}: {error}", workspace.display()))
