@@ -39,7 +39,7 @@ impl Survey {
         makefile::mine(&tree, &mut mined);
         workflow::mine(&tree, &mut mined);
         let instructions = instructions::mine(&tree, &mut mined);
-        let Mined { mut candidates, rejected } = mined;
+        let Mined { mut candidates, rejected, .. } = mined;
         let importance = |candidate: &Candidate| {
             let ecosystem = ecosystems.iter().position(|found| *found == candidate.ecosystem);
             (
@@ -88,6 +88,7 @@ impl Survey {
             }
             commands.push(chosen);
         }
+        gaps.extend(self.untested(&commands));
         rejected.extend(self.rejected.iter().cloned());
         rejected.truncate(MOST_REJECTED);
         Profile {
@@ -99,6 +100,40 @@ impl Survey {
             instructions: self.instructions.clone(),
             mined_from: self.mined_from.clone(),
         }
+    }
+
+    /// Names the parts of a repository whose tests the one chosen command does not run.
+    fn untested(&self, chosen: &[Command]) -> Vec<String> {
+        let Some(chosen) = chosen.iter().find(|command| command.kind == CommandKind::Test) else {
+            return Vec::new();
+        };
+        let mut parts: Vec<(Ecosystem, &RelPath)> = Vec::new();
+        let mut gaps = Vec::new();
+        let ecosystem_of = |command: &Command| {
+            let is_it = |candidate: &&Candidate| candidate.command == *command;
+            self.candidates.iter().find(is_it).map(|candidate| candidate.ecosystem)
+        };
+        if let Some(ecosystem) = ecosystem_of(chosen) {
+            parts.push((ecosystem, &chosen.cwd));
+        }
+        for candidate in
+            self.candidates.iter().filter(|candidate| candidate.command.kind == CommandKind::Test)
+        {
+            let command = &candidate.command;
+            let covered = parts.iter().any(|(ecosystem, folder)| {
+                *ecosystem == candidate.ecosystem && command.cwd.is_within(folder)
+            });
+            if !covered {
+                parts.push((candidate.ecosystem, &command.cwd));
+                gaps.push(format!(
+                    "the tests of `{}` in {} are not run: there is one test command, `{}`",
+                    words(command),
+                    command.cwd,
+                    words(chosen)
+                ));
+            }
+        }
+        gaps
     }
 
     /// Says what to do where no command of a kind was found.

@@ -337,8 +337,8 @@ fn javascript_checks(program: &str, args: &[&str]) -> Known {
 
 fn script_runner(args: &[&str]) -> Known {
     let script = match args {
-        ["run" | "run-script", script, ..] | [script, ..] => *script,
-        [] => return Known::Unknown,
+        ["run" | "run-script", script, ..] | [script @ ("test" | "t"), ..] => *script,
+        _ => return Known::Unknown,
     };
     let name = script.split(':').next().unwrap_or(script);
     if matches!(name, "t") || is_purpose(name) {

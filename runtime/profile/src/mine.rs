@@ -37,6 +37,8 @@ pub(crate) struct Candidate {
 pub(crate) struct Mined {
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) rejected: Vec<Rejected>,
+    /// Where the Python project's packages lie, for commands whose file does not say.
+    pub(crate) python_path: Option<String>,
 }
 
 impl Mined {
@@ -87,6 +89,12 @@ impl Mined {
             Known::Tool(mut tool) => {
                 for (name, value) in env {
                     tool.env.entry(name.clone()).or_insert_with(|| value.clone());
+                }
+                if tool.runner.is_some()
+                    && tool.ecosystem == Ecosystem::Python
+                    && let Some(path) = &self.python_path
+                {
+                    tool.env.entry("PYTHONPATH".into()).or_insert_with(|| path.clone());
                 }
                 self.add(origin, tool, &segment.cwd, source);
             }

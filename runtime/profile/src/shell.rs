@@ -115,11 +115,8 @@ fn split(line: &str) -> Result<Vec<Plain>, &'static str> {
         word_start = c.is_whitespace();
         let (text, glob) = parts.last_mut().expect("it is never empty");
         match (quote, c) {
-            (Some('\''), _) => {
-                if c == '\'' {
-                    quote = None;
-                }
-            }
+            (Some('\''), '\'') => quote = None,
+            (Some('\''), _) => {}
             (_, '$') if chars.peek() == Some(&'{') && line.contains("${{") => {
                 return Err("it uses an expression of the workflow");
             }
@@ -130,11 +127,8 @@ fn split(line: &str) -> Result<Vec<Plain>, &'static str> {
                 text.extend(chars.next());
                 continue;
             }
-            (Some(_), _) => {
-                if c == '"' {
-                    quote = None;
-                }
-            }
+            (Some(_), '"') => quote = None,
+            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
             (None, '#') if starts_word => break,
             (None, '&') if chars.peek() == Some(&'&') => {

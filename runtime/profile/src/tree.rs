@@ -1,5 +1,4 @@
 //! The files of a checkout: which there are, and the content of the few that tell something.
-#![expect(clippy::disallowed_methods, reason = "reads regular files of a checkout, by O_NOFOLLOW and capped")]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use gloaming_api::RelPath;
 
 use crate::mine::{Mined, Origin, source};
 use crate::tree::Tree;
-use crate::yaml::{Node, Value, parse};
+use crate::yaml::{Node, parse};
 
 /// No repository's tests hide behind more workflows than this.
 const MOST_WORKFLOWS: usize = 30;
@@ -30,7 +30,7 @@ fn mine_workflow(file: &RelPath, workflow: &Node, mined: &mut Mined) {
         let in_job = folder(job.get("defaults").and_then(|defaults| defaults.get("run")));
         for step in job.get("steps").map(Node::items).unwrap_or_default() {
             let Some(run) = step.get("run") else { continue };
-            let Value::Scalar { text, block } = &run.value else { continue };
+            let Some(text) = run.text() else { continue };
             let shell = step.get("shell").and_then(Node::text).unwrap_or("bash");
             if !matches!(shell, "bash" | "sh") {
                 continue;
@@ -39,8 +39,7 @@ fn mine_workflow(file: &RelPath, workflow: &Node, mined: &mut Mined) {
             let Ok(cwd) = RelPath::parse(place.as_deref().unwrap_or("")) else { continue };
             let name = step.get("name").and_then(Node::text).unwrap_or(job_name);
             let because = format!("CI step {:?}", gloaming_api::bowout::shorten(name, 80));
-            let first_line = run.line + u32::from(*block);
-            mined.add_script(Origin::Workflow, text, first_line, &cwd, &variables(step), |line| {
+            mined.add_script(Origin::Workflow, text, run.line, &cwd, &variables(step), |line| {
                 source(file, line, because.clone())
             });
         }

@@ -1,6 +1,6 @@
 //! YAML into a small tree with lines, bounded: an alias stands for nothing instead of a copy.
 
-use saphyr_parser::{Event, Parser, ScalarStyle};
+use saphyr_parser::{Event, Parser};
 
 /// A value with the line it begins on.
 #[derive(Debug)]
@@ -11,11 +11,8 @@ pub(crate) struct Node {
 
 #[derive(Debug)]
 pub(crate) enum Value {
-    /// Text; `block` says that its first line is on the next line of the file.
-    Scalar {
-        text: String,
-        block: bool,
-    },
+    /// Text; of a block, the line is that of its first line.
+    Scalar(String),
     Sequence(Vec<Node>),
     Mapping(Vec<(String, Node)>),
     /// An alias, or what was too deep.
@@ -49,7 +46,7 @@ impl Node {
 
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
-            Value::Scalar { text, .. } => Some(text),
+            Value::Scalar(text) => Some(text),
             _ => None,
         }
     }
@@ -71,9 +68,11 @@ pub(crate) fn parse(text: &str) -> Option<Node> {
             return None;
         }
         let node = match event {
-            Event::Scalar(text, style, ..) => {
-                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-                Node { line, value: Value::Scalar { text: text.into_owned(), block } }
+            Event::Scalar(text, ..) => {
+                // The parser gives a block's first line that is not empty.
+                let empty = text.bytes().take_while(|byte| *byte == b'\n').count();
+                let line = line.saturating_sub(u32::try_from(empty).unwrap_or(0));
+                Node { line, value: Value::Scalar(text.into_owned()) }
             }
             Event::Alias(_) => Node { line, value: Value::Nothing },
             Event::SequenceStart(..) => {
@@ -113,9 +112,11 @@ mod tests {
 
     #[test]
     fn values_keep_their_lines() {
-        let node = parse("a:\n  - b: |\n      x\n      y\n    c: [1, 2]\n").unwrap();
+        let node = parse("a:\n  - b: |\n      x\n      y\n    c: [1, 2]\nd: |-\n\n  z\ne: w\n").unwrap();
         let item = &node.get("a").unwrap().items()[0];
-        assert_eq!((item.get("b").unwrap().line, item.get("b").unwrap().text()), (2, Some("x\ny\n")));
+        assert_eq!((item.get("b").unwrap().line, item.get("b").unwrap().text()), (3, Some("x\ny\n")));
+        assert_eq!((node.get("d").unwrap().line, node.get("d").unwrap().text()), (7, Some("\nz")));
+        assert_eq!((node.get("e").unwrap().line, node.get("e").unwrap().text()), (9, Some("w")));
         assert_eq!(item.get("c").unwrap().items().len(), 2);
     }
 

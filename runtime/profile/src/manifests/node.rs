@@ -69,7 +69,8 @@ fn mine_script(
         return mined.reject(script, place(), "it is the placeholder that npm init writes");
     }
     let steps = crate::shell::script(script, line, folder);
-    let mut tests = 0;
+    let mut found = false;
+    let mut refused = None;
     for step in &steps {
         let segment = match &step.outcome {
             Ok(segment) => segment,
@@ -80,19 +81,18 @@ fn mine_script(
         };
         match recognise(segment) {
             Known::Tool(tool) if tool.kind == CommandKind::Test => {
-                tests += 1;
+                found = true;
                 mined.add_segment(Origin::Manifest, segment, script, &BTreeMap::new(), place());
             }
-            Known::Refused(reason) => {
-                tests += 1;
-                mined.reject(script, place(), reason);
-            }
+            Known::Refused(reason) => refused = Some(reason),
             // A linter or a build before the tests.
             Known::Tool(_) | Known::Unknown => {}
         }
     }
-    if tests == 0 {
-        mined.reject(script, place(), "it is no test runner whose results are read");
+    // What runs before the tests is no loss.
+    if !found {
+        let unknown = || "it is no test runner whose results are read".to_owned();
+        mined.reject(script, place(), refused.unwrap_or_else(unknown));
     }
 }
 

@@ -15,15 +15,17 @@ const MOST_TESTS: usize = 100;
 
 pub(crate) fn mine(tree: &Tree, mined: &mut Mined) -> bool {
     let Some(project) = Project::find(tree) else { return false };
+    let path = project.packages.as_ref().map(|packages| format!("{WORKSPACE_MOUNT}/{packages}"));
+    mined.python_path = path.clone();
     let tests = project.tests(tree);
     if let Some((source, origin)) = project.pytest(&tests) {
         let tool = Tool::new(Ecosystem::Python, CommandKind::Test, &["python3", "-m", "pytest"]);
-        mined.add(origin, project.with_path(tool.runner(TestRunner::Pytest)), &project.folder, source);
+        mined.add(origin, with_path(tool.runner(TestRunner::Pytest), &path), &project.folder, source);
     }
     if let Some((mut tool, place)) = project.unittest(tree, &tests) {
         // pytest runs unittest's tests too, so it is preferred where anything speaks for it.
         tool.weight = 5;
-        mined.add(Origin::Convention, project.with_path(tool), &project.folder, place);
+        mined.add(Origin::Convention, with_path(tool, &path), &project.folder, place);
     }
     for (argv, place) in project.linters() {
         mined.add(
@@ -141,13 +143,6 @@ impl Project {
             .filter(|folder| !folder.join("__init__.py").is_ok_and(|init| tree.has(init.as_str())))
     }
 
-    fn with_path(&self, mut tool: Tool) -> Tool {
-        if let Some(packages) = &self.packages {
-            tool.env.insert("PYTHONPATH".into(), format!("{WORKSPACE_MOUNT}/{packages}"));
-        }
-        tool
-    }
-
     fn tests(&self, tree: &Tree) -> Vec<TestFile> {
         tree.within(&self.folder)
             .filter(|file| file.as_str().ends_with(".py") && is_test(file))
@@ -256,6 +251,13 @@ impl Project {
         }
         found
     }
+}
+
+fn with_path(mut tool: Tool, path: &Option<String>) -> Tool {
+    if let Some(path) = path {
+        tool.env.insert("PYTHONPATH".into(), path.clone());
+    }
+    tool
 }
 
 fn is_test(file: &RelPath) -> bool {

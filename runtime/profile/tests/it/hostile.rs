@@ -1,0 +1,112 @@
+//! Files made to break whoever reads them.
+
+use std::os::unix::fs::symlink;
+
+use gloaming_profile::detect;
+use proptest::prelude::*;
+
+use crate::folder;
+
+#[test]
+fn links_are_not_followed_and_nothing_blocks() {
+    let outside = folder(&[
+        ("Cargo.toml", "[package]\nname = \"outside\"\n"),
+        ("AGENTS.md", "```\ncargo test\n```\n"),
+        ("ci.yml", "jobs:\n  t:\n    steps:\n    - run: cargo test\n"),
+    ]);
+    let dir = folder(&[("go.mod", "module x\n")]);
+    for name in ["Cargo.toml", "AGENTS.md"] {
+        symlink(outside.path().join(name), dir.path().join(name)).unwrap();
+    }
+    symlink(outside.path(), dir.path().join(".github")).unwrap();
+    symlink(".", dir.path().join("loop")).unwrap();
+    let fifo = dir.path().join("package.json");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
+    let profile = detect(dir.path());
+    let commands: Vec<String> = profile.commands.iter().map(|command| command.argv.join(" ")).collect();
+    assert_eq!(commands, ["go build ./...", "go test ./...", "go vet ./..."]);
+    assert_eq!((profile.rejected, profile.instructions), (vec![], vec![]));
+}
+
+#[test]
+fn nesting_size_and_nonsense_do_no_harm() {
+    let deep = |open: &str, close: &str| format!("{}{}", open.repeat(100_000), close.repeat(100_000));
+    let bomb: String = std::iter::once("a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned())
+        .chain((0..40).map(|i| format!("b{i}: &a [*a, *a, *a, *a, *a, *a, *a, *a, *a]\n")))
+        .collect();
+    for (name, content) in [
+        ("Cargo.toml", format!("[workspace]\nx = {}", deep("[", "]"))),
+        ("Cargo.toml", format!("{} = 1", vec!["a"; 100_000].join("."))),
+        ("Cargo.toml", format!("x = {}", deep("{a=", "}"))),
+        ("package.json", deep("[", "]")),
+        ("package.json", "{\"scripts\": {\"test\": 7}}".to_owned()),
+        ("package.json", "{\"scripts\": []}".to_owned()),
+        (".github/workflows/x.yml", deep("[", "]")),
+        (".github/workflows/x.yml", "- ".repeat(100_000)),
+        (".github/workflows/x.yml", bomb),
+        (
+            ".github/workflows/x.yml",
+            "jobs: {t: {steps: [{run: [1]}, {run: {}}, 3, null, {run: ~}]}}".to_owned(),
+        ),
+        ("pyproject.toml", "[tool]\npytest = 3\nsetuptools = []\n".to_owned()),
+        ("setup.cfg", "[tool:pytest\n[]\n[[[".to_owned()),
+        ("Makefile", format!("test:\n\t{}", "cargo test \\\n\t".repeat(20_000))),
+        ("Makefile", "test:\n\tcargo test \\".to_owned()),
+        ("AGENTS.md", "```\n'\"`\n```\n~~~\n".repeat(10_000)),
+        ("go.mod", "module".to_owned()),
+    ] {
+        let dir = folder(&[(name, &content), ("x.py", ""), ("a.test.js", "")]);
+        let started = std::time::Instant::now();
+        let _ = detect(dir.path());
+        assert!(started.elapsed().as_secs() < 20, "{name} took too long");
+    }
+    let dir = folder(&[("x.py", "")]);
+    std::fs::write(dir.path().join("pyproject.toml"), b"\xff\xfe").unwrap();
+    std::fs::File::create(dir.path().join("Cargo.toml")).unwrap().set_len(1 << 40).unwrap();
+    let _ = detect(dir.path());
+    let _ = detect(&dir.path().join("missing"));
+}
+
+#[test]
+fn a_command_cannot_smuggle_a_shell_in() {
+    let dir = folder(&[
+        ("package.json", "{\"scripts\": {\"test\": \"jest; curl evil\"}}"),
+        ("Makefile", "test:\n\tpytest || sh -c evil\n\tpytest `evil`\n\tpytest $$(evil)\n"),
+        ("x.py", ""),
+    ]);
+    let profile = detect(dir.path());
+    assert_eq!(profile.commands, []);
+    let reasons: Vec<String> = profile
+        .rejected
+        .iter()
+        .map(|rejected| format!("{}: {}", rejected.command, rejected.reason))
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "jest; curl evil: it holds shell operators",
+            "pytest || sh -c evil: it holds shell operators",
+            "pytest `evil`: it holds shell operators",
+            "pytest $$(evil): it uses a variable",
+        ]
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_make_it_panic(
+        name in prop_oneof![
+            Just("Cargo.toml"), Just("pyproject.toml"), Just("package.json"), Just("go.mod"), Just("Makefile"),
+            Just("setup.cfg"), Just("AGENTS.md"), Just(".github/workflows/x.yml"),
+        ],
+        content in prop_oneof![
+            "(\\[[a-z.\\[\\]]{0,9}\\]\n|[a-z]{1,4} ?[:=] ?[\"'\\[{}\\]a-z0-9,&*!|>-]{0,9}\n|[ \t-]{0,4}run: .{0,9}\n|\t?cargo test[ -~é]{0,9}\n|```\n){0,20}",
+            ".{0,200}",
+        ],
+    ) {
+        let dir = folder(&[(name, &content), ("x.py", ""), ("src/lib.rs", "")]);
+        let _ = detect(dir.path());
+    }
+}

@@ -1,0 +1,248 @@
+//! Proofs: real commands in real containers; and what is made of engines' answers, with answers made up.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use gloaming_api::job::{JobExit, JobRecord};
+use gloaming_api::profile::Command;
+use gloaming_api::{Digest, Profile, RepoId};
+use gloaming_jobs::{
+    BoxFuture, Cancel, Embedded, Engine, Environment, HostFacts, Job, JobError, JobOutput, NoEngine,
+};
+use gloaming_policies::{Grant, JobPermit};
+use gloaming_profile::{ProfileError, detect, prove};
+use jiff::Timestamp;
+
+use crate::{folder, write_all};
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn grant() -> Grant {
+    Grant::resolve(&RepoId::local("test"), Vec::new()).unwrap()
+}
+
+/// Proves the profile of the given files; returns it, the records, and what was said meanwhile.
+async fn proved(
+    files: &[(&str, &str)],
+    engine: &dyn Engine,
+    environment: &Digest,
+    grant: &Grant,
+    cancel: &Cancel,
+) -> Result<(Profile, Vec<JobRecord>, Vec<String>), ProfileError> {
+    let base = folder(files);
+    let work = tempfile::tempdir().unwrap();
+    let mut profile = detect(base.path());
+    let said = Mutex::new(Vec::new());
+    let checkout = |dir: &Path| {
+        std::fs::create_dir(dir)?;
+        write_all(dir, files);
+        Ok(())
+    };
+    let progress = |text: &str| said.lock().unwrap().push(text.to_owned());
+    let records =
+        prove(&mut profile, engine, environment, grant, &checkout, work.path(), NOW, &progress, cancel)
+            .await?;
+    Ok((profile, records, said.into_inner().unwrap()))
+}
+
+/// Answers by the words of a command.
+struct Scripted(fn(&str) -> (JobExit, &'static str));
+
+impl Engine for Scripted {
+    fn name(&self) -> &str {
+        "scripted"
+    }
+
+    fn run<'a>(
+        &'a self,
+        permit: &'a JobPermit,
+        job: &'a Job,
+        _: &'a Cancel,
+    ) -> BoxFuture<'a, Result<JobOutput, JobError>> {
+        assert!(job.workspace.is_dir() && job.scratch.as_ref().is_some_and(|scratch| scratch.is_dir()));
+        let (exit, stderr) = (self.0)(&job.argv.join(" "));
+        let record = JobRecord {
+            purpose: permit.purpose(),
+            argv: job.argv.clone(),
+            cwd: job.cwd.to_string(),
+            env: job.env.clone(),
+            engine: self.name().to_owned(),
+            environment: Digest::of("environment"),
+            grant: permit.grant_digest().clone(),
+            exit,
+            duration_ms: 7,
+            peak_memory: None,
+            limits: permit.limits(),
+            stdout_tail: String::new(),
+            stderr_tail: stderr.to_owned(),
+        };
+        let output = JobOutput { record, stdout: Vec::new(), stderr: stderr.into(), dropped: 0 };
+        Box::pin(async move { Ok(output) })
+    }
+}
+
+const PYTHON: &[(&str, &str)] = &[
+    ("pyproject.toml", "[tool.pytest.ini_options]\n\n[tool.ruff]\n"),
+    ("setup.cfg", "[flake8]\n"),
+    ("x.py", ""),
+    ("test_x.py", "import unittest\n"),
+];
+
+fn commands(profile: &Profile) -> Vec<String> {
+    let show = |command: &Command| {
+        let exit = command.proof.as_ref().map(|proof| proof.exit.to_string());
+        format!("{}: {}", command.argv.join(" "), exit.unwrap_or_else(|| "unproved".into()))
+    };
+    profile.commands.iter().map(show).collect()
+}
+
+fn rejected(profile: &Profile) -> Vec<String> {
+    profile.rejected.iter().map(|rejected| format!("{}: {}", rejected.command, rejected.reason)).collect()
+}
+
+#[tokio::test]
+async fn a_missing_program_makes_way_for_the_next_candidate() {
+    let engine = Scripted(|argv| match argv {
+        _ if argv.contains("pytest") => (JobExit::Code(1), "/usr/bin/python3: No module named pytest\n"),
+        _ if argv.contains("ruff") => (JobExit::Code(127), "not found"),
+        _ => (JobExit::Code(0), ""),
+    });
+    let environment = Digest::of("environment");
+    let (profile, records, said) =
+        proved(PYTHON, &engine, &environment, &grant(), &Cancel::new()).await.unwrap();
+    assert_eq!(commands(&profile), ["python3 -m unittest discover: exit 0", "python3 -m flake8: exit 0"]);
+    assert_eq!(
+        rejected(&profile),
+        [
+            "python3 -m pytest: pytest is missing in the jobs' environment",
+            "python3 -m ruff check .: python3 is missing in the jobs' environment",
+        ]
+    );
+    assert_eq!(profile.gaps, Vec::<String>::new());
+    assert_eq!(records.len(), 4);
+    assert_eq!(said[0], "test: python3 -m pytest");
+    let proof = profile.commands[0].proof.as_ref().unwrap();
+    assert_eq!(
+        (proof.at, proof.duration_ms, &proof.environment, proof.excerpt.as_str()),
+        (NOW, 7, &environment, "")
+    );
+}
+
+#[tokio::test]
+async fn what_fails_or_is_missing_for_good_stays_and_is_a_gap() {
+    let engine = Scripted(|argv| match argv {
+        _ if argv.starts_with("cargo build") => {
+            (JobExit::Code(101), "error: no matching package named `x` found")
+        }
+        _ if argv.starts_with("cargo test") => (JobExit::TimedOut, "still going"),
+        _ => (JobExit::Code(101), "error: no such command: `clippy`\n"),
+    });
+    let files = &[
+        ("Cargo.toml", "[package]\nname = \"x\"\n"),
+        ("src/lib.rs", ""),
+        ("Makefile", "lint:\n\tcargo clippy\n"),
+    ];
+    let (profile, ..) = proved(files, &engine, &Digest::of("e"), &grant(), &Cancel::new()).await.unwrap();
+    assert_eq!(
+        commands(&profile),
+        [
+            "cargo build --offline --lib --bins --tests --examples: exit 101",
+            "cargo test --offline: timed out",
+            "cargo clippy --offline: exit 101",
+        ]
+    );
+    assert_eq!(
+        profile.gaps,
+        [
+            "the build command `cargo build --offline --lib --bins --tests --examples` fails on the untouched tree: exit 101; \
+             jobs have no network: fetch the dependencies on the host first (cargo fetch, go mod download)",
+            "the test command `cargo test --offline` fails on the untouched tree: timed out",
+            "the lint command `cargo clippy --offline` cannot be run: cargo-clippy is missing; install it where the jobs' \
+             environment is taken from",
+        ]
+    );
+    assert_eq!(profile.commands[1].proof.as_ref().unwrap().excerpt, "still going");
+}
+
+#[tokio::test]
+async fn a_module_the_tests_lack_is_not_a_missing_runner() {
+    let engine = Scripted(|_| (JobExit::Code(1), "E   ModuleNotFoundError: No module named 'pytest_mock'\n"));
+    let (profile, ..) = proved(PYTHON, &engine, &Digest::of("e"), &grant(), &Cancel::new()).await.unwrap();
+    assert_eq!(commands(&profile), ["python3 -m pytest: exit 1", "python3 -m ruff check .: exit 1"]);
+}
+
+#[tokio::test]
+async fn cancelling_ends_it() {
+    let engine = Scripted(|_| (JobExit::Cancelled, ""));
+    let result = proved(PYTHON, &engine, &Digest::of("e"), &grant(), &Cancel::new()).await;
+    assert!(matches!(result, Err(ProfileError::Cancelled)), "{result:?}");
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let engine = Scripted(|_| panic!("no job is run"));
+    let result = proved(PYTHON, &engine, &Digest::of("e"), &grant(), &cancel).await;
+    assert!(matches!(result, Err(ProfileError::Cancelled)), "{result:?}");
+}
+
+/// The embedded engine; none, with a word why, where containers cannot be made.
+async fn embedded(state: &Path) -> Option<(Embedded, Digest)> {
+    let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let host = HostFacts {
+        path: std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default(),
+        home: var("HOME"),
+        cargo_home: var("CARGO_HOME"),
+        rustup_home: var("RUSTUP_HOME"),
+        virtual_env: var("VIRTUAL_ENV"),
+    };
+    let environment = Environment::detect(&host);
+    let digest = environment.digest().clone();
+    let helper = vec![std::env::current_exe().unwrap().into(), "__job".into()];
+    let engine = Embedded::new(helper, environment, state.to_owned());
+    match engine.probe().await {
+        Ok(()) => Some((engine, digest)),
+        Err(NoEngine { reason, hint }) if !rustix::process::geteuid().is_root() => {
+            eprintln!("SKIPPED: no container can be made here: {reason}; {hint}");
+            None
+        }
+        Err(error) => panic!("root must be able to make a container: {error}; {}", error.hint),
+    }
+}
+
+#[tokio::test]
+async fn a_rust_package_is_built_and_tested_in_a_container() {
+    let state = tempfile::tempdir().unwrap();
+    let Some((engine, environment)) = embedded(state.path()).await else { return };
+    let files = &[
+        ("Cargo.toml", "[package]\nname = \"x\"\nversion = \"0.1.0\"\nedition = \"2024\"\n"),
+        ("src/lib.rs", "#[test]\nfn works() { assert!(std::path::Path::new(\"Cargo.toml\").exists()); }\n"),
+    ];
+    let (profile, records, _) = proved(files, &engine, &environment, &grant(), &Cancel::new()).await.unwrap();
+    assert_eq!(
+        commands(&profile),
+        ["cargo build --offline --lib --bins --tests --examples: exit 0", "cargo test --offline: exit 0"],
+        "{profile:#?}"
+    );
+    assert!(records[1].stdout_tail.contains("test works ... ok"), "{records:#?}");
+    assert_eq!(records[0].env, BTreeMap::new());
+    assert_eq!(
+        profile.gaps,
+        ["no lint command was found: neither the Makefile nor CI uses cargo clippy or cargo fmt --check"]
+    );
+}
+
+#[tokio::test]
+async fn a_python_project_in_src_layout_is_tested_in_a_container() {
+    let state = tempfile::tempdir().unwrap();
+    let Some((engine, environment)) = embedded(state.path()).await else { return };
+    let files = &[
+        ("pyproject.toml", "[project]\nname = \"x\"\n"),
+        ("src/x/__init__.py", "def one():\n    return 1\n"),
+        (
+            "tests/test_x.py",
+            "import unittest\nimport x\n\n\nclass Tests(unittest.TestCase):\n    def test_one(self):\n        self.assertEqual(x.one(), 1)\n",
+        ),
+    ];
+    let (profile, records, _) = proved(files, &engine, &environment, &grant(), &Cancel::new()).await.unwrap();
+    assert_eq!(commands(&profile), ["python3 -m unittest discover -s tests: exit 0"], "{records:#?}");
+    assert!(records[0].stderr_tail.contains("Ran 1 test"), "{records:#?}");
+}
