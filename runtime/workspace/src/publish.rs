@@ -1,7 +1,9 @@
 //! One commit on one new branch of the user's repository: the only writing there is.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::fs::{DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
@@ -108,8 +110,12 @@ fn write_commit(store: &Store, publication: &Publication<'_>) -> Result<CommitId
 }
 
 /// Objects that were moved into the repository; removed again unless kept.
+///
+/// Each is made beside its place and renamed into it by ourselves: git leaves temporary files behind when the
+/// disk is full, and nobody could tell them from those of a git that is at work.
 struct Moved {
     files: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
 }
 
 impl Moved {
@@ -123,38 +129,54 @@ impl Moved {
         let needed = needed_objects(store, publication, commit)?;
         let needed: Vec<&str> = needed.iter().map(String::as_str).collect();
         let new = absent(window.dir(), &needed)?;
+        let loose = store.loose_copies(&new)?;
         let objects = location.common_dir.join("objects");
-        let moved = Self { files: new.iter().map(|oid| objects.join(&oid[..2]).join(&oid[2..])).collect() };
-        let mut list = new.join("\n").into_bytes();
-        list.push(b'\n');
-        let pack = store
-            .output(store.git("pack the new objects", "pack-objects").args(["--stdout", "-q"]).stdin(list))?;
-        let unpacked = window.git("write the new objects", "unpack-objects").arg("-q").stdin(pack).run()?;
-        if unpacked.success {
-            return Ok(moved);
+        // As the folder is shared, so are those in it.
+        let mode = std::fs::metadata(&objects).map_err(|source| io_error("open", &objects, source))?.mode();
+        let mut moved = Self { files: Vec::new(), folders: Vec::new() };
+        for oid in &new {
+            let folder = objects.join(&oid[..2]);
+            if !folder.is_dir() {
+                DirBuilder::new()
+                    .mode(mode & 0o7777)
+                    .create(&folder)
+                    .map_err(|source| io_error("make the folder", &folder, source))?;
+                moved.folders.push(folder.clone());
+            }
+            let place = folder.join(&oid[2..]);
+            let failed = |source| io_error("write", &place, source);
+            let mut from = loose.open(oid)?;
+            let mut file = tempfile::Builder::new()
+                .prefix("tmp_obj_")
+                .permissions(Permissions::from_mode(0o444))
+                .tempfile_in(&folder)
+                .map_err(failed)?;
+            std::io::copy(&mut from, &mut file).map_err(failed)?;
+            file.as_file().sync_all().map_err(failed)?;
+            match file.persist_noclobber(&place) {
+                Ok(_) => moved.files.push(place),
+                // Somebody else wrote the same object meanwhile.
+                Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(error.error)),
+            }
         }
-        let said = unpacked.stderr;
-        if said.contains("ermission denied")
-            || said.contains("insufficient permission")
-            || said.contains("ead-only file system")
-        {
-            let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
-            return Err(io_error("write into", &objects, source));
-        }
-        Err(failure("write the new objects", &said))
+        Ok(moved)
     }
 
     fn keep(mut self) {
         self.files.clear();
+        self.folders.clear();
     }
 }
 
 impl Drop for Moved {
     fn drop(&mut self) {
+        // An object that nothing names is harmless where it cannot be removed.
         for file in &self.files {
-            // An object that nothing names is harmless where it cannot be removed.
             let _ = std::fs::remove_file(file);
-            let _ = std::fs::remove_dir(file.parent().unwrap_or(Path::new("")));
+        }
+        for folder in &self.folders {
+            let _ = std::fs::remove_dir(folder);
         }
     }
 }

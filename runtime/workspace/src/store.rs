@@ -4,7 +4,10 @@
 //! them. [`Window`] shows git a repository's own objects and refs through links, for the two moments when
 //! it has to see refs or write: what `git new-workdir` once did, with our configuration in place of theirs.
 
+#![expect(clippy::disallowed_methods, reason = "opens object files of our own store")]
+
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -26,6 +29,7 @@ pub(crate) struct Store {
     pub(crate) scratch: PathBuf,
     /// The repository it borrows from, for errors.
     pub(crate) repository: PathBuf,
+    format: ObjectFormat,
     missing: Missing,
 }
 
@@ -66,7 +70,13 @@ impl Store {
         write_whole(&alternates, &line)?;
         let scratch = state_dir.join("tmp");
         std::fs::create_dir_all(&scratch).map_err(|source| io_error("make the folder", &scratch, source))?;
-        Ok(Self { dir, scratch, repository: location.root.clone(), missing: facts.missing })
+        Ok(Self {
+            dir,
+            scratch,
+            repository: location.root.clone(),
+            format: facts.format,
+            missing: facts.missing,
+        })
     }
 
     /// Begins a command in the store.
@@ -150,9 +160,41 @@ impl Store {
         Ok(Blobs { store: self, running: Some(running), reader: None })
     }
 
+    /// Writes objects of the store as loose ones into a folder of their own.
+    pub(crate) fn loose_copies(&self, oids: &[String]) -> Result<Loose, RepoError> {
+        let dir = tempfile::Builder::new()
+            .prefix("loose-")
+            .tempdir_in(&self.scratch)
+            .map_err(|source| io_error("make a folder in", &self.scratch, source))?;
+        write_skeleton(dir.path(), self.format, RefFormat::Files, None)?;
+        for folder in ["objects", "refs"] {
+            let folder = dir.path().join(folder);
+            std::fs::create_dir(&folder).map_err(|source| io_error("make the folder", &folder, source))?;
+        }
+        let mut list = oids.join("\n").into_bytes();
+        list.push(b'\n');
+        let pack = self.git("pack the new objects", "pack-objects").args(["--stdout", "-q"]).stdin(list);
+        let pack = self.output(pack)?;
+        Git::new("unpack the new objects", dir.path(), "unpack-objects").arg("-q").stdin(pack).output()?;
+        Ok(Loose { dir })
+    }
+
     /// Returns which of the objects are not in the store or what it borrows from.
     pub(crate) fn absent(&self, oids: &[&str]) -> Result<Vec<String>, RepoError> {
         absent(&self.dir, oids)
+    }
+}
+
+/// Loose objects in a folder that lives as long as this.
+pub(crate) struct Loose {
+    dir: tempfile::TempDir,
+}
+
+impl Loose {
+    /// Opens an object's file.
+    pub(crate) fn open(&self, oid: &str) -> Result<File, RepoError> {
+        let path = self.dir.path().join("objects").join(&oid[..2]).join(&oid[2..]);
+        File::open(&path).map_err(|source| io_error("read", &path, source))
     }
 }
 

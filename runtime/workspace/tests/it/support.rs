@@ -130,6 +130,16 @@ pub(crate) fn try_git(dir: &Path, args: &[&str], stdin: &[u8]) -> (Option<String
     (output.status.success().then_some(text), said)
 }
 
+/// Whether this git can store refs as reftable (2.45 can).
+pub(crate) fn has_reftable() -> bool {
+    let dir = tempfile::tempdir().unwrap();
+    let there = try_git(dir.path(), &["init", "-q", "--ref-format=reftable", "x"], b"").0.is_some();
+    if !there {
+        eprintln!("SKIPPED: this git has no reftable");
+    }
+    there
+}
+
 /// Everything in a folder: mode, size or link target, and content, by path bytes.
 pub(crate) fn listing(dir: &Path) -> BTreeMap<Vec<u8>, (u32, Vec<u8>)> {
     fn walk(dir: &Path, prefix: &[u8], out: &mut BTreeMap<Vec<u8>, (u32, Vec<u8>)>) {
