@@ -1,47 +1,41 @@
-//! Verification of a patch. First cut of the interface.
+//! Verification: runs a patch through every step and makes evidence of what was seen.
+//!
+//! What it is not: it does not judge (that is the gate's, on the evidence alone), it fixes nothing, and no model
+//! is asked. It runs no program itself: everything of the repository runs as a job.
+//!
+//! Invariants:
+//! - jobs run on fresh copies of fresh checkouts, in fresh containers, with commands of the profile, which was
+//!   mined from the base; nothing but the patch crosses from where it was made;
+//! - how a job ended is the engine's word, never the job's; a report that contradicts it counts for nothing;
+//! - unknown is never noted as a pass, and a step that does not apply says by which rule;
+//! - a report folder is read as hostile: plain files only, bounded, no link followed;
+//! - no clock, environment or randomness is read: names of control tests come from the seed.
+//!
+//! docs/verification.md tells each step, its codes, and what cannot be caught.
 #![forbid(unsafe_code)]
 
 mod baseline;
+mod bench;
+mod change;
+mod compare;
+mod content;
+mod fail_to_pass;
+mod host;
+mod hybrid;
 mod inputs;
+mod integrity;
+mod lint;
+mod names;
+mod renaming;
+mod rules;
+mod runners;
+mod signals;
+mod steps;
+mod suites;
+mod unapplied;
+mod verify;
 
-use gloaming_api::evidence::{Evidence, Origin};
-use gloaming_api::{Attempt, RepoId, TaskId};
-use gloaming_policies::Grant;
-use gloaming_workspace::{ApplyError, CommitId};
-
-pub use baseline::{Baseline, Red, baseline};
+pub use baseline::{Baseline, LintSeen, Red, baseline, key as baseline_key};
 pub use inputs::{BaselineInputs, Inputs, Progress, ProgressSink, VerifyError};
-
-/// Runs every step on a patch and returns what was seen.
-pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
-    let _ = inputs;
-    todo!()
-}
-
-/// What is known of a patch that does not apply.
-#[derive(Debug)]
-pub struct Unapplied<'a> {
-    /// The repository's name.
-    pub repo_id: &'a RepoId,
-    /// The commit it was to be applied to.
-    pub base: &'a CommitId,
-    /// The patch's bytes as they were given.
-    pub diff: &'a [u8],
-    /// The policy of the attempt.
-    pub grant: &'a Grant,
-    /// Who made it.
-    pub origin: Origin,
-    /// The task and attempt, where there are any.
-    pub task: Option<(TaskId, Attempt)>,
-    /// Why it does not apply.
-    pub error: ApplyError,
-}
-
-/// Returns the evidence of a patch that makes no tree.
-///
-/// # Errors
-/// The repository could not be read, which says nothing about the patch.
-pub fn evidence_without_tree(patch: Unapplied<'_>) -> Result<Evidence, VerifyError> {
-    let _ = patch;
-    todo!()
-}
+pub use unapplied::{Unapplied, evidence_without_tree};
+pub use verify::verify;

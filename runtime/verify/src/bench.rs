@@ -1,0 +1,429 @@
+//! The workbench: trees, build output and jobs of one verification.
+//!
+//! Every run happens in a fresh copy of a pristine checkout, in a fresh container. Build output is kept per
+//! scratch folder, so that the second run of a tree compiles next to nothing; whenever a scratch folder was
+//! last used for another tree, every file gets the present time first, so that nothing built of that other tree
+//! is taken for fresh.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use gloaming_api::RelPath;
+use gloaming_api::evidence::JobEvidence;
+use gloaming_api::job::{JobExit, JobPurpose};
+use gloaming_api::profile::{Command, CommandKind, TestRunner};
+use gloaming_jobs::{Job, JobOutput, Mount};
+use gloaming_workspace::copy_tree;
+
+use crate::change::Change;
+use crate::runners::{self, Control, Invocation, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView};
+use crate::steps::last_words;
+use crate::{BaselineInputs, Progress, VerifyError, host, lint};
+
+/// Which build output a tree may use: what the patch's code built never meets what the base built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Scratch {
+    /// The untouched tree, and its tests replaced by the patch's.
+    Base,
+    /// The patched tree, with and without control tests.
+    Patched,
+}
+
+impl Scratch {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Base => "scratch-base",
+            Self::Patched => "scratch-patched",
+        }
+    }
+}
+
+/// One tree that jobs run on copies of.
+#[derive(Debug, Clone)]
+pub(crate) struct Lane {
+    name: &'static str,
+    pristine: PathBuf,
+    scratch: Scratch,
+    files: Vec<RelPath>,
+}
+
+impl Lane {
+    /// Returns the checkout that no job runs in.
+    pub(crate) fn view(&self) -> TreeView<'_> {
+        TreeView { dir: &self.pristine, files: &self.files }
+    }
+}
+
+/// How one run of the suite ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It ran, and its report fits its exit code.
+    Ran(Report),
+    /// The build command, or compiling the tests, failed.
+    BuildFailed(String),
+    /// The build ran out of time or memory, twice.
+    BuildLimit(String),
+    /// The suite ran out of time or memory, twice.
+    SuiteLimit(String),
+    /// There is no positive evidence that it ran.
+    NotRun(String),
+}
+
+pub(crate) struct Bench<'a> {
+    pub(crate) inputs: BaselineInputs<'a>,
+    pub(crate) jobs: Vec<JobEvidence>,
+    serial: u32,
+    /// What each scratch folder was last used for.
+    used: BTreeMap<Scratch, String>,
+    /// The scratch folders; each bench makes its own, so that nobody else ever wrote to them.
+    scratch: BTreeMap<Scratch, PathBuf>,
+}
+
+impl<'a> Bench<'a> {
+    pub(crate) fn new(inputs: BaselineInputs<'a>) -> Self {
+        Self { inputs, jobs: Vec::new(), serial: 0, used: BTreeMap::new(), scratch: BTreeMap::new() }
+    }
+
+    /// Tells what is being done.
+    pub(crate) fn tell(&self, step: &str, doing: impl Into<String>) {
+        (self.inputs.progress)(Progress { step: step.to_owned(), doing: doing.into() });
+    }
+
+    /// Returns a folder that does not exist yet, in an existing one.
+    fn fresh(&mut self, kind: &str) -> PathBuf {
+        loop {
+            self.serial += 1;
+            let path = self.inputs.work_dir.join(format!("{kind}-{}", self.serial));
+            if !host::exists(&path) {
+                return path;
+            }
+        }
+    }
+
+    /// Checks out the untouched tree.
+    pub(crate) fn base_lane(&mut self) -> Result<Lane, VerifyError> {
+        let pristine = self.fresh("base");
+        host::make_dir(&pristine).map_err(VerifyError::io("cannot make a folder for the base"))?;
+        self.inputs.repository.checkout(self.inputs.base, &pristine)?;
+        let entries = self.inputs.repository.list_files(self.inputs.base)?;
+        let entries = entries.into_iter().filter_map(|entry| Some((entry.path.clone()?, entry))).collect();
+        Ok(Lane { name: "base", pristine, scratch: Scratch::Base, files: Change::regular(&entries) })
+    }
+
+    /// Checks out the patched tree.
+    pub(crate) fn patched_lane(
+        &mut self,
+        tree: &gloaming_workspace::TreeId,
+        change: &Change,
+    ) -> Result<Lane, VerifyError> {
+        let pristine = self.fresh("patched");
+        host::make_dir(&pristine).map_err(VerifyError::io("cannot make a folder for the patched tree"))?;
+        self.inputs.repository.checkout_tree(tree, &pristine)?;
+        let files = Change::regular(&change.patched);
+        Ok(Lane { name: "patched", pristine, scratch: Scratch::Patched, files })
+    }
+
+    /// Makes the untouched tree with some files replaced or (with no content) removed.
+    pub(crate) fn overlay_lane(
+        &mut self,
+        base: &Lane,
+        overlay: &[(RelPath, Option<Vec<u8>>)],
+    ) -> Result<Lane, VerifyError> {
+        let pristine = self.fresh("overlay");
+        copy_tree(&base.pristine, &pristine).map_err(VerifyError::io("cannot copy the base"))?;
+        for (path, content) in overlay {
+            match content {
+                Some(content) => host::write_in_tree(&pristine, path, content),
+                None => host::remove_in_tree(&pristine, path),
+            }
+            .map_err(VerifyError::io("cannot put the patch's tests on the base"))?;
+        }
+        Ok(Lane { name: "tests-on-base", pristine, scratch: Scratch::Base, files: base.files.clone() })
+    }
+
+    /// Runs the suite on a fresh copy of a lane; once more when time or memory ran out. `label` names the
+    /// run in the evidence.
+    pub(crate) async fn suite(
+        &mut self,
+        lane: &Lane,
+        label: &str,
+        step: &str,
+        controls: &[Control],
+    ) -> Result<Outcome, VerifyError> {
+        let first = self.suite_once(lane, label, step, controls).await?;
+        if !matches!(first, Outcome::BuildLimit(_) | Outcome::SuiteLimit(_)) {
+            return Ok(first);
+        }
+        self.tell(step, format!("{label}: a limit was reached, once more"));
+        self.suite_once(lane, label, step, controls).await
+    }
+
+    async fn suite_once(
+        &mut self,
+        lane: &Lane,
+        label: &str,
+        step: &str,
+        controls: &[Control],
+    ) -> Result<Outcome, VerifyError> {
+        let profile = self.inputs.profile;
+        let Some(command) = profile.command(CommandKind::Test) else {
+            return Ok(Outcome::NotRun("the profile has no test command".into()));
+        };
+        let first_use = self.used.get(&lane.scratch).is_none_or(|last| !last.starts_with(lane.name));
+        let tree = self.tree(lane, controls)?;
+        let outcome = self.suite_in(lane, &tree, label, step, command, first_use).await;
+        host::remove_dir(&tree);
+        outcome
+    }
+
+    async fn suite_in(
+        &mut self,
+        lane: &Lane,
+        tree: &Path,
+        label: &str,
+        step: &str,
+        command: &Command,
+        first_use: bool,
+    ) -> Result<Outcome, VerifyError> {
+        let profile = self.inputs.profile;
+        // What a build leaves in the tree, tests may need; what cargo builds lies in the scratch folder.
+        let build = profile
+            .command(CommandKind::Build)
+            .filter(|_| first_use || command.runner != Some(TestRunner::Cargo));
+        if let Some(build) = build {
+            let invocation =
+                Invocation { argv: build.argv.clone(), env: build.env.clone(), scripts: Vec::new() };
+            let output =
+                self.job(JobPurpose::Build, &invocation, &build.cwd, tree, lane, None, label, "V3").await?;
+            if let Some(ended) = build_end(&build.argv, &output) {
+                return Ok(ended);
+            }
+        }
+        let prepare = match runners::prepare(command) {
+            Ok(prepare) => prepare,
+            Err(why) => return Ok(Outcome::NotRun(why)),
+        };
+        let prepared = match prepare {
+            None => None,
+            Some(invocation) => {
+                let report = self.report_dir()?;
+                let output = self
+                    .job(JobPurpose::Build, &invocation, &command.cwd, tree, lane, Some(&report), label, "V3")
+                    .await?;
+                if let Some(ended) = build_end(&command.argv, &output) {
+                    return Ok(ended);
+                }
+                Some(report)
+            }
+        };
+        let invocation = match runners::run(command, prepared.as_deref()) {
+            Ok(invocation) => invocation,
+            Err(why) => return Ok(Outcome::NotRun(why)),
+        };
+        let report_dir = self.report_dir()?;
+        let output = self
+            .job(JobPurpose::Test, &invocation, &command.cwd, tree, lane, Some(&report_dir), label, step)
+            .await?;
+        let outcome = match output.record.exit {
+            JobExit::TimedOut | JobExit::OutOfMemory => {
+                Outcome::SuiteLimit(format!("the suite {}", output.record.exit))
+            }
+            exit => match runners::read(command, &report_dir, prepared.as_deref()) {
+                Err(why) => Outcome::NotRun(format!("{why}; the suite ended with {exit}{}", said(&output))),
+                Ok(report) => match contradiction(&report, exit) {
+                    Some(why) => Outcome::NotRun(why),
+                    None => Outcome::Ran(report),
+                },
+            },
+        };
+        host::remove_dir(&report_dir);
+        if let Some(prepared) = prepared {
+            host::remove_dir(&prepared);
+        }
+        Ok(outcome)
+    }
+
+    /// Runs the profile's linter on a fresh copy of a lane; none when there is none, the policy permits
+    /// none, or it does not run.
+    pub(crate) async fn lint(
+        &mut self,
+        lane: &Lane,
+        label: &str,
+    ) -> Result<Option<(JobExit, lint::Findings)>, VerifyError> {
+        let Some(command) = self.inputs.profile.command(CommandKind::Lint) else { return Ok(None) };
+        if self.inputs.grant.permit_job(JobPurpose::Lint).is_err() {
+            return Ok(None);
+        }
+        let invocation =
+            Invocation { argv: command.argv.clone(), env: command.env.clone(), scripts: Vec::new() };
+        let tree = self.tree(lane, &[])?;
+        let output =
+            self.job(JobPurpose::Lint, &invocation, &command.cwd, &tree, lane, None, label, "V4").await;
+        host::remove_dir(&tree);
+        let output = output?;
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push('\n');
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        Ok(Some((output.record.exit, lint::parse(&text))))
+    }
+
+    /// Makes a copy of a lane for one run.
+    fn tree(&mut self, lane: &Lane, controls: &[Control]) -> Result<PathBuf, VerifyError> {
+        let tree = self.fresh("tree");
+        copy_tree(&lane.pristine, &tree).map_err(VerifyError::io("cannot copy a tree"))?;
+        let other = self.used.get(&lane.scratch).is_some_and(|last| last != lane.name);
+        if other {
+            host::touch_all(&tree).map_err(VerifyError::io("cannot set the times of a tree"))?;
+        }
+        for control in controls {
+            let mut content = lane.view().read(&control.path).unwrap_or_default();
+            content.push_str(&control.text);
+            host::write_in_tree(&tree, &control.path, content.as_bytes())
+                .map_err(VerifyError::io("cannot add control tests to a tree"))?;
+        }
+        let used =
+            if controls.is_empty() { lane.name.to_owned() } else { format!("{} and controls", lane.name) };
+        self.used.insert(lane.scratch, used);
+        Ok(tree)
+    }
+
+    fn scratch_dir(&mut self, scratch: Scratch) -> Result<PathBuf, VerifyError> {
+        if let Some(dir) = self.scratch.get(&scratch) {
+            return Ok(dir.clone());
+        }
+        let dir = self.fresh(scratch.folder());
+        host::make_dir(&dir).map_err(VerifyError::io("cannot make a scratch folder"))?;
+        self.scratch.insert(scratch, dir.clone());
+        Ok(dir)
+    }
+
+    fn report_dir(&mut self) -> Result<PathBuf, VerifyError> {
+        let dir = self.fresh("report");
+        host::make_open_dir(&dir).map_err(VerifyError::io("cannot make a report folder"))?;
+        Ok(dir)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one job has that many facts, and each caller names them all"
+    )]
+    async fn job(
+        &mut self,
+        purpose: JobPurpose,
+        invocation: &Invocation,
+        cwd: &RelPath,
+        tree: &Path,
+        lane: &Lane,
+        report: Option<&Path>,
+        label: &str,
+        step: &str,
+    ) -> Result<JobOutput, VerifyError> {
+        if self.inputs.cancel.is_cancelled() {
+            return Err(VerifyError::Cancelled);
+        }
+        let permit = self
+            .inputs
+            .grant
+            .permit_job(purpose)
+            .map_err(|denial| VerifyError::Denied { purpose, denial })?;
+        let scratch = self.scratch_dir(lane.scratch)?;
+        let mut mounts = Vec::new();
+        if let Some(report) = report {
+            mounts.push(Mount { host: report.to_owned(), container: REPORT_MOUNT.into(), writable: true });
+        }
+        let scripts = self.fresh("scripts");
+        if !invocation.scripts.is_empty() {
+            host::make_readable_dir(&scripts).map_err(VerifyError::io("cannot make a script folder"))?;
+            for (name, content) in &invocation.scripts {
+                host::write_script(&scripts, name, content)
+                    .map_err(VerifyError::io("cannot write a script"))?;
+            }
+            mounts.push(Mount { host: scripts.clone(), container: SCRIPT_MOUNT.into(), writable: false });
+        }
+        self.tell(step, format!("{label}: {}", invocation.argv.join(" ")));
+        let job = Job {
+            argv: invocation.argv.clone(),
+            cwd: cwd.clone(),
+            env: invocation.env.clone(),
+            workspace: tree.to_owned(),
+            scratch: Some(scratch),
+            mounts,
+            label: format!("{label} {step}"),
+        };
+        let output = self.inputs.engine.run(&permit, &job, self.inputs.cancel).await?;
+        host::remove_dir(&scripts);
+        self.jobs.push(JobEvidence {
+            tree: label.to_owned(),
+            step: step.to_owned(),
+            record: output.record.clone(),
+        });
+        if output.record.exit == JobExit::Cancelled || self.inputs.cancel.is_cancelled() {
+            return Err(VerifyError::Cancelled);
+        }
+        Ok(output)
+    }
+}
+
+fn build_end(argv: &[String], output: &JobOutput) -> Option<Outcome> {
+    let exit = output.record.exit;
+    match exit {
+        JobExit::Code(0) => None,
+        JobExit::TimedOut | JobExit::OutOfMemory => {
+            Some(Outcome::BuildLimit(format!("`{}` {exit}", argv.join(" "))))
+        }
+        _ => Some(Outcome::BuildFailed(format!("`{}` ended with {exit}{}", argv.join(" "), said(output)))),
+    }
+}
+
+/// `: ` and the end of what a job printed, errors first.
+fn said(output: &JobOutput) -> String {
+    let text = if output.record.stderr_tail.trim().is_empty() {
+        &output.record.stdout_tail
+    } else {
+        &output.record.stderr_tail
+    };
+    if text.trim().is_empty() { String::new() } else { format!(": {}", last_words(text, 400)) }
+}
+
+/// Returns how report and exit code contradict each other.
+fn contradiction(report: &Report, exit: JobExit) -> Option<String> {
+    let failed = report.failed();
+    if report.tests.is_empty() {
+        return Some(format!("the report lists no test; the suite ended with {exit}"));
+    }
+    match (exit, failed) {
+        (JobExit::Code(0), 0) => None,
+        (JobExit::Code(0), _) => {
+            Some(format!("the suite ended with exit 0 and reports {failed} failed tests"))
+        }
+        (JobExit::Code(_), 1..) => None,
+        (_, 0) => Some(format!("the suite ended with {exit} and reports no failed test")),
+        (_, _) => Some(format!("the suite did not end by itself: {exit}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gloaming_api::evidence::TestStatus;
+
+    use super::*;
+
+    #[test]
+    fn exit_code_and_report_have_to_agree() {
+        let mut good = Report::default();
+        good.add("a".into(), TestStatus::Passed, None);
+        let mut bad = good.clone();
+        bad.add("b".into(), TestStatus::Failed, None);
+        assert_eq!(contradiction(&good, JobExit::Code(0)), None);
+        assert_eq!(contradiction(&bad, JobExit::Code(1)), None);
+        for (report, exit, expect) in [
+            (&bad, JobExit::Code(0), "the suite ended with exit 0 and reports 1 failed tests"),
+            (&good, JobExit::Code(3), "the suite ended with exit 3 and reports no failed test"),
+            (&bad, JobExit::Signal(9), "the suite did not end by itself: killed by signal 9"),
+            (&good, JobExit::Signal(9), "the suite ended with killed by signal 9 and reports no failed test"),
+            (&Report::default(), JobExit::Code(0), "the report lists no test; the suite ended with exit 0"),
+        ] {
+            assert_eq!(contradiction(report, exit).as_deref(), Some(expect));
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! V5: tests that fail without the patch's code and pass with it.
+
+use std::collections::BTreeSet;
+
+use gloaming_api::evidence::{FileRole, Finding, Origin, TestStatus};
+
+use crate::bench::{Bench, Lane, Outcome};
+use crate::change::Change;
+use crate::hybrid;
+use crate::runners::Report;
+use crate::steps::{Found, count, some_of};
+use crate::suites::{Seen, lane_of_base};
+use crate::{Baseline, VerifyError};
+
+/// Finds them, and says whether the step passed. For a patch that nobody promised to be a fix or feature, having
+/// none is no failure.
+pub(crate) async fn run(
+    bench: &mut Bench<'_>,
+    base_lane: &mut Option<Lane>,
+    change: &Change,
+    origin: &Origin,
+    baseline: &Baseline,
+    seen: &Seen,
+) -> Result<(Found, Vec<String>), VerifyError> {
+    // Failed in both runs of the base, passed in every run with the patch.
+    let mut found: BTreeSet<String> =
+        seen.comparison.fixed.iter().filter(|id| seen.steady.contains(*id)).cloned().collect();
+    let candidates: BTreeSet<String> =
+        seen.comparison.added.iter().filter(|id| seen.steady.contains(*id)).cloned().collect();
+    let overlay = hybrid::overlay(change);
+    let mut compiles = true;
+    if !candidates.is_empty() && !overlay.is_empty() {
+        let base = lane_of_base(bench, base_lane)?;
+        let lane = bench.overlay_lane(&base, &overlay)?;
+        let mut failing = candidates.clone();
+        for label in ["tests-on-base", "tests-on-base-2"] {
+            if failing.is_empty() {
+                break;
+            }
+            match bench.suite(&lane, label, "V5", &[]).await? {
+                Outcome::Ran(report) => {
+                    failing.retain(|id| fails_in(id, &report, baseline, seen));
+                }
+                // The new tests need what the patch adds: they cannot even be compiled without it. That does not
+                // differ between runs.
+                Outcome::BuildFailed(_) => {
+                    compiles = false;
+                    break;
+                }
+                Outcome::BuildLimit(_) | Outcome::SuiteLimit(_) | Outcome::NotRun(_) => failing.clear(),
+            }
+        }
+        found.extend(failing);
+    }
+    let list: Vec<String> = found.into_iter().collect();
+    let changes_code = change.files.iter().any(|diff| diff.file.role == FileRole::Code);
+    let step = if !list.is_empty() {
+        let how = if compiles { "" } else { " (new tests do not compile without it)" };
+        Found::pass(format!(
+            "{} without the change and {} with it{how}: {}",
+            if list.len() == 1 { "1 test fails".to_owned() } else { format!("{} tests fail", list.len()) },
+            if list.len() == 1 { "passes" } else { "pass" },
+            some_of(&list)
+        ))
+    } else if changes_code && matches!(origin, Origin::Model(_)) {
+        let new = match candidates.len() {
+            0 => "the patch adds no test".to_owned(),
+            added => format!("the {} the patch adds hold without it too", count(added, "test")),
+        };
+        Found::fail(
+            Finding::NoFailToPass,
+            format!("no test fails without the change and passes with it: {new}"),
+        )
+    } else {
+        Found::skipped("no test fails without the change and passes with it; only code by a model needs one")
+    };
+    Ok((step, list))
+}
+
+/// Whether a new test failed where the patch's code was missing: it says so itself, or what holds it (a module
+/// that did not import, a file that did not load, a crashed executable) does.
+fn fails_in(id: &str, report: &Report, baseline: &Baseline, seen: &Seen) -> bool {
+    match report.tests.get(id) {
+        Some(status) => *status == TestStatus::Failed,
+        None => report.tests.iter().any(|(holder, status)| {
+            *status == TestStatus::Failed
+                && !baseline.tests.contains_key(holder)
+                && !seen.patched.contains_key(holder)
+                && (id.starts_with(holder.as_str()) || same_executable(id, holder))
+        }),
+    }
+}
+
+fn same_executable(id: &str, holder: &str) -> bool {
+    holder.strip_suffix("(crashed)").is_some_and(|executable| id.starts_with(executable))
+}

@@ -1,0 +1,67 @@
+//! The untouched code with the patch's tests: what V5 runs.
+
+use gloaming_api::RelPath;
+use gloaming_api::evidence::{FileChange, FileRole};
+use gloaming_syntax::{Language, UnitKind, units};
+
+use crate::change::{Change, FileDiff};
+
+/// Returns what makes the untouched tree one with the patch's tests: files to write, or to remove.
+///
+/// Test files are taken as they are. Of a Rust source file only its `#[cfg(test)]` modules are: they replace the
+/// base's of the same name or are added behind its text.
+pub(crate) fn overlay(change: &Change) -> Vec<(RelPath, Option<Vec<u8>>)> {
+    change
+        .files
+        .iter()
+        .filter_map(|diff| match diff.file.role {
+            FileRole::Test => Some((diff.file.path.clone(), diff.after.clone())),
+            FileRole::Code => inline_tests(diff).map(|content| (diff.file.path.clone(), Some(content))),
+            _ => None,
+        })
+        .collect()
+}
+
+fn inline_tests(diff: &FileDiff) -> Option<Vec<u8>> {
+    if Language::of(diff.file.path.as_str()) != Some(Language::Rust)
+        || diff.file.change != FileChange::Modified
+    {
+        return None;
+    }
+    let (before, after) = (diff.before.as_deref()?, diff.after.as_deref()?);
+    let old = test_modules(before);
+    let mut out = before.to_vec();
+    // From the end, so that the places before stay where they are.
+    let mut replaced: Vec<(usize, usize, &[u8])> = Vec::new();
+    let mut added: Vec<&[u8]> = Vec::new();
+    for (name, start, end) in test_modules(after) {
+        let text = after.get(start..end)?;
+        match old.iter().find(|(old_name, ..)| *old_name == name) {
+            Some((_, start, end)) => replaced.push((*start, *end, text)),
+            None => added.push(text),
+        }
+    }
+    replaced.sort_by_key(|(start, ..)| std::cmp::Reverse(*start));
+    for (start, end, text) in replaced {
+        out.splice(start..end, text.iter().copied());
+    }
+    for text in added {
+        out.extend_from_slice(b"\n\n");
+        out.extend_from_slice(text);
+        out.push(b'\n');
+    }
+    (out != before).then_some(out)
+}
+
+/// Name, first byte (attributes included) and the byte behind the last of each top-level `#[cfg(test)]` module.
+fn test_modules(source: &[u8]) -> Vec<(String, usize, usize)> {
+    units(Language::Rust, source)
+        .into_iter()
+        .filter(|unit| unit.kind == UnitKind::Module && !unit.name.is_empty() && !unit.name.contains("::"))
+        .filter(|unit| {
+            let has = |word: &str| unit.tokens.iter().any(|token| token.text == word);
+            has("cfg") && has("test")
+        })
+        .map(|unit| (unit.name, unit.start, unit.end))
+        .collect()
+}

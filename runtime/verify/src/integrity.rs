@@ -1,0 +1,297 @@
+//! The part of V8 that needs no run: what a patch does to the tests that are there and to what runs them.
+
+use gloaming_api::RelPath;
+use gloaming_api::evidence::{FileChange, FileRole, Finding};
+use gloaming_syntax::{Language, test_changes};
+
+use crate::change::{Change, FileDiff};
+use crate::renaming::{Renames, rename_words};
+use crate::steps::{Found, count, some_of};
+
+/// Modules that a runner imports while the repository's own folder comes first on Python's path: a new file
+/// of such a name runs in the runner's place.
+const SHADOWS: &[&str] = &[
+    "pytest",
+    "_pytest",
+    "py",
+    "pluggy",
+    "iniconfig",
+    "unittest",
+    "doctest",
+    "xdist",
+    "nose",
+    "nose2",
+    "coverage",
+    "argparse",
+    "ast",
+    "atexit",
+    "bdb",
+    "builtins",
+    "codecs",
+    "collections",
+    "configparser",
+    "contextlib",
+    "copy",
+    "dataclasses",
+    "datetime",
+    "difflib",
+    "dis",
+    "encodings",
+    "enum",
+    "errno",
+    "faulthandler",
+    "fnmatch",
+    "functools",
+    "gc",
+    "getopt",
+    "getpass",
+    "glob",
+    "hashlib",
+    "importlib",
+    "inspect",
+    "io",
+    "itertools",
+    "json",
+    "keyword",
+    "linecache",
+    "locale",
+    "logging",
+    "math",
+    "operator",
+    "os",
+    "pathlib",
+    "pdb",
+    "pickle",
+    "platform",
+    "posixpath",
+    "pprint",
+    "queue",
+    "random",
+    "re",
+    "reprlib",
+    "runpy",
+    "selectors",
+    "shlex",
+    "shutil",
+    "signal",
+    "site",
+    "socket",
+    "stat",
+    "string",
+    "struct",
+    "subprocess",
+    "sys",
+    "sysconfig",
+    "tempfile",
+    "textwrap",
+    "threading",
+    "time",
+    "timeit",
+    "token",
+    "tokenize",
+    "tomllib",
+    "traceback",
+    "types",
+    "typing",
+    "uuid",
+    "warnings",
+    "weakref",
+    "xml",
+    "zipfile",
+    "zipimport",
+];
+
+fn sides(diff: &FileDiff) -> (Option<Language>, Option<&[u8]>, Option<&[u8]>) {
+    (Language::of(diff.file.path.as_str()), diff.before.as_deref(), diff.after.as_deref())
+}
+
+/// Returns what is wrong with the patch as it reads; none when nothing is.
+pub(crate) fn read_through(change: &Change, renames: &Renames) -> Option<Found> {
+    let configured: Vec<String> =
+        change.files.iter().filter(|diff| changes_the_runner(diff, renames)).map(shown).collect();
+    if !configured.is_empty() {
+        return Some(Found::fail(
+            Finding::RunnerConfigChanged,
+            format!("changes what runs the tests: {}", some_of(&configured)),
+        ));
+    }
+    let weakened: Vec<String> = change.files.iter().flat_map(|diff| weakened(diff, renames)).collect();
+    (!weakened.is_empty()).then(|| Found::fail(Finding::TestsWeakened, some_of(&weakened)))
+}
+
+/// Says what read through without a finding, for the step's detail.
+pub(crate) fn read_through_detail(change: &Change, renames: &Renames) -> String {
+    let touched = change
+        .files
+        .iter()
+        .filter(|diff| diff.file.role == FileRole::Test && diff.file.change == FileChange::Modified)
+        .count();
+    match (touched, renames.len()) {
+        (0, _) => "no existing test file was changed".to_owned(),
+        (_, 0) => format!("{} only got new tests", count(touched, "existing test file")),
+        (_, names) => {
+            format!("{} changed by {} only", count(touched, "existing test file"), count(names, "renaming"))
+        }
+    }
+}
+
+fn shown(diff: &FileDiff) -> String {
+    gloaming_api::path::escape_name(diff.file.path.as_str().as_bytes())
+}
+
+fn changes_the_runner(diff: &FileDiff, renames: &Renames) -> bool {
+    if diff.file.role == FileRole::RunnerConfig {
+        return !renames_in_fixtures(diff, renames);
+    }
+    // A new file, or one that moved there.
+    diff.file.change == FileChange::Added
+        && diff.file.path.as_str().ends_with(".py")
+        && diff.file.path.names().any(|name| SHADOWS.contains(&name.strip_suffix(".py").unwrap_or(name)))
+        && !beneath_package(&diff.file.path)
+}
+
+/// A `conftest.py` holds fixtures beside hooks: renaming what it uses of the code is no change of the runner,
+/// as long as no hook's name is touched.
+fn renames_in_fixtures(diff: &FileDiff, renames: &Renames) -> bool {
+    let hook = |name: &String| name.starts_with("pytest_");
+    diff.file.path.name() == Some("conftest.py")
+        && diff.file.change == FileChange::Modified
+        && !renames.iter().any(|(old, new)| hook(old) || hook(new))
+        && matches!((&diff.before, &diff.after), (Some(before), Some(after)) if renamed_only(before, after, renames))
+}
+
+/// Whether a Python file can only be imported with a package in front of its name: one of the folders above
+/// it, but not the first, is where a shadow would have to lie to be found.
+fn beneath_package(path: &RelPath) -> bool {
+    let names: Vec<&str> = path.names().collect();
+    let at = names
+        .iter()
+        .position(|name| SHADOWS.contains(&name.strip_suffix(".py").unwrap_or(name)))
+        .unwrap_or(names.len());
+    // The root, a `src` folder and test folders are on the path; a folder inside a package is not.
+    !names[..at]
+        .iter()
+        .all(|folder| matches!(*folder, "src" | "lib" | "python" | "test" | "tests" | "testing"))
+}
+
+fn weakened(diff: &FileDiff, renames: &Renames) -> Vec<String> {
+    let path = shown(diff);
+    let is_test = diff.file.role == FileRole::Test;
+    if matches!(diff.file.change, FileChange::Added | FileChange::Deleted) || diff.same_content() {
+        return Vec::new();
+    }
+    match sides(diff) {
+        (Some(language), Some(before), Some(after)) if is_test || diff.file.role == FileRole::Code => {
+            test_changes(language, before, after, renames, is_test)
+                .into_iter()
+                .map(|change| {
+                    let name =
+                        if change.name.is_empty() { String::new() } else { format!("{}: ", change.name) };
+                    format!("{path}:{}: {name}{}", change.line, change.detail)
+                })
+                .collect()
+        }
+        (_, Some(before), Some(after)) if is_test => {
+            if !diff.file.binary && renamed_only(before, after, renames) {
+                Vec::new()
+            } else {
+                vec![format!("{path}: data of the tests was changed")]
+            }
+        }
+        // It was or became something else than a regular file.
+        _ if is_test => vec![format!("{path}: is no longer the file it was")],
+        _ => Vec::new(),
+    }
+}
+
+/// Whether replacing whole words makes one of the other, byte for byte.
+fn renamed_only(before: &[u8], after: &[u8], renames: &Renames) -> bool {
+    let (Ok(before), Ok(after)) = (std::str::from_utf8(before), std::str::from_utf8(after)) else {
+        return false;
+    };
+    rename_words(before, renames) == after
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::change::diff;
+
+    fn names(pairs: &[(&str, &str)]) -> Renames {
+        pairs.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect()
+    }
+
+    fn change(files: Vec<FileDiff>) -> Change {
+        Change { files, base: BTreeMap::new(), patched: BTreeMap::new() }
+    }
+
+    fn check(files: Vec<FileDiff>, renames: &[(&str, &str)]) -> String {
+        match read_through(&change(files), &names(renames)) {
+            Some(found) => format!("{:?}: {}", found.code.unwrap(), found.detail),
+            None => "fine".into(),
+        }
+    }
+
+    #[test]
+    fn what_runs_the_tests_may_not_change() {
+        for path in ["pyproject.toml", "tests/conftest.py", ".cargo/config.toml", "package.json", "Makefile"]
+        {
+            assert_eq!(
+                check(vec![diff(path, Some("a\n"), Some("b\n"))], &[]),
+                format!("RunnerConfigChanged: changes what runs the tests: {path}")
+            );
+        }
+        assert_eq!(
+            check(vec![diff("conftest.py", None, Some("x\n"))], &[("a", "b")]),
+            "RunnerConfigChanged: changes what runs the tests: conftest.py"
+        );
+    }
+
+    #[test]
+    fn a_new_file_cannot_stand_in_for_the_runner() {
+        for path in ["pytest.py", "src/unittest/__init__.py", "tests/json.py", "_pytest/main.py"] {
+            assert!(
+                check(vec![diff(path, None, Some("x = 1\n"))], &[]).starts_with("RunnerConfigChanged"),
+                "{path}"
+            );
+        }
+        for path in ["calc/json.py", "src/calc/types.py", "calc/pytest/plugin.py"] {
+            assert_eq!(check(vec![diff(path, None, Some("x = 1\n"))], &[]), "fine", "{path}");
+        }
+    }
+
+    #[test]
+    fn fixtures_may_follow_a_renaming_and_hooks_may_not() {
+        let file = |before: &str, after: &str| vec![diff("tests/conftest.py", Some(before), Some(after))];
+        let renames = [("add", "sum_of")];
+        assert_eq!(check(file("import add\n", "import sum_of\n"), &renames), "fine");
+        assert!(
+            check(file("import add\n", "import sum_of  # x\n"), &renames).starts_with("RunnerConfigChanged")
+        );
+        assert!(
+            check(
+                file("def pytest_collection(): pass\n", "def old_collection(): pass\n"),
+                &[("pytest_collection", "old_collection")]
+            )
+            .starts_with("RunnerConfigChanged")
+        );
+    }
+
+    #[test]
+    fn data_of_tests_changes_by_renaming_only() {
+        let file =
+            |before: &str, after: &str| vec![diff("tests/data/expected.txt", Some(before), Some(after))];
+        assert_eq!(check(file("foo(1) = 2\n", "bar(1) = 2\n"), &[("foo", "bar")]), "fine");
+        for after in ["bar(1) = 3\n", "bar(1) = 2\nmore\n", "foobar(1) = 2\n"] {
+            assert_eq!(
+                check(file("foo(1) = 2\n", after), &[("foo", "bar")]),
+                "TestsWeakened: tests/data/expected.txt: data of the tests was changed"
+            );
+        }
+        let mut binary = file("a", "b");
+        binary[0].file.binary = true;
+        assert!(check(binary, &[("a", "b")]).starts_with("TestsWeakened"));
+    }
+}

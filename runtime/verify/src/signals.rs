@@ -1,0 +1,253 @@
+//! V10: what lowers confidence without being wrong: debug prints, leftovers, stray files, churn.
+
+use std::sync::LazyLock;
+
+use gloaming_api::evidence::{FileChange, FileRole, Signal};
+use gloaming_syntax::Language;
+use regex::Regex;
+
+use crate::change::{FileDiff, Hunk};
+
+static TODO: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\b(?:TODO|FIXME|XXX|HACK)\b").expect("a constant pattern"));
+
+/// Language, pattern, and whether it is a leftover even in a file that already does the like.
+static DEBUG: LazyLock<Vec<(&[Language], Regex, Always)>> = LazyLock::new(|| {
+    const JS: &[Language] = &[Language::JavaScript, Language::TypeScript, Language::Tsx];
+    let pattern = |text| Regex::new(text).expect("a constant pattern");
+    vec![
+        (&[Language::Rust], pattern(r"\bdbg!\s*\("), Always::Yes),
+        (&[Language::Rust], pattern(r"\be?println!\s*\("), Always::No),
+        (&[Language::Python], pattern(r"\bbreakpoint\s*\(|\bpdb\.set_trace\s*\("), Always::Yes),
+        (&[Language::Python], pattern(r"(?:^|[^\w.])p?print\s*\("), Always::No),
+        (JS, pattern(r"^\s*debugger\b"), Always::Yes),
+        (JS, pattern(r"\bconsole\.(?:log|debug|trace)\s*\("), Always::No),
+        (&[Language::Go], pattern(r"\bfmt\.Print(?:f|ln)?\s*\("), Always::No),
+    ]
+});
+
+static COMMENTED_CODE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r"(?x)^\s*(?://|\#)\s*(?:
+            .*[;{}]\s*$ | .*\)\s*[;:{]?\s*$ | (?:let|const|var|def|class|fn|func|return|import|from|use|if|for|while)\b.*[:;({=].* | [\w.]+\s*(?:=|\+=|:=)\s*\S.*
+        )",
+    )
+    .expect("a constant pattern")
+});
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Always {
+    Yes,
+    No,
+}
+
+pub(crate) fn signals(files: &[FileDiff]) -> Vec<Signal> {
+    let mut out = Vec::new();
+    for diff in files {
+        stray(diff, &mut out);
+        if diff.file.change == FileChange::ModeChanged {
+            out.push(signal("mode_change", diff, 0, "its mode changed"));
+        }
+        if diff.file.role == FileRole::Docs || diff.file.change == FileChange::Deleted {
+            continue;
+        }
+        todos(diff, &mut out);
+        whitespace(diff, &mut out);
+        commented_code(diff, &mut out);
+        if diff.file.role == FileRole::Code {
+            debug_prints(diff, &mut out);
+        }
+    }
+    out
+}
+
+fn signal(name: &str, diff: &FileDiff, line: u32, detail: impl Into<String>) -> Signal {
+    let detail: String = detail.into();
+    Signal {
+        name: name.to_owned(),
+        path: diff.file.path.clone(),
+        line,
+        detail: gloaming_api::bowout::shorten(detail.trim(), 200),
+    }
+}
+
+fn stray(diff: &FileDiff, out: &mut Vec<Signal>) {
+    if diff.file.change != FileChange::Added {
+        return;
+    }
+    let path = diff.file.path.as_str().to_ascii_lowercase();
+    let name = path.rsplit('/').next().unwrap_or(&path);
+    let at_root = !path.contains('/');
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    let editor = matches!(name, ".ds_store" | "thumbs.db" | "desktop.ini")
+        || name.ends_with('~')
+        || matches!(extension, "swp" | "swo" | "iml")
+        || [".idea/", ".vscode/"]
+            .iter()
+            .any(|folder| path.starts_with(folder) || path.contains(&format!("/{folder}")));
+    let left_over = matches!(extension, "orig" | "rej" | "log" | "tmp" | "bak" | "pyc" | "patch" | "diff")
+        || name == "nohup.out"
+        || ["repro", "scratch", "debug_", "tmp_", "temp_"].iter().any(|start| name.starts_with(start))
+            && diff.file.role != FileRole::Docs
+        // A script that checks something by hand, beside the suite instead of in it.
+        || at_root && ["test_", "check_", "verify_", "demo_", "fix_"].iter().any(|start| name.starts_with(start));
+    if editor {
+        out.push(signal("editor_file", diff, 0, "a file of an editor or desktop"));
+    } else if left_over {
+        out.push(signal("stray_file", diff, 0, "looks like a leftover"));
+    }
+}
+
+fn todos(diff: &FileDiff, out: &mut Vec<Signal>) {
+    let removed: usize =
+        diff.hunks.iter().flat_map(|hunk| &hunk.removed).map(|line| TODO.find_iter(line).count()).sum();
+    let added: Vec<(u32, &str)> = diff.added().filter(|(_, line)| TODO.is_match(line)).collect();
+    for (line, text) in added.iter().skip(removed) {
+        out.push(signal("todo", diff, *line, *text));
+    }
+}
+
+fn whitespace(diff: &FileDiff, out: &mut Vec<Signal>) {
+    let python = Language::of(diff.file.path.as_str()) == Some(Language::Python);
+    let bare = |line: &str| -> String {
+        // Indentation means something in Python.
+        if python { line.trim_end().to_owned() } else { line.split_whitespace().collect() }
+    };
+    for hunk in &diff.hunks {
+        let Hunk { removed, added } = hunk;
+        let same = removed.len() == added.len()
+            && removed.iter().zip(added).all(|(old, (_, new))| bare(old) == bare(new));
+        if !removed.is_empty() && same {
+            out.push(signal("whitespace_only", diff, added[0].0, "only white space changed"));
+        }
+    }
+}
+
+fn commented_code(diff: &FileDiff, out: &mut Vec<Signal>) {
+    let Some(language) = Language::of(diff.file.path.as_str()) else { return };
+    let is_comment = |text: &str| {
+        let text = text.trim_start();
+        match language {
+            Language::Python => text.starts_with('#') && !text.starts_with("#!"),
+            _ => text.starts_with("//") && !text.starts_with("///") && !text.starts_with("//!"),
+        }
+    };
+    let before = diff.text_before();
+    for hunk in &diff.hunks {
+        let mut run: Vec<(u32, &str)> = Vec::new();
+        let mut flush = |run: &mut Vec<(u32, &str)>| {
+            let like_code = run.iter().filter(|(_, text)| COMMENTED_CODE.is_match(text)).count();
+            // One such line is prose as often as not.
+            if like_code >= 2 && like_code * 2 > run.len() {
+                out.push(signal("commented_code", diff, run[0].0, run[0].1));
+            }
+            run.clear();
+        };
+        for (line, text) in &hunk.added {
+            if is_comment(text) && !before.contains(text.trim()) {
+                run.push((*line, text));
+            } else {
+                flush(&mut run);
+            }
+        }
+        flush(&mut run);
+    }
+}
+
+fn debug_prints(diff: &FileDiff, out: &mut Vec<Signal>) {
+    let Some(language) = Language::of(diff.file.path.as_str()) else { return };
+    let before = diff.text_before();
+    for (languages, pattern, always) in DEBUG.iter() {
+        if !languages.contains(&language)
+            || *always == Always::No && before.lines().any(|line| pattern.is_match(line))
+        {
+            continue;
+        }
+        for (line, text) in diff.added() {
+            let comment = ["//", "#", "*"].iter().any(|start| text.trim_start().starts_with(start));
+            if !comment && pattern.is_match(text) && !before.lines().any(|old| old == text) {
+                out.push(signal("debug_print", diff, line, text));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::diff;
+
+    fn check(path: &str, before: Option<&str>, after: &str) -> Vec<String> {
+        signals(&[diff(path, before, Some(after))])
+            .iter()
+            .map(|signal| format!("{} {}: {}", signal.name, signal.line, signal.detail))
+            .collect()
+    }
+
+    #[test]
+    fn debug_prints_by_language() {
+        assert_eq!(
+            check("src/a.rs", Some("fn a() {}\n"), "fn a() {\n    dbg!(1);\n    println!(\"x\");\n}\n"),
+            ["debug_print 2: dbg!(1);", "debug_print 3: println!(\"x\");"]
+        );
+        assert_eq!(check("a.py", Some("x = 1\n"), "x = 1\nprint(x)\n"), ["debug_print 2: print(x)"]);
+        assert_eq!(check("a.js", Some("f()\n"), "f()\nconsole.log(1)\n"), ["debug_print 2: console.log(1)"]);
+        // A program that prints may print more; a breakpoint is never meant to stay.
+        assert_eq!(
+            check("a.py", Some("print(1)\n"), "print(1)\nprint(2)\nbreakpoint()\n"),
+            ["debug_print 3: breakpoint()"]
+        );
+        assert_eq!(check("a.py", Some("x = 1\n"), "x = 1\nself.print(x)\n# print(x)\n"), [""; 0]);
+        assert_eq!(check("tests/test_a.py", Some("x = 1\n"), "x = 1\nprint(x)\n"), [""; 0]);
+    }
+
+    #[test]
+    fn leftovers() {
+        assert_eq!(
+            check("a.rs", Some("fn a() {}\n// TODO old\n"), "fn a() {}\n// TODO older\n// FIXME new\n"),
+            ["todo 3: // FIXME new"]
+        );
+        assert_eq!(
+            check("a.rs", Some("fn a() {}\n"), "fn a() {}\n// let x = 1;\n// call(x);\n"),
+            ["commented_code 2: // let x = 1;"]
+        );
+        assert_eq!(
+            check("a.py", Some("x = 1\n"), "x = 1\n# y = f(x)\n# return y\n# if y:\n"),
+            ["commented_code 2: # y = f(x)"]
+        );
+        assert_eq!(
+            check(
+                "a.rs",
+                None,
+                "// Sorted, so that the first is the smallest.\n// See the paper (Knuth 1973)\n"
+            ),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn stray_files() {
+        for (path, expect) in [
+            ("src/a.rs.orig", "stray_file 0: looks like a leftover"),
+            ("build.log", "stray_file 0: looks like a leftover"),
+            ("repro.py", "stray_file 0: looks like a leftover"),
+            ("test_fix.py", "stray_file 0: looks like a leftover"),
+            ("src/.DS_Store", "editor_file 0: a file of an editor or desktop"),
+            (".vscode/settings.json", "editor_file 0: a file of an editor or desktop"),
+        ] {
+            assert_eq!(check(path, None, "x\n"), [expect], "{path}");
+        }
+        assert_eq!(check("tests/test_fix.py", None, "x = 1\n"), [""; 0]);
+        assert_eq!(check("src/reader.rs", None, "fn a() {}\n"), [""; 0]);
+    }
+
+    #[test]
+    fn white_space_only_hunks() {
+        assert_eq!(
+            check("a.rs", Some("a( b )\n"), "a(b)\n"),
+            ["whitespace_only 1: only white space changed"]
+        );
+        assert_eq!(check("a.py", Some("  a\n"), "    a\n"), [""; 0]);
+        assert_eq!(check("a.py", Some("a \n"), "a\n"), ["whitespace_only 1: only white space changed"]);
+    }
+}

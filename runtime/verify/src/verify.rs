@@ -1,0 +1,161 @@
+//! The order of steps, and the evidence they make.
+
+use gloaming_api::evidence::{Evidence, Finding, TestResults};
+use gloaming_jobs::JobError;
+
+use crate::baseline::{self, Baseline};
+use crate::bench::{Bench, Lane};
+use crate::change::Change;
+use crate::integrity;
+use crate::renaming::{self, Renames};
+use crate::steps::{Found, Steps, some_of};
+use crate::suites::{self, Explained};
+use crate::{Inputs, VerifyError, content, fail_to_pass, rules, signals};
+
+/// What a verification has seen so far.
+#[derive(Default)]
+struct Seen {
+    baseline_tests: TestResults,
+    patched_tests: TestResults,
+    fail_to_pass: Vec<String>,
+    flaky: Vec<String>,
+}
+
+/// Runs a patch through every step and returns what was seen.
+///
+/// Cheap and decisive steps come first, and the first that does not pass ends the work; the steps behind it are
+/// listed as skipped. What the text of a patch shows of V8 (a changed runner, weakened tests) is looked at
+/// before anything runs.
+///
+/// # Errors
+/// Only infrastructure and cancellation. That no container engine works is evidence too: V3 is unknown with
+/// the code `no_engine`.
+pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
+    let mut bench = Bench::new(inputs.for_baseline());
+    let mut steps = Steps::default();
+    let mut seen = Seen::default();
+
+    bench.tell("V0", "reading the patch");
+    let change = Change::read(inputs.repository, inputs.base, &inputs.patch.tree, &inputs.patch.files)?;
+    let signals = signals::signals(&change.files);
+    let mut names: Vec<&str> = signals.iter().map(|signal| signal.name.as_str()).collect();
+    names.dedup();
+    let v10 =
+        if signals.is_empty() { "no signals".to_owned() } else { format!("signals: {}", some_of(&names)) };
+    steps.note("V10", Found::pass(v10));
+
+    let mut reused = Vec::new();
+    match judge(&inputs, &mut bench, &mut steps, &mut seen, &change, &mut reused).await {
+        Ok(()) => {}
+        Err(VerifyError::Job(JobError::NoEngine(error))) => {
+            steps.note("V3", Found::unknown(Finding::NoEngine, error.to_string()));
+        }
+        Err(VerifyError::Denied { purpose, denial }) => {
+            steps.note(
+                "V7",
+                Found::unknown(
+                    Finding::NoTests,
+                    format!("the policy permits no {} jobs: {denial}", purpose.as_str()),
+                ),
+            );
+        }
+        Err(error) => return Err(error),
+    }
+
+    reused.append(&mut bench.jobs);
+    let (task, attempt) = inputs.task.clone().unzip();
+    Ok(Evidence {
+        schema_version: 1,
+        task,
+        attempt,
+        repo: inputs.repo_id.clone(),
+        base: inputs.base.to_string(),
+        patch: inputs.patch.digest.clone(),
+        tree: Some(inputs.patch.tree.to_string()),
+        origin: inputs.origin.clone(),
+        grant: inputs.grant.digest().clone(),
+        environment: (!reused.is_empty()).then(|| inputs.environment.clone()),
+        files: inputs.patch.files.clone(),
+        steps: steps.finish(),
+        jobs: reused,
+        baseline_tests: seen.baseline_tests,
+        patched_tests: seen.patched_tests,
+        fail_to_pass: seen.fail_to_pass,
+        flaky: seen.flaky,
+        signals,
+        journal_head: None,
+        journal_length: None,
+    })
+}
+
+async fn judge(
+    inputs: &Inputs<'_>,
+    bench: &mut Bench<'_>,
+    steps: &mut Steps,
+    seen: &mut Seen,
+    change: &Change,
+    jobs: &mut Vec<gloaming_api::evidence::JobEvidence>,
+) -> Result<(), VerifyError> {
+    if inputs.patch.base != *inputs.base {
+        let detail = format!("the patch was made against {}", inputs.patch.base);
+        steps.note("V0", Found::fail(Finding::PatchDoesNotApply, detail));
+        return Ok(());
+    }
+    if !steps.note("V0", rules::size(change, inputs.grant))
+        || !steps.note("V1", rules::paths(change, inputs.grant))
+        || !steps.note("V2", content::forbidden(change))
+    {
+        return Ok(());
+    }
+    bench.tell("V8", "reading what the patch does to the tests");
+    let patched = bench.patched_lane(&inputs.patch.tree, change)?;
+    let renames: Renames = renaming::renames(change, &patched.view());
+    if let Some(found) = integrity::read_through(change, &renames) {
+        steps.note("V8", found);
+        return Ok(());
+    }
+
+    let mut base_lane: Option<Lane> = None;
+    let given = inputs.baseline.filter(|baseline| baseline.fits(&bench.inputs));
+    let made;
+    let baseline: &Baseline = match given {
+        Some(baseline) => {
+            jobs.extend(baseline.jobs.iter().cloned());
+            baseline
+        }
+        None => {
+            bench.tell("baseline", "building and testing the untouched tree");
+            let lane = suites::lane_of_base(bench, &mut base_lane)?;
+            made = baseline::make(bench, &lane).await?;
+            &made
+        }
+    };
+    seen.baseline_tests = baseline.tests.clone();
+    seen.flaky = baseline.flaky.clone();
+    if let Some(red) = &baseline.red {
+        match red.code {
+            Finding::NoTests => steps.note("V7", Found::unknown(Finding::NoTests, &red.detail)),
+            Finding::JobLimit => steps.note("V3", Found::unknown(Finding::JobLimit, &red.detail)),
+            code => steps.note("V3", Found::fail(code, &red.detail)),
+        };
+        return Ok(());
+    }
+
+    steps.note("V6", Found::skipped("V7 runs every test, so none are run early"));
+    steps.note("V9", Found::skipped("coverage and mutants of the change are not measured by this version"));
+    let moves = change.moves();
+    let explained = Explained { renames: &renames, moves: &moves };
+    let read_through = integrity::read_through_detail(change, &renames);
+    let ran =
+        suites::run(bench, steps, (&mut base_lane, &patched), baseline, &explained, &read_through).await?;
+    seen.flaky = ran.flaky.iter().cloned().collect();
+    seen.patched_tests = ran.patched.clone();
+    if !steps.passed("V8") {
+        return Ok(());
+    }
+    let (found, list) =
+        fail_to_pass::run(bench, &mut base_lane, change, &inputs.origin, baseline, &ran).await?;
+    seen.fail_to_pass = list;
+    steps.note("V5", found);
+    Ok(())
+}
