@@ -134,4 +134,13 @@ build "$wasip2" "$wasi_flags" tool-read-wasi tool-edit-wasi
 for tool in read edit; do
     finish "$wasip2" "tool-$tool-wasi" "$tool-wasi" "$tool-wasi.wasm" "$wit"
 done
+
+# Tools that misbehave, for the host's tests.
+evil=(loop memory recursion panic imports paths flood)
+build "$plain" "$plain_flags" "${evil[@]/#/evil-}"
+for guest in "${evil[@]}"; do
+    finish "$plain" "evil-$guest" "evil-$guest" "test/evil-$guest.wasm" "$wit" "$tools/test-guests/wit"
+done
+build "$wasip2" "$wasi_flags" evil-wasi
+finish "$wasip2" evil-wasi evil-wasi test/evil-wasi.wasm "$wit" "$tools/test-guests/wit"
 say "components are in $components"

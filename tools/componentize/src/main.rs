@@ -5,6 +5,7 @@
 //! the schema of its arguments from them: they are added as the section `package-docs`, where wit-parser
 //! finds them when it decodes the component. The output is replaced only when its bytes change.
 #![forbid(unsafe_code)]
+#![expect(clippy::disallowed_methods, reason = "a build tool on its own files")]
 
 use std::error::Error;
 use std::path::Path;

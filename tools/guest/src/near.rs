@@ -8,7 +8,7 @@ use crate::lines::{self, plain};
 /// Lines of a place that are shown.
 const SHOWN: usize = 12;
 /// Files and texts with more lines than these are not compared line by line with tolerance.
-const FILE_LINES: usize = 50_000;
+const FILE_LINES: usize = 20_000;
 const TEXT_LINES: usize = 200;
 
 /// Describes where something like `wanted` stands in a file: the same lines but for white space,
@@ -30,7 +30,8 @@ pub(crate) fn describe(data: &[u8], wanted: &str) -> Option<String> {
     {
         return Some(format!("Without line numbers it stands at line {}.", at + 1));
     }
-    let ways: [(&str, fn(&str) -> String); 4] = [
+    type Form = fn(&str) -> String;
+    let ways: [(&str, Form); 4] = [
         ("With other indentation or spaces at line ends", |line| line.trim().to_owned()),
         ("With other white space", |line| squeeze(line)),
         ("With other quotes, dashes or spaces", |line| squeeze(&plain(line))),
