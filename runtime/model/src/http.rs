@@ -110,6 +110,8 @@ impl Client {
         if key.is_some() && url.scheme() == "http" && !loopback {
             tracing::warn!(model = %name, "the API key is sent over plain http");
         }
+        // Fails only where a provider was chosen before; either will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(settings.connect_timeout)

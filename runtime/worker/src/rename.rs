@@ -5,7 +5,7 @@ use gloaming_agent::playbook::rename::{
 };
 use gloaming_api::RelPath;
 use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage};
-use gloaming_policies::Access;
+use gloaming_api::tool::ToolErrorCode;
 use gloaming_syntax::{Language, Occurrence, OccurrenceKind};
 
 use crate::blueprint::{Bench, End, Run};
@@ -32,7 +32,7 @@ pub(crate) async fn perform(run: &mut Run<'_>, bench: &Bench, rename: &mut Renam
                 run.doing(format!("parsing {} files", paths.len()));
                 let mut files = Vec::new();
                 for path in &paths {
-                    files.extend(look(run, path, &from, &to)?);
+                    files.extend(look(run, bench, path, &from, &to));
                 }
                 actions.extend(rename.step(RenameEvent::Identifiers { files }));
             }
@@ -50,17 +50,19 @@ pub(crate) async fn perform(run: &mut Run<'_>, bench: &Bench, rename: &mut Renam
     Err(Draft::new(Stage::Code, ReasonCode::Stuck, "The rename stopped without a next step.").into())
 }
 
-/// Returns where one file holds the two names, from the base (which is what the workspace still equals); none
-/// where the policy does not let it be read or it is no regular file.
-fn look(run: &Run<'_>, path: &str, from: &str, to: &str) -> Result<Option<FileIdentifiers>, End> {
-    let Ok(at) = RelPath::parse(path) else { return Ok(None) };
-    if !run.equipment.grant.decide("read", Access::Read, &at).is_allow() {
-        return Ok(None);
-    }
-    let Some(bytes) = run.equipment.repository.read_file(&run.assignment.base, &at)? else { return Ok(None) };
+/// Returns where one file of the workspace holds the two names; none where the policy does not let it be read or
+/// it is no regular file.
+fn look(run: &Run<'_>, bench: &Bench, path: &str, from: &str, to: &str) -> Option<FileIdentifiers> {
+    let at = RelPath::parse(path).ok()?;
+    let permit = run.equipment.grant.permit_tool("read").ok()?;
     let mut file = FileIdentifiers { path: path.to_owned(), ..FileIdentifiers::default() };
+    let bytes = match bench.files.read(&permit, &at) {
+        Ok(bytes) => bytes?,
+        Err(error) if error.code == ToolErrorCode::TooLarge => return Some(file),
+        Err(_) => return None,
+    };
     if bytes.len() > FILE_CAP {
-        return Ok(Some(file));
+        return Some(file);
     }
     file.text = String::from_utf8(bytes.clone()).ok();
     if let Some(language) = Language::of(path).filter(|_| file.text.is_some()) {
@@ -70,7 +72,7 @@ fn look(run: &Run<'_>, path: &str, from: &str, to: &str) -> Result<Option<FileId
         file.to = found(to);
         file.definitions = definitions(language, &bytes, from);
     }
-    Ok(Some(file))
+    Some(file)
 }
 
 fn place(occurrence: &Occurrence) -> Found {

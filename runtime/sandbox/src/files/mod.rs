@@ -18,7 +18,7 @@ mod tests;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gloaming_api::tool::{ToolError, ToolErrorCode};
 use gloaming_api::{RelPath, path::escape_name};
@@ -35,6 +35,9 @@ pub(crate) use walk::{Batch, WalkOptions};
 
 use crate::SandboxError;
 use open::{Opener, Root};
+
+/// How long a read on the host's own behalf may take.
+const HOST_READ: Duration = Duration::from_secs(10);
 
 /// What a file operation answers; the error is written for a model.
 pub(crate) type Answer<T> = Result<T, ToolError>;
@@ -58,6 +61,17 @@ impl Files {
     /// `openat2` (before Linux 5.6) or a container's filter forbids it. Slower, same answers.
     pub fn open_stepwise(dir: &Path) -> Result<Self, SandboxError> {
         Self::open_by(dir, Some(Opener::Stepwise))
+    }
+
+    /// Reads a whole file (at most 8 MiB) on the host's own behalf, by the same decisions and in the same way as
+    /// a tool that holds `permit` would; none where there is no such file.
+    pub fn read(&self, permit: &ToolPermit, path: &RelPath) -> Result<Option<Vec<u8>>, ToolError> {
+        let mut session = Session::new(self, permit.clone(), Instant::now() + HOST_READ);
+        match session.read(path, None) {
+            Ok(content) => Ok(Some(content.data)),
+            Err(error) if error.code == ToolErrorCode::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn open_by(dir: &Path, opener: Option<Opener>) -> Result<Self, SandboxError> {
