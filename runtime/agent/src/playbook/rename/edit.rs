@@ -177,7 +177,7 @@ fn hunks(before: &[String], after: &[String]) -> Vec<(usize, usize)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn request() -> Request {
@@ -276,7 +276,7 @@ mod tests {
     }
 
     /// Applies an update as the `patch` tool does: each hunk at the first place behind the one before.
-    fn apply(before: &str, patch: &str) -> String {
+    pub(crate) fn apply(before: &str, patch: &str) -> String {
         let mut lines: Vec<String> = before.lines().map(str::to_owned).collect();
         let mut cursor = 0;
         for hunk in patch.split("@@\n").skip(1) {

@@ -499,3 +499,6 @@ fn output<'a>(outcome: &'a ToolOutcome, tool: &str) -> Result<&'a Value, End> {
     let summary = format!("`{tool}` was refused or failed: {}{rule}", error.message);
     Err(End::new(code, summary).with([outcome.for_model()]))
 }
+
+#[cfg(test)]
+mod tests;
