@@ -87,9 +87,9 @@ cargo=cargo
 std=()
 features='-Ctarget-feature=+simd128,+bulk-memory'
 # Paths of this machine would make a component's digest depend on it.
-remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$tools=/tools"
-plain_flags="$features $remap"
-wasi_flags="$features $remap"
+remap=("--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" "--remap-path-prefix=$tools=/tools")
+plain_flags=("$features" "${remap[@]}")
+wasi_flags=("$features" "${remap[@]}")
 if [[ $way == debian ]]; then
     # rustup's proxies and choice of toolchain must not be seen from here on.
     unset RUSTUP_TOOLCHAIN RUSTUP_HOME
@@ -99,21 +99,22 @@ if [[ $way == debian ]]; then
     export RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1
     cargo=/usr/bin/cargo
     std=('-Zbuild-std=std,panic_abort')
-    remap+=" --remap-path-prefix=$sources=/library"
-    plain_flags="$features $remap -Clinker=$target/bin/wasm-ld"
-    wasi_flags="$features $remap -Lnative=$libc"
+    plain_flags+=("--remap-path-prefix=$sources=/library" "-Clinker=$target/bin/wasm-ld")
+    wasi_flags+=("--remap-path-prefix=$sources=/library" "-Lnative=$libc")
 fi
 
 say "compiling with $($cargo --version) ($way)"
 $cargo build --quiet --locked --target-dir "$target" --profile helper -p componentize
 componentize=$target/helper/componentize
 
-# build TARGET FLAGS PACKAGE...: compiles them for one target.
+# build TARGET PACKAGE...: compiles them for one target.
 build() {
-    local triple=$1 flags=$2 package arguments=()
-    shift 2
+    local triple=$1 package arguments=() flags=("${plain_flags[@]}")
+    shift
+    [[ $triple == "$wasip2" ]] && flags=("${wasi_flags[@]}")
     for package in "$@"; do arguments+=(-p "$package"); done
-    RUSTFLAGS=$flags $cargo build --quiet --locked --target-dir "$target" --target "$triple" --release \
+    # Encoded, since a path may hold a space.
+    CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; printf '%s' "${flags[*]}") $cargo build --quiet --locked --target-dir "$target" --target "$triple" --release \
         "${std[@]}" "${arguments[@]}"
 }
 
@@ -126,21 +127,25 @@ finish() {
 
 mkdir -p "$components/test"
 wit=$tools/../wit
-build "$plain" "$plain_flags" tool-read tool-list tool-search tool-edit tool-write tool-patch
-for tool in read list search edit write patch; do
+
+# The tools, and those of them that are also built on the standard library and WASI.
+own=(read list search edit write patch)
+build "$plain" "${own[@]/#/tool-}"
+for tool in "${own[@]}"; do
     finish "$plain" "tool-$tool" "$tool-tool" "$tool.wasm" "$wit"
 done
-build "$wasip2" "$wasi_flags" tool-read-wasi tool-edit-wasi
-for tool in read edit; do
-    finish "$wasip2" "tool-$tool-wasi" "$tool-wasi" "$tool-wasi.wasm" "$wit"
+wasi=(tool-read-wasi tool-edit-wasi)
+build "$wasip2" "${wasi[@]}"
+for package in "${wasi[@]}"; do
+    finish "$wasip2" "$package" "${package#tool-}" "${package#tool-}.wasm" "$wit"
 done
 
 # Tools that misbehave, for the host's tests.
 evil=(loop memory recursion panic imports paths flood)
-build "$plain" "$plain_flags" "${evil[@]/#/evil-}"
+build "$plain" "${evil[@]/#/evil-}"
 for guest in "${evil[@]}"; do
     finish "$plain" "evil-$guest" "evil-$guest" "test/evil-$guest.wasm" "$wit" "$tools/test-guests/wit"
 done
-build "$wasip2" "$wasi_flags" evil-wasi
+build "$wasip2" evil-wasi
 finish "$wasip2" evil-wasi evil-wasi test/evil-wasi.wasm "$wit" "$tools/test-guests/wit"
 say "components are in $components"

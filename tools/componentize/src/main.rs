@@ -32,7 +32,7 @@ fn run(input: &Path, output: &Path, world: &str, wit: &[String]) -> Result<(), B
     if std::fs::read(output).is_ok_and(|old| old == component) {
         return Ok(());
     }
-    let part = output.with_extension("part");
+    let part = output.with_extension(format!("{}.part", std::process::id()));
     std::fs::write(&part, &component)?;
     std::fs::rename(&part, output)?;
     println!("tools: {} ({} KiB)", output.display(), component.len().div_ceil(1024));
