@@ -1,7 +1,10 @@
 //! The conversation and its size.
 
+use std::borrow::Cow;
+
 use gloaming_api::Digest;
-use gloaming_model::{Block, Message, Role};
+use gloaming_model::{Block, Message};
+use serde_json::Value;
 
 use super::{Brief, user};
 use crate::playbook::printable;
@@ -14,6 +17,8 @@ const TARGET: usize = 140_000;
 const KEEP: usize = 6;
 /// A result shorter than this is not worth leaving out.
 const SHORT: usize = 400;
+/// The most bytes of one result that a model is shown: one call must not fill its context.
+const SHOWN: usize = 48 << 10;
 
 /// The messages so far.
 #[derive(Debug, Clone)]
@@ -56,26 +61,66 @@ impl Conversation {
             return;
         }
         let end = self.messages.len().saturating_sub(KEEP);
-        let old = self.messages[..end].iter_mut().filter(|message| message.role == Role::User);
-        for block in old.flat_map(|message| &mut message.blocks) {
+        let old = self.messages[..end].iter_mut().flat_map(|message| &mut message.blocks);
+        for block in old {
             if size <= TARGET {
                 return;
             }
             let Block::ToolResult { content, .. } = block else { continue };
-            if content.len() <= SHORT {
-                continue;
-            }
             let first = content.lines().find(|line| !line.starts_with('<')).unwrap_or("");
             let first = gloaming_api::bowout::shorten(first, 120);
-            let digest = &Digest::of(content.as_bytes()).hex()[..12].to_owned();
-            let short = format!(
-                "[{first} … {} bytes left out to save space ({digest}); call the tool again to see them]",
-                content.len()
-            );
-            size -= content.len() - short.len().min(content.len());
-            *content = short;
+            let told = format!("[{first} … {}; call the tool again to see them]", left_out(content));
+            size -= replace(content, told);
+        }
+        if size <= LIMIT {
+            return;
+        }
+        // Only long files written again and again come this far: their old contents are in the workspace.
+        let old = self.messages[..end].iter_mut().flat_map(|message| &mut message.blocks);
+        for block in old {
+            if size <= TARGET {
+                return;
+            }
+            let Block::ToolUse { input: Value::Object(input), .. } = block else { continue };
+            for text in input.values_mut() {
+                if let Value::String(text) = text {
+                    let told = format!("[{}]", left_out(text));
+                    size = size.saturating_sub(replace(text, told));
+                }
+            }
         }
     }
+}
+
+fn left_out(text: &str) -> String {
+    let digest = &Digest::of(text.as_bytes()).hex()[..12].to_owned();
+    format!("{} bytes left out to save space ({digest})", text.len())
+}
+
+/// Puts `told` in the place of a text that is long, and returns how many bytes that saves.
+fn replace(text: &mut String, told: String) -> usize {
+    if text.len() <= SHORT || told.len() >= text.len() {
+        return 0;
+    }
+    let saved = text.len() - told.len();
+    *text = told;
+    saved
+}
+
+/// Returns what a model is shown of a tool's result: all of it, or its begin and how to see the rest.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    if text.len() <= SHOWN {
+        return Cow::Borrowed(text);
+    }
+    let mut end = SHOWN;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    Cow::Owned(format!(
+        "{}\n[{} more bytes are not shown; ask for less at a time: fewer lines, a narrower path or pattern]",
+        &text[..end],
+        text.len() - end
+    ))
 }
 
 fn size_of(message: &Message) -> usize {

@@ -17,19 +17,34 @@ const ALTERNATIONS: usize = 6;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Loops {
     /// How often a call gave a result since something was changed.
-    results: BTreeMap<(Digest, Digest), u32>,
+    results: BTreeMap<(Digest, Digest), Count>,
     /// The last error and how often it came in a row.
-    error: Option<(Digest, u32)>,
+    error: Option<(Digest, Count)>,
     recent: VecDeque<(String, Digest)>,
     found: Option<String>,
 }
 
+/// How often something came, once for each answer: calls made together were all made before any result was
+/// seen, so that a repetition among them is no circle yet.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    times: u32,
+    answer: u32,
+}
+
+impl Count {
+    fn next(self, answer: u32) -> Self {
+        Self { times: self.times + u32::from(self.answer != answer), answer }
+    }
+}
+
 impl Loops {
-    pub(super) fn note(&mut self, name: &str, args: &Value, ok: bool, output: &Digest) {
+    /// Takes a call and its result. `answer` is the number, from 1, of the model's answer that made it.
+    pub(super) fn note(&mut self, answer: u32, name: &str, args: &Value, ok: bool, output: &Digest) {
         let call = Digest::of_json(&json!([name, args]));
         let count = self.results.entry((call.clone(), output.clone())).or_default();
-        *count += 1;
-        if *count >= SAME_CALL {
+        *count = count.next(answer);
+        if count.times >= SAME_CALL {
             self.found =
                 Some(format!("`{name}` was called {SAME_CALL} times with the same arguments and result"));
         }
@@ -41,10 +56,10 @@ impl Loops {
             }
         } else {
             let count = match &self.error {
-                Some((last, count)) if last == output => count + 1,
-                _ => 1,
+                Some((last, count)) if last == output => count.next(answer),
+                _ => Count::default().next(answer),
             };
-            if count >= SAME_ERROR {
+            if count.times >= SAME_ERROR {
                 self.found =
                     Some(format!("the same error came {SAME_ERROR} times in a row, last from `{name}`"));
             }

@@ -339,13 +339,13 @@ impl Coder {
     }
 
     fn refuse(&mut self, call: &Call, told: String) {
-        self.loops.note(&call.name, &call.args, false, &Digest::of(&told));
+        self.loops.note(self.steps, &call.name, &call.args, false, &Digest::of(&told));
         self.results.push(Block::ToolResult { id: call.theirs.clone(), content: told, is_error: true });
     }
 
     fn tool_done(&mut self, call: &Call, ok: bool, text: &str, output: &Digest) -> Vec<Action> {
-        self.loops.note(&call.name, &call.args, ok, output);
-        let content = context::fenced(text);
+        self.loops.note(self.steps, &call.name, &call.args, ok, output);
+        let content = context::fenced(&context::shown(text));
         self.results.push(Block::ToolResult { id: call.theirs.clone(), content, is_error: !ok });
         if let Some(why) = self.loops.stuck() {
             return self.stuck(&why);

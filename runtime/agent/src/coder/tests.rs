@@ -203,6 +203,26 @@ fn the_same_error_three_times_is_stuck() {
 }
 
 #[test]
+fn the_same_error_of_calls_made_together_counts_once() {
+    let mut coder = coder(50);
+    coder.step(Event::Start);
+    let mut call = 0;
+    for _ in 0..2 {
+        coder.step(answer(&[
+            ("read", json!({"path": "a"})),
+            ("read", json!({"path": "b"})),
+            ("read", json!({"path": "c"})),
+        ]));
+        for _ in 0..3 {
+            call += 1;
+            assert_eq!(code(&coder.step(done(&format!("call-{call}"), false, "no"))), None);
+        }
+    }
+    coder.step(answer(&[("read", json!({"path": "d"}))]));
+    assert_eq!(code(&coder.step(done("call-7", false, "no"))), Some(ReasonCode::Stuck));
+}
+
+#[test]
 fn two_calls_by_turns_six_times_is_stuck() {
     let (asked, end) =
         run(&mut coder(50), |n| ("read", json!({"path": n % 2})), |_, n| (true, format!("{n}")));
@@ -241,6 +261,36 @@ fn old_results_are_left_out_when_the_conversation_is_long_and_the_loops_are_not_
     assert_eq!((asked, code(&end)), (100, Some(ReasonCode::BudgetExhausted)));
     let size: usize = coder.conversation.messages().iter().map(|message| format!("{message:?}").len()).sum();
     assert!(size < 400_000, "{size}");
+}
+
+#[test]
+fn one_result_cannot_fill_the_context() {
+    let mut coder = coder(10);
+    coder.step(Event::Start);
+    coder.step(answer(&[("read", json!({}))]));
+    let actions = coder.step(done("call-1", true, &"é".repeat(1 << 20)));
+    let [Action::CallModel(request)] = &actions[..] else { panic!() };
+    let Some(Block::ToolResult { content, .. }) = request.messages[2].blocks.first() else { panic!() };
+    assert!(content.len() < 50_000, "{}", content.len());
+    assert!(content.ends_with(
+        "[2048000 more bytes are not shown; ask for less at a time: fewer lines, a narrower path or \
+         pattern]\n</untrusted>"
+    ));
+}
+
+#[test]
+fn old_file_contents_are_left_out_when_results_are_not_enough() {
+    let mut coder = coder(60);
+    let calls = |n: u32| ("edit", json!({"path": "a", "new": format!("{n}{}", "x".repeat(30_000))}));
+    let (asked, end) = run(&mut coder, calls, |_, n| (true, n.to_string()));
+    assert_eq!((asked, code(&end)), (60, Some(ReasonCode::BudgetExhausted)));
+    let size: usize = coder.conversation.messages().iter().map(|message| format!("{message:?}").len()).sum();
+    assert!(size < 300_000, "{size}");
+    let Some(Block::ToolUse { input, .. }) = coder.conversation.messages()[1].blocks.first() else {
+        panic!()
+    };
+    assert_eq!(input["path"], "a");
+    assert!(input["new"].as_str().unwrap().starts_with("[30001 bytes left out to save space ("));
 }
 
 fn event() -> impl Strategy<Value = Event> {
