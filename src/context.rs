@@ -27,6 +27,9 @@ pub(crate) const REPOSITORY_POLICY: &str = ".gloaming/policy.toml";
 /// The largest policy or task file read, bytes.
 const FILE_CAP: u64 = 4 << 20;
 
+/// Bytes that must be free before a run begins.
+const ROOM: usize = 8 << 20;
+
 /// The folders state lives in.
 #[derive(Debug, Clone)]
 pub(crate) struct Home {
@@ -68,7 +71,14 @@ impl Home {
         std::fs::create_dir_all(&path).map_err(|error| {
             Failure::infrastructure(&format!("make the folder {}", path.display()), error)
         })?;
-        Ok(WorkDir(path))
+        let work = WorkDir(path);
+        // A full disk shows up here, in plain words, and not as a container or a checkout that breaks.
+        let room = work.0.join("room");
+        std::fs::write(&room, vec![0; ROOM]).and_then(|()| std::fs::remove_file(&room)).map_err(|error| {
+            Failure::infrastructure(&format!("write to {}", work.0.display()), error)
+                .hint("free some space, or set GLOAMING_HOME to a folder on another disk")
+        })?;
+        Ok(work)
     }
 }
 
@@ -157,7 +167,10 @@ pub(crate) fn repo_name_by_hand(choice: &PolicyChoice, location: &Path) -> anyho
     match gloaming_policies::parse(&path.display().to_string(), &text) {
         Ok(file) if !file.applies_to(&name) => {
             let example = file.example_repo();
-            eprintln!("note: {} is not for {name}; shown as it is for {example} (--as names another)", path.display());
+            eprintln!(
+                "note: {} is not for {name}; shown as it is for {example} (--as names another)",
+                path.display()
+            );
             Ok(example)
         }
         // What does not parse is told where it is resolved.
@@ -239,7 +252,9 @@ pub(crate) fn engine(home: &Home) -> anyhow::Result<(Embedded, Environment)> {
     let state = home.cache.join("jobs");
     // What a run of ours that was killed left behind; containers with a living helper are left alone.
     match gloaming_jobs::reap(&state) {
-        Ok(left) if !left.is_empty() => tracing::warn!(containers = left.len(), "removed containers that a killed run left"),
+        Ok(left) if !left.is_empty() => {
+            tracing::warn!(containers = left.len(), "removed containers that a killed run left")
+        }
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "could not look for containers that a killed run left"),
     }

@@ -1,5 +1,4 @@
 //! `gloaming replay`: an attempt run again, without model or network, to the same patch and verdict.
-#![expect(clippy::disallowed_methods, reason = "the edge: the replay's own journal goes to a folder of ours")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", "[package]\nname = \"calc\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
     ("src/lib.rs", "pub fn main_thing() {}\n"),
     (".env", "SECRET=1\n"),
+    (".github/workflows/ci.yml", "on: push\n"),
     (".gitignore", "ignored.txt\n"),
     ("ignored.txt", "pub fn hidden() {}\n"),
 ];
@@ -38,7 +39,7 @@ fn tools_call_answers_ok_output_error() {
         ("search", json!({"pattern": "("}), "invalid_input"),
         ("write", json!({"path": "src/lib.rs", "content": ""}), "conflict"),
         ("edit", json!({"path": "src/lib.rs", "old": "absent", "new": "x"}), "not_found"),
-        ("edit", json!({"path": ".github/workflows/ci.yml", "old": "a", "new": "b"}), "denied"),
+        ("edit", json!({"path": ".github/workflows/ci.yml", "old": "push", "new": "b"}), "denied"),
         ("edit", json!({"path": ".git/config", "old": "a", "new": "b"}), "denied"),
         ("nonsense", json!({}), "denied"),
     ] {

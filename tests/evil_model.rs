@@ -135,12 +135,12 @@ fn nothing_outside_the_grant_is_read_written_or_listed() {
             ("read", json!({"path": path})),
             ("write", json!({"path": path, "content": "mine", "overwrite": true})),
             ("edit", json!({"path": path, "old": "a", "new": "b"})),
-            ("search", json!({"pattern": "hunter2|root:", "path": path, "hidden": true, "ignored": true})),
+            ("search", json!({"pattern": "hunter[2]|root:", "path": path, "hidden": true, "ignored": true})),
             ("list", json!({"path": path, "hidden": true, "ignored": true})),
         ]));
     }
     transcript.push(calls(&[
-        ("search", json!({"pattern": "hunter2|root:x", "hidden": true, "ignored": true})),
+        ("search", json!({"pattern": "hunter[2]|root:[x]", "hidden": true, "ignored": true})),
         ("list", json!({"hidden": true, "ignored": true})),
         ("write", json!({"path": ".github/workflows/ci.yml", "content": "evil", "overwrite": true})),
         ("patch", json!({"patch": "*** Begin Patch\n*** Add File: ../evil\n+x\n*** End Patch"})),

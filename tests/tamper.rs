@@ -203,9 +203,9 @@ mod rust {
 }
 
 #[test]
-fn a_patch_that_does_not_apply_is_blocked() {
+fn a_patch_that_does_not_apply_is_no_pass() {
     let scene = Scene::new(RUST);
     let diff = "--- a/src/lib.rs\n+++ b/src/lib.rs\n@@ -1,1 +1,1 @@\n-no such line\n+x\n";
-    let ran = scene.verify(diff, &[]).exits(1);
-    assert_eq!(ran.json()["code"], "patch_does_not_apply");
+    let verdict = scene.verify(diff, &[]).exits(3).json();
+    assert_eq!((&verdict["verdict"], &verdict["code"]), (&"bow_out".into(), &"patch_does_not_apply".into()));
 }

@@ -1,9 +1,9 @@
 //! What every end-to-end test needs: a repository from a table of files, and the program run on it.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -11,7 +11,6 @@ use tempfile::TempDir;
 /// A folder for one test: the repository in `repo`, Gloaming's state in `home`, results in `out`.
 pub(crate) struct Scene {
     dir: TempDir,
-    env: BTreeMap<String, String>,
 }
 
 /// What a run of the program printed and how it ended.
@@ -52,10 +51,11 @@ impl Scene {
         let dir = TempDir::new().expect("a temporary folder");
         // The container's user must be able to pass through.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("chmod");
-        for name in ["repo", "home"] {
+        for name in ["repo", "home", "home/cache"] {
             std::fs::create_dir(dir.path().join(name)).expect("mkdir");
         }
-        Self { dir, env: BTreeMap::new() }
+        copy_components(&dir.path().join("home/cache/components"));
+        Self { dir }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -71,13 +71,7 @@ impl Scene {
     }
 
     pub(crate) fn home(&self) -> PathBuf {
-        // Compiled components are shared between tests; they are named by digest.
         self.dir.path().join("home")
-    }
-
-    /// Sets a variable for the program.
-    pub(crate) fn env(&mut self, name: &str, value: impl Into<String>) {
-        self.env.insert(name.into(), value.into());
     }
 
     /// Writes files into the repository's folder.
@@ -144,7 +138,6 @@ impl Scene {
         if let Ok(python) = std::env::var("GLOAMING_TEST_PYTHON") {
             command.env("VIRTUAL_ENV", python);
         }
-        command.envs(&self.env);
         command
     }
 
@@ -156,6 +149,27 @@ impl Scene {
         let mut args = vec!["verify", "--repo", "repo", "--patch", &patch, "--json"];
         args.extend(more);
         self.gloaming(&args)
+    }
+}
+
+/// Puts the compiled components there, which are made once for all tests: a debug build takes seconds for it.
+fn copy_components(to: &Path) {
+    static COMPILED: OnceLock<PathBuf> = OnceLock::new();
+    let from = COMPILED.get_or_init(|| {
+        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("home");
+        let made = Command::new(env!("CARGO_BIN_EXE_gloaming"))
+            .args(["tools", "list", "--json"])
+            .env("GLOAMING_HOME", &home)
+            .output()
+            .expect("the program runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        home.join("cache/components")
+    });
+    std::fs::create_dir(to).expect("mkdir");
+    std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o700)).expect("chmod");
+    for entry in std::fs::read_dir(from).expect("readable").flatten() {
+        // Copying keeps the mode, which must be the owner's alone.
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copy");
     }
 }
 
