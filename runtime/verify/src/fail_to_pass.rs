@@ -94,3 +94,44 @@ fn fails_in(id: &str, report: &Report, baseline: &Baseline, seen: &Seen) -> bool
 fn same_executable(id: &str, holder: &str) -> bool {
     holder.strip_suffix("(crashed)").is_some_and(|executable| id.starts_with(executable))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_test_failed_by_itself_or_with_what_holds_it() {
+        let check = |id: &str, seen_on_base: &[(&str, TestStatus)]| {
+            let mut report = Report::default();
+            for (id, status) in seen_on_base {
+                report.add((*id).to_owned(), *status, None);
+            }
+            let baseline = Baseline {
+                key: gloaming_api::Digest::zero(),
+                base: String::new(),
+                environment: gloaming_api::Digest::zero(),
+                red: None,
+                tests: [("tests.test_old".to_owned(), TestStatus::Failed)].into(),
+                flaky: Vec::new(),
+                lint: None,
+                jobs: Vec::new(),
+            };
+            fails_in(id, &report, &baseline, &Seen::default())
+        };
+        use TestStatus::{Failed, Passed, Skipped};
+        assert!(check("tests.test_a::t", &[("tests.test_a::t", Failed)]));
+        assert!(check("tests.test_a::t", &[("tests.test_a", Failed)]));
+        assert!(check("demo::demo::tests::t", &[("demo::demo::(crashed)", Failed)]));
+        for (id, on_base) in [
+            ("tests.test_a::t", &[("tests.test_a::t", Passed)][..]),
+            ("tests.test_a::t", &[("tests.test_a::t", Skipped)]),
+            // It was not run at all: nothing shows that it would have failed.
+            ("tests.test_a::t", &[]),
+            ("tests.test_a::t", &[("tests.test_b", Failed)]),
+            // The module did not import before the patch's tests came either.
+            ("tests.test_old::t", &[("tests.test_old", Failed)]),
+        ] {
+            assert!(!check(id, on_base), "{id} {on_base:?}");
+        }
+    }
+}

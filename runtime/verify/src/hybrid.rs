@@ -65,3 +65,63 @@ fn test_modules(source: &[u8]) -> Vec<(String, usize, usize)> {
         .map(|unit| (unit.name, unit.start, unit.end))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::change::diff;
+
+    fn check(files: Vec<FileDiff>) -> String {
+        let change = Change { files, base: BTreeMap::new(), patched: BTreeMap::new() };
+        overlay(&change)
+            .into_iter()
+            .map(|(path, content)| match content {
+                Some(content) => format!("== {path}\n{}", String::from_utf8(content).unwrap()),
+                None => format!("== {path} removed\n"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn test_files_cross_and_code_does_not() {
+        assert_eq!(
+            check(vec![
+                diff("src/a.py", Some("a\n"), Some("b\n")),
+                diff("tests/test_a.py", Some("a\n"), Some("b\n")),
+                diff("tests/test_b.py", None, Some("new\n")),
+                diff("tests/old.json", Some("x"), None),
+                diff("README.md", Some("a\n"), Some("b\n")),
+            ]),
+            "== tests/test_a.py\nb\n== tests/test_b.py\nnew\n== tests/old.json removed\n"
+        );
+    }
+
+    #[test]
+    fn of_a_rust_file_only_its_test_modules_cross() {
+        let tests =
+            |body: &str| format!("#[cfg(test)]\nmod tests {{\n    #[test]\n    fn t() {{ {body} }}\n}}\n");
+        assert_eq!(
+            check(vec![diff(
+                "src/lib.rs",
+                Some(&format!("fn f() -> u8 {{ 1 }}\n\n{}\nfn g() {{}}\n", tests("old();"))),
+                Some(&format!("fn f() -> u8 {{ 2 }}\n\n{}\nfn g() {{}}\n", tests("new();")))
+            )]),
+            format!("== src/lib.rs\nfn f() -> u8 {{ 1 }}\n\n{}\nfn g() {{}}\n", tests("new();"))
+        );
+        assert_eq!(
+            check(vec![diff(
+                "src/lib.rs",
+                Some("fn f() {}\n"),
+                Some(&format!("fn f() {{ }}\n\n{}", tests("")))
+            )]),
+            format!("== src/lib.rs\nfn f() {{}}\n\n\n{}", tests(""))
+        );
+        // Nothing of the tests changed.
+        assert_eq!(check(vec![diff("src/lib.rs", Some("fn f() {}\n"), Some("fn g() {}\n"))]), "");
+        // A module that is no test's is code.
+        let inner = |name: &str| format!("mod inner {{\n    pub fn {name}() {{}}\n}}\n");
+        assert_eq!(check(vec![diff("src/lib.rs", Some(&inner("a")), Some(&inner("b")))]), "");
+    }
+}

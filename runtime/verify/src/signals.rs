@@ -6,7 +6,7 @@ use gloaming_api::evidence::{FileChange, FileRole, Signal};
 use gloaming_syntax::Language;
 use regex::Regex;
 
-use crate::change::{FileDiff, Hunk};
+use crate::change::{Change, FileDiff, Hunk};
 
 static TODO: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\b(?:TODO|FIXME|XXX|HACK)\b").expect("a constant pattern"));
@@ -41,10 +41,10 @@ enum Always {
     No,
 }
 
-pub(crate) fn signals(files: &[FileDiff]) -> Vec<Signal> {
+pub(crate) fn signals(change: &Change) -> Vec<Signal> {
     let mut out = Vec::new();
-    for diff in files {
-        stray(diff, &mut out);
+    for diff in &change.files {
+        stray(diff, change, &mut out);
         if diff.file.change == FileChange::ModeChanged {
             out.push(signal("mode_change", diff, 0, "its mode changed"));
         }
@@ -71,7 +71,7 @@ fn signal(name: &str, diff: &FileDiff, line: u32, detail: impl Into<String>) -> 
     }
 }
 
-fn stray(diff: &FileDiff, out: &mut Vec<Signal>) {
+fn stray(diff: &FileDiff, change: &Change, out: &mut Vec<Signal>) {
     if diff.file.change != FileChange::Added {
         return;
     }
@@ -89,13 +89,24 @@ fn stray(diff: &FileDiff, out: &mut Vec<Signal>) {
         || name == "nohup.out"
         || ["repro", "scratch", "debug_", "tmp_", "temp_"].iter().any(|start| name.starts_with(start))
             && diff.file.role != FileRole::Docs
-        // A script that checks something by hand, beside the suite instead of in it.
-        || at_root && ["test_", "check_", "verify_", "demo_", "fix_"].iter().any(|start| name.starts_with(start));
+        || at_root && beside_the_suite(name, change);
     if editor {
         out.push(signal("editor_file", diff, 0, "a file of an editor or desktop"));
     } else if left_over {
         out.push(signal("stray_file", diff, 0, "looks like a leftover"));
     }
+}
+
+/// Whether a new file at the root is a script that checks something by hand, in a repository that has no such
+/// files there.
+fn beside_the_suite(name: &str, change: &Change) -> bool {
+    ["test_", "check_", "verify_", "demo_", "fix_"].iter().any(|start| {
+        name.starts_with(start)
+            && !change
+                .base
+                .keys()
+                .any(|path| !path.as_str().contains('/') && path.as_str().starts_with(start))
+    })
 }
 
 fn todos(diff: &FileDiff, out: &mut Vec<Signal>) {
@@ -174,11 +185,14 @@ fn debug_prints(diff: &FileDiff, out: &mut Vec<Signal>) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::change::diff;
 
     fn check(path: &str, before: Option<&str>, after: &str) -> Vec<String> {
-        signals(&[diff(path, before, Some(after))])
+        let files = vec![diff(path, before, Some(after))];
+        signals(&Change { files, base: BTreeMap::new(), patched: BTreeMap::new() })
             .iter()
             .map(|signal| format!("{} {}: {}", signal.name, signal.line, signal.detail))
             .collect()

@@ -222,7 +222,8 @@ fn compare_step(
     first: &Report,
 ) -> Found {
     let found = &seen.comparison;
-    let failing: Vec<String> = found.regressions.iter().chain(&found.new_failures).cloned().collect();
+    // What newly fails beside regressions is mostly their shadow (a crashed executable, a fixture).
+    let failing = if found.regressions.is_empty() { &found.new_failures } else { &found.regressions };
     if let Some(id) = failing.first() {
         let what = match (found.regressions.len(), found.new_failures.len()) {
             (0, new) => format!(
@@ -239,7 +240,7 @@ fn compare_step(
         let message = first.messages.get(shown).map_or_else(String::new, |message| {
             format!("; the first says: {}", crate::steps::last_words(message, 300))
         });
-        return Found::fail(Finding::Regression, format!("{what}: {}{message}", some_of(&failing)));
+        return Found::fail(Finding::Regression, format!("{what}: {}{message}", some_of(failing)));
     }
     if !found.weakened.is_empty() {
         return Found::fail(

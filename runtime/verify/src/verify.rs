@@ -37,7 +37,7 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
 
     bench.tell("V0", "reading the patch");
     let change = Change::read(inputs.repository, inputs.base, &inputs.patch.tree, &inputs.patch.files)?;
-    let signals = signals::signals(&change.files);
+    let signals = signals::signals(&change);
     let mut names: Vec<&str> = signals.iter().map(|signal| signal.name.as_str()).collect();
     names.dedup();
     let v10 =

@@ -11,6 +11,8 @@ mod junit;
 mod libtest;
 mod node;
 mod python;
+#[cfg(test)]
+mod real;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,0 +1,295 @@
+//! The runners with the real tools, without a container: what a tool of another version writes is told from
+//! what the recorded samples show. A tool that is missing is a skip that says so.
+#![expect(clippy::disallowed_methods, reason = "tests start the real tools on folders of their own")]
+
+use std::path::Path;
+use std::process::Command as Process;
+
+use gloaming_api::RelPath;
+use gloaming_api::evidence::TestStatus;
+use gloaming_api::profile::TestRunner;
+
+use super::{Control, Invocation, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, lines, test_command};
+use crate::names::Names;
+
+/// A tree on the host, run as a job would be but for the container.
+struct Bed {
+    dir: tempfile::TempDir,
+    command: gloaming_api::profile::Command,
+    files: Vec<RelPath>,
+    runs: u32,
+}
+
+impl Bed {
+    /// None when the tool does not run here.
+    fn new(runner: TestRunner, argv: &[&str], probe: &[&str], files: &[(&str, &str)]) -> Option<Self> {
+        let there = Process::new(probe[0]).args(&probe[1..]).output().is_ok_and(|out| out.status.success());
+        if !there {
+            eprintln!("skipped: `{}` does not run here", probe.join(" "));
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let mut paths = Vec::new();
+        for (path, content) in files {
+            let path = RelPath::parse(path).unwrap();
+            crate::host::write_in_tree(&dir.path().join("workspace"), &path, content.as_bytes()).unwrap();
+            paths.push(path);
+        }
+        paths.sort();
+        Some(Self { dir, command: test_command(runner, argv), files: paths, runs: 0 })
+    }
+
+    fn tree(&self) -> std::path::PathBuf {
+        self.dir.path().join("workspace")
+    }
+
+    /// Runs one command with the mounts' paths replaced by folders of the host.
+    fn job(&self, invocation: &Invocation, report: &Path, scripts: &Path) -> Option<i32> {
+        let here = |text: &str| {
+            text.replace(REPORT_MOUNT, report.to_str().unwrap())
+                .replace(SCRIPT_MOUNT, scripts.to_str().unwrap())
+        };
+        crate::host::make_dir(report).unwrap();
+        crate::host::make_dir(scripts).unwrap();
+        for (name, content) in &invocation.scripts {
+            crate::host::write_script(scripts, name, &here(content)).unwrap();
+        }
+        let argv: Vec<String> = invocation.argv.iter().map(|word| here(word)).collect();
+        Process::new(&argv[0])
+            .args(&argv[1..])
+            .current_dir(self.tree())
+            .envs(invocation.env.iter().map(|(name, value)| (name, here(value))))
+            .env("CARGO_TARGET_DIR", self.dir.path().join("target"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("GOFLAGS", "-mod=mod")
+            .env("CARGO_NET_OFFLINE", "true")
+            .env_remove("RUSTFLAGS")
+            .env_remove("NODE_TEST_CONTEXT")
+            .output()
+            .unwrap()
+            .status
+            .code()
+    }
+
+    fn run(&mut self) -> (Option<i32>, Result<Report, String>) {
+        self.runs += 1;
+        let folder = |kind: &str| self.dir.path().join(format!("{kind}-{}", self.runs));
+        let prepared = super::prepare(&self.command).unwrap().map(|invocation| {
+            let report = folder("prepared");
+            assert_eq!(self.job(&invocation, &report, &folder("prepare-scripts")), Some(0));
+            report
+        });
+        let report = folder("report");
+        let invocation = super::run(&self.command, prepared.as_deref()).unwrap();
+        let exit = self.job(&invocation, &report, &folder("scripts"));
+        (exit, super::read(&self.command, &report, prepared.as_deref()))
+    }
+
+    /// Adds the control tests that fit a report, in place.
+    fn add_controls(&self, report: &Report) -> Vec<Control> {
+        let tree = self.tree();
+        let mut seen = report.clone();
+        for place in &mut seen.places {
+            // Tools name files as they lie here, not as a container would see them.
+            let real = tree.canonicalize().unwrap();
+            for prefix in [real.to_str().unwrap(), tree.to_str().unwrap()] {
+                if let Some(rest) = place.file.strip_prefix(prefix) {
+                    place.file = rest.trim_start_matches('/').to_owned();
+                }
+            }
+        }
+        let view = TreeView { dir: &tree, files: &self.files };
+        let controls = super::controls(&self.command, &seen, &view, &mut Names::new(42)).unwrap();
+        for control in &controls {
+            let mut content = view.read(&control.path).unwrap_or_default();
+            content.push_str(&control.text);
+            crate::host::write_in_tree(&tree, &control.path, content.as_bytes()).unwrap();
+        }
+        controls
+    }
+}
+
+/// Runs a suite of one passing, one failing and one skipped test, then again with controls; the ids' last parts
+/// are compared, since tools name files by where the tree lies.
+#[track_caller]
+fn check(bed: Option<Bed>, expect: &str) {
+    let Some(mut bed) = bed else { return };
+    let (exit, report) = bed.run();
+    let report = report.unwrap();
+    assert_ne!(exit, Some(0));
+    let shown = lines(&report).replace(&format!("{}/", bed.tree().display()), "");
+    assert_eq!(shown, expect);
+
+    let controls = bed.add_controls(&report);
+    assert!(!controls.is_empty());
+    let (exit, with_controls) = bed.run();
+    let tests = with_controls.unwrap().tests;
+    assert_ne!(exit, Some(0));
+    assert_eq!(tests.len(), report.tests.len() + controls.len() * 2, "{tests:?}");
+    for control in &controls {
+        let status = |name: &str| {
+            let found: Vec<TestStatus> =
+                tests.iter().filter(|(id, _)| id.contains(name)).map(|(_, status)| *status).collect();
+            found
+        };
+        assert_eq!(status(&control.passes), [TestStatus::Passed], "{tests:?}");
+        assert_eq!(status(&control.fails), [TestStatus::Failed], "{tests:?}");
+    }
+}
+
+#[test]
+fn cargo() {
+    let bed = Bed::new(
+        TestRunner::Cargo,
+        &["cargo", "test"],
+        &["cargo", "--version"],
+        &[
+            (
+                "Cargo.toml",
+                "[package]\nname = \"demo\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[workspace]\n\n[[test]]\nname = \"own\"\nharness = false\n",
+            ),
+            (
+                "src/lib.rs",
+                "/// One.\n///\n/// ```\n/// assert_eq!(demo::one(), 1);\n/// ```\npub fn one() -> u8 {\n    1\n}\n\n#[test]\nfn holds() {}\n\n#[test]\nfn fails() {\n    println!(\"test holds ... ok\");\n    panic!()\n}\n\n#[test]\n#[ignore]\nfn left_out() {}\n",
+            ),
+            (
+                "tests/it.rs",
+                "#[test]\nfn outside() {\n    assert!(std::path::Path::new(\"Cargo.toml\").exists());\n}\n",
+            ),
+            ("tests/own.rs", "fn main() {}\n"),
+        ],
+    );
+    check(
+        bed,
+        "demo::demo::fails = failed\n\
+         demo::demo::holds = passed\n\
+         demo::demo::left_out = skipped\n\
+         demo::doc::src/lib.rs - one #1 = passed\n\
+         demo::tests/it::outside = passed\n\
+         demo::tests/own::(own harness) = passed\n",
+    );
+}
+
+#[test]
+fn unittest() {
+    let bed = Bed::new(
+        TestRunner::Unittest,
+        &["python3", "-m", "unittest", "discover", "-s", "tests", "-t", "."],
+        &["python3", "--version"],
+        &[
+            ("tests/__init__.py", ""),
+            (
+                "tests/test_a.py",
+                "import unittest\n\n\nclass A(unittest.TestCase):\n    def test_holds(self):\n        pass\n\n    def test_fails(self):\n        self.fail()\n\n    @unittest.skip('why')\n    def test_left_out(self):\n        pass\n",
+            ),
+        ],
+    );
+    check(
+        bed,
+        "tests.test_a.A.test_fails = failed\n\
+         tests.test_a.A.test_holds = passed\n\
+         tests.test_a.A.test_left_out = skipped\n",
+    );
+}
+
+#[test]
+fn unittest_that_is_left_early_leaves_no_report() {
+    let bed = Bed::new(
+        TestRunner::Unittest,
+        &["python3", "-m", "unittest"],
+        &["python3", "--version"],
+        &[(
+            "test_a.py",
+            "import os\nimport unittest\n\n\nclass A(unittest.TestCase):\n    def test_leaves(self):\n        print('OK')\n        os._exit(0)\n",
+        )],
+    );
+    let Some(mut bed) = bed else { return };
+    let (exit, report) = bed.run();
+    assert_eq!((exit, report), (Some(0), Err("the suite left no report (unittest.json is missing)".into())));
+}
+
+#[test]
+fn pytest() {
+    let bed = Bed::new(
+        TestRunner::Pytest,
+        &["python3", "-m", "pytest"],
+        &["python3", "-m", "pytest", "--version"],
+        &[
+            ("pytest.ini", "[pytest]\naddopts = -x -q\n"),
+            (
+                "tests/test_a.py",
+                "import pytest\n\n\ndef test_fails():\n    assert False\n\n\ndef test_holds():\n    pass\n\n\n@pytest.mark.skip\ndef test_left_out():\n    pass\n",
+            ),
+        ],
+    );
+    check(
+        bed,
+        "tests.test_a::test_fails = failed\n\
+         tests.test_a::test_holds = passed\n\
+         tests.test_a::test_left_out = skipped\n",
+    );
+}
+
+#[test]
+fn node() {
+    let bed = Bed::new(
+        TestRunner::NodeTest,
+        &["node", "--test"],
+        &["node", "--test", "--version"],
+        &[(
+            "test/a.test.js",
+            "const { test } = require('node:test');\ntest('holds', () => {});\ntest('fails', () => { throw new Error('no'); });\ntest('left out', { skip: true }, () => {});\n",
+        )],
+    );
+    check(
+        bed,
+        "test/a.test.js > fails = failed\n\
+         test/a.test.js > holds = passed\n\
+         test/a.test.js > left out = skipped\n",
+    );
+}
+
+#[test]
+fn go() {
+    let bed = Bed::new(
+        TestRunner::GoTest,
+        &["go", "test", "./..."],
+        &["go", "version"],
+        &[
+            ("go.mod", "module example.com/demo\n\ngo 1.19\n"),
+            ("p/p.go", "package p\n"),
+            (
+                "p/p_test.go",
+                "package p\n\nimport \"testing\"\n\nfunc TestHolds(t *testing.T) {}\n\nfunc TestFails(t *testing.T) {\n\tt.Fatal()\n}\n\nfunc TestLeftOut(t *testing.T) { t.Skip() }\n",
+            ),
+        ],
+    );
+    check(
+        bed,
+        "example.com/demo/p::TestFails = failed\n\
+         example.com/demo/p::TestHolds = passed\n\
+         example.com/demo/p::TestLeftOut = skipped\n",
+    );
+}
+
+/// A test that prints a result in go's own words: older versions report it, which is noticed; newer ones do not.
+#[test]
+fn go_and_a_printed_pass() {
+    let bed = Bed::new(
+        TestRunner::GoTest,
+        &["go", "test", "./..."],
+        &["go", "version"],
+        &[
+            ("go.mod", "module example.com/demo\n\ngo 1.19\n"),
+            (
+                "p_test.go",
+                "package p\n\nimport (\n\t\"fmt\"\n\t\"testing\"\n)\n\nfunc TestFails(t *testing.T) {\n\tfmt.Println(\"--- PASS: TestFails (0.00s)\")\n\tt.Fatal()\n}\n",
+            ),
+        ],
+    );
+    let Some(mut bed) = bed else { return };
+    match bed.run().1 {
+        Ok(report) => assert_eq!(lines(&report), "example.com/demo::TestFails = failed\n"),
+        Err(why) => assert!(why.contains("did not begin or has one already"), "{why}"),
+    }
+}
