@@ -335,6 +335,22 @@ mod tests {
     }
 
     #[test]
+    fn no_number_comes_back_another_one() {
+        let mut chain = Chain::default();
+        let mut text = String::new();
+        for n in 1..20_000_u32 {
+            let cost =
+                Cost { usd: f64::from(n) / 7.0e6, calls: n, wall_s: f64::from(n).sqrt() * 1.000_000_1 };
+            let (branch, commit, patch) = (String::new(), String::new(), Digest::zero());
+            let event =
+                chain.append(Timestamp::UNIX_EPOCH, EventKind::Published { branch, commit, patch, cost });
+            text.push_str(&serde_json::to_string(&event).unwrap());
+            text.push('\n');
+        }
+        assert_eq!(parse(&text).map(|events| events.len()), Ok(19_999));
+    }
+
+    #[test]
     fn every_way_of_changing_it_is_found() {
         let text = journal();
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
