@@ -5,8 +5,8 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use bytes::Bytes;
 use eventsource_stream::{EventStreamError, Eventsource as _};
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 use crate::error::presentable;
+use crate::lines::lines;
 use crate::price::{request_bytes, worst_case};
 use crate::{
     Block, Model, ModelError, ModelSpec, Price, Provider, Request, Response, Settings, Stop, Usage,
@@ -249,10 +250,10 @@ impl Client {
             .headers()
             .get(header::CONTENT_TYPE)
             .map_or("", |value| value.to_str().unwrap_or("?"))
-            .to_ascii_lowercase();
-        let essence = content_type.split(';').next().unwrap_or("").trim();
+            .to_owned();
+        let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         // A server may ignore `stream`; what it sends decides. Some name no type at all.
-        let streamed = match essence {
+        let streamed = match essence.as_str() {
             "text/event-stream" => true,
             "application/json" => false,
             "" | "text/plain" | "application/octet-stream" => settings.stream,
@@ -290,7 +291,7 @@ impl Client {
                 ModelError::Malformed { place, reason: "it is not JSON".into() }
             }
         })?;
-        self.whole(&value)
+        self.whole(&value).map_err(|error| self.clean(error))
     }
 
     async fn read_stream(
@@ -298,8 +299,7 @@ impl Client {
         response: reqwest::Response,
         progress: &mut Progress,
     ) -> Result<Answer, ModelError> {
-        let mut events =
-            std::pin::pin!(bounded(response.bytes_stream(), self.settings.clone()).eventsource());
+        let mut events = std::pin::pin!(lines(response.bytes_stream(), &self.settings).eventsource());
         let mut assembler = self.assembler();
         let mut number = 0u64;
         while let Some(event) = events.next().await {
@@ -373,7 +373,9 @@ impl Client {
     }
 
     fn priced(&self, answer: Answer, input_bound: u64, broken_off: &Usage) -> Response {
-        let usage = answer.usage.unwrap_or_else(|| Usage {
+        // An answer of no tokens at all is a server that does not count them.
+        let named = answer.usage.filter(|usage| *usage != Usage::default());
+        let usage = named.unwrap_or_else(|| Usage {
             input: input_bound,
             output: estimate_tokens(serde_json::to_string(&answer.blocks).map_or(0, |text| text.len())),
             estimated: true,
@@ -435,53 +437,8 @@ fn add(sum: &mut Usage, more: &Usage) {
     sum.estimated |= more.estimated;
 }
 
-fn broken(error: reqwest::Error, place: String) -> ModelError {
+pub(crate) fn broken(error: reqwest::Error, place: String) -> ModelError {
     ModelError::Truncated { place, source: Some(error.without_url()) }
-}
-
-/// Passes chunks on until the stream, one of its lines, or a silence is too long. The parser behind it
-/// keeps a line until it ends, however long it is.
-fn bounded(
-    chunks: impl Stream<Item = reqwest::Result<Bytes>>,
-    settings: Settings,
-) -> impl Stream<Item = Result<Bytes, ModelError>> {
-    let state = (Box::pin(chunks), 0usize, 0usize, false);
-    futures::stream::unfold(state, move |(mut chunks, mut total, mut line, over)| {
-        let (idle, max_total, max_line) = (settings.idle_timeout, settings.max_response, settings.max_line);
-        async move {
-            if over {
-                return None;
-            }
-            let item = match timeout(idle, chunks.next()).await {
-                Err(_) => Err(ModelError::Timeout { what: "the next part of an answer", after: idle }),
-                Ok(None) => return None,
-                Ok(Some(Err(error))) => Err(broken(error, format!("after {total} bytes"))),
-                Ok(Some(Ok(chunk))) => {
-                    total += chunk.len();
-                    let longest = longest_line(&chunk, &mut line);
-                    if total > max_total {
-                        Err(ModelError::TooLarge { what: "its stream", limit: max_total })
-                    } else if longest > max_line {
-                        Err(ModelError::TooLarge { what: "one line of its stream", limit: max_line })
-                    } else {
-                        Ok(chunk)
-                    }
-                }
-            };
-            let over = item.is_err();
-            Some((item, (chunks, total, line, over)))
-        }
-    })
-}
-
-/// Returns the longest line that `chunk` ends or continues; `open` is the length of the one still open.
-fn longest_line(chunk: &[u8], open: &mut usize) -> usize {
-    let mut longest = 0;
-    for (index, part) in chunk.split(|byte| matches!(byte, b'\n' | b'\r')).enumerate() {
-        *open = if index == 0 { *open + part.len() } else { part.len() };
-        longest = longest.max(*open);
-    }
-    longest
 }
 
 /// Returns the address requests are sent to.
@@ -523,7 +480,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
     let value = text("retry-after")?;
     if let Some(seconds) = number(value) {
-        return Duration::try_from_secs_f64(seconds).ok();
+        // A wait beyond all measure is still a wait that was asked for.
+        return Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
     }
     let date = |text: &str| -> Option<Timestamp> {
         jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
@@ -591,18 +549,10 @@ mod tests {
             Some(Duration::ZERO),
             "a date in the past"
         );
-        for none in ["-1", "soon", "NaN", "inf", "1e300"] {
+        assert_eq!(read(&[("retry-after", "18446744073709551616")]), Some(Duration::MAX));
+        for none in ["-1", "soon", "NaN", "inf"] {
             assert_eq!(read(&[("retry-after", none), date]), None, "{none}");
         }
         assert_eq!(read(&[("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT")]), None, "no date to compare to");
-    }
-
-    #[test]
-    fn a_line_is_measured_across_chunks() {
-        let mut open = 0;
-        assert_eq!(longest_line(b"ab\ncdef", &mut open), 4);
-        assert_eq!(longest_line(b"gh", &mut open), 6);
-        assert_eq!(longest_line(b"\n", &mut open), 6);
-        assert_eq!(longest_line(b"x", &mut open), 1);
     }
 }

@@ -16,6 +16,7 @@
 mod anthropic;
 mod error;
 mod http;
+mod lines;
 mod openai;
 mod price;
 mod replay;

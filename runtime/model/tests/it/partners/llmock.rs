@@ -1,0 +1,260 @@
+//! llmock: it breaks its answers as it is told, watches every try, and gives a verdict on the client.
+
+use std::process::Command;
+use std::time::Duration;
+
+use gloaming_model::{Block, INVALID_JSON, Message, ModelError, Request, Response, Role, Settings, Stop};
+use serde_json::{Value, json};
+
+use super::{Partner, folder};
+use crate::wires::{Wire, quick, request};
+
+struct Llmock(Partner);
+
+impl Llmock {
+    fn start() -> Option<Self> {
+        let program = folder()?.join("llmock/bin/llmock");
+        let mut command = Command::new(program);
+        command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).env("NO_COLOR", "1");
+        Some(Self(Partner::start(&mut command, "Uvicorn running on ")))
+    }
+
+    /// Begins anew with these behaviours waiting.
+    async fn script(&self, behaviors: Value) {
+        self.0.post("/_llmock/reset", &json!({})).await;
+        self.0.post("/_llmock/scenario", &json!({"behaviors": behaviors})).await;
+    }
+
+    async fn ask_with(
+        &self,
+        wire: Wire,
+        request: &Request,
+        settings: Settings,
+    ) -> Result<Response, ModelError> {
+        let path = if wire.anthropic { "/anthropic" } else { "/v1" };
+        wire.model_with(&self.0.url(path), settings).complete(request).await
+    }
+
+    async fn ask(&self, wire: Wire, request: &Request) -> Result<Response, ModelError> {
+        self.ask_with(wire, request, patient()).await
+    }
+
+    /// What it holds of us: the codes of its findings, warnings included, and how many tries and faults it saw.
+    async fn verdict(&self) -> (Vec<String>, u64, u64) {
+        let verdict = self.0.get("/_llmock/verdict").await;
+        let findings = verdict["findings"].as_array().expect("a list");
+        let codes =
+            findings.iter().map(|finding| finding["code"].as_str().expect("a code").to_owned()).collect();
+        let number = |key: &str| verdict[key].as_u64().expect("a number");
+        (codes, number("attempts"), number("faults_injected"))
+    }
+
+    /// Its verdict is clean: nothing to find fault with in so many tries.
+    async fn content(&self, tries: u64, faults: u64, case: &str) {
+        assert_eq!(self.verdict().await, (Vec::new(), tries, faults), "{case}");
+    }
+}
+
+/// The settings of a real run, but for the first wait.
+fn patient() -> Settings {
+    Settings { tries: 4, backoff: Duration::from_millis(60), ..quick() }
+}
+
+fn plain() -> Request {
+    let blocks = vec![Block::Text { text: "Say hello.".into() }];
+    Request { messages: vec![Message { role: Role::User, blocks }], tools: vec![], ..request() }
+}
+
+fn asking_for_a_tool() -> Request {
+    let blocks = vec![Block::Text { text: "Read a file.".into() }];
+    Request { messages: vec![Message { role: Role::User, blocks }], ..request() }
+}
+
+const WORDS: &str = "One two three four five six seven eight nine ten.";
+
+/// A reply we know, so that a part of it would be seen; it waits for the try that is not broken.
+fn reply() -> Value {
+    json!({"type": "reply", "text": WORDS, "times": null})
+}
+
+fn whole(answer: &Response) -> bool {
+    answer.blocks == [Block::Text { text: WORDS.into() }] && answer.stop == Stop::EndTurn
+}
+
+#[tokio::test]
+async fn llmock_is_content_with_us_when_a_status_says_later() {
+    let Some(llmock) = Llmock::start() else { return };
+    for wire in Wire::ALL {
+        for (fault, times) in [
+            (json!({"type": "fail", "status": 429, "retry_after": 0.4, "times": 2}), 2),
+            (json!({"type": "fail", "status": 500, "times": 3}), 3),
+            (json!({"type": "fail", "status": 503}), 1),
+            (json!({"type": "fail", "status": 529}), 1),
+        ] {
+            llmock.script(json!([fault, reply()])).await;
+            let answer = llmock
+                .ask(wire, &plain())
+                .await
+                .unwrap_or_else(|error| panic!("{wire:?} {fault}: {error:?}"));
+            assert!(whole(&answer), "{wire:?} {fault}: {answer:?}");
+            llmock.content(times + 1, times, &format!("{wire:?} {fault}")).await;
+        }
+    }
+}
+
+/// One fault a case: with two, llmock compares two waits, and jitter can make any two nearly alike.
+#[tokio::test]
+async fn llmock_is_content_with_us_when_a_stream_breaks() {
+    let Some(llmock) = Llmock::start() else { return };
+    for wire in Wire::streamed() {
+        for kind in ["truncate", "disconnect", "malformed"] {
+            for after_chunks in [0, 1, 2, 5, 9] {
+                let case = format!("{wire:?} {kind} after {after_chunks}");
+                let fault = json!({"type": "stream_fault", "kind": kind, "after_chunks": after_chunks});
+                llmock.script(json!([fault, reply()])).await;
+                let answer =
+                    llmock.ask(wire, &plain()).await.unwrap_or_else(|error| panic!("{case}: {error:?}"));
+                assert!(whole(&answer), "{case}: {answer:?}");
+                if kind == "malformed" {
+                    // llmock takes a bad chunk for noticed only when we hang up before it has written the rest
+                    // of its few bytes, which is a race; that it was asked again, and that nothing else is
+                    // found, is none.
+                    let (mut codes, tries, faults) = llmock.verdict().await;
+                    codes.retain(|code| code != "malformed_chunk_ignored");
+                    assert_eq!((codes, tries, faults), (Vec::new(), 2, 1), "{case}");
+                } else {
+                    llmock.content(2, 1, &case).await;
+                }
+            }
+        }
+    }
+}
+
+/// A call whose arguments break off is the one that would do harm: half a path, half a file.
+#[tokio::test]
+async fn llmock_breaks_off_within_a_call_and_gets_no_half_call_done() {
+    let Some(llmock) = Llmock::start() else { return };
+    let input = json!({"path": "src/a/rather/long/path/of/a/file.rs", "text": "fn main() {}"});
+    for wire in Wire::streamed() {
+        for after_chunks in 1..8 {
+            llmock
+                .script(json!([
+                    {"type": "stream_fault", "kind": "truncate", "after_chunks": after_chunks},
+                    {"type": "reply", "tool_calls": [{"name": "read", "arguments": input}], "times": null},
+                ]))
+                .await;
+            let answer = llmock.ask(wire, &asking_for_a_tool()).await.unwrap();
+            let [Block::ToolUse { name, input: got, .. }] = answer.blocks.as_slice() else {
+                panic!("{wire:?} {after_chunks}: {answer:?}")
+            };
+            assert_eq!((name.as_str(), got), ("read", &input), "{wire:?} {after_chunks}");
+            llmock.content(2, 1, &format!("{wire:?} after {after_chunks}")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn llmock_stalls_and_we_do_not_wait_for_it() {
+    let Some(llmock) = Llmock::start() else { return };
+    for wire in Wire::streamed() {
+        let stall =
+            json!({"type": "stream_fault", "kind": "stall", "after_chunks": 3, "stall_seconds": 15.0});
+        llmock.script(json!([stall, reply()])).await;
+        let settings = Settings { idle_timeout: Duration::from_millis(500), ..patient() };
+        let answer = llmock.ask_with(wire, &plain(), settings).await.unwrap();
+        assert!(whole(&answer), "{wire:?}: {answer:?}");
+        llmock.content(2, 1, &format!("{wire:?}")).await;
+    }
+}
+
+#[tokio::test]
+async fn llmock_refuses_and_is_not_asked_again() {
+    let Some(llmock) = Llmock::start() else { return };
+    for wire in Wire::ALL {
+        for status in [400, 401, 403, 404, 422] {
+            let fault = json!({"type": "fail", "status": status, "message": "not like this", "times": null});
+            llmock.script(json!([fault])).await;
+            let words = llmock.ask(wire, &plain()).await.unwrap_err().in_words();
+            let expected = format!("the model's server answered {status}: not like this; ");
+            assert!(words.starts_with(&expected), "{wire:?}: {words}");
+            llmock.content(1, 1, &format!("{wire:?} {status}")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn llmock_is_down_and_we_give_up_in_good_order() {
+    let Some(llmock) = Llmock::start() else { return };
+    for wire in Wire::ALL {
+        llmock.script(json!([{"type": "fail", "status": 502, "times": null}])).await;
+        let error = llmock.ask(wire, &plain()).await.unwrap_err();
+        assert!(matches!(error, ModelError::GaveUp { tries: 4, .. }), "{wire:?}: {error:?}");
+        llmock.content(4, 4, &format!("{wire:?}")).await;
+    }
+}
+
+/// The verdict has teeth: one try only, and the same fault is held against us.
+#[tokio::test]
+async fn llmock_would_see_a_client_that_does_not_ask_again() {
+    let Some(llmock) = Llmock::start() else { return };
+    let wire = Wire { anthropic: false, stream: true };
+    let once = || Settings { tries: 1, ..patient() };
+    for (fault, code) in [
+        (json!({"type": "stream_fault", "kind": "truncate", "after_chunks": 3}), "truncated_stream_accepted"),
+        (json!({"type": "fail", "status": 503}), "gave_up"),
+    ] {
+        llmock.script(json!([fault])).await;
+        llmock.ask_with(wire, &plain(), once()).await.unwrap_err();
+        assert_eq!(llmock.verdict().await, (vec![code.to_owned()], 1, 1));
+    }
+}
+
+/// Its model calls the tool on offer with arguments by the tool's schema, and is done when it has the result.
+#[tokio::test]
+async fn llmock_calls_a_tool_and_takes_its_result() {
+    let Some(llmock) = Llmock::start() else { return };
+    for wire in Wire::ALL {
+        llmock.0.post("/_llmock/reset", &json!({})).await;
+        let mut conversation = asking_for_a_tool();
+        let answer = llmock.ask(wire, &conversation).await.unwrap();
+        let [Block::ToolUse { id, name, input }] = answer.blocks.as_slice() else {
+            panic!("{wire:?}: {answer:?}")
+        };
+        assert_eq!((name.as_str(), answer.stop), ("read", Stop::ToolUse), "{wire:?}");
+        assert!(!input.as_object().expect("an object").contains_key(INVALID_JSON), "{wire:?}: {input}");
+        let result = Block::ToolResult { id: id.clone(), content: "fn a() {}".into(), is_error: false };
+        conversation.messages.push(Message { role: Role::Assistant, blocks: answer.blocks });
+        conversation.messages.push(Message { role: Role::User, blocks: vec![result] });
+        let answer = llmock.ask(wire, &conversation).await.unwrap();
+        assert!(matches!(answer.blocks.as_slice(), [Block::Text { .. }]), "{wire:?}: {answer:?}");
+        assert_eq!(answer.stop, Stop::EndTurn, "{wire:?}");
+        assert!(answer.usage.input > 0 && answer.usage.output > 0 && !answer.usage.estimated, "{wire:?}");
+        llmock.content(2, 0, &format!("{wire:?}")).await;
+    }
+}
+
+#[tokio::test]
+async fn llmock_calls_badly_and_the_caller_hears_of_it() {
+    let Some(llmock) = Llmock::start() else { return };
+    for wire in Wire::ALL {
+        let call =
+            json!({"type": "reply", "tool_calls": [{"name": "read", "arguments": {"path": "src/lib.rs"}}]});
+        // Whole answers of Anthropic's API carry an object, so there is nothing it could break there.
+        if wire.stream || !wire.anthropic {
+            llmock.script(json!([call, {"type": "tool_fault", "kind": "malformed_arguments"}])).await;
+            let answer = llmock.ask(wire, &asking_for_a_tool()).await.unwrap();
+            let [Block::ToolUse { input, .. }] = answer.blocks.as_slice() else {
+                panic!("{wire:?}: {answer:?}")
+            };
+            assert!(
+                input[INVALID_JSON].as_str().is_some_and(|text| text.starts_with("{\"path")),
+                "{wire:?}: {input}"
+            );
+        }
+        llmock.script(json!([call, {"type": "tool_fault", "kind": "unknown_tool"}])).await;
+        let answer = llmock.ask(wire, &asking_for_a_tool()).await.unwrap();
+        let [Block::ToolUse { name, .. }] = answer.blocks.as_slice() else { panic!("{wire:?}: {answer:?}") };
+        assert_ne!(name, "read", "{wire:?}");
+        llmock.content(1, 0, &format!("{wire:?}")).await;
+    }
+}

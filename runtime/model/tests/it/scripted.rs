@@ -1,0 +1,6 @@
+//! What no friendly server does, and what each client makes of it.
+
+mod answers;
+mod broken;
+mod refused;
+mod secrets;
