@@ -283,6 +283,20 @@ async fn a_missing_usage_is_counted_from_above_and_not_as_nothing() {
     }
 }
 
+/// A server that does not count says 0 to everything, and its answer is not free for that.
+#[tokio::test]
+async fn a_usage_of_nothing_is_a_missing_one() {
+    for wire in Wire::ALL {
+        let body = ["100", "20", "120", "40", "10", "1"].iter().fold(wire.body(&HELLO), |body, number| {
+            body.replace(&format!("tokens\":{number},"), "tokens\":0,")
+                .replace(&format!("tokens\":{number}}}"), "tokens\":0}")
+        });
+        let server = Server::script([wire.wrap(&body)]).await;
+        let answer = wire.ask(&server).await.unwrap();
+        assert!(answer.usage.estimated && answer.cost_usd.unwrap() > 0.0, "{wire:?}: {answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_model_without_a_price_costs_an_unknown_sum() {
     for wire in Wire::ALL {
