@@ -191,7 +191,9 @@ impl Session {
                 Ok(self.coder.step(Event::Answer { response, cost_usd }))
             }
             Err(error) => {
-                run.record(EventKind::ModelFailed { request: request_digest, error: error.to_string() })?;
+                // Answers that broke off are paid for too.
+                run.cost.usd += error.spent_usd().unwrap_or(0.0);
+                run.record(EventKind::ModelFailed { request: request_digest, error: error.in_words() })?;
                 Err(unreachable_model(error))
             }
         }
