@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bowout::ReasonCode;
 use crate::job::JobRecord;
+use crate::profile::CommandKind;
 use crate::{Attempt, Digest, RelPath, RepoId, TaskId};
 
 /// The result of one test, from a machine report.
@@ -65,6 +66,10 @@ pub struct Evidence {
     /// The environment of the jobs; none when no job ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Digest>,
+    /// The repository's own commands that were run, as a person would type them: the jobs' have what makes
+    /// the machine report added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<CheckedCommand>,
     /// The changed files.
     pub files: Vec<ChangedFile>,
     /// The steps, in the order they ran.
@@ -87,6 +92,17 @@ pub struct Evidence {
     /// Number of the journal's events up to that head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub journal_length: Option<u64>,
+}
+
+/// A command of the profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckedCommand {
+    /// What for.
+    pub kind: CommandKind,
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// The folder to run it in.
+    pub cwd: RelPath,
 }
 
 /// One changed file of a patch.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use gloaming_api::bowout::shorten;
 use gloaming_api::evidence::{Evidence, FileRole, Origin, StepResult, TestResults, TestStatus, Verdict};
+use gloaming_api::profile::CommandKind;
 use gloaming_api::{Attempt, Digest, TaskId};
 
 use crate::text::{code, code_cell, inline, quote};
@@ -107,9 +108,12 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
 
     out.push_str("\n**To see it yourself**\n\n```sh\n");
     let _ = writeln!(out, "git switch {}", change.task.branch());
-    if let Some(test) = evidence.jobs.iter().rev().find(|run| run.tree.starts_with("patched")) {
-        let argv: Vec<&str> = test.record.argv.iter().map(String::as_str).collect();
-        let _ = writeln!(out, "{}", argv.join(" "));
+    if let Some(test) = evidence.commands.iter().find(|command| command.kind == CommandKind::Test) {
+        let mut line = shell_words::join(&test.argv);
+        if !test.cwd.is_root() {
+            line = format!("cd {} && {line}", shell_words::quote(test.cwd.as_str()));
+        }
+        let _ = writeln!(out, "{}", gloaming_api::path::escape_name(line.as_bytes()));
     }
     out.push_str("```\n");
 

@@ -23,6 +23,10 @@ fn evidence() -> Evidence {
         "tree": "2222222222222222222222222222222222222222",
         "origin": {"kind": "model", "name": "openai:gpt-5"},
         "grant": Digest::of("grant"),
+        "commands": [
+            {"kind": "build", "argv": ["cargo", "build"], "cwd": "."},
+            {"kind": "test", "argv": ["cargo", "test", "--features", "a b"], "cwd": "sub dir"}
+        ],
         "files": [file("src/a|b.rs", "code"), file("tests/`x`.rs", "test")],
         "steps": [
             {"step": "V0", "result": "pass", "detail": "applies; 2 files"},
@@ -32,7 +36,7 @@ fn evidence() -> Evidence {
         "jobs": [
             job("baseline", "V3", &["cargo", "build"]),
             job("patched", "V3", &["cargo", "build"]),
-            job("patched", "V7", &["cargo", "test"])
+            job("patched", "V7", &["cargo", "test", "--for-the-report"])
         ],
         "baseline_tests": {"a::one": "passed", "a::two": "failed"},
         "patched_tests": {"a::one": "passed", "a::two": "passed", "a::three": "skipped"},

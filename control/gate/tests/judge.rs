@@ -26,6 +26,7 @@ fn good() -> Evidence {
         origin: Origin::External,
         grant: Digest::of("grant"),
         environment: Some(Digest::of("environment")),
+        commands: Vec::new(),
         files: vec![ChangedFile {
             path: RelPath::parse("src/lib.rs").unwrap(),
             change: FileChange::Modified,

@@ -53,6 +53,7 @@ pub fn evidence_without_tree(patch: Unapplied<'_>) -> Result<Evidence, VerifyErr
         origin: patch.origin,
         grant: patch.grant.digest().clone(),
         environment: None,
+        commands: Vec::new(),
         files: Vec::new(),
         steps: steps.finish(),
         jobs: Vec::new(),

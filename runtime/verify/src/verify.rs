@@ -1,6 +1,7 @@
 //! The order of steps, and the evidence they make.
 
-use gloaming_api::evidence::{Evidence, Finding, TestResults};
+use gloaming_api::evidence::{CheckedCommand, Evidence, Finding, TestResults};
+use gloaming_api::profile::Command;
 use gloaming_jobs::JobError;
 
 use crate::baseline::{self, Baseline};
@@ -75,6 +76,7 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
         origin: inputs.origin.clone(),
         grant: inputs.grant.digest().clone(),
         environment: (!reused.is_empty()).then(|| inputs.environment.clone()),
+        commands: commands(&inputs),
         files: inputs.patch.files.clone(),
         steps: steps.finish(),
         jobs: reused,
@@ -86,6 +88,15 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
         journal_head: None,
         journal_length: None,
     })
+}
+
+fn commands(inputs: &Inputs<'_>) -> Vec<CheckedCommand> {
+    let checked = |command: &Command| CheckedCommand {
+        kind: command.kind,
+        argv: command.argv.clone(),
+        cwd: command.cwd.clone(),
+    };
+    inputs.profile.commands.iter().map(checked).collect()
 }
 
 async fn judge(
