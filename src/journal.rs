@@ -109,6 +109,9 @@ fn tell(kind: &EventKind) -> String {
         EventKind::Judged { verdict } => {
             format!("verdict {:?} ({}): {}", verdict.verdict, verdict.code, verdict.summary)
         }
+        EventKind::FindingsTold { round, .. } => {
+            format!("the findings of try {round} went back to the model")
+        }
         EventKind::Published { branch, commit, .. } => format!("branch {branch} at {}", short(commit)),
         EventKind::BowedOut { bow_out } => {
             format!("bowed out: {} — {}", bow_out.reason_code.as_str(), bow_out.summary)

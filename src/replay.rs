@@ -82,6 +82,7 @@ pub(crate) async fn main(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         work_dir: work.path().join("attempt"),
         cancel: cancel_on_signal(),
         recorded_checks: Some(Mutex::new(checks(&events).into())),
+        recorded_findings: Some(Mutex::new(findings(&events).into())),
     };
     std::fs::create_dir_all(&equipment.work_dir)?;
     let path = work.path().join("journal.jsonl");
@@ -173,6 +174,15 @@ fn replay_model(spec: &str, price: Option<&str>, events: &[Event]) -> anyhow::Re
         spec.parse().map_err(|error| Failure::usage(format!("the journal's model: {error}")))?;
     let prices = crate::run::prices(&parsed, price)?.unwrap_or_else(PriceTable::built_in);
     Ok(Replay::new(spec, answers.collect()).priced(&prices))
+}
+
+/// What the model was told of each failed verification, in order.
+fn findings(events: &[Event]) -> Vec<String> {
+    let told = |event: &Event| match &event.kind {
+        EventKind::FindingsTold { text, .. } => Some(text.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(told).collect()
 }
 
 fn checks(events: &[Event]) -> Vec<RecordedCheck> {

@@ -108,6 +108,7 @@ pub(crate) async fn main(args: Box<RunArgs>) -> anyhow::Result<ExitCode> {
         work_dir: work.path().join("attempt"),
         cancel,
         recorded_checks: None,
+        recorded_findings: None,
     };
     std::fs::create_dir_all(&equipment.work_dir).context("make the attempt's folder")?;
     let progress = {

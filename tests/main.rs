@@ -8,6 +8,7 @@ mod bad_input;
 mod contracts;
 mod evil_model;
 mod layering;
+mod rounds;
 mod run;
 mod support;
 mod tamper;

@@ -325,6 +325,13 @@ impl Grant {
         denied.expect("there is a writing tool").into_decision()
     }
 
+    /// Returns the denial by which a file is kept out of every job's copy of the workspace; none when jobs see
+    /// it. What a rule forbids `check`, or `read` and with it everybody, to read would come back to the model in
+    /// a test's output.
+    pub fn withheld(&self, path: &RelPath) -> Option<Denial> {
+        self.denied("check", Access::Read, &Spelled::new(path.as_str())).map(Judged::into_denial)
+    }
+
     /// Whether a tool is not denied as a whole: those that are, are not shown to a model.
     pub fn offers(&self, tool: &str) -> bool {
         self.judge_tool(tool).allow

@@ -114,6 +114,14 @@ pub enum EventKind {
         /// The verdict.
         verdict: Verdict,
     },
+    /// The verifier's findings went back to the model, in these words; a replay says the same ones, since a job's
+    /// output holds times and so differs from run to run.
+    FindingsTold {
+        /// The round of verification they come from, from 1.
+        round: u32,
+        /// The words.
+        text: String,
+    },
     /// The end: a branch was made.
     Published {
         /// The branch.

@@ -94,7 +94,10 @@ pub async fn prove(
             }
             let tree = work_dir.join(format!("tree-{trees}"));
             trees += 1;
-            let prepared = std::fs::create_dir_all(&scratch).and_then(|()| checkout(&tree));
+            // As in an attempt: what the policy lets nobody read, no job sees.
+            let prepared = std::fs::create_dir_all(&scratch)
+                .and_then(|()| checkout(&tree))
+                .and_then(|()| gloaming_workspace::withhold(&tree, &|path| grant.withheld(path).is_some()));
             prepared.map_err(|source| ProfileError::Checkout { kind, source })?;
             let others = survey.get_or_insert_with(|| Survey::of(&tree)).commands(kind);
             progress(&format!("{}: {}", kind.as_str(), words(&command)));

@@ -13,7 +13,7 @@ use gloaming_api::evidence::JobEvidence;
 use gloaming_api::job::{JobExit, JobPurpose};
 use gloaming_api::profile::{Command, CommandKind, TestRunner};
 use gloaming_jobs::{Job, JobOutput, Mount};
-use gloaming_workspace::copy_tree;
+use gloaming_workspace::{copy_tree, withhold};
 
 use crate::change::Change;
 use crate::runners::{self, Control, Invocation, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView};
@@ -271,6 +271,9 @@ impl<'a> Bench<'a> {
     fn tree(&mut self, lane: &Lane, controls: &[Control]) -> Result<PathBuf, VerifyError> {
         let tree = self.fresh("tree");
         copy_tree(&lane.pristine, &tree).map_err(VerifyError::io("cannot copy a tree"))?;
+        // On both trees alike: what no tool may read is not shown to code that prints either.
+        withhold(&tree, &|path| self.inputs.grant.withheld(path).is_some())
+            .map_err(VerifyError::io("cannot keep files from a job"))?;
         let other = self.used.get(&lane.scratch).is_some_and(|last| last != lane.name);
         if other {
             host::touch_all(&tree).map_err(VerifyError::io("cannot set the times of a tree"))?;

@@ -67,6 +67,8 @@ pub struct Equipment {
     /// For a replay: the recorded answers of `check`, in order, played instead of running jobs (whose output
     /// holds times and so differs from run to run). The verifier's jobs are run anew all the same.
     pub recorded_checks: Option<Mutex<VecDeque<RecordedCheck>>>,
+    /// For a replay: what the model was told of each failed verification, in order, told again.
+    pub recorded_findings: Option<Mutex<VecDeque<String>>>,
 }
 
 /// One recorded call of `check`.
@@ -156,6 +158,8 @@ pub(crate) struct Run<'a> {
     pub(crate) started: Instant,
     pub(crate) cost: Cost,
     stage: (Stage, Instant),
+    /// What there was of a patch when the work was given up or stopped.
+    kept: Option<Box<Unpublished>>,
 }
 
 /// Why a stage did not lead to the next.
@@ -196,6 +200,22 @@ impl From<VerifyError> for End {
     fn from(error: VerifyError) -> Self {
         match error {
             VerifyError::Cancelled => Self::Stopped,
+            VerifyError::Job(error) => error.into(),
+            VerifyError::Repository(error) => error.into(),
+            VerifyError::Denied { purpose, denial } => Draft::new(
+                Stage::Baseline,
+                ReasonCode::PolicyBlocked,
+                format!(
+                    "The policy lets no {} jobs run here, and without them no change can be verified.",
+                    purpose.as_str()
+                ),
+            )
+            .evidence(BowOutEvidence::note("policy", denial.to_string()))
+            .unblock(
+                "let these jobs run",
+                format!("rule {} in {}:{}", denial.rule.id, denial.rule.file, denial.rule.line),
+            )
+            .into(),
             error => Self::Error(WorkerError::Verify(error)),
         }
     }
@@ -230,6 +250,7 @@ pub async fn run(
         started,
         cost: Cost::default(),
         stage: (Stage::Intake, started),
+        kept: None,
     };
     let wall = equipment.grant.budget().wall;
     let mut overdue = false;
@@ -252,6 +273,7 @@ pub async fn run(
         }
         Err(End::BowOut(draft, patch)) => {
             let bow_out = bow_out(*draft);
+            let patch = patch.or_else(|| run.kept.take());
             run.record(EventKind::BowedOut { bow_out: Box::new(bow_out.clone()) })?;
             Ok(Outcome::BowedOut(Box::new(bow_out), patch))
         }
@@ -263,7 +285,7 @@ pub async fn run(
                 format!("The time allowed ({}) ran out in the stage {}.", human(wall), stage.as_str()),
             ));
             run.record(EventKind::BowedOut { bow_out: Box::new(bow_out.clone()) })?;
-            Ok(Outcome::BowedOut(Box::new(bow_out), None))
+            Ok(Outcome::BowedOut(Box::new(bow_out), run.kept.take()))
         }
         Err(End::Stopped) => {
             run.record(EventKind::Cancelled)?;
@@ -357,12 +379,16 @@ async fn stages(run: &mut Run<'_>) -> Result<Verified, End> {
     let mut findings: Option<String> = None;
     for round in 1..=ROUNDS {
         run.begin(Stage::Code)?;
-        let summary = match &mut maker {
-            Maker::Rename(rename) => rename::perform(run, &bench, rename).await?,
+        let made = match &mut maker {
+            Maker::Rename(rename) => rename::perform(run, &bench, rename).await,
             Maker::Model(model, session) => {
-                session.perform(run, &bench, model.as_ref(), findings.take()).await?
+                session.perform(run, &bench, model.as_ref(), findings.take()).await
             }
         };
+        if matches!(made, Err(End::BowOut(_, None) | End::Stopped)) {
+            run.kept = keep(run, &bench);
+        }
+        let summary = made?;
         run.finish(gloaming_api::bowout::shorten(&summary, 120))?;
 
         run.begin(Stage::Freeze)?;
@@ -370,7 +396,7 @@ async fn stages(run: &mut Run<'_>) -> Result<Verified, End> {
         run.finish(format!("{} files changed", patch.files.len()))?;
 
         run.begin(Stage::Verify)?;
-        let evidence = verify(run, &bench, &baseline, &patch, &origin).await?;
+        let evidence = verify(run, &bench, &baseline, &patch, &origin, round).await?;
         let judged =
             evidence.steps.iter().filter(|s| s.result == gloaming_api::evidence::StepResult::Pass).count();
         let digest = Digest::of_json(&evidence);
@@ -397,9 +423,32 @@ async fn stages(run: &mut Run<'_>) -> Result<Verified, End> {
                 Some(Box::new(Unpublished { patch, evidence: Some(evidence) })),
             ));
         }
-        findings = Some(code::findings(&verdict, &evidence));
+        let text = match &run.equipment.recorded_findings {
+            None => code::findings(&verdict, &evidence),
+            Some(queue) => queue
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .pop_front()
+                .ok_or_else(|| {
+                    WorkerError::Diverged(format!("verification {round} did not pass, and did in the record"))
+                })?,
+        };
+        run.record(EventKind::FindingsTold { round, text: text.clone() })?;
+        findings = Some(text);
     }
     unreachable!("the last round returns")
+}
+
+/// Returns the workspace's changes as they stand, for a person to look at; none where there are none.
+fn keep(run: &Run<'_>, bench: &Bench) -> Option<Box<Unpublished>> {
+    match run.equipment.repository.freeze(&bench.checkout) {
+        Ok(patch) if !patch.is_empty() => Some(Box::new(Unpublished { patch, evidence: None })),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::warn!(%error, "what there was of a patch could not be kept");
+            None
+        }
+    }
 }
 
 fn triage(run: &mut Run<'_>, choice: &Choice) -> Result<Origin, End> {
@@ -449,6 +498,10 @@ async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
         (run.progress)(Update::Note(note));
     }
     let checkout = repository.checkout(&run.assignment.base, &run.equipment.work_dir.join("workspace"))?;
+    let hidden = withheld(run)?;
+    if !hidden.is_empty() {
+        (run.progress)(Update::Note(check::withheld_note(&hidden)));
+    }
     let profile = gloaming_profile::detect(checkout.dir());
     if profile.command(CommandKind::Test).is_none() {
         let mut draft = Draft::new(
@@ -474,6 +527,13 @@ async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
     }
     let files = Files::open(checkout.dir()).map_err(WorkerError::Sandbox)?;
     Ok(Bench { checkout, files, profile, engine })
+}
+
+/// Returns the base's files that no job sees.
+fn withheld(run: &Run<'_>) -> Result<Vec<gloaming_api::RelPath>, End> {
+    let files = run.equipment.repository.list_files(&run.assignment.base)?;
+    let hidden = files.into_iter().filter_map(|entry| entry.path);
+    Ok(hidden.filter(|path| run.equipment.grant.withheld(path).is_some()).collect())
 }
 
 async fn baseline(run: &mut Run<'_>, bench: &Bench) -> Result<Baseline, End> {
@@ -517,6 +577,10 @@ async fn baseline(run: &mut Run<'_>, bench: &Bench) -> Result<Baseline, End> {
                 artifact: None,
             });
         }
+        let hidden = withheld(run)?;
+        if !hidden.is_empty() {
+            draft = draft.evidence(BowOutEvidence::note("policy", check::withheld_note(&hidden)));
+        }
         return Err(draft
             .unblock(
                 "make the base pass in the container",
@@ -553,6 +617,7 @@ async fn verify(
     baseline: &Baseline,
     patch: &Patch,
     origin: &Origin,
+    round: u32,
 ) -> Result<Evidence, End> {
     let progress = run.progress;
     let work_dir = run.equipment.work_dir.join("verify");
@@ -569,7 +634,7 @@ async fn verify(
         repo_id: &run.assignment.repo,
         work_dir: &work_dir,
         baseline: Some(baseline),
-        seed: run.assignment.seed,
+        seed: seed_of_round(run.assignment.seed, round),
         progress: &|update: gloaming_verify::Progress| progress(Update::Doing(update.to_string())),
         cancel: &run.stop,
     })
@@ -586,6 +651,13 @@ async fn verify(
     Ok(evidence)
 }
 
+/// Returns a seed of one round's own, from which nobody finds the next round's: what a model has seen of one round's
+/// control tests says nothing of those of the next.
+fn seed_of_round(seed: u64, round: u32) -> u64 {
+    let digest = Digest::of(format!("control tests {seed} {round}"));
+    u64::from_str_radix(&digest.hex()[..16], 16).expect("a digest is hexadecimal")
+}
+
 pub(crate) fn tail_of(text: &str, max: usize) -> String {
     let count = text.chars().count();
     if count <= max { text.to_owned() } else { text.chars().skip(count - max).collect() }
@@ -599,4 +671,15 @@ pub(crate) fn human(duration: Duration) -> String {
 /// Names the commands a model may run.
 pub(crate) fn facts(bench: &Bench) -> Vec<String> {
     check::facts(&bench.profile)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn each_round_has_control_tests_of_its_own() {
+        let seeds: std::collections::BTreeSet<u64> =
+            (1..=3).map(|round| super::seed_of_round(7, round)).collect();
+        assert_eq!(seeds.len(), 3);
+        assert!(!seeds.contains(&7));
+    }
 }

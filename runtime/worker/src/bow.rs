@@ -145,6 +145,13 @@ pub(crate) fn from_verdict(verdict: &Verdict) -> Draft {
                 "with a test that fails on the base and says what is wanted, the change can be shown to be right",
             ));
         }
+        if step.code == Some(Finding::TestsWeakened) {
+            draft.unblock.push(Unblock::by_hand(
+                "change the test first",
+                "an existing test says otherwise; where the task wants that changed, a person changes the test on the \
+                 base, since whoever writes a change does not decide what it is measured by",
+            ));
+        }
     }
     for reason in &verdict.reasons {
         draft.evidence.push(BowOutEvidence::note("verification", reason.clone()));

@@ -100,10 +100,13 @@ pub async fn call(bench: &Bench<'_>, args: &Value) -> Result<(ToolOutcome, Optio
         );
     };
     let argv = match (args.what, args.selector) {
-        (What::TestOne, Some(selector)) => match select(command, &selector) {
-            Ok(argv) => argv,
-            Err(error) => return refuse(error),
-        },
+        (What::TestOne, Some(selector)) => {
+            let folder = bench.workspace.join(command.cwd.as_str());
+            match select(command, &selector, &|name| folder.join(name).exists()) {
+                Ok(argv) => argv,
+                Err(error) => return refuse(error),
+            }
+        }
         (What::TestOne, None) => {
             return refuse(
                 ToolError::new(ToolErrorCode::InvalidInput, "test_one needs a selector")
@@ -137,16 +140,18 @@ pub async fn call(bench: &Bench<'_>, args: &Value) -> Result<(ToolOutcome, Optio
     let copy = bench.work_dir.join("tree");
     let scratch = bench.work_dir.join("scratch");
     let (from, to, keep) = (bench.workspace.clone(), copy.clone(), scratch.clone());
+    let grant = bench.grant.clone();
     let copied = tokio::task::spawn_blocking(move || {
         if to.exists() {
             std::fs::remove_dir_all(&to)?;
         }
         std::fs::create_dir_all(&keep)?;
-        gloaming_workspace::copy_tree(&from, &to)
+        gloaming_workspace::copy_tree(&from, &to)?;
+        gloaming_workspace::withhold(&to, &|path| grant.withheld(path).is_some())
     })
     .await;
-    match copied {
-        Ok(Ok(())) => {}
+    let withheld = match copied {
+        Ok(Ok(withheld)) => withheld,
         Ok(Err(error)) => {
             return refuse(ToolError::new(
                 ToolErrorCode::Internal,
@@ -154,7 +159,7 @@ pub async fn call(bench: &Bench<'_>, args: &Value) -> Result<(ToolOutcome, Optio
             ));
         }
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
+    };
     let job = Job {
         argv,
         cwd: command.cwd.clone(),
@@ -165,7 +170,10 @@ pub async fn call(bench: &Bench<'_>, args: &Value) -> Result<(ToolOutcome, Optio
         label: format!("check {}", kind.as_str()),
     };
     let output = bench.engine.run(&permit, &job, bench.cancel).await?;
-    let text = render(&output.record, &output.stdout, &output.stderr);
+    let mut text = render(&output.record, &output.stdout, &output.stderr);
+    if !output.record.exit.success() && !withheld.is_empty() {
+        text.push_str(&format!("--- note\n{}\n", withheld_note(&withheld)));
+    }
     let result = json!({
         "text": text,
         "exit": output.record.exit.code(),
@@ -175,8 +183,21 @@ pub async fn call(bench: &Bench<'_>, args: &Value) -> Result<(ToolOutcome, Optio
     Ok((ToolOutcome::ok(result), Some(output.record)))
 }
 
+/// Says which files a job did not see, for when it failed and that may be why.
+pub(crate) fn withheld_note(paths: &[RelPath]) -> String {
+    let mut names: Vec<String> = paths.iter().take(5).map(ToString::to_string).collect();
+    if paths.len() > 5 {
+        names.push(format!("{} more", paths.len() - 5));
+    }
+    format!("The policy lets nobody read {}, so jobs run without.", names.join(", "))
+}
+
 /// Puts a selector where the runner takes a name, so that it can never be read as an option.
-fn select(command: &Command, selector: &str) -> Result<Vec<String>, ToolError> {
+fn select(
+    command: &Command,
+    selector: &str,
+    exists: &dyn Fn(&str) -> bool,
+) -> Result<Vec<String>, ToolError> {
     let fit = !selector.is_empty()
         && selector.len() <= 300
         && !selector.starts_with('-')
@@ -193,6 +214,8 @@ fn select(command: &Command, selector: &str) -> Result<Vec<String>, ToolError> {
     let owned = selector.to_owned();
     match command.runner {
         Some(TestRunner::Pytest) if selector.contains("::") || selector.ends_with(".py") => {
+            // What the command names by itself would be run beside it.
+            argv = without_paths(&command.argv, exists);
             argv.extend(["--".to_owned(), owned]);
         }
         Some(TestRunner::Pytest) => argv.push(format!("-k={owned}")),
@@ -202,7 +225,11 @@ fn select(command: &Command, selector: &str) -> Result<Vec<String>, ToolError> {
             None => argv.extend(["--".to_owned(), owned]),
         },
         Some(TestRunner::GoTest) => argv.push(format!("-run={owned}")),
-        Some(TestRunner::NodeTest) => argv.push(format!("--test-name-pattern={owned}")),
+        // Behind a file's name Node takes an option for another file.
+        Some(TestRunner::NodeTest) => {
+            let at = argv.iter().position(|arg| arg == "--test").map_or(argv.len(), |at| at + 1);
+            argv.insert(at, format!("--test-name-pattern={owned}"));
+        }
         Some(TestRunner::Jest | TestRunner::Vitest) => argv.push(format!("--testNamePattern={owned}")),
         Some(TestRunner::Mocha) => argv.push(format!("--grep={owned}")),
         None => {
@@ -214,6 +241,19 @@ fn select(command: &Command, selector: &str) -> Result<Vec<String>, ToolError> {
         }
     }
     Ok(argv)
+}
+
+/// Returns a pytest command without the files and folders it names.
+fn without_paths(argv: &[String], exists: &dyn Fn(&str) -> bool) -> Vec<String> {
+    // Options whose value stands apart from them; it may be a file, and is no test to run.
+    const VALUED: &[&str] =
+        &["-c", "-p", "-k", "-m", "-n", "-o", "-W", "--rootdir", "--confcutdir", "--ignore"];
+    let value = |at: usize| at > 0 && VALUED.contains(&argv[at - 1].as_str());
+    let kept = argv.iter().enumerate().filter(|(at, arg)| {
+        let name = arg.split("::").next().unwrap_or(arg);
+        *at == 0 || arg.starts_with('-') || value(*at) || !exists(name)
+    });
+    kept.map(|(_, arg)| arg.clone()).collect()
 }
 
 fn render(record: &JobRecord, stdout: &[u8], stderr: &[u8]) -> String {
@@ -286,7 +326,9 @@ mod tests {
     #[test]
     fn a_selector_is_data_and_never_an_option() {
         let pytest = command(TestRunner::Pytest, &["python3", "-m", "pytest"]);
-        let joined = |command: &Command, selector: &str| select(command, selector).map(|argv| argv.join(" "));
+        let exists = |name: &str| ["tests", "setup.cfg", "test/a.test.js"].contains(&name);
+        let joined =
+            |command: &Command, selector: &str| select(command, selector, &exists).map(|argv| argv.join(" "));
         assert_eq!(
             joined(&pytest, "tests/test_a.py::test_b").unwrap(),
             "python3 -m pytest -- tests/test_a.py::test_b"
@@ -294,10 +336,15 @@ mod tests {
         assert_eq!(joined(&pytest, "test_b and not c").unwrap(), "python3 -m pytest -k=test_b and not c");
         let cargo = command(TestRunner::Cargo, &["cargo", "test", "--", "--nocapture"]);
         assert_eq!(joined(&cargo, "a::b").unwrap(), "cargo test -- a::b --nocapture");
+        // What the command itself names would be run as well, or take the option for a file.
+        let pytest_on = command(TestRunner::Pytest, &["pytest", "-c", "setup.cfg", "-n", "4", "tests"]);
+        assert_eq!(joined(&pytest_on, "tests/a.py::b").unwrap(), "pytest -c setup.cfg -n 4 -- tests/a.py::b");
+        let node = command(TestRunner::NodeTest, &["node", "--test", "test/a.test.js"]);
+        assert_eq!(joined(&node, "adds").unwrap(), "node --test --test-name-pattern=adds test/a.test.js");
         for bad in
             ["", "-x", "--rootdir=/", "../../etc/passwd", "tests/../../x.py", "a;b", "$(id)", "a\nb", "`id`"]
         {
-            assert!(select(&pytest, bad).is_err(), "{bad:?}");
+            assert!(select(&pytest, bad, &exists).is_err(), "{bad:?}");
         }
     }
 

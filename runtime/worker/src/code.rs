@@ -12,6 +12,7 @@ use gloaming_api::tool::{
     CallDuration, CallRecord, Decided, PathDenial, ToolError, ToolErrorCode, ToolOutcome,
 };
 use gloaming_model::{Model, ModelError, Request, ToolDef};
+use gloaming_policies::Access;
 use serde_json::Value;
 
 use crate::blueprint::{Bench, End, Run, WorkerError};
@@ -49,6 +50,10 @@ impl Session {
             .profile
             .instructions
             .iter()
+            .filter(|path| {
+                // What the policy lets nobody read is no instruction either.
+                grant.permit_tool("read").is_ok_and(|permit| permit.allows(Access::Read, path))
+            })
             .filter_map(|path| {
                 let bytes = run.equipment.repository.read_file(&run.assignment.base, path).ok().flatten()?;
                 let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -330,8 +335,9 @@ pub(crate) fn findings(verdict: &Verdict, evidence: &Evidence) -> String {
             shorten(&signal.detail, 200)
         ));
     }
-    let failing =
-        evidence.jobs.iter().rev().find(|job| job.tree.starts_with("patched") && !job.record.exit.success());
+    // The run with control tests fails by design, and names them.
+    let own = |tree: &str| tree.starts_with("patched") && !tree.contains("controls");
+    let failing = evidence.jobs.iter().rev().find(|job| own(&job.tree) && !job.record.exit.success());
     if let Some(job) = failing {
         let tail = crate::blueprint::tail_of(
             &format!("{}\n{}", job.record.stdout_tail, job.record.stderr_tail),
@@ -344,4 +350,39 @@ pub(crate) fn findings(verdict: &Verdict, evidence: &Evidence) -> String {
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn findings_never_show_the_run_with_control_tests() {
+        let limits =
+            json!({"memory": 1, "cpus": 1.0, "processes": 1, "wall_s": 1, "output": 1, "scratch": 1});
+        let job = |tree: &str, tail: &str| {
+            json!({
+                "tree": tree, "step": "V8", "purpose": "test", "argv": ["pytest"], "cwd": ".", "engine": "embedded",
+                "environment": Digest::of("e"), "grant": Digest::of("g"), "exit": {"how": "code", "value": 1},
+                "duration_ms": 1, "limits": limits, "stdout_tail": tail, "stderr_tail": ""
+            })
+        };
+        let evidence: Evidence = serde_json::from_value(json!({
+            "schema_version": 1, "repo": "a/b", "base": "0".repeat(40), "patch": Digest::of("p"),
+            "origin": {"kind": "external"}, "grant": Digest::of("g"), "files": [],
+            "steps": [{"step": "V5", "result": "fail", "detail": "no test fails without the change"}],
+            "jobs": [job("patched", "the patch's own failure"), job("patched-controls", "test_control_1f2e")],
+            "baseline_tests": {}, "patched_tests": {}, "fail_to_pass": [], "flaky": [], "signals": []
+        }))
+        .expect("the evidence is valid");
+        let verdict: Verdict = serde_json::from_value(json!({
+            "verdict": "bow_out", "code": "no_fail_to_pass", "summary": "s", "steps": [], "confidence": 0.0,
+            "threshold": 0.6, "calibrated": false, "reasons": []
+        }))
+        .expect("the verdict is valid");
+        let text = findings(&verdict, &evidence);
+        assert!(text.contains("the patch's own failure") && !text.contains("control"), "{text}");
+    }
 }

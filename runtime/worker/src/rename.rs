@@ -55,7 +55,13 @@ pub(crate) async fn perform(run: &mut Run<'_>, bench: &Bench, rename: &mut Renam
 fn look(run: &Run<'_>, bench: &Bench, path: &str, from: &str, to: &str) -> Option<FileIdentifiers> {
     let at = RelPath::parse(path).ok()?;
     let permit = run.equipment.grant.permit_tool("read").ok()?;
-    let mut file = FileIdentifiers { path: path.to_owned(), ..FileIdentifiers::default() };
+    // By name alone: source that cannot be parsed must still count as source, or the rename would pass it by.
+    let language = Language::of(path);
+    let mut file = FileIdentifiers {
+        path: path.to_owned(),
+        language: language.map(|language| format!("{language:?}").to_lowercase()),
+        ..FileIdentifiers::default()
+    };
     let bytes = match bench.files.read(&permit, &at) {
         Ok(bytes) => bytes?,
         Err(error) if error.code == ToolErrorCode::TooLarge => return Some(file),
@@ -65,8 +71,7 @@ fn look(run: &Run<'_>, bench: &Bench, path: &str, from: &str, to: &str) -> Optio
         return Some(file);
     }
     file.text = String::from_utf8(bytes.clone()).ok();
-    if let Some(language) = Language::of(path).filter(|_| file.text.is_some()) {
-        file.language = Some(format!("{language:?}").to_lowercase());
+    if let Some(language) = language.filter(|_| file.text.is_some()) {
         let found = |name| gloaming_syntax::identifiers(language, &bytes, name).iter().map(place).collect();
         file.from = found(from);
         file.to = found(to);

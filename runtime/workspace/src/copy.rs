@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use gloaming_api::RelPath;
+
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps};
 
 /// Copies the tree at `from` into `to`, which must not exist or be empty: modes, modification times and
@@ -50,6 +52,41 @@ fn copy_folder(from: &Path, to: &Path, metadata: &Metadata) -> io::Result<()> {
     }
     at(to, std::fs::set_permissions(to, metadata.permissions()))?;
     at(to, set_times(to, metadata))
+}
+
+/// Removes from a copy the files and links that `hidden` names, and returns them, sorted. What a policy lets
+/// nobody read has no place where repository code runs and prints. A name that is not UTF-8 is judged as it is
+/// shown, with U+FFFD for what it does not hold.
+///
+/// # Errors
+/// What the system says, with the path.
+pub fn withhold(copy: &Path, hidden: &dyn Fn(&RelPath) -> bool) -> io::Result<Vec<RelPath>> {
+    let mut removed = Vec::new();
+    withhold_below(copy, &RelPath::root(), hidden, &mut removed)?;
+    removed.sort();
+    Ok(removed)
+}
+
+fn withhold_below(
+    folder: &Path,
+    path: &RelPath,
+    hidden: &dyn Fn(&RelPath) -> bool,
+    removed: &mut Vec<RelPath>,
+) -> io::Result<()> {
+    for entry in at(folder, std::fs::read_dir(folder))? {
+        let entry = at(folder, entry)?;
+        let below = entry.path();
+        let relative = path.join(&entry.file_name().to_string_lossy()).ok();
+        if at(&below, entry.file_type())?.is_dir() {
+            if let Some(relative) = &relative {
+                withhold_below(&below, relative, hidden, removed)?;
+            }
+        } else if relative.as_ref().is_some_and(hidden) {
+            at(&below, std::fs::remove_file(&below))?;
+            removed.extend(relative);
+        }
+    }
+    Ok(())
 }
 
 fn set_times(path: &Path, metadata: &Metadata) -> io::Result<()> {

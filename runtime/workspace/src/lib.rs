@@ -40,7 +40,7 @@ use gloaming_api::{Digest, RelPath};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use copy::copy_tree;
+pub use copy::{copy_tree, withhold};
 pub use error::{ApplyError, Missing, RepoError};
 pub use role::role;
 

@@ -209,3 +209,21 @@ fn a_checkout_made_by_another_process_is_opened_again() {
     assert_eq!(crate::support::files(&repository.freeze(&again).unwrap()), ["Modified README.md +1 -1"]);
     assert!(repository.reopen(checkout.base().unwrap(), &scene.path("nowhere")).is_err());
 }
+
+#[test]
+fn what_is_withheld_is_gone_from_the_copy_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, copy) = (dir.path().join("from"), dir.path().join("copy"));
+    std::fs::create_dir_all(from.join("deep/secrets")).unwrap();
+    for name in [".env", "kept", "deep/secrets/key", "deep/kept"] {
+        std::fs::write(from.join(name), name).unwrap();
+    }
+    std::os::unix::fs::symlink("kept", from.join("deep/secrets/link")).unwrap();
+    copy_tree(&from, &copy).unwrap();
+    let hidden = |path: &gloaming_api::RelPath| path.as_str() == ".env" || path.as_str().contains("secrets/");
+    let gone = gloaming_workspace::withhold(&copy, &hidden).unwrap();
+    let gone: Vec<&str> = gone.iter().map(gloaming_api::RelPath::as_str).collect();
+    assert_eq!(gone, [".env", "deep/secrets/key", "deep/secrets/link"]);
+    assert!(copy.join("kept").exists() && copy.join("deep/kept").exists() && !copy.join(".env").exists());
+    assert!(from.join(".env").exists());
+}

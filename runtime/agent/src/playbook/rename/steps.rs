@@ -146,7 +146,7 @@ impl Rename {
 
     fn search(&mut self, word: &str, then: State) -> RenameAction {
         let args = json!({
-            "pattern": word, "literal": true, "word": true, "hidden": true, "limit": SEARCH_LIMIT,
+            "pattern": word, "literal": true, "word": true, "hidden": true, "ignored": true, "limit": SEARCH_LIMIT,
         });
         self.call("search", args, then)
     }
