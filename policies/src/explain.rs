@@ -35,25 +35,27 @@ pub struct Explanation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Call {
     /// A tool and the path it is called on; the path may be one that is never granted.
-    Path { tool: &'static str, path: Result<RelPath, PathError> },
+    Path { tool: String, path: Result<RelPath, PathError> },
     /// The `check` tool, and the job it asks for.
     Check(Option<JobPurpose>),
 }
 
 impl Call {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// Parses a call of one of `tools`.
+    pub(crate) fn parse(text: &str, tools: &[&str]) -> Result<Self, String> {
         let text = text.trim_start();
         let (name, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         if name.is_empty() {
             return Err("the call is empty; write a tool and a path, like `edit src/lib.rs`".into());
         }
-        let Some(tool) = TOOLS.iter().find(|tool| **tool == name) else {
+        if !tools.contains(&name) {
             let hint =
-                did_you_mean(name, TOOLS).unwrap_or_else(|| format!("the tools are {}", TOOLS.join(", ")));
+                did_you_mean(name, tools).unwrap_or_else(|| format!("the tools are {}", tools.join(", ")));
             return Err(format!("there is no tool {name:?}; {hint}"));
-        };
+        }
         let path = rest.trim_start();
-        match *tool {
+        let tool = name.to_owned();
+        match name {
             "check" => match path.trim_end() {
                 "" => Ok(Self::Check(None)),
                 word => match JobPurpose::ALL.iter().find(|purpose| purpose.as_str() == word) {
@@ -64,6 +66,8 @@ impl Call {
                 },
             },
             "list" | "search" => Ok(Self::Path { tool, path: RelPath::parse(path) }),
+            // What a registered tool takes is its own affair.
+            _ if !TOOLS.contains(&name) => Ok(Self::Path { tool, path: RelPath::parse(path) }),
             _ if path.is_empty() => Err(format!("{name} needs a path, like `{name} src/lib.rs`")),
             _ => Ok(Self::Path { tool, path: RelPath::parse(path) }),
         }
@@ -72,12 +76,13 @@ impl Call {
 
 impl Grant {
     /// Explains how a call like `edit src/lib.rs`, `list` or `check test` is decided: every access the
-    /// tool would need is asked for, and a denial told, rather by a rule than by the lack of one.
+    /// tool would need is asked for, and a denial told, rather by a rule than by the lack of one. Of a
+    /// registered tool only reading is known to be needed.
     ///
     /// The error is a sentence about a call that makes no sense (an unknown tool, no path). A path that
     /// leaves the workspace makes sense and is denied.
     pub fn explain(&self, call: &str) -> Result<Explanation, String> {
-        Ok(match Call::parse(call)? {
+        Ok(match Call::parse(call, &self.tool_names())? {
             Call::Check(purpose) => match (self.judge_tool("check"), purpose) {
                 (judged, None) => self.explanation(judged),
                 (judged, _) if !judged.allow => self.explanation(judged),
@@ -93,6 +98,7 @@ impl Grant {
                 layer: Layer::Floor,
             },
             Call::Path { tool, path: Ok(path) } => {
+                let tool = tool.as_str();
                 let accesses: &[Access] = match tool {
                     "list" => &[Access::List],
                     "write" => &[Access::Write],

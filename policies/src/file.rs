@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gloaming_api::RepoId;
 use gloaming_api::job::JobPurpose;
+use gloaming_api::{Digest, RepoId};
 use serde_json::{Value, json};
 
 use crate::glob::Pattern;
@@ -27,6 +27,8 @@ pub struct PolicyFile {
     pub(crate) budget: BudgetSection,
     pub(crate) change: ChangeSection,
     pub(crate) tests: Vec<InlineTest>,
+    /// Registered tools the file knows.
+    pub(crate) tools: Vec<ToolTable>,
     /// Where `repos` stands.
     pub(crate) repos_place: (u32, u32),
 }
@@ -61,7 +63,7 @@ impl PolicyFile {
         protected.sort_unstable();
         let jobs: BTreeMap<&str, Value> =
             self.jobs.iter().map(|(purpose, section)| (purpose.as_str(), section.content())).collect();
-        json!({
+        let mut content = json!({
             "allow": rules(&self.allow),
             "deny": rules(&self.deny),
             "jobs": jobs,
@@ -75,8 +77,29 @@ impl PolicyFile {
                 "lines": self.change.lines.map(|s| s.value),
                 "protected": protected,
             },
-        })
+        });
+        // Left out where there is none, so that a policy from before there were any keeps its digest.
+        if !self.tools.is_empty() {
+            let tools: BTreeMap<&str, Option<&Digest>> =
+                self.tools.iter().map(|tool| (tool.name.as_str(), tool.digest.as_ref())).collect();
+            content["tools"] = json!(tools);
+        }
+        content
     }
+
+    /// Whether the file may grant a tool: Gloaming's own always, a registered one when a `[[tool]]` names it.
+    pub(crate) fn knows(&self, tool: &str) -> bool {
+        TOOLS.contains(&tool) || self.tools.iter().any(|known| known.name == tool)
+    }
+}
+
+/// One `[[tool]]`: a registered tool that the file's rules may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ToolTable {
+    pub(crate) name: String,
+    /// The one component that may serve it.
+    pub(crate) digest: Option<Digest>,
+    pub(crate) line: u32,
 }
 
 /// One `[[allow]]` or `[[deny]]`.

@@ -7,7 +7,7 @@ use gloaming_api::job::{JobLimits, JobPurpose};
 use gloaming_api::{Digest, RelPath, RepoId};
 use serde_json::json;
 
-use crate::file::{PolicyFile, Rule, WRITING_TOOLS};
+use crate::file::{PolicyFile, Rule, TOOLS, WRITING_TOOLS};
 use crate::glob::{AllowSet, DenySet, Pattern, Spelled};
 use crate::limits::Limits;
 use crate::preset::{FLOOR_NAME, STANDARD_NAME, floor, floor_line, standard};
@@ -31,6 +31,19 @@ pub struct ChangeCaps {
     pub files: u32,
     /// Added and removed lines together.
     pub lines: u32,
+}
+
+/// A tool that an operator registered and a policy file knows by a `[[tool]]` table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredTool {
+    /// The tool's name.
+    pub name: String,
+    /// The one component that may serve it; none where the file takes any.
+    pub digest: Option<Digest>,
+    /// The file the table stands in.
+    pub file: String,
+    /// Its line, counted from 1.
+    pub line: u32,
 }
 
 /// A policy compiled for one attempt: its layers, their patterns and their numbers. Cheap to clone; two
@@ -311,18 +324,42 @@ impl Grant {
     /// Decides whether a patch may touch a path, whoever wrote the patch: whether edit, write or patch
     /// could have written it under this grant.
     pub fn decide_change(&self, path: &RelPath) -> Decision {
+        self.judge_change(path).into_decision()
+    }
+
+    fn judge_change(&self, path: &RelPath) -> Judged<'_> {
         let mut denied: Option<Judged<'_>> = None;
         for tool in WRITING_TOOLS {
             let judged = self.judge(tool, Access::Write, path);
             if judged.allow {
-                return judged.into_decision();
+                return judged;
             }
             // A rule that was written for the path says more than that none was.
             if denied.as_ref().is_none_or(|held| held.is_default_deny() && !judged.is_default_deny()) {
                 denied = Some(judged);
             }
         }
-        denied.expect("there is a writing tool").into_decision()
+        denied.expect("there is a writing tool")
+    }
+
+    /// Returns the registered tools that the layers know, in the order of the layers; one that several files
+    /// know stands there for each of them.
+    pub fn declared_tools(&self) -> Vec<DeclaredTool> {
+        let declared = self.0.units.iter().flat_map(|unit| {
+            unit.file.tools.iter().map(|tool| DeclaredTool {
+                name: tool.name.clone(),
+                digest: tool.digest.clone(),
+                file: unit.file.name.clone(),
+                line: tool.line,
+            })
+        });
+        declared.collect()
+    }
+
+    /// The tools that some layer knows.
+    pub(crate) fn tool_names(&self) -> Vec<&str> {
+        let registered = self.0.units.iter().flat_map(|unit| &unit.file.tools);
+        TOOLS.iter().copied().chain(registered.map(|tool| tool.name.as_str())).collect()
     }
 
     /// Returns the denial by which a file is kept out of every job's copy of the workspace; none when jobs see
@@ -358,6 +395,19 @@ impl Grant {
     }
 
     pub(crate) fn judge(&self, tool: &str, access: Access, path: &RelPath) -> Judged<'_> {
+        let judged = self.judge_own(tool, access, path);
+        // No rule can know what a registered tool is for. So none of them writes where a patch may not: a
+        // denial for edit, write and patch was not meant to leave a way round, and the gate would refuse it.
+        if judged.allow && access == Access::Write && !TOOLS.contains(&tool) {
+            let change = self.judge_change(path);
+            if !change.allow {
+                return change;
+            }
+        }
+        judged
+    }
+
+    fn judge_own(&self, tool: &str, access: Access, path: &RelPath) -> Judged<'_> {
         if path.is_root() {
             let judged = self.judge_tool(tool);
             if access == Access::Write && judged.allow {
@@ -459,8 +509,9 @@ impl Grant {
         Some(Judged { allow: false, layer: unit.layer, file: &unit.file.name, line, reason })
     }
 
-    /// Every unit that has allow rules for the tool must have one that fits, and one of the operator's
-    /// must. `fitting` returns the index of a unit's rule that fits.
+    /// Every unit that has allow rules for the tool must have one that fits, and one of the operator's that
+    /// knows the tool must: a `*` that was written before a tool was registered narrows it and does not
+    /// grant it. `fitting` returns the index of a unit's rule that fits.
     fn allowed<'s>(&'s self, tool: &str, fitting: impl Fn(usize, &'s [Rule]) -> Option<usize>) -> Judged<'s> {
         let mut granted: Option<Judged<'s>> = None;
         let mut by_operator = false;
@@ -475,7 +526,7 @@ impl Grant {
                 let reason = Reason::DefaultDeny { tool: tool.to_owned(), rules: speaking };
                 return Judged { allow: false, layer: unit.layer, file: &unit.file.name, line, reason };
             };
-            by_operator |= unit.layer == Layer::Operator;
+            by_operator |= unit.layer == Layer::Operator && unit.file.knows(tool);
             let (rule, file) = (&rules[at], unit.file.name.as_str());
             granted = Some(Judged {
                 allow: true,

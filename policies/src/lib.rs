@@ -31,6 +31,6 @@ pub use decision::{Access, Decision, Denial, Layer, RuleRef};
 pub use diagnostic::Diagnostic;
 pub use explain::Explanation;
 pub use file::{PolicyFile, TOOLS, WRITING_TOOLS};
-pub use grant::{Budget, ChangeCaps, Grant, JobPermit, ToolPermit};
+pub use grant::{Budget, ChangeCaps, DeclaredTool, Grant, JobPermit, ToolPermit};
 pub use parse::parse;
 pub use preset::preset;

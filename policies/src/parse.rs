@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use gloaming_api::Digest;
 use gloaming_api::job::JobPurpose;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -10,7 +11,8 @@ use toml::de::{DeTable, DeValue};
 use crate::Diagnostic;
 use crate::explain::Call;
 use crate::file::{
-    BudgetSection, ChangeSection, InlineTest, JobSection, PolicyFile, Protected, Rule, Setting, TOOLS, Tools,
+    BudgetSection, ChangeSection, InlineTest, JobSection, PolicyFile, Protected, Rule, Setting, TOOLS,
+    ToolTable, Tools,
 };
 use crate::glob::Pattern;
 use crate::units;
@@ -51,12 +53,14 @@ struct Reader<'a> {
     line_starts: Vec<usize>,
     faults: Vec<Diagnostic>,
     patterns: usize,
+    /// The registered tools that the file's `[[tool]]` tables make known.
+    registered: Vec<ToolTable>,
 }
 
 impl<'a> Reader<'a> {
     fn new(name: &'a str, text: &'a str) -> Self {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { name, text, line_starts, faults: Vec::new(), patterns: 0 }
+        Self { name, text, line_starts, faults: Vec::new(), patterns: 0, registered: Vec::new() }
     }
 
     /// Line and column, in characters, of a byte.
@@ -93,6 +97,7 @@ impl<'a> Reader<'a> {
             budget: BudgetSection::default(),
             change: ChangeSection::default(),
             tests: Vec::new(),
+            tools: Vec::new(),
             repos_place: (1, 1),
         };
         match root.get("schema") {
@@ -111,7 +116,7 @@ impl<'a> Reader<'a> {
         self.known(
             root,
             "a policy",
-            &["schema", "repos", "extends", "allow", "deny", "jobs", "budget", "change", "test"],
+            &["schema", "repos", "extends", "tool", "allow", "deny", "jobs", "budget", "change", "test"],
         );
         if let Some(value) = root.get("repos") {
             file.repos_place = self.place(value.span().start);
@@ -120,6 +125,15 @@ impl<'a> Reader<'a> {
         if let Some(value) = root.get("extends") {
             file.extends =
                 self.strings(value, "extends").into_iter().filter_map(|s| self.preset(s)).collect();
+        }
+        // Before the rules and tests, which may name them.
+        if let Some(value) = root.get("tool") {
+            for value in self.tables(value, "tool") {
+                if let Some(table) = self.tool_table(value) {
+                    self.registered.push(table);
+                }
+            }
+            file.tools.clone_from(&self.registered);
         }
         let mut ids = HashMap::new();
         // In the file's order, so that the second of two equal ids is the one reported.
@@ -173,6 +187,60 @@ impl<'a> Reader<'a> {
             }
         }
         file
+    }
+
+    fn tool_table(&mut self, value: &Value<'_>) -> Option<ToolTable> {
+        let at = value.span().start;
+        let table = self.table(value, "[[tool]]")?;
+        self.known(table, "[[tool]]", &["name", "digest"]);
+        let name = self
+            .required(table, "name", at, "[[tool]]", "name = \"word_count\"")
+            .and_then(|value| self.string(value, "name"))
+            .and_then(|(name, span)| self.tool_name(&name, &span).then_some(name));
+        let digest = match table.get("digest") {
+            None => None,
+            Some(value) => {
+                let (text, span) = self.string(value, "digest")?;
+                let digest = text.parse::<Digest>();
+                if digest.is_err() {
+                    let hint = "write `sha256:` and 64 hexadecimal digits, as `gloaming tools add` prints them";
+                    self.fault(span.start, format!("{text:?} is not a digest"), Some(hint.into()));
+                }
+                Some(digest.ok()?)
+            }
+        };
+        Some(ToolTable { name: name?, digest, line: self.line(at) })
+    }
+
+    fn tool_name(&mut self, name: &str, span: &Range<usize>) -> bool {
+        let well_formed = !name.is_empty()
+            && name.len() <= 64
+            && name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        let fault = if !well_formed {
+            Some((
+                format!("{name:?} is not a tool's name"),
+                "lower-case letters, digits and `_`, at most 64, as `gloaming tools add` prints it",
+            ))
+        } else if TOOLS.contains(&name) {
+            Some((
+                format!("`{name}` is Gloaming's own tool"),
+                "leave the table out; [[tool]] is for tools that an operator registered",
+            ))
+        } else if let Some(first) = self.registered.iter().find(|known| known.name == name) {
+            Some((format!("the tool {name:?} stands on line {} already", first.line), "name each tool once"))
+        } else {
+            None
+        };
+        if let Some((message, hint)) = &fault {
+            self.fault(span.start, message.clone(), Some((*hint).into()));
+        }
+        fault.is_none()
+    }
+
+    /// The tools that the file's rules and tests may name.
+    fn tool_names(&self) -> Vec<&str> {
+        TOOLS.iter().copied().chain(self.registered.iter().map(|tool| tool.name.as_str())).collect()
     }
 
     fn rule<'i>(&mut self, value: &Value<'i>, deny: bool, ids: &mut HashMap<String, u32>) -> Option<Rule> {
@@ -284,11 +352,16 @@ impl<'a> Reader<'a> {
         for (name, span) in names {
             if name == "*" {
                 all = true;
-            } else if TOOLS.contains(&name.as_str()) {
+            } else if self.tool_names().contains(&name.as_str()) {
                 known.push(name);
             } else {
-                let hint = did_you_mean(&name, TOOLS)
-                    .unwrap_or_else(|| format!("the tools are {}; `*` is every tool", TOOLS.join(", ")));
+                let hint = did_you_mean(&name, &self.tool_names()).unwrap_or_else(|| {
+                    format!(
+                        "the tools are {}; `*` is every tool; a registered one is made known by \
+                         `[[tool]] name = {name:?}`",
+                        TOOLS.join(", ")
+                    )
+                });
                 self.fault(span.start, format!("there is no tool {name:?}"), Some(hint));
             }
         }
@@ -384,7 +457,7 @@ impl<'a> Reader<'a> {
         let call = self.required(table, "call", at, "[[test]]", "call = \"edit src/lib.rs\"");
         let call =
             call.and_then(|value| self.string(value, "call")).filter(|(call, span)| {
-                match Call::parse(call) {
+                match Call::parse(call, &self.tool_names()) {
                     Ok(_) => true,
                     Err(message) => {
                         self.fault(span.start, message, None);

@@ -293,7 +293,11 @@ fn a_tool_that_only_looks_never_writes() {
         assert!(!grant.allows(tool, Access::Write, &path("src/lib.rs")), "{tool}");
         assert!(grant.allows(tool, Access::Read, &path("src/lib.rs")), "{tool}");
     }
-    // One that an operator registered is bound by the rules for every tool.
+    // One that an operator registered, and the file knows, is bound by the rules for every tool.
+    assert!(!grant.allows("refactor", Access::Write, &path("src/lib.rs")));
+    let grant = operator(
+        "schema = 1\n[[tool]]\nname = \"refactor\"\n[[allow]]\nid = \"all\"\ntools = [\"*\"]\npaths = [\"**\"]\n",
+    );
     assert!(grant.allows("refactor", Access::Write, &path("src/lib.rs")));
     assert!(!grant.allows("refactor", Access::Write, &path(".github/workflows/ci.yml")));
     assert!(!resolve(&[]).unwrap().offers("refactor"));

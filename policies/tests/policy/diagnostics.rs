@@ -48,7 +48,7 @@ expects = "allow"
 "#;
     insta::assert_snapshot!(faults(text), @r#"
     p.toml:2:1: a policy has no key `repo` (did you mean `repos`?)
-    p.toml:3:1: a policy has no key `frobnicate` (the keys of a policy are schema, repos, extends, allow, deny, jobs, budget, change, test)
+    p.toml:3:1: a policy has no key `frobnicate` (the keys of a policy are schema, repos, extends, tool, allow, deny, jobs, budget, change, test)
     p.toml:4:3: a policy has no key `alow` (did you mean `allow`?)
     p.toml:8:1: [[allow]] has no key `tool` (did you mean `tools`?)
     p.toml:11:1: [[allow]] has no key `instead` (the keys of [[allow]] are id, tools, paths, because)
@@ -134,7 +134,7 @@ because = "\u001b[2J"
     insta::assert_snapshot!(faults(text), @r#"
     p.toml:7:6: the id "one" is already used on line 3 (give every rule of a file its own id)
     p.toml:8:10: there is no tool "raed" (did you mean `read`?)
-    p.toml:8:18: there is no tool "bash" (the tools are read, list, search, edit, write, patch, check; `*` is every tool)
+    p.toml:8:18: there is no tool "bash" (the tools are read, list, search, edit, write, patch, check; `*` is every tool; a registered one is made known by `[[tool]] name = "bash"`)
     p.toml:9:10: "!src": a pattern cannot be negated, since the order of patterns never matters (write a rule of the other kind for "src", or `\!` for a name that begins with `!`)
     p.toml:9:18: "../x" has a `..` component, and nothing outside the workspace is ever granted (write it relative to the repository's root)
     p.toml:9:26: "a[b" has a `[` that is not closed within one name (close it with `]`, or write `\[` for the character itself)

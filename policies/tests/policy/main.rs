@@ -5,6 +5,7 @@ mod diagnostics;
 mod docs;
 mod layers;
 mod properties;
+mod registered;
 
 use gloaming_policies::{Diagnostic, Grant, Layer, PolicyFile, parse};
 
