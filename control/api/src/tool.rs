@@ -22,6 +22,8 @@ pub enum ToolErrorCode {
     TooLarge,
     /// The deadline passed.
     Timeout,
+    /// The tool could not do it, and says why in its own words (one whose errors are not the contract's).
+    Failed,
     /// The tool broke (a trap, a panic) or the host did.
     Internal,
 }
@@ -81,7 +83,8 @@ impl ToolOutcome {
         Self { ok: false, output: None, error: Some(error) }
     }
 
-    /// Returns what a model is shown: the output's `text` field (or its JSON), or the error in words.
+    /// Returns what a model is shown: the output's `text` field (or the output where that is text, or its JSON), or
+    /// the error in words.
     pub fn for_model(&self) -> String {
         match (&self.output, &self.error) {
             (_, Some(error)) => {
@@ -95,6 +98,7 @@ impl ToolOutcome {
                 }
                 text
             }
+            (Some(Value::String(text)), None) => text.clone(),
             (Some(output), None) => match output.get("text").and_then(Value::as_str) {
                 Some(text) => text.to_owned(),
                 None => output.to_string(),

@@ -57,7 +57,7 @@ fn file_name(engine: &Engine, digest: &Digest) -> String {
 }
 
 /// Makes the folder where it is missing and refuses one that others can write to.
-fn private(folder: &Path) -> Result<(), CacheError> {
+pub(crate) fn private(folder: &Path) -> Result<(), CacheError> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let metadata = std::fs::symlink_metadata(folder)?;
     if !metadata.is_dir()
@@ -117,7 +117,7 @@ fn temporary(path: &Path) -> PathBuf {
 
 /// What is wrong with the cache; logged, never returned.
 #[derive(Debug, thiserror::Error)]
-enum CacheError {
+pub(crate) enum CacheError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     #[error("it is not ours alone")]

@@ -65,7 +65,7 @@ impl Sandbox {
     }
 
     fn run(&self, tool: &Tool, permit: &ToolPermit, files: &Files, args: Vec<Val>) -> Call {
-        let _place = self.shared.machine.place();
+        let _place = tool.machine.place();
         // A panic in a host function is a bug of ours; it too costs only this call.
         let ended =
             std::panic::catch_unwind(AssertUnwindSafe(|| self.run_in_place(tool, permit, files, &args)));
@@ -81,8 +81,9 @@ impl Sandbox {
         let start = Instant::now();
         let deadline = start + self.shared.deadline;
         let session = Session::new(files, permit.clone(), deadline);
-        let state = State::new(session, self.shared.memory, deadline);
-        let mut store = Store::new(&self.shared.machine.engine, state);
+        let mut state = State::new(session, self.shared.memory, deadline);
+        state.limits.on(&tool.machine);
+        let mut store = Store::new(&tool.machine.engine, state);
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(look_at_the_clock);
@@ -90,7 +91,7 @@ impl Sandbox {
         store.set_max_component_handles(HANDLES);
 
         let mut instantiate = Duration::ZERO;
-        let mut results = [Val::Bool(false)];
+        let mut results = vec![Val::Bool(false); tool.results];
         let ran = tool.instance.instantiate(&mut store).and_then(|instance| {
             instantiate = start.elapsed();
             let function = instance
@@ -99,8 +100,7 @@ impl Sandbox {
             function.call(&mut store, args, &mut results)
         });
         let mut state = store.into_data();
-        let [result] = results;
-        let mut outcome = self.outcome(tool, &mut state, ran, result);
+        let mut outcome = self.outcome(tool, &mut state, ran, results.pop());
         if let Err(error) = state.settle_wasi(outcome.ok) {
             outcome = ToolOutcome::error(error);
         }
@@ -127,27 +127,30 @@ impl Sandbox {
         Call { outcome, record, log: state.log.into_lines() }
     }
 
-    fn outcome(&self, tool: &Tool, state: &mut State, ran: wasmtime::Result<()>, result: Val) -> ToolOutcome {
+    fn outcome(
+        &self,
+        tool: &Tool,
+        state: &mut State,
+        ran: wasmtime::Result<()>,
+        result: Option<Val>,
+    ) -> ToolOutcome {
         match (ran, result) {
-            (Ok(()), Val::Result(Ok(output))) => {
+            (Ok(()), Some(Val::Result(Ok(output)))) => {
                 ToolOutcome::ok(output.as_deref().map_or(Value::Null, convert::to_json))
             }
-            (Ok(()), Val::Result(Err(error))) => {
-                let told = convert::failure(error.as_deref());
+            (Ok(()), Some(Val::Result(Err(error)))) => {
+                let told = if tool.fails_by_contract {
+                    convert::failure(error.as_deref())
+                } else {
+                    convert::own_error(error.as_deref())
+                };
                 ToolOutcome::error(match state.session.refused.take() {
-                    // WASI told the tool a bare number; what it makes of that knows neither rule nor reason.
-                    Some(refused)
-                        if tool.wasi
-                            && (refused.code == told.code || told.code == ToolErrorCode::Internal) =>
-                    {
-                        refused
-                    }
+                    Some(refused) if tool.hides(&refused, &told) => refused,
                     _ => told,
                 })
             }
-            (Ok(()), _) => {
-                ToolOutcome::error(ToolError::new(ToolErrorCode::Internal, "the tool answered nothing"))
-            }
+            (Ok(()), Some(output)) => ToolOutcome::ok(convert::to_json(&output)),
+            (Ok(()), None) => ToolOutcome::ok(Value::Null),
             (Err(error), _) => {
                 state.log.line(&format!("{error:#}"));
                 ToolOutcome::error(self.broken(state, &error))
@@ -182,6 +185,18 @@ impl Sandbox {
         };
         ToolError::new(ToolErrorCode::Internal, format!("the tool broke: {why}"))
             .instead("Try other arguments or another tool.")
+    }
+}
+
+impl Tool {
+    /// Whether an error of the tool's is but a refusal of the host's that has lost its rule and reason on the
+    /// way: WASI tells a tool a bare number, and an error that is not the contract's has no place for them.
+    fn hides(&self, refused: &ToolError, told: &ToolError) -> bool {
+        let vague = matches!(told.code, ToolErrorCode::Internal | ToolErrorCode::Failed);
+        if self.wasi && (told.code == refused.code || vague) {
+            return true;
+        }
+        !self.fails_by_contract && vague && told.message.contains(&refused.message)
     }
 }
 

@@ -201,7 +201,7 @@ pub(crate) fn failure(value: Option<&Val>) -> ToolError {
     let Some(Val::Record(fields)) = value else { return error };
     for (name, value) in fields {
         match (name.as_str(), value) {
-            ("code", Val::Enum(code)) => error.code = code_named(code),
+            ("code", Val::Enum(code)) => error.code = code_named(code).unwrap_or(ToolErrorCode::Internal),
             ("message", Val::String(text)) => error.message.clone_from(text),
             ("rule", Val::Option(Some(rule))) => error.rule = string(rule),
             ("instead", Val::Option(Some(advice))) => error.instead = string(advice),
@@ -211,20 +211,59 @@ pub(crate) fn failure(value: Option<&Val>) -> ToolError {
     error
 }
 
+/// Returns an error that is not the contract's failure, as much of it as can be understood: text is its message,
+/// a case's name or a field `code` its code where it is one of the contract's, a field `message` its message. A
+/// rule is never taken from it: only the host knows those, and `denied` is the policy's word.
+pub(crate) fn own_error(value: Option<&Val>) -> ToolError {
+    let mut error = ToolError::new(ToolErrorCode::Failed, "the tool failed without saying why");
+    let code = |name: &str| {
+        code_named(name).filter(|code| *code != ToolErrorCode::Denied).unwrap_or(ToolErrorCode::Failed)
+    };
+    match value {
+        None => {}
+        Some(Val::String(text)) if text.trim().is_empty() => {}
+        Some(Val::String(text)) => error.message.clone_from(text),
+        Some(Val::Enum(name) | Val::Variant(name, None)) => {
+            (error.code, error.message) = (code(name), snake_case(name));
+        }
+        Some(Val::Variant(name, Some(payload))) => {
+            let payload = match payload.as_ref() {
+                Val::String(text) => text.clone(),
+                other => to_json(other).to_string(),
+            };
+            (error.code, error.message) = (code(name), format!("{}: {payload}", snake_case(name)));
+        }
+        Some(value @ Val::Record(fields)) => {
+            error.message = to_json(value).to_string();
+            for (name, value) in fields {
+                match (name.as_str(), value) {
+                    ("code" | "kind", Val::Enum(name)) => error.code = code(name),
+                    ("message", Val::String(text)) => error.message.clone_from(text),
+                    ("instead", Val::Option(Some(advice))) => error.instead = string(advice),
+                    _ => {}
+                }
+            }
+        }
+        Some(other) => error.message = to_json(other).to_string(),
+    }
+    error
+}
+
 fn string(value: &Val) -> Option<String> {
     if let Val::String(text) = value { Some(text.clone()) } else { None }
 }
 
-fn code_named(name: &str) -> ToolErrorCode {
-    match name {
+fn code_named(name: &str) -> Option<ToolErrorCode> {
+    Some(match name {
         "denied" => ToolErrorCode::Denied,
         "not-found" => ToolErrorCode::NotFound,
         "invalid-input" => ToolErrorCode::InvalidInput,
         "conflict" => ToolErrorCode::Conflict,
         "too-large" => ToolErrorCode::TooLarge,
         "timeout" => ToolErrorCode::Timeout,
-        _ => ToolErrorCode::Internal,
-    }
+        "internal" => ToolErrorCode::Internal,
+        _ => return None,
+    })
 }
 
 fn misfit(at: &str, expected: &str, given: &Value) -> ToolError {
@@ -454,5 +493,45 @@ mod tests {
         assert_eq!((error.rule.as_deref(), error.message.as_str(), error.instead), (Some("r"), "m", None));
         assert_eq!(failure(Some(&record("new"))).code, ToolErrorCode::Internal);
         assert_eq!(failure(None).code, ToolErrorCode::Internal);
+    }
+    #[test]
+    fn an_error_that_is_not_the_contract_s_is_told_in_its_own_words() {
+        let text = |text: &str| Val::String(text.to_owned());
+        let field = |name: &str, value: Val| (name.to_owned(), value);
+        for (value, code, message) in [
+            (None, ToolErrorCode::Failed, "the tool failed without saying why"),
+            (Some(text(" ")), ToolErrorCode::Failed, "the tool failed without saying why"),
+            (Some(text("no such key")), ToolErrorCode::Failed, "no such key"),
+            (Some(Val::Enum("not-found".into())), ToolErrorCode::NotFound, "not_found"),
+            (Some(Val::Enum("denied".into())), ToolErrorCode::Failed, "denied"),
+            (
+                Some(Val::Variant("parse-error".into(), Some(Box::new(Val::U32(7))))),
+                ToolErrorCode::Failed,
+                "parse_error: 7",
+            ),
+            (
+                Some(Val::Variant("conflict".into(), Some(Box::new(text("it moved"))))),
+                ToolErrorCode::Conflict,
+                "conflict: it moved",
+            ),
+            (
+                Some(Val::Record(vec![
+                    field("code", Val::Enum("timeout".into())),
+                    field("message", text("too slow")),
+                    field("rule", Val::Option(Some(Box::new(text("forged"))))),
+                ])),
+                ToolErrorCode::Timeout,
+                "too slow",
+            ),
+            (
+                Some(Val::Record(vec![field("line-number", Val::U8(3))])),
+                ToolErrorCode::Failed,
+                r#"{"line_number":3}"#,
+            ),
+            (Some(Val::U8(3)), ToolErrorCode::Failed, "3"),
+        ] {
+            let error = own_error(value.as_ref());
+            assert_eq!((error.code, error.message.as_str(), error.rule), (code, message, None), "{value:?}");
+        }
     }
 }

@@ -19,6 +19,11 @@ const MEMORIES: u32 = 2;
 const TABLES: u32 = 4;
 /// Elements a table may have.
 const TABLE_ELEMENTS: usize = 20_000;
+/// What a component may have of each where there is no pool: one linked from a language's runtime and its
+/// libraries has some dozens.
+const ROOMY_COUNT: usize = 256;
+/// Elements a table may have there: 8 MiB of pointers.
+const ROOMY_TABLE_ELEMENTS: usize = 1 << 20;
 /// Bytes one core instance's own structures may take.
 const INSTANCE_SIZE: usize = 2 << 20;
 /// Bytes a guest may hand to the host in one call (a whole commit).
@@ -46,6 +51,17 @@ impl Machine {
                 (Engine::new(&config(None)).map_err(|error| SandboxError::Engine(error.into()))?, false)
             }
         };
+        Self::with(engine, pooled, places)
+    }
+
+    /// Sets up an engine whose instances are made one by one: for components that no place of a pool could
+    /// hold, and that are too rare to make every place larger.
+    pub(crate) fn on_demand(options: &Options) -> Result<Self, SandboxError> {
+        let engine = Engine::new(&config(None)).map_err(|error| SandboxError::Engine(error.into()))?;
+        Self::with(engine, false, options.max_instances.max(1))
+    }
+
+    fn with(engine: Engine, pooled: bool, places: u32) -> Result<Self, SandboxError> {
         let clock = Arc::new(Clock::default());
         let ticker = std::thread::Builder::new()
             .name("gloaming-epoch".into())
@@ -175,6 +191,8 @@ fn pool(options: &Options, places: u32) -> PoolingAllocationConfig {
 pub(crate) struct Limits {
     memory: usize,
     now: usize,
+    /// Whether the instance is one of an engine without a pool.
+    roomy: bool,
     /// The most linear memory it had, in bytes.
     pub(crate) peak: usize,
     /// Whether it was refused memory.
@@ -183,7 +201,18 @@ pub(crate) struct Limits {
 
 impl Limits {
     pub(crate) fn new(memory: u64) -> Self {
-        Self { memory: usize::try_from(memory).unwrap_or(usize::MAX), now: 0, peak: 0, exceeded: false }
+        Self {
+            memory: usize::try_from(memory).unwrap_or(usize::MAX),
+            now: 0,
+            roomy: false,
+            peak: 0,
+            exceeded: false,
+        }
+    }
+
+    /// Lets an instance of an engine without a pool have as much as its component needs, but for memory.
+    pub(crate) fn on(&mut self, machine: &Machine) {
+        self.roomy = !machine.pooled;
     }
 }
 
@@ -210,18 +239,18 @@ impl ResourceLimiter for Limits {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+        Ok(desired <= if self.roomy { ROOMY_TABLE_ELEMENTS } else { TABLE_ELEMENTS })
     }
 
     fn instances(&self) -> usize {
-        CORE_INSTANCES as usize
+        if self.roomy { ROOMY_COUNT } else { CORE_INSTANCES as usize }
     }
 
     fn memories(&self) -> usize {
-        MEMORIES as usize
+        if self.roomy { ROOMY_COUNT } else { MEMORIES as usize }
     }
 
     fn tables(&self) -> usize {
-        TABLES as usize
+        if self.roomy { ROOMY_COUNT } else { TABLES as usize }
     }
 }

@@ -26,6 +26,9 @@ pub enum SandboxError {
         .0.join(", ")
     )]
     Imports(Vec<String>),
+    /// What the component imports is of the contract by its name, and not by its types.
+    #[error("what the component imports is not what this host has by these names")]
+    Link(#[source] Box<dyn Error + Send + Sync>),
     /// The component was built against another version of the contract.
     #[error("the component speaks gloaming:tool@{found}, this host gloaming:tool@{CONTRACT}; rebuild it")]
     Version {
@@ -35,7 +38,7 @@ pub enum SandboxError {
     /// The component's exports, or their types, are not those of a tool.
     #[error("the component is not a tool: {0}")]
     NotATool(String),
-    /// A tool of this name is registered already.
+    /// A tool of this name is there already.
     #[error("a tool named {0} is registered already")]
     Duplicate(String),
     /// A folder could not be opened as a workspace.
@@ -47,4 +50,41 @@ pub enum SandboxError {
         #[source]
         source: io::Error,
     },
+}
+
+impl SandboxError {
+    /// Returns what an author or operator can do about a component that is refused.
+    pub fn advice(&self) -> Option<String> {
+        Some(match self {
+            Self::Imports(names) => {
+                let any = |prefix: &str| names.iter().any(|name| name.starts_with(prefix));
+                let mut advice = Vec::new();
+                if any("wasi:http/") || any("wasi:sockets/") {
+                    advice.push(
+                        "a tool has no network: build it without (in JavaScript, give componentize-js \
+                         `disableFeatures: [\"http\", \"fetch-event\"]`, or all of them for no WASI at all)",
+                    );
+                }
+                if names.iter().any(|name| name.starts_with("wasi:") && !name.contains("@0.2.")) {
+                    advice.push("build it against WASI 0.2");
+                }
+                if any("gloaming:tool/") {
+                    advice.push("a newer Gloaming may have what it asks of gloaming:tool");
+                }
+                if advice.is_empty() {
+                    advice.push("leave these imports out of its world, or compose the component with what exports them");
+                }
+                advice.join("; ")
+            }
+            Self::Version { .. } | Self::Link(_) => {
+                "rebuild it against the WIT of this host: `gloaming tools new NAME` writes it to NAME/wit/deps".into()
+            }
+            Self::NotATool(_) => {
+                "a tool is an exported function with a doc comment; where the toolchain lost those (rustc, \
+                 componentize-js and componentize-py do), name the WIT with --wit"
+                    .into()
+            }
+            _ => return None,
+        })
+    }
 }

@@ -74,7 +74,11 @@ impl State {
         &mut self,
         work: impl FnOnce(&mut Self) -> Answer<T>,
     ) -> wasmtime::Result<Result<T, types::Failure>> {
-        Ok(self.timed(work).map_err(failure))
+        let answer = self.timed(work);
+        if let Err(error) = &answer {
+            self.session.refused = Some(error.clone());
+        }
+        Ok(answer.map_err(failure))
     }
 }
 
@@ -296,7 +300,7 @@ fn failure(error: ToolError) -> types::Failure {
         ToolErrorCode::Conflict => types::Code::Conflict,
         ToolErrorCode::TooLarge => types::Code::TooLarge,
         ToolErrorCode::Timeout => types::Code::Timeout,
-        ToolErrorCode::Internal => types::Code::Internal,
+        ToolErrorCode::Failed | ToolErrorCode::Internal => types::Code::Internal,
     };
     types::Failure { code, rule: error.rule, message: error.message, instead: error.instead }
 }

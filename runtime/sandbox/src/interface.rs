@@ -1,7 +1,5 @@
-//! What a component's types say of it as a tool: its name, its description, its arguments' schema, what it
-//! imports. Nothing is compiled or run for that.
-
-use std::sync::OnceLock;
+//! What a component's types say of it: which of the functions it exports are tools, their names, descriptions
+//! and arguments' schemas, and what it imports. Nothing is compiled or run for that.
 
 use serde_json::{Map, Value, json};
 use wit_parser::decoding::DecodedWasm;
@@ -10,14 +8,9 @@ use wit_parser::{
     WorldId, WorldItem,
 };
 
-use crate::SandboxError;
 use crate::error::CONTRACT;
-
-/// The contract's own text. Components keep no doc comments of interfaces they import.
-const CONTRACT_WIT: [(&str, &str); 2] = [
-    ("tool.wit", include_str!("../../../wit/tool.wit")),
-    ("tools.wit", include_str!("../../../wit/tools.wit")),
-];
+use crate::wit::contract;
+use crate::{SandboxError, Wit};
 
 /// Interfaces of `gloaming:tool` that can be imported; those named `...-types` too, while they hold no
 /// functions.
@@ -50,58 +43,146 @@ const WASI: [&str; 20] = [
 /// How deep argument types may nest.
 const DEPTH: u32 = 16;
 
-/// A component as a tool.
+/// The longest name of a tool: the most that providers of models take.
+const NAME: usize = 64;
+
+/// A component as tools.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Interface {
-    /// The exported function's name, in kebab-case.
-    pub(crate) function: String,
-    /// Its doc comment.
-    pub(crate) description: String,
-    /// JSON Schema of its arguments.
-    pub(crate) schema: Value,
+    /// The exported functions that are tools; at least one.
+    pub(crate) functions: Vec<Exported>,
+    /// The others.
+    pub(crate) left_out: Vec<LeftOut>,
+    /// The interfaces it imports, sorted.
+    pub(crate) imports: Vec<String>,
     /// Whether it can change files.
     pub(crate) writes: bool,
     /// Whether it imports any of WASI.
     pub(crate) wasi: bool,
 }
 
+/// An exported function that is a tool.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Exported {
+    /// The tool's name.
+    pub(crate) name: String,
+    /// The exported interface it lies in; none for one of the world itself.
+    pub(crate) within: Option<String>,
+    /// The function's name, in kebab-case.
+    pub(crate) function: String,
+    /// Its doc comment.
+    pub(crate) description: String,
+    /// JSON Schema of its arguments.
+    pub(crate) schema: Value,
+    /// Whether its errors are the contract's failures.
+    pub(crate) fails_by_contract: bool,
+}
+
+/// An exported function that is no tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The function, with its interface.
+    pub function: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Why something cannot be a tool.
+type Why<T> = Result<T, String>;
+
 /// Reads a component's types. `wit` is the text it was made from, for components that have lost their doc
 /// comments.
-pub(crate) fn decode(component: &[u8], wit: Option<&str>) -> Result<Interface, SandboxError> {
+pub(crate) fn decode(component: &[u8], wit: Option<&Wit>) -> Result<Interface, SandboxError> {
+    // A core module's version field is 1 0 0 0.
+    if component.starts_with(b"\0asm\x01\0\0\0") {
+        return Err(not_a_tool(
+            "it is a core module; build it for wasm32-wasip2, or make a component of it with `wasm-tools \
+             component new`"
+                .to_owned(),
+        ));
+    }
     let decoded =
         wit_parser::decoding::decode(component).map_err(|error| SandboxError::Component(error.into()))?;
     let DecodedWasm::Component(resolve, world) = decoded else {
-        return Err(SandboxError::NotATool("it is a WIT package".to_owned()));
+        return Err(not_a_tool("it is a WIT package".to_owned()));
     };
     let imports = imports(&resolve, world)?;
-    let function = function(&resolve, world)?;
-    let wit = wit.map(parse_wit).transpose()?;
-    let source = Source { resolve: &resolve, wit: wit.as_ref(), function: &function.name };
-    failure_type(&resolve, function)?;
-    let description = source.function_docs(function).ok_or_else(|| {
-        not_a_tool(format!(
-            "its function {} has no doc comment, which is the tool's description; where the component has lost \
-             it, register the WIT beside it",
-            function.name
-        ))
-    })?;
-    let schema = source.arguments(function)?;
-    Ok(Interface {
-        function: function.name.clone(),
-        description,
-        schema,
-        writes: imports.writes,
-        wasi: imports.wasi,
-    })
+    let wit = wit.map(Wit::parse).transpose()?;
+    let mut functions = Vec::new();
+    let mut left_out = Vec::new();
+    for (within, function) in exports(&resolve, world) {
+        let source = Source { resolve: &resolve, wit: wit.as_ref(), within, function };
+        match source.tool() {
+            Ok(tool) => functions.push(tool),
+            Err(why) => left_out.push(LeftOut { function: source.full_name(), why }),
+        }
+    }
+    name(&mut functions)?;
+    if functions.is_empty() {
+        let all: Vec<String> =
+            left_out.iter().map(|left| format!("{}: {}", left.function, left.why)).collect();
+        return Err(not_a_tool(match all.as_slice() {
+            [] => "it exports no function".to_owned(),
+            all => format!("none of the functions it exports can be one ({})", all.join("; ")),
+        }));
+    }
+    let Imports { writes, wasi, names } = imports;
+    Ok(Interface { functions, left_out, imports: names, writes, wasi })
+}
+
+/// The exported functions, each with the interface it lies in.
+fn exports(resolve: &Resolve, world: WorldId) -> Vec<(Option<(String, InterfaceId)>, &Function)> {
+    let mut found = Vec::new();
+    for (key, item) in &resolve.worlds[world].exports {
+        match item {
+            WorldItem::Function(function) => found.push((None, function)),
+            WorldItem::Interface { id, .. } => {
+                let name = resolve.name_world_key(key);
+                let functions = resolve.interfaces[*id].functions.values();
+                found.extend(functions.map(|function| (Some((name.clone(), *id)), function)));
+            }
+            WorldItem::Type { .. } => {}
+        }
+    }
+    found
+}
+
+/// Names each tool after its function; where several have one name, with the interface's before it.
+fn name(functions: &mut [Exported]) -> Result<(), SandboxError> {
+    let plain: Vec<String> = functions.iter().map(|tool| snake_case(&tool.function)).collect();
+    for (tool, name) in functions.iter_mut().zip(&plain) {
+        let ambiguous = plain.iter().filter(|other| *other == name).count() > 1;
+        tool.name = match &tool.within {
+            Some(interface) if ambiguous => {
+                let (path, _) = interface.split_once('@').unwrap_or((interface, ""));
+                let short = path.rsplit('/').next().unwrap_or(path);
+                format!("{}_{name}", snake_case(short))
+            }
+            _ => name.clone(),
+        };
+    }
+    for (at, tool) in functions.iter().enumerate() {
+        if tool.name.len() > NAME {
+            let message =
+                format!("the name {} is longer than {NAME} characters; rename the function", tool.name);
+            return Err(not_a_tool(message));
+        }
+        if functions[..at].iter().any(|other| other.name == tool.name) {
+            let message = format!("two of its functions would be the tool {}; rename one of them", tool.name);
+            return Err(not_a_tool(message));
+        }
+    }
+    Ok(())
 }
 
 struct Imports {
     writes: bool,
     wasi: bool,
+    names: Vec<String>,
 }
 
 fn imports(resolve: &Resolve, world: WorldId) -> Result<Imports, SandboxError> {
-    let mut found = Imports { writes: false, wasi: false };
+    let mut found = Imports { writes: false, wasi: false, names: Vec::new() };
     let mut refused = Vec::new();
     for (key, item) in &resolve.worlds[world].imports {
         let name = resolve.name_world_key(key);
@@ -113,6 +194,7 @@ fn imports(resolve: &Resolve, world: WorldId) -> Result<Imports, SandboxError> {
             }
             WorldItem::Interface { id, .. } => *id,
         };
+        found.names.push(name.clone());
         let (path, version) = name.split_once('@').unwrap_or((name.as_str(), ""));
         if let Some(interface) = path.strip_prefix("gloaming:tool/") {
             if !compatible(version) {
@@ -134,6 +216,7 @@ fn imports(resolve: &Resolve, world: WorldId) -> Result<Imports, SandboxError> {
         }
     }
     if refused.is_empty() {
+        found.names.sort();
         return Ok(found);
     }
     refused.sort();
@@ -153,79 +236,130 @@ fn compatible(version: &str) -> bool {
     }
 }
 
-fn function(resolve: &Resolve, world: WorldId) -> Result<&Function, SandboxError> {
-    let mut functions = Vec::new();
-    for (key, item) in &resolve.worlds[world].exports {
-        match item {
-            WorldItem::Function(function) => functions.push(function),
-            WorldItem::Interface { id, .. } if !resolve.interfaces[*id].functions.is_empty() => {
-                let name = resolve.name_world_key(key);
-                return Err(not_a_tool(format!(
-                    "it exports functions in the interface {name}; export one function from the world"
-                )));
-            }
-            WorldItem::Interface { .. } | WorldItem::Type { .. } => {}
-        }
-    }
-    match functions.as_slice() {
-        [function] if matches!(function.kind, FunctionKind::Freestanding) => Ok(function),
-        [function] => Err(not_a_tool(format!("its function {} is not a plain one", function.name))),
-        [] => Err(not_a_tool("it exports no function".to_owned())),
-        several => {
-            let names: Vec<&str> = several.iter().map(|function| function.name.as_str()).collect();
-            Err(not_a_tool(format!(
-                "it exports {} functions ({}); export one",
-                names.len(),
-                names.join(", ")
-            )))
-        }
-    }
-}
-
-/// Checks that the function answers `result<_, failure>` with the contract's failure.
-fn failure_type(resolve: &Resolve, function: &Function) -> Result<(), SandboxError> {
-    let error = function.result.as_ref().and_then(|result| match kind(resolve, result) {
-        Some((_, TypeDefKind::Result(result))) => result.err,
-        _ => None,
-    });
-    let is_failure = error.and_then(|error| kind(resolve, &error)).is_some_and(|(definition, _)| {
+/// Whether a type is the contract's failure.
+fn is_failure(resolve: &Resolve, ty: &Type) -> bool {
+    kind(resolve, ty).is_some_and(|(definition, _)| {
         definition.name.as_deref() == Some("failure")
             && matches!(definition.owner, TypeOwner::Interface(id)
                 if resolve.id_of(id).is_some_and(|id| id.starts_with("gloaming:tool/types@")))
-    });
-    if is_failure {
-        return Ok(());
-    }
-    Err(not_a_tool(format!(
-        "its function {} does not answer result<..., failure> with the failure of gloaming:tool/types",
-        function.name
-    )))
+    })
 }
 
-/// Where types and doc comments come from: the component, the WIT beside it, the contract.
+/// A function, and where its types and doc comments come from: the component, the WIT beside it, the contract.
 struct Source<'a> {
     resolve: &'a Resolve,
     wit: Option<&'a Resolve>,
-    function: &'a str,
+    within: Option<(String, InterfaceId)>,
+    function: &'a Function,
 }
 
 impl Source<'_> {
-    fn function_docs(&self, function: &Function) -> Option<String> {
-        text(&function.docs).or_else(|| {
-            self.wit.and_then(|wit| worlds_with(wit, self.function).find_map(|(_, found)| text(&found.docs)))
+    fn tool(&self) -> Why<Exported> {
+        let function = self.function;
+        match function.kind {
+            FunctionKind::Freestanding => {}
+            FunctionKind::AsyncFreestanding | FunctionKind::AsyncMethod(_) | FunctionKind::AsyncStatic(_) => {
+                return Err("it is async; export a plain function".to_owned());
+            }
+            FunctionKind::Method(_) | FunctionKind::Static(_) | FunctionKind::Constructor(_) => {
+                return Err("it belongs to a resource; export a plain function".to_owned());
+            }
+        }
+        if let Some((interface, _)) = &self.within
+            && interface.starts_with("wasi:")
+        {
+            return Err("it is WASI's".to_owned());
+        }
+        let description = self.docs().ok_or_else(|| {
+            "it has no doc comment, which is the tool's description; where the toolchain lost it, register the \
+             component with its WIT"
+                .to_owned()
+        })?;
+        let schema = self.arguments()?;
+        Ok(Exported {
+            name: String::new(),
+            within: self.within.as_ref().map(|(name, _)| name.clone()),
+            function: function.name.clone(),
+            description,
+            schema,
+            fails_by_contract: self.answer()?,
         })
     }
 
+    fn full_name(&self) -> String {
+        match &self.within {
+            Some((interface, _)) => format!("{interface}.{}", self.function.name),
+            None => self.function.name.clone(),
+        }
+    }
+
+    fn docs(&self) -> Option<String> {
+        text(&self.function.docs).or_else(|| {
+            let (wit, name) = (self.wit?, self.function.name.as_str());
+            match self.within {
+                None => worlds_with(wit, name).find_map(|(_, found)| text(&found.docs)),
+                Some((_, id)) => {
+                    let theirs = same_interface(wit, self.resolve, id)?;
+                    text(&wit.interfaces[theirs].functions.get(name)?.docs)
+                }
+            }
+        })
+    }
+
+    /// Checks that what it answers can be told as JSON, and says whether its errors are the contract's.
+    fn answer(&self) -> Why<bool> {
+        let Some(result) = &self.function.result else { return Ok(false) };
+        let mut contract = false;
+        match kind(self.resolve, result) {
+            Some((_, TypeDefKind::Result(result))) => {
+                contract = result.err.is_some_and(|error| is_failure(self.resolve, &error));
+                for part in [result.ok, result.err].into_iter().flatten() {
+                    self.told(&part, DEPTH)?;
+                }
+            }
+            _ => self.told(result, DEPTH)?,
+        }
+        Ok(contract)
+    }
+
+    fn told(&self, ty: &Type, depth: u32) -> Why<()> {
+        let Some((_, kind)) = kind(self.resolve, ty) else {
+            return match ty {
+                Type::ErrorContext => {
+                    Err("it answers an error-context, which has no form in JSON".to_owned())
+                }
+                _ => Ok(()),
+            };
+        };
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err("the types of its answer nest too deep".to_owned());
+        };
+        let all = |types: Vec<&Type>| types.into_iter().try_for_each(|ty| self.told(ty, depth));
+        match kind {
+            TypeDefKind::Record(record) => all(record.fields.iter().map(|field| &field.ty).collect()),
+            TypeDefKind::Variant(variant) => {
+                all(variant.cases.iter().filter_map(|case| case.ty.as_ref()).collect())
+            }
+            TypeDefKind::Tuple(tuple) => all(tuple.types.iter().collect()),
+            TypeDefKind::Result(result) => all([&result.ok, &result.err].into_iter().flatten().collect()),
+            TypeDefKind::Option(inner)
+            | TypeDefKind::List(inner)
+            | TypeDefKind::FixedLengthList(inner, _) => self.told(inner, depth),
+            TypeDefKind::Enum(_) | TypeDefKind::Flags(_) => Ok(()),
+            other => Err(format!("it answers a {}, which has no form in JSON", other.as_str())),
+        }
+    }
+
     /// The schema of the arguments: the one record's, or an object of the parameters.
-    fn arguments(&self, function: &Function) -> Result<Value, SandboxError> {
-        if let [only] = function.params.as_slice()
+    fn arguments(&self) -> Why<Value> {
+        if let [only] = self.function.params.as_slice()
             && let Some((definition, TypeDefKind::Record(_))) = kind(self.resolve, &only.ty)
         {
             return self.definition(definition, DEPTH);
         }
         let mut properties = Map::new();
         let mut required = Vec::new();
-        for parameter in &function.params {
+        for parameter in &self.function.params {
             self.property(&parameter.name, &parameter.ty, None, DEPTH, &mut properties, &mut required)?;
         }
         Ok(object(properties, required))
@@ -239,7 +373,7 @@ impl Source<'_> {
         depth: u32,
         properties: &mut Map<String, Value>,
         required: &mut Vec<String>,
-    ) -> Result<(), SandboxError> {
+    ) -> Why<()> {
         let name = snake_case(name);
         let mut schema = match kind(self.resolve, ty) {
             Some((_, TypeDefKind::Option(inner))) => self.schema(inner, depth)?,
@@ -255,7 +389,7 @@ impl Source<'_> {
         Ok(())
     }
 
-    fn schema(&self, ty: &Type, depth: u32) -> Result<Value, SandboxError> {
+    fn schema(&self, ty: &Type, depth: u32) -> Why<Value> {
         let integer = |low: i64, high: u64| json!({"type": "integer", "minimum": low, "maximum": high});
         Ok(match ty {
             Type::Bool => json!({"type": "boolean"}),
@@ -270,14 +404,16 @@ impl Source<'_> {
             Type::F32 | Type::F64 => json!({"type": "number"}),
             Type::Char => json!({"type": "string", "minLength": 1, "maxLength": 1}),
             Type::String => json!({"type": "string"}),
-            Type::ErrorContext => return Err(not_a_tool("an argument is an error-context".to_owned())),
+            Type::ErrorContext => {
+                return Err("an argument is an error-context, which has no form in JSON".to_owned());
+            }
             Type::Id(id) => self.definition(&self.resolve.types[*id], depth)?,
         })
     }
 
-    fn definition(&self, definition: &TypeDef, depth: u32) -> Result<Value, SandboxError> {
+    fn definition(&self, definition: &TypeDef, depth: u32) -> Why<Value> {
         let Some(depth) = depth.checked_sub(1) else {
-            return Err(not_a_tool("the types of its arguments nest too deep".to_owned()));
+            return Err("the types of its arguments nest too deep".to_owned());
         };
         Ok(match &definition.kind {
             TypeDefKind::Type(alias) => self.schema(alias, depth)?,
@@ -322,12 +458,12 @@ impl Source<'_> {
             }
             other => {
                 let what = other.as_str();
-                return Err(not_a_tool(format!("an argument is a {what}, which has no form in JSON")));
+                return Err(format!("an argument is a {what}, which has no form in JSON"));
             }
         })
     }
 
-    fn tagged(&self, name: &str, ty: &Type, depth: u32) -> Result<Value, SandboxError> {
+    fn tagged(&self, name: &str, ty: &Type, depth: u32) -> Why<Value> {
         let mut properties = Map::new();
         properties.insert(name.to_owned(), self.schema(ty, depth)?);
         Ok(object(properties, vec![name.to_owned()]))
@@ -348,7 +484,7 @@ impl Source<'_> {
                 of(wit, *wit.interfaces[ours].types.get(name)?)
             }),
             TypeOwner::World(_) => self.wit.and_then(|wit| {
-                worlds_with(wit, self.function).find_map(|(world, _)| {
+                worlds_with(wit, &self.function.name).find_map(|(world, _)| {
                     let found = wit.types.iter().find(|(_, ty)| {
                         ty.owner == TypeOwner::World(world) && ty.name.as_deref() == Some(name)
                     });
@@ -385,30 +521,6 @@ fn worlds_with<'a>(
 fn same_interface(wit: &Resolve, other: &Resolve, id: InterfaceId) -> Option<InterfaceId> {
     let name = other.id_of(id)?;
     wit.interfaces.iter().map(|(id, _)| id).find(|id| wit.id_of(*id).as_ref() == Some(&name))
-}
-
-/// The contract, parsed.
-fn contract() -> Option<&'static Resolve> {
-    static PARSED: OnceLock<Option<Resolve>> = OnceLock::new();
-    PARSED.get_or_init(|| parse(&CONTRACT_WIT).ok()).as_ref()
-}
-
-/// Parses the WIT beside a component; it may use the contract's interfaces.
-fn parse_wit(text: &str) -> Result<Resolve, SandboxError> {
-    let mut resolve = parse(&CONTRACT_WIT).map_err(SandboxError::Wit)?;
-    resolve.push_source("component.wit", text).map_err(|error| SandboxError::Wit(error.into()))?;
-    Ok(resolve)
-}
-
-fn parse(files: &[(&str, &str)]) -> Result<Resolve, Box<dyn std::error::Error + Send + Sync>> {
-    let mut sources = wit_parser::SourceMap::new();
-    for (name, text) in files {
-        sources.push_str(name, *text);
-    }
-    let group = sources.parse().map_err(|(_, error)| error.to_string())?;
-    let mut resolve = Resolve::new();
-    resolve.push_group(group).map_err(|error| error.to_string())?;
-    Ok(resolve)
 }
 
 fn object(properties: Map<String, Value>, required: Vec<String>) -> Value {
@@ -451,10 +563,5 @@ mod tests {
         for bad in ["0.1.1", "0.2.0", "1.0.0", "0.0.9", "", "0.1", "x"] {
             assert!(!compatible(bad), "{bad}");
         }
-    }
-
-    #[test]
-    fn the_contract_parses() {
-        assert!(contract().is_some());
     }
 }

@@ -22,7 +22,9 @@ mod files;
 mod host;
 mod interface;
 mod registry;
+mod store;
 mod wasi;
+mod wit;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,7 +34,10 @@ use gloaming_api::Digest;
 pub use call::Call;
 pub use error::SandboxError;
 pub use files::Files;
-pub use registry::Sandbox;
+pub use interface::LeftOut;
+pub use registry::{Inspected, Sandbox, inspect};
+pub use store::{NewComponent, StoreError, StoredComponent, ToolStore};
+pub use wit::{Wit, contract_files};
 
 /// How the sandbox is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -168,5 +168,5 @@ fn the_holes_of_an_earlier_interposer_stay_closed() {
 #[test]
 fn a_tool_over_wasi_is_one_that_writes() {
     let mut sandbox = Sandbox::without_tools(options()).unwrap();
-    assert!(sandbox.register(&guest("evil-wasi")).unwrap().writes);
+    assert!(sandbox.register(&guest("evil-wasi")).unwrap().tools[0].writes);
 }

@@ -94,7 +94,8 @@ pub(crate) struct Session {
     deadline: Instant,
     /// What was done so far.
     pub(crate) access: AccessLog,
-    /// The last refusal, kept for tools that cannot be told its reason (WASI has only error codes).
+    /// The last refusal, kept for tools that cannot be told its reason (WASI has only error codes) or cannot
+    /// hand it on (their errors are their own).
     pub(crate) refused: Option<ToolError>,
 }
 
