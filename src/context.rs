@@ -27,6 +27,9 @@ pub(crate) const REPOSITORY_POLICY: &str = ".gloaming/policy.toml";
 /// The largest policy or task file read, bytes.
 const FILE_CAP: u64 = 4 << 20;
 
+/// The largest component, bytes: one that holds a language's runtime has a dozen MiB.
+const COMPONENT_CAP: u64 = 128 << 20;
+
 /// Bytes that must be free before a run begins.
 const ROOM: usize = 8 << 20;
 
@@ -126,25 +129,31 @@ pub(crate) fn read_text(path: &Path, what: &str) -> anyhow::Result<String> {
 
 /// Reads an operator's file, or standard input for `-`, up to a cap.
 pub(crate) fn read_bytes(path: &Path, what: &str) -> anyhow::Result<Vec<u8>> {
+    read_capped(path, what, FILE_CAP)
+}
+
+/// Reads a WebAssembly component.
+pub(crate) fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
+    read_capped(path, "the component", COMPONENT_CAP)
+}
+
+fn read_capped(path: &Path, what: &str, cap: u64) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let result = if path == Path::new("-") {
-        std::io::stdin().lock().take(FILE_CAP + 1).read_to_end(&mut bytes)
+        std::io::stdin().lock().take(cap + 1).read_to_end(&mut bytes)
     } else {
         std::fs::File::open(path).and_then(|file| {
             if file.metadata()?.is_dir() {
                 return Err(std::io::Error::other("it is a folder"));
             }
-            file.take(FILE_CAP + 1).read_to_end(&mut bytes)
+            file.take(cap + 1).read_to_end(&mut bytes)
         })
     };
     result.map_err(|error| Failure::usage(format!("cannot read {what} {}: {error}", path.display())))?;
-    if bytes.len() as u64 > FILE_CAP {
-        return Err(Failure::usage(format!(
-            "{what} {} is larger than {} MiB",
-            path.display(),
-            FILE_CAP >> 20
-        ))
-        .into());
+    if bytes.len() as u64 > cap {
+        return Err(
+            Failure::usage(format!("{what} {} is larger than {} MiB", path.display(), cap >> 20)).into()
+        );
     }
     Ok(bytes)
 }
@@ -227,10 +236,20 @@ pub(crate) fn bad_policy(diagnostics: &[Diagnostic]) -> anyhow::Error {
     Failure::usage(format!("the policy does not load\n{}", lines.join("\n"))).into()
 }
 
-/// Opens the sandbox with its cache of compiled components.
-pub(crate) fn sandbox(home: &Home) -> anyhow::Result<Sandbox> {
+/// Opens the sandbox with its cache of compiled components and the tools that are built in.
+pub(crate) fn built_in_sandbox(home: &Home) -> anyhow::Result<Sandbox> {
     let options = Options { cache_dir: Some(home.cache.join("components")), ..Options::default() };
     Ok(Sandbox::new(options).map_err(|error| Failure::infrastructure("start the tool sandbox", error))?)
+}
+
+/// Opens the sandbox with the built-in tools and those registered ones that a grant offers. One that it offers
+/// and that cannot be had is an error: an attempt must not quietly go without.
+pub(crate) fn sandbox(home: &Home, grant: &Grant) -> anyhow::Result<Sandbox> {
+    let (sandbox, missing) = crate::registered::sandbox(home, grant)?;
+    match missing.into_iter().next() {
+        None => Ok(sandbox),
+        Some(missing) => Err(missing.failure().into()),
+    }
 }
 
 /// Returns the embedded container engine and the environment its jobs see.

@@ -7,8 +7,10 @@ mod failure;
 mod journal;
 mod policy;
 mod profile;
+mod registered;
 mod replay;
 mod run;
+mod template;
 mod tools;
 mod verify;
 

@@ -73,8 +73,8 @@ pub(crate) async fn main(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     };
     let equipment = Equipment {
         repository,
+        sandbox: context::sandbox(&home, &grant)?,
         grant,
-        sandbox: context::sandbox(&home)?,
         engine,
         environment: environment.digest().clone(),
         model,

@@ -99,8 +99,8 @@ pub(crate) async fn main(args: Box<RunArgs>) -> anyhow::Result<ExitCode> {
     };
     let equipment = Equipment {
         repository,
+        sandbox: context::sandbox(&home, &resolved.grant)?,
         grant: resolved.grant,
-        sandbox: context::sandbox(&home)?,
         engine,
         environment: environment_digest,
         model,

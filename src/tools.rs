@@ -1,16 +1,19 @@
-//! `gloaming tools`: the sandboxed tools by hand.
+//! `gloaming tools`: the sandboxed tools by hand. What is about registered ones is in `registered`, `new` in
+//! `template`.
 
 use std::process::ExitCode;
 
 use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome, ToolSpec};
 use gloaming_policies::Grant;
-use gloaming_sandbox::Files;
+use gloaming_sandbox::{Files, StoredComponent};
 use serde_json::{Value, json};
 
 use crate::cli::{ToolsArgs, ToolsCommand};
 use crate::console::print_json;
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit};
+use crate::registered::{self, Source};
+use crate::template;
 
 pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
     let home = Home::open()?;
@@ -18,25 +21,16 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
         ToolsCommand::List { policy, json } => {
             let repo = context::repo_name_by_hand(&policy, std::path::Path::new("."))?;
             let grant = operator_grant(&policy, &repo)?;
-            let sandbox = context::sandbox(&home)?;
-            let mut tools: Vec<ToolSpec> = sandbox.tools();
-            tools.push(gloaming_worker::check::spec());
-            tools.retain(|tool| grant.offers(&tool.name));
-            tools.sort_by(|a, b| a.name.cmp(&b.name));
-            if json {
-                print_json(&json!({"tools": tools}));
-            } else {
-                for tool in &tools {
-                    let place = if tool.component.is_some() { "component" } else { "host: container job" };
-                    let writes = if tool.writes { ", writes" } else { "" };
-                    println!("{} ({place}{writes})", tool.name);
-                    for line in tool.description.lines() {
-                        println!("    {}", line.trim());
-                    }
-                }
-            }
-            Ok(ExitCode::SUCCESS)
+            list(&home, &grant, json)
         }
+        ToolsCommand::Describe { tool, wit, json } => {
+            registered::describe(&home, &tool, wit.as_deref(), json)
+        }
+        ToolsCommand::Add { file, wit, replace, json } => {
+            registered::add(&home, &file, wit.as_deref(), replace, json)
+        }
+        ToolsCommand::Remove { tool } => registered::remove(&home, &tool),
+        ToolsCommand::New { name, lang } => template::main(&name, lang),
         ToolsCommand::Call { tool: name, workspace, args, policy, wasi, record, json } => {
             let args = if args == "-" {
                 context::read_text(std::path::Path::new("-"), "the arguments")?
@@ -52,7 +46,10 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
             let files = Files::open(&workspace).map_err(|error| {
                 Failure::usage(format!("cannot open the workspace {}: {error}", workspace.display()))
             })?;
-            let mut sandbox = context::sandbox(&home)?;
+            let (mut sandbox, missing) = registered::sandbox(&home, &grant)?;
+            if let Some(missing) = missing.into_iter().find(|missing| missing.tool == name) {
+                return Err(missing.failure().into());
+            }
             if wasi {
                 sandbox = sandbox
                     .wasi_variants()
@@ -63,7 +60,7 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
                     code: ToolErrorCode::Denied,
                     rule: Some(denial.rule.id),
                     message: format!("policy denies the tool {name}: {}", denial.rule.because),
-                    instead: denial.instead,
+                    instead: denial.instead.or_else(|| not_known(&home, &grant, &name)),
                 }),
                 Ok(permit) => {
                     let call =
@@ -88,6 +85,74 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(if outcome.ok { exit::OK } else { exit::DENIED }))
         }
     }
+}
+
+fn list(home: &Home, grant: &Grant, json: bool) -> anyhow::Result<ExitCode> {
+    let (sandbox, missing) = registered::sandbox(home, grant)?;
+    let components = registered::store(home).components().map_err(registered::told)?;
+    let source = |tool: &ToolSpec| match &tool.component {
+        None => Source::Host,
+        Some(digest) => components
+            .iter()
+            .find(|component| component.digest == *digest)
+            .map_or(Source::BuiltIn, Source::Registered),
+    };
+    let mut tools: Vec<ToolSpec> = sandbox.tools();
+    tools.push(gloaming_worker::check::spec());
+    tools.retain(|tool| grant.offers(&tool.name));
+    tools.sort_by(|a, b| a.name.cmp(&b.name));
+    let not_allowed: Vec<(&str, &StoredComponent)> = components
+        .iter()
+        .flat_map(|component| component.tools.iter().map(move |tool| (tool.as_str(), component)))
+        .filter(|(tool, _)| !grant.offers(tool))
+        .collect();
+    if json {
+        let tools = tools.iter().map(|tool| {
+            let mut object = serde_json::to_value(tool)?;
+            object["source"] = source(tool).json();
+            Ok(object)
+        });
+        let not_allowed = not_allowed.iter().map(|(tool, component)| {
+            json!({"name": tool, "component": component.digest, "source": Source::Registered(component).json()})
+        });
+        print_json(&json!({
+            "tools": tools.collect::<Result<Vec<Value>, serde_json::Error>>()?,
+            "not_available": missing
+                .iter()
+                .map(|missing| json!({"name": missing.tool, "why": missing.why}))
+                .collect::<Vec<_>>(),
+            "not_allowed": not_allowed.collect::<Vec<_>>(),
+        }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for tool in &tools {
+        let writes = if tool.writes { ", writes" } else { "" };
+        println!("{} ({}{writes})", tool.name, source(tool).words());
+        for line in tool.description.lines() {
+            println!("    {}", line.trim());
+        }
+    }
+    for missing in &missing {
+        eprintln!("not available: {}: {}", missing.tool, missing.why);
+    }
+    for (tool, component) in not_allowed {
+        println!("{tool} ({}; not allowed by this policy)", Source::Registered(component).words());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What to do about a registered tool that no file of the operator's knows.
+fn not_known(home: &Home, grant: &Grant, name: &str) -> Option<String> {
+    let known = grant.declared_tools().iter().any(|tool| tool.name == name);
+    let components = registered::store(home).components().ok()?;
+    let component = components.iter().find(|component| component.tools.iter().any(|tool| tool == name))?;
+    (!known).then(|| {
+        format!(
+            "The tool is registered; the operator's policy must name it: a table [[tool]] with name = {name:?} and \
+             digest = \"{}\", and an [[allow]] rule.",
+            component.digest
+        )
+    })
 }
 
 fn operator_grant(policy: &crate::cli::PolicyChoice, repo: &gloaming_api::RepoId) -> anyhow::Result<Grant> {
