@@ -8,6 +8,7 @@ mod bad_input;
 mod contracts;
 mod evil_model;
 mod layering;
+mod own_tools;
 mod rounds;
 mod run;
 mod support;

@@ -203,7 +203,8 @@ impl<'a> Reader<'a> {
                 let (text, span) = self.string(value, "digest")?;
                 let digest = text.parse::<Digest>();
                 if digest.is_err() {
-                    let hint = "write `sha256:` and 64 hexadecimal digits, as `gloaming tools add` prints them";
+                    let hint =
+                        "write `sha256:` and 64 hexadecimal digits, as `gloaming tools add` prints them";
                     self.fault(span.start, format!("{text:?} is not a digest"), Some(hint.into()));
                 }
                 Some(digest.ok()?)

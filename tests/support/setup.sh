@@ -2,6 +2,7 @@
 # Installs what building and testing need and this machine lacks. Says what it does; does nothing twice.
 #   setup.sh build         distribution packages for building
 #   setup.sh test CACHE    what the tests drive: pytest, Node.js and the wire partners
+#   setup.sh examples CACHE  what builds a tool in JavaScript: jco and componentize-js, as the template pins them
 #   setup.sh deny CACHE    cargo-deny
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -48,6 +49,27 @@ python() {
   "$dir/bin/pip" install --quiet 'pytest==8.4.2'
 }
 
+# jco and componentize-js, in the versions of the template; again when those change.
+javascript() {
+  local dir=$1/js template=tools/template/javascript/package.json
+  cmp -s "$template" "$dir/package.json" && return
+  command -v npm >/dev/null || apt_install nodejs npm
+  say "installing componentize-js in $dir"
+  rm -rf "$dir"
+  mkdir -p "$dir"
+  cp "$template" "$dir/"
+  # What is not whole must not look so the next time.
+  (cd "$dir" && npm install --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null) ||
+    { rm -rf "$dir"; return 1; }
+}
+
+# What a Rust tool is built for; the distribution's own Rust (see tools/build.sh) has no such target.
+wasip2() {
+  compgen -G "$(rustc --print sysroot)/lib/rustlib/wasm32-wasip2/lib/libstd-*.rlib" >/dev/null && return
+  say "adding the target wasm32-wasip2"
+  rustup target add wasm32-wasip2
+}
+
 case "${1:-}" in
   build) build ;;
   demo) mkdir -p "$2"; python "$2" ;;
@@ -61,10 +83,11 @@ case "${1:-}" in
       tests/wire/setup.sh "$2/wire" && touch "$2/wire/.ready"
     fi
     ;;
+  examples) mkdir -p "$2"; wasip2; javascript "$2" ;;
   deny)
     PATH="$2/bin:$PATH" command -v cargo-deny >/dev/null && exit 0
     say "building cargo-deny (some minutes, once)"
     cargo install --quiet --locked --root "$2" cargo-deny@0.20.2
     ;;
-  *) sed -n '2,5p' "$0"; exit 2 ;;
+  *) sed -n '2,6p' "$0"; exit 2 ;;
 esac

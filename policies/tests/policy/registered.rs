@@ -62,8 +62,7 @@ fn a_star_narrows_and_denies_a_registered_tool_that_it_does_not_know() {
                          tools = [\"word_count\"]\npaths = [\"**\"]\n";
     let narrowing = "schema = 1\n[[allow]]\nid = \"source\"\ntools = [\"*\"]\npaths = [\"src/**\"]\n\
                      [[deny]]\nid = \"big\"\ntools = [\"*\"]\npaths = [\"src/big/\"]\nbecause = \"Big.\"\n";
-    let layers =
-        [(Layer::Operator, "o.toml", operator_file), (Layer::Repository, "r.toml", narrowing)];
+    let layers = [(Layer::Operator, "o.toml", operator_file), (Layer::Repository, "r.toml", narrowing)];
     check(
         &resolve(&layers).unwrap(),
         "word_count src/lib.rs => allow source r.toml:2

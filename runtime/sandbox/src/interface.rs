@@ -346,7 +346,9 @@ impl Source<'_> {
             | TypeDefKind::List(inner)
             | TypeDefKind::FixedLengthList(inner, _) => self.told(inner, depth),
             TypeDefKind::Enum(_) | TypeDefKind::Flags(_) => Ok(()),
-            other => Err(format!("it answers a {}, which has no form in JSON", other.as_str())),
+            other => {
+                Err(format!("its answer holds the type `{}`, which has no form in JSON", other.as_str()))
+            }
         }
     }
 
@@ -458,7 +460,7 @@ impl Source<'_> {
             }
             other => {
                 let what = other.as_str();
-                return Err(format!("an argument is a {what}, which has no form in JSON"));
+                return Err(format!("an argument holds the type `{what}`, which has no form in JSON"));
             }
         })
     }

@@ -55,15 +55,18 @@ fn every_kind_of_result_is_an_answer() {
 #[test]
 fn an_answer_without_a_form_in_json_is_left_out() {
     let text = r#"(component
+        (import "gloaming:tool/workspace@0.1.0" (instance $w (export "walk" (type (sub resource)))))
+        (alias export $w "walk" (type $walk))
         (core module $m (func (export "f") (result i32) i32.const 0))
         (core instance $i (instantiate $m))
-        (type $r' (resource (rep i32)))
-        (export $r "r" (type $r'))
-        (func (export "go") (result (own $r)) (canon lift (core func $i "f"))))"#;
+        (func (export "go") (result (own $walk)) (canon lift (core func $i "f"))))"#;
     let wit = Wit::text("package a:b; world w { /// Goes.\n export go: func(); }");
     let mut sandbox = Sandbox::without_tools(options()).unwrap();
     let error = sandbox.register_with_wit(&wat::parse_str(text).unwrap(), &wit).unwrap_err();
-    assert!(error.to_string().contains("which has no form in JSON"), "{error}");
+    assert!(
+        error.to_string().contains("its answer holds the type `own`, which has no form in JSON"),
+        "{error}"
+    );
 }
 
 /// Components linked from a language's runtime and its libraries have more tables, memories and instances than
