@@ -31,7 +31,7 @@ impl Missing {
 }
 
 pub(crate) fn store(home: &Home) -> ToolStore {
-    ToolStore::new(home.data.join("tools"))
+    ToolStore::new(home.data.join("tools")).with_cache(home.cache.join("components"))
 }
 
 /// Opens the sandbox with the built-in tools and those registered ones that a grant offers; says which of

@@ -120,6 +120,14 @@ fn a_registered_tool_is_offered_where_the_policy_names_it_and_as_it_pins_it() {
     assert!(run.stderr.contains("the tool seven is not available"), "{}", run.stderr);
 
     scene.gloaming(&["tools", "remove", "seven"]).exits(0);
+    assert_eq!(std::fs::read_dir(scene.home().join("tools")).unwrap().count(), 0);
+    let compiled = |digest: &str| {
+        let cache = std::fs::read_dir(scene.home().join("cache/components")).unwrap().flatten();
+        cache
+            .filter(|file| file.file_name().to_string_lossy().starts_with(&digest["sha256:".len()..]))
+            .count()
+    };
+    assert_eq!(compiled(digest), 0, "what was compiled of the replaced one is gone too");
     let gone = call(&scene, "seven", &json!({})).exits(2);
     assert!(gone.stderr.contains("no such tool is registered (p.toml:4 names it)"), "{}", gone.stderr);
     scene.gloaming(&["tools", "remove", "seven"]).exits(2);

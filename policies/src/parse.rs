@@ -228,10 +228,11 @@ impl<'a> Reader<'a> {
                 format!("`{name}` is Gloaming's own tool"),
                 "leave the table out; [[tool]] is for tools that an operator registered",
             ))
-        } else if let Some(first) = self.registered.iter().find(|known| known.name == name) {
-            Some((format!("the tool {name:?} stands on line {} already", first.line), "name each tool once"))
         } else {
-            None
+            let first = self.registered.iter().find(|known| known.name == name);
+            first.map(|first| {
+                (format!("the tool {name:?} stands on line {} already", first.line), "name each tool once")
+            })
         };
         if let Some((message, hint)) = &fault {
             self.fault(span.start, message.clone(), Some((*hint).into()));

@@ -109,6 +109,16 @@ fn store(component: &Component, path: &Path) -> Result<(), CacheError> {
     result
 }
 
+/// Removes what was compiled of a component, for any engine. Best effort: what remains is never loaded unless the
+/// same component is registered again.
+pub(crate) fn forget(folder: &Path, digest: &Digest) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&format!("{}-", digest.hex())) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn temporary(path: &Path) -> PathBuf {
     use std::hash::BuildHasher;
     let random = std::collections::hash_map::RandomState::new().build_hasher().finish();

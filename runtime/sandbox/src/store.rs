@@ -99,12 +99,20 @@ pub enum StoreError {
 #[derive(Debug, Clone)]
 pub struct ToolStore {
     folder: PathBuf,
+    compiled: Option<PathBuf>,
 }
 
 impl ToolStore {
     /// Names the folder; it is made, readable by its owner alone, when the first component is added.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self { folder: folder.into(), compiled: None }
+    }
+
+    /// Names the cache of compiled components, where what is removed is removed too.
+    #[must_use]
+    pub fn with_cache(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.compiled = Some(folder.into());
+        self
     }
 
     /// Returns what is registered, sorted by the names of its tools.
@@ -167,7 +175,7 @@ impl ToolStore {
         Ok((stored, inspected, replaced))
     }
 
-    /// Forgets a component; what was compiled of it is the cache's.
+    /// Forgets a component, and what was compiled of it.
     pub fn remove(&self, component: &StoredComponent) -> Result<(), StoreError> {
         for extension in ["json", "wasm"] {
             let path = self.path(&component.digest, extension);
@@ -175,6 +183,9 @@ impl ToolStore {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.io(&path, error)),
                 _ => {}
             }
+        }
+        if let Some(compiled) = &self.compiled {
+            cache::forget(compiled, &component.digest);
         }
         Ok(())
     }

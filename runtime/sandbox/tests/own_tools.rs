@@ -128,7 +128,7 @@ fn a_registered_component_is_kept_by_digest_and_loaded_again() {
     assert_eq!(stored.digest, component_digest(&component.0));
     assert_eq!(stored.tools, ["go"]);
     assert_eq!(add(&folder, &component, false).unwrap(), stored, "adding it again changes nothing");
-    assert_eq!(store.components().unwrap(), [stored.clone()]);
+    assert_eq!(store.components().unwrap(), std::slice::from_ref(&stored));
     assert_eq!(std::fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
     let mut sandbox = Sandbox::without_tools(options()).unwrap();
     let loaded = store.load(&mut sandbox, &stored).unwrap();
@@ -139,7 +139,7 @@ fn a_registered_component_is_kept_by_digest_and_loaded_again() {
     let error = add(&folder, &another, false).unwrap_err();
     assert_eq!(error.to_string(), format!("a tool named go is registered already, by {}", stored.digest));
     let newer = add(&folder, &another, true).unwrap();
-    assert_eq!(store.components().unwrap(), [newer.clone()]);
+    assert_eq!(store.components().unwrap(), std::slice::from_ref(&newer));
     store.remove(&newer).unwrap();
     assert_eq!(store.components().unwrap(), []);
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
