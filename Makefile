@@ -38,10 +38,9 @@ test: tools ## The default suite: format, lints, docs, every test
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	GLOAMING_WIRE_DIR="$(CACHE)/wire" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --no-fail-fast
 	$(CARGO) test --manifest-path tools/Cargo.toml --locked --workspace
-	@$(MAKE) examples
 
 .PHONY: examples
-examples: tools ## Make, build, register and call the tools of `gloaming tools new`, in Rust and JavaScript
+examples: tools ## Make, build, register and call the tools of `gloaming tools new`, in Rust and JavaScript (minutes)
 	@tests/support/setup.sh examples "$(CACHE)"
 	GLOAMING_TEST_EXAMPLES=1 GLOAMING_TEST_JS="$(CACHE)/js" $(CARGO) test --locked --test all a_new_tool_in -- --nocapture
 

@@ -215,6 +215,14 @@ fn a_new_tool_in_rust_builds_is_accepted_and_obeys_the_policy() {
         eprintln!("skipped a_new_tool_in_rust: GLOAMING_TEST_EXAMPLES is not set (make examples sets it)");
         return;
     }
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().expect("rustc runs").stdout;
+    let sysroot = PathBuf::from(String::from_utf8(sysroot).expect("a path").trim());
+    if !sysroot.join("lib/rustlib/wasm32-wasip2/lib").is_dir() {
+        eprintln!(
+            "skipped a_new_tool_in_rust: the active toolchain has no wasm32-wasip2 (rustup target add wasm32-wasip2)"
+        );
+        return;
+    }
     let scene = Scene::new(FILES);
     scene.gloaming(&["tools", "new", "word-count"]).exits(0);
     scene.gloaming(&["tools", "new", "word-count"]).exits(2);
