@@ -23,7 +23,7 @@ tools: setup ## Compile the tools to WebAssembly components (tools/target/compon
 .PHONY: build
 build: tools ## Build target/release/gloaming
 	$(CARGO) build --release --locked
-	@if [ "$(TARGET)" != target ]; then mkdir -p target/release && ln -sf "$(abspath $(TARGET))/release/gloaming" target/release/gloaming; fi
+	@if [ "$(abspath $(TARGET))" != "$(abspath target)" ]; then mkdir -p target/release && ln -sf "$(abspath $(TARGET))/release/gloaming" target/release/gloaming; fi
 
 .PHONY: demo
 demo: build ## Run the main job on a real published project (about two minutes when warm)

@@ -58,8 +58,10 @@ find_debian() {
     say "installing ${packages[*]}"
     local log=$tools/target/apt.log
     mkdir -p "$tools/target"
+    # A new machine has empty package lists, or old ones.
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >"$log" 2>&1 || true
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        "${packages[@]}" >"$log" 2>&1 || { say "apt-get failed, see $log"; return 1; }
+        "${packages[@]}" >>"$log" 2>&1 || { say "apt-get failed, see $log"; return 1; }
     debian_is_complete
 }
 
