@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::support::Scene;
+use crate::support::{Scene, skipped};
 
 const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", "[package]\nname = \"calc\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
@@ -249,9 +249,7 @@ fn a_full_disk_fails_as_infrastructure_and_says_so() {
         .status()
         .is_ok_and(|status| status.success());
     if !mounted {
-        eprintln!(
-            "skipped a_full_disk_fails_as_infrastructure_and_says_so: cannot mount a tmpfs (needs root)"
-        );
+        skipped("a_full_disk_fails_as_infrastructure_and_says_so", "cannot mount a tmpfs (needs root)");
         return;
     }
     let before = snapshot(&scene.repo());

@@ -1,13 +1,11 @@
 //! An attacker in the model's place gets nothing: each attempt is refused or stopped, recorded, and the run ends
 //! in order. The model is a written transcript on a real wire (tests/demo/scripted_model.py).
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Ran, Scene};
+use crate::support::{PythonServer, Ran, Scene};
 
 const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", "[package]\nname = \"victim\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
@@ -19,39 +17,23 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 /// A scripted model that is stopped when the value is dropped.
-pub(crate) struct Scripted(Child, String);
+pub(crate) struct Scripted {
+    _server: PythonServer,
+    url: String,
+}
 
 impl Scripted {
     /// The address to give as `--model-url`.
     pub(crate) fn url(&self) -> &str {
-        &self.1
+        &self.url
     }
 
     pub(crate) fn start(scene: &Scene, transcript: &Value) -> Self {
         let file = scene.path().join("transcript.json");
         std::fs::write(&file, transcript.to_string()).expect("write");
-        let port_file = scene.path().join("port");
-        // The port file is a pipe: reading it waits until the server listens.
-        let made = Command::new("mkfifo").arg(&port_file).status().expect("mkfifo runs");
-        assert!(made.success());
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/demo/scripted_model.py");
-        let child = Command::new("python3")
-            .arg(script)
-            .arg(&file)
-            .arg(&port_file)
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("python3 runs: the tests need it");
-        let mut port = String::new();
-        BufReader::new(std::fs::File::open(&port_file).expect("open")).read_line(&mut port).expect("a port");
-        Self(child, format!("http://127.0.0.1:{port}/v1"))
-    }
-}
-
-impl Drop for Scripted {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let server = PythonServer::start(scene, "tests/demo/scripted_model.py", &file, &[]);
+        let url = format!("http://127.0.0.1:{}/v1", server.port());
+        Self { _server: server, url }
     }
 }
 
@@ -247,7 +229,6 @@ fn steps_and_money_run_out() {
     assert_eq!(asked, 3);
 
     std::fs::remove_dir_all(scene.out()).unwrap();
-    std::fs::remove_file(scene.path().join("port")).unwrap();
     std::fs::write(&policy, "schema = 1\nextends = [\"preset:standard\"]\n\n[budget]\ncost_usd = 0.5\n")
         .unwrap();
     let ran = run(&scene, &transcript, &["--policy", "p.toml", "--model-price", "100,100"]).exits(3);

@@ -1,8 +1,9 @@
 //! What every end-to-end test needs: a repository from a table of files, and the program run on it.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -173,7 +174,45 @@ fn copy_components(to: &Path) {
     }
 }
 
-fn ran(output: Output) -> Ran {
+/// A server of the tests on loopback, a Python script; stopped when the value is dropped.
+pub(crate) struct PythonServer {
+    child: Child,
+    port: u16,
+}
+
+impl PythonServer {
+    /// Starts `script`, which takes what it serves, a file to write its port into, and `more`.
+    pub(crate) fn start(scene: &Scene, script: &str, served: &Path, more: &[&str]) -> Self {
+        let port_file = scene.path().join("port");
+        // The port file is a pipe: reading it waits until the server listens.
+        let made = Command::new("mkfifo").arg(&port_file).status().expect("mkfifo runs");
+        assert!(made.success());
+        let child = Command::new("python3")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
+            .args([served, &port_file])
+            .args(more)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("python3 runs: the tests need it");
+        let mut port = String::new();
+        BufReader::new(std::fs::File::open(&port_file).expect("open")).read_line(&mut port).expect("a port");
+        std::fs::remove_file(&port_file).expect("remove");
+        Self { child, port: port.trim().parse().expect("a port is a number") }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for PythonServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn ran(output: Output) -> Ran {
     Ran {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -181,13 +220,17 @@ fn ran(output: Output) -> Ran {
     }
 }
 
-/// Whether pytest can be had; says on standard error why a test is skipped when it cannot.
+/// Whether pytest can be had. Where it cannot, the test is skipped and says so; in CI (`CI` is set) that is a failure.
 pub(crate) fn has_pytest(test: &str) -> bool {
     let there = std::env::var_os("GLOAMING_TEST_PYTHON").is_some();
     if !there {
-        eprintln!(
-            "skipped {test}: GLOAMING_TEST_PYTHON names no virtual environment with pytest (make test sets it)"
-        );
+        skipped(test, "GLOAMING_TEST_PYTHON names no virtual environment with pytest (make test sets it)");
+        assert!(std::env::var_os("CI").is_none(), "{test} must not be skipped in CI");
     }
     there
+}
+
+/// Says that a test did not run, and why: past the harness, which shows what a test prints only when it fails.
+pub(crate) fn skipped(test: &str, why: &str) {
+    writeln!(std::io::stderr(), "skipped {test}: {why}").expect("standard error can be written to");
 }
