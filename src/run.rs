@@ -18,7 +18,7 @@ use gloaming_forge::Change;
 use gloaming_jobs::{Cancel, Engine};
 use gloaming_model::{Model, ModelSpec, PriceTable, SecretString, Settings};
 use gloaming_worker::{Assignment, Equipment, Journal, Outcome, Update, Verified};
-use gloaming_workspace::{Author, CommitId, RepoError, Repository};
+use gloaming_workspace::{Author, CommitId, Interrupt, RepoError, Repository};
 use serde_json::json;
 
 use crate::cli::{ModelArgs, RunArgs};
@@ -203,7 +203,8 @@ fn open_repository(
     if is_url {
         console.show(Update::Doing("cloning".into()));
         let into = out.join("repo.git");
-        let repository = Repository::clone_url(given, &into, &state).map_err(repo_failure)?;
+        let repository =
+            Repository::clone_url(given, &into, &state, &Interrupt::default()).map_err(repo_failure)?;
         return Ok((repository, into.display().to_string()));
     }
     let path = std::path::absolute(given)?;
@@ -243,7 +244,8 @@ pub(crate) fn is_infrastructure(error: &RepoError) -> bool {
             | E::BranchExists(_)
             | E::BadCommit(_)
             | E::BadBranch(_)
-            | E::NotEmpty(_)
+            | E::Interrupted { .. }
+            | E::Untrusted { .. }
     )
 }
 

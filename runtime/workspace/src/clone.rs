@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::files::make_empty;
-use crate::git::{Git, network_environment};
+use crate::git::{Git, Interrupt, failure, network_environment, operators_certificates};
 use crate::locate::{facts, locate};
 use crate::store::{Store, Window};
 use crate::{RepoError, Repository};
@@ -12,10 +12,29 @@ use crate::{RepoError, Repository};
 /// A large repository over a slow line; a server that stalls is given up much sooner.
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// Clones `url` into `into` and opens it.
-pub(crate) fn clone(url: &str, into: &Path, state_dir: &Path) -> Result<Repository, RepoError> {
+/// Clones `url` into `into` and opens it; of a clone that fails nothing is left.
+pub(crate) fn clone(
+    url: &str,
+    into: &Path,
+    state_dir: &Path,
+    interrupt: &Interrupt,
+) -> Result<Repository, RepoError> {
     let remote = Remote::parse(url)?;
     make_empty(into)?;
+    let cloned = clone_into(&remote, into, state_dir, interrupt);
+    if cloned.is_err() {
+        // What cannot be removed is found, and named, by the next clone into it.
+        let _ = std::fs::remove_dir_all(into);
+    }
+    cloned
+}
+
+fn clone_into(
+    remote: &Remote,
+    into: &Path,
+    state_dir: &Path,
+    interrupt: &Interrupt,
+) -> Result<Repository, RepoError> {
     let into = std::fs::canonicalize(into).map_err(|source| crate::files::io_error("open", into, source))?;
     let mut window = None;
     let (address, protocol) = match &remote.path {
@@ -45,7 +64,13 @@ pub(crate) fn clone(url: &str, into: &Path, state_dir: &Path) -> Result<Reposito
         .setting("http.lowSpeedTime", "60")
         .setting("http.followRedirects", "initial")
         .setting("clone.defaultRemoteName", "origin")
+        .stopped_by(interrupt)
         .timeout(TIMEOUT);
+    if remote.protocol == "https"
+        && let Some(certificates) = operators_certificates(&remote.address)
+    {
+        git = git.setting("http.sslCAInfo", certificates);
+    }
     for (name, value) in network_environment() {
         git = git.with_env(name, value);
     }
@@ -57,7 +82,14 @@ pub(crate) fn clone(url: &str, into: &Path, state_dir: &Path) -> Result<Reposito
     let finished = git.run()?;
     drop(window);
     if !finished.success {
-        return Err(crate::git::failure("clone the repository", &remote.redact(&finished.stderr, &address)));
+        let error = failure("clone the repository", &remote.redact(&finished.stderr, &address));
+        return Err(match error {
+            // Every TLS library that git is built with uses the word, for these faults alone.
+            RepoError::Git { stderr, .. } if remote.protocol == "https" && stderr.contains("certificate") => {
+                RepoError::Untrusted { server: remote.server.clone(), said: stderr }
+            }
+            error => error,
+        });
     }
     Repository::open(&into, state_dir)
 }

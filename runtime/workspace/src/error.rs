@@ -130,6 +130,20 @@ pub enum RepoError {
         /// The limit.
         after: Duration,
     },
+    /// Somebody asked for git to be stopped.
+    #[error("git was stopped before it could {operation}")]
+    Interrupted {
+        /// What was tried.
+        operation: &'static str,
+    },
+    /// Nobody this machine trusts vouches for a server.
+    #[error("the certificate of {server} is not trusted here: {said}")]
+    Untrusted {
+        /// Scheme and host.
+        server: String,
+        /// What git said, shortened, without credentials.
+        said: String,
+    },
     /// A URL is not one we clone from.
     #[error("cannot clone {url}: {why}")]
     BadUrl {
@@ -220,6 +234,11 @@ impl RepoError {
             Self::GitMissing(_) => "install git and have it on PATH".to_owned(),
             Self::GitTooOld { .. } => "install a newer git".to_owned(),
             Self::TimedOut { .. } => "see whether the disk or the server answers".to_owned(),
+            Self::Untrusted { server, .. } => format!(
+                "if {server} is yours, name the file of the authority that signed its certificate: \
+                 GIT_SSL_CAINFO=/path/ca.pem, or `git config --global http.sslCAInfo /path/ca.pem`; checking \
+                 is never switched off"
+            ),
             Self::BadUrl { .. } => "give an https, http, ssh, git or file URL".to_owned(),
             Self::NotEmpty(_) => "give a folder that is empty or does not exist".to_owned(),
             Self::BranchExists(_) => "delete or rename that branch, or choose another".to_owned(),

@@ -10,6 +10,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -67,6 +68,20 @@ pub(crate) struct Git {
     settings: Vec<(String, String)>,
     stdin: Input,
     timeout: Duration,
+    interrupt: Interrupt,
+    settings_of_the_operator: bool,
+}
+
+/// Stops a git command from another thread; clones of one value are one and the same.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt(Arc<(Mutex<Watch>, Condvar)>);
+
+impl Interrupt {
+    /// Stops the command that is running, or the next one as soon as it starts.
+    pub fn trigger(&self) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).asked = true;
+        self.0.1.notify_all();
+    }
 }
 
 /// Writes a command's standard input.
@@ -96,6 +111,8 @@ impl Git {
             settings: Vec::new(),
             stdin: Input::Nothing,
             timeout: LOCAL_TIMEOUT,
+            interrupt: Interrupt::default(),
+            settings_of_the_operator: false,
         };
         git.env("GIT_DIR", dir);
         git
@@ -141,6 +158,18 @@ impl Git {
 
     pub(crate) fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Lets another thread stop the command.
+    pub(crate) fn stopped_by(mut self, interrupt: &Interrupt) -> Self {
+        self.interrupt = interrupt.clone();
+        self
+    }
+
+    /// Shows the command the settings files of the machine and of whoever runs us. Only for asking what they say.
+    fn with_operators_settings(mut self) -> Self {
+        self.settings_of_the_operator = true;
         self
     }
 
@@ -208,6 +237,16 @@ impl Git {
         if let Some(path) = search_path() {
             command.env("PATH", path);
         }
+        if self.settings_of_the_operator {
+            for name in
+                ["HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"]
+            {
+                match std::env::var_os(name) {
+                    Some(value) => command.env(name, value),
+                    None => command.env_remove(name),
+                };
+            }
+        }
         let fixed = SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let settings: Vec<_> = fixed.chain(self.settings).collect();
         command.env("GIT_CONFIG_COUNT", settings.len().to_string());
@@ -217,12 +256,14 @@ impl Git {
         command.envs(self.env);
         let stdin = if matches!(self.stdin, Input::Nothing) { Stdio::null() } else { Stdio::piped() };
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Out of the terminal's reach: Ctrl-C is ours to act on, in order.
+        command.process_group(0);
         let mut child = command.spawn().map_err(RepoError::GitMissing)?;
         let stdout = child.stdout.take().expect("standard output was asked to be piped");
         let stderr = child.stderr.take().expect("standard error was asked to be piped");
         let stderr = std::thread::spawn(move || read_capped(stderr));
         let stdin = child.stdin.take().and_then(|pipe| feed(pipe, self.stdin));
-        let watchdog = Watchdog::start(&child, self.timeout);
+        let watchdog = Watchdog::start(&child, self.timeout, self.interrupt);
         Ok(Running {
             operation: self.operation,
             timeout: self.timeout,
@@ -282,14 +323,16 @@ impl Running {
         let operation = self.operation;
         // A command that still writes is told that nobody listens.
         drop(self.stdout.take());
-        let (status, timed_out) = self.process.wait().map_err(|source| RepoError::Io {
+        let (status, stopped) = self.process.wait().map_err(|source| RepoError::Io {
             operation: "wait for",
             path: "git".into(),
             source,
         })?;
-        if timed_out {
-            // Its children may hold the pipes open: their readers are left to themselves.
-            return Err(RepoError::TimedOut { operation, after: self.timeout });
+        // A child of its that left its group may hold the pipes open: their readers are left to themselves.
+        match stopped {
+            Some(Stopped::Overdue) => return Err(RepoError::TimedOut { operation, after: self.timeout }),
+            Some(Stopped::Asked) => return Err(RepoError::Interrupted { operation }),
+            None => {}
         }
         let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         let stderr = String::from_utf8_lossy(&stderr).into_owned();
@@ -309,7 +352,7 @@ struct Process {
 }
 
 impl Process {
-    fn wait(&mut self) -> io::Result<(std::process::ExitStatus, bool)> {
+    fn wait(&mut self) -> io::Result<(std::process::ExitStatus, Option<Stopped>)> {
         if let Some(pid) = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(0)) {
             // Wait without reaping, so that the watchdog can never signal a recycled process id.
             while let Err(error) =
@@ -320,10 +363,10 @@ impl Process {
                 }
             }
         }
-        let timed_out = self.watchdog.stop();
+        let stopped = self.watchdog.stop();
         let status = self.child.wait()?;
         self.reaped = true;
-        Ok((status, timed_out))
+        Ok((status, stopped))
     }
 }
 
@@ -337,48 +380,70 @@ impl Drop for Process {
     }
 }
 
-/// Stops a process that runs past its time: politely first, so that git removes its lock files.
-struct Watchdog(Arc<(Mutex<Watch>, Condvar)>);
+/// Stops a command and its children when their time is over or somebody asks: politely first, so that git
+/// removes its lock files.
+struct Watchdog(Interrupt);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Watch {
-    over: bool,
+    /// Counts up when a command starts and when it ends, so that no watch outlives its own command.
+    moment: u64,
+    /// Somebody wants it stopped.
+    asked: bool,
+    /// The command was sent a signal.
     fired: bool,
 }
 
+/// Why a command was stopped.
+enum Stopped {
+    Overdue,
+    Asked,
+}
+
 impl Watchdog {
-    fn start(child: &Child, timeout: Duration) -> Self {
-        let shared = Arc::new((Mutex::new(Watch::default()), Condvar::new()));
-        let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
+    fn start(child: &Child, timeout: Duration, shared: Interrupt) -> Self {
+        let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
             return Self(shared);
         };
-        let watched = Arc::clone(&shared);
+        let moment = {
+            let mut watch = shared.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+            watch.fired = false;
+            watch.moment += 1;
+            watch.moment
+        };
+        let watched = shared.clone();
         std::thread::spawn(move || {
-            let (lock, changed) = &*watched;
+            let (lock, changed) = &*watched.0;
             let mut wait = timeout;
             for signal in [Signal::TERM, Signal::KILL] {
                 let guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
                 let (mut watch, _) = changed
-                    .wait_timeout_while(guard, wait, |watch| !watch.over)
+                    .wait_timeout_while(guard, wait, |watch| {
+                        watch.moment == moment && (watch.fired || !watch.asked)
+                    })
                     .unwrap_or_else(PoisonError::into_inner);
-                if watch.over {
+                if watch.moment != moment {
                     return;
                 }
                 watch.fired = true;
                 // The process may just have ended; it is not reaped while we hold the lock.
-                let _ = rustix::process::kill_process(pid, signal);
+                let _ = rustix::process::kill_process_group(group, signal);
                 wait = Duration::from_secs(2);
             }
         });
         Self(shared)
     }
 
-    /// Ends the watch; returns whether it had to stop the process.
-    fn stop(&self) -> bool {
-        let mut watch = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        watch.over = true;
-        self.0.1.notify_all();
-        watch.fired
+    /// Ends the watch; returns why it had to stop the process, if it had to.
+    fn stop(&self) -> Option<Stopped> {
+        let mut watch = self.0.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        watch.moment += 1;
+        self.0.0.1.notify_all();
+        match (watch.fired, watch.asked) {
+            (false, _) => None,
+            (true, true) => Some(Stopped::Asked),
+            (true, false) => Some(Stopped::Overdue),
+        }
     }
 }
 
@@ -405,6 +470,18 @@ pub(crate) fn network_environment() -> Vec<(&'static str, OsString)> {
     .into_iter()
     .filter_map(|name| Some((name, std::env::var_os(name)?)))
     .collect()
+}
+
+/// Returns the file of certificates that whoever runs us has set for an address in their own git configuration
+/// (`http.sslCAInfo`). Only this is taken from there: who vouches for a server is a fact about the network, and runs
+/// nothing.
+pub(crate) fn operators_certificates(address: &str) -> Option<String> {
+    let asked = Git::new("read your git settings", Path::new("/nonexistent"), "config")
+        .args(["--type=path", "--get-urlmatch", "http.sslCAInfo"])
+        .arg(address)
+        .with_operators_settings();
+    let said = String::from_utf8(asked.output().ok()?).ok()?;
+    Some(said.trim_end_matches('\n').to_owned()).filter(|path| !path.is_empty())
 }
 
 /// Returns git's absolute path, checked once for its version.
@@ -495,5 +572,28 @@ mod tests {
             .run();
         assert!(matches!(result, Err(RepoError::TimedOut { operation: "wait", .. })));
         drop(hold);
+    }
+
+    #[test]
+    fn a_command_is_stopped_when_somebody_asks_before_or_after_it_starts() {
+        for before in [true, false] {
+            let interrupt = Interrupt::default();
+            if before {
+                interrupt.trigger();
+            }
+            let (hold, released) = std::sync::mpsc::sync_channel::<()>(0);
+            let trigger = interrupt.clone();
+            let result = Git::new("wait", Path::new("/nonexistent"), "hash-object")
+                .arg("--stdin")
+                .stopped_by(&interrupt)
+                .write_stdin(move |_| {
+                    trigger.trigger();
+                    let _ = released.recv();
+                    Ok(())
+                })
+                .run();
+            assert!(matches!(result, Err(RepoError::Interrupted { operation: "wait" })));
+            drop(hold);
+        }
     }
 }

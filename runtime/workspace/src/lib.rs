@@ -42,6 +42,7 @@ use serde::{Deserialize, Serialize};
 
 pub use copy::{copy_tree, withhold};
 pub use error::{ApplyError, Missing, RepoError};
+pub use git::Interrupt;
 pub use role::role;
 
 use locate::{Facts, Location};
@@ -245,9 +246,14 @@ impl Repository {
     }
 
     /// Clones `url` as a bare repository into the folder `into`, which must not exist or be empty, and
-    /// opens it.
-    pub fn clone_url(url: &str, into: &Path, state_dir: &Path) -> Result<Self, RepoError> {
-        clone::clone(url, into, state_dir)
+    /// opens it. Another thread may stop it; of a clone that fails nothing is left in `into`.
+    pub fn clone_url(
+        url: &str,
+        into: &Path,
+        state_dir: &Path,
+        interrupt: &Interrupt,
+    ) -> Result<Self, RepoError> {
+        clone::clone(url, into, state_dir, interrupt)
     }
 
     /// Returns the folder the repository was opened at.

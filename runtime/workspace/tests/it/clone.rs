@@ -1,6 +1,6 @@
 //! A URL becomes a bare repository of ours.
 
-use gloaming_workspace::{RepoError, Repository};
+use gloaming_workspace::{Interrupt, RepoError, Repository};
 
 use crate::support::{Scene, author, git, listing, when, write};
 
@@ -11,7 +11,8 @@ fn a_file_url_is_cloned_bare() {
     scene.git(&["tag", "v1"]);
     let before = listing(&scene.repo());
     let url = format!("file://{}", scene.repo().display());
-    let repository = Repository::clone_url(&url, &scene.path("clone"), &scene.state()).unwrap();
+    let repository =
+        Repository::clone_url(&url, &scene.path("clone"), &scene.state(), &Interrupt::default()).unwrap();
     assert_eq!(listing(&scene.repo()), before);
     let head = repository.resolve(None).unwrap();
     assert_eq!(head, scene.head());
@@ -29,7 +30,9 @@ fn a_file_url_is_cloned_bare() {
 fn what_cannot_be_cloned_says_why_without_credentials() {
     let scene = Scene::empty(&[]);
     let clone = |url: &str, into: &str| {
-        let error = Repository::clone_url(url, &scene.path(into), &scene.state()).unwrap_err();
+        let error =
+            Repository::clone_url(url, &scene.path(into), &scene.state(), &Interrupt::default()).unwrap_err();
+        assert!(into == "full" || !scene.path(into).exists(), "{url} left something behind");
         (error.to_string(), error)
     };
     // Nothing listens there.
@@ -44,4 +47,5 @@ fn what_cannot_be_cloned_says_why_without_credentials() {
     write(&scene.path("full/x"), "x");
     let (_, error) = clone("https://127.0.0.1:9/a.git", "full");
     assert!(matches!(error, RepoError::NotEmpty(_)), "{error}");
+    assert!(scene.path("full/x").exists(), "what was there before is kept");
 }

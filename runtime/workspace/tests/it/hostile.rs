@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gloaming_workspace::{Missing, RepoError, Repository};
+use gloaming_workspace::{Interrupt, Missing, RepoError, Repository};
 
 use crate::support::{Scene, author, git, listing, set_mode, try_git, when, write};
 
@@ -136,7 +136,8 @@ fn hooks_filters_textconv_fsmonitor_diff_ssh_and_helpers_do_not_run() {
     assert_unmarked(&marker, "publishing");
     let url = format!("file://{}", scene.repo().display());
     let before = listing(&scene.repo());
-    let cloned = Repository::clone_url(&url, &scene.path("clone"), &scene.state()).unwrap();
+    let cloned =
+        Repository::clone_url(&url, &scene.path("clone"), &scene.state(), &Interrupt::default()).unwrap();
     assert_eq!(cloned.resolve(Some("main")).unwrap(), base);
     assert_unmarked(&marker, "cloning");
     assert_eq!(listing(&scene.repo()), before);
@@ -161,7 +162,9 @@ fn a_missing_object_is_not_fetched_by_what_the_repository_names() {
     assert!(matches!(error, RepoError::MissingObject { because: Missing::Partial, .. }), "{error}");
     repository.notes(&base);
     let url = format!("file://{}", scene.repo().display());
-    assert!(Repository::clone_url(&url, &scene.path("clone"), &scene.state()).is_err());
+    assert!(
+        Repository::clone_url(&url, &scene.path("clone"), &scene.state(), &Interrupt::default()).is_err()
+    );
     assert_unmarked(&marker, "a missing object");
 }
 
