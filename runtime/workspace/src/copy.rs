@@ -10,7 +10,8 @@ use gloaming_api::RelPath;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps};
 
 /// Copies the tree at `from` into `to`, which must not exist or be empty: modes, modification times and
-/// symbolic links (as links) are kept. For the copies jobs run on.
+/// symbolic links (as links) are kept, a `.git` at its top is left out: git's own data is no job's business, and
+/// policy shows it to nobody. For the copies jobs run on.
 ///
 /// # Errors
 /// What the system says, with the path; a socket or a device cannot be copied.
@@ -23,18 +24,21 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     if at(to, std::fs::read_dir(to))?.next().is_some() {
         return Err(named(to, io::ErrorKind::DirectoryNotEmpty.into()));
     }
-    copy_folder(from, to, &metadata)
+    copy_folder(from, to, &metadata, Some(".git"))
 }
 
-fn copy_folder(from: &Path, to: &Path, metadata: &Metadata) -> io::Result<()> {
+fn copy_folder(from: &Path, to: &Path, metadata: &Metadata, except: Option<&str>) -> io::Result<()> {
     for entry in at(from, std::fs::read_dir(from))? {
         let entry = at(from, entry)?;
+        if except.is_some_and(|name| entry.file_name() == name) {
+            continue;
+        }
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         let metadata = at(&source, entry.metadata())?;
         let kind = metadata.file_type();
         if kind.is_dir() {
             at(&target, std::fs::create_dir(&target))?;
-            copy_folder(&source, &target, &metadata)?;
+            copy_folder(&source, &target, &metadata, None)?;
         } else if kind.is_symlink() {
             let link = at(&source, std::fs::read_link(&source))?;
             at(&target, std::os::unix::fs::symlink(link, &target))?;

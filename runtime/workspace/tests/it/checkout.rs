@@ -195,8 +195,12 @@ fn a_copy_keeps_modes_times_and_links() {
         assert_eq!(time(&scene.path("copy")), time(checkout.dir()), "{name}");
     }
     assert!(copy_tree(checkout.dir(), &scene.path("copy")).is_err(), "the target is not empty");
+    write(&checkout.dir().join(".git/config"), "x");
+    copy_tree(checkout.dir(), &scene.path("without-git")).unwrap();
+    assert_eq!(show(&scene.path("without-git")), show(&scene.path("copy")));
     set_mode(&checkout.dir().join("read-only"), 0o755);
     set_mode(&scene.path("copy/read-only"), 0o755);
+    set_mode(&scene.path("without-git/read-only"), 0o755);
 }
 
 #[test]
