@@ -39,6 +39,32 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
 }
 
+impl Command {
+    /// Whether one JSON object is asked for on standard output.
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Self::Run(args) => args.json,
+            Self::Verify(args) => args.json,
+            Self::Profile(args) => args.json,
+            Self::Policy(PolicyArgs { command }) => match command {
+                PolicyCommand::Check { json, .. } | PolicyCommand::Explain { json, .. } => *json,
+                PolicyCommand::Show { .. } => false,
+            },
+            Self::Tools(ToolsArgs { command }) => match command {
+                ToolsCommand::List { json, .. }
+                | ToolsCommand::Describe { json, .. }
+                | ToolsCommand::Add { json, .. }
+                | ToolsCommand::Call { json, .. } => *json,
+                ToolsCommand::Remove { .. } | ToolsCommand::New { .. } => false,
+            },
+            Self::Journal(JournalArgs { command }) => match command {
+                JournalCommand::Show { json, .. } | JournalCommand::Verify { json, .. } => *json,
+            },
+            Self::Replay(args) => args.json,
+        }
+    }
+}
+
 /// Options of `gloaming run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -61,7 +87,7 @@ pub(crate) struct RunArgs {
     pub(crate) policy: PolicyChoice,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Print one JSON object at the end, and nothing else, on standard output
+    /// Print one JSON object at the end, and nothing else, on standard output, whatever the end
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -5,7 +5,8 @@
 )]
 
 use std::ffi::OsString;
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -24,8 +25,12 @@ pub(crate) const JOB_HELPER: &str = "__job";
 /// The file of a repository's own policy.
 pub(crate) const REPOSITORY_POLICY: &str = ".gloaming/policy.toml";
 
-/// The largest policy or task file read, bytes.
-const FILE_CAP: u64 = 4 << 20;
+/// The largest policy, task or key file read, bytes.
+pub(crate) const FILE_CAP: u64 = 4 << 20;
+
+/// The largest journal or patch read, bytes. A hundred steps of reads and searches come to tens of megabytes; and
+/// that a patch is too large is a verdict.
+pub(crate) const RECORD_CAP: u64 = 1 << 30;
 
 /// The largest component, bytes: one that holds a language's runtime has a dozen MiB.
 const COMPONENT_CAP: u64 = 128 << 20;
@@ -68,36 +73,73 @@ impl Home {
         Ok(home)
     }
 
-    /// Returns a fresh folder for one run, removed when the value is dropped.
+    /// Returns a fresh folder for one run, removed when the value is dropped. What runs that were killed left here is
+    /// removed first.
     pub(crate) fn work_dir(&self, name: &str) -> anyhow::Result<WorkDir> {
-        let path = self.cache.join("work").join(name);
-        std::fs::create_dir_all(&path).map_err(|error| {
-            Failure::infrastructure(&format!("make the folder {}", path.display()), error)
-        })?;
-        let work = WorkDir(path);
+        let all = self.cache.join("work");
+        let path = all.join(name);
+        let failed = |error| Failure::disk(&format!("make the folder {}", path.display()), error);
+        std::fs::create_dir_all(&all).map_err(failed)?;
+        // One process at a time makes folders and removes them, so that none is taken for a dead run's before it is
+        // locked. Where the file system knows no locks, nothing is ever taken for dead.
+        let turn = File::create(self.cache.join("work.lock")).map_err(failed)?;
+        let _ = turn.lock();
+        remove_dead(&all);
+        std::fs::create_dir(&path).map_err(failed)?;
+        let lock = File::create(path.join(ALIVE)).map_err(failed)?;
+        let _ = lock.lock();
+        drop(turn);
+        let work = WorkDir { path, _lock: lock };
         // A full disk shows up here, in plain words, and not as a container or a checkout that breaks.
-        let room = work.0.join("room");
+        let room = work.path.join("room");
         std::fs::write(&room, vec![0; ROOM]).and_then(|()| std::fs::remove_file(&room)).map_err(|error| {
-            Failure::infrastructure(&format!("write to {}", work.0.display()), error)
+            Failure::infrastructure(&format!("write to {}", work.path.display()), error)
                 .hint("free some space, or set GLOAMING_HOME to a folder on another disk")
         })?;
         Ok(work)
     }
 }
 
+/// The file in a run's folder that is locked as long as the run lives; the kernel lets go of it whatever the end.
+const ALIVE: &str = "alive";
+
+/// Removes the folders of runs that ended without removing them.
+fn remove_dead(all: &Path) {
+    for entry in std::fs::read_dir(all).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let dead = match File::open(path.join(ALIVE)) {
+            Ok(lock) => lock.try_lock().is_ok(),
+            // Killed between making the folder and locking it: the turn is ours, so nobody is just there.
+            Err(error) => error.kind() == ErrorKind::NotFound && path.is_dir(),
+        };
+        if !dead {
+            continue;
+        }
+        match std::fs::remove_dir_all(&path) {
+            Ok(()) => tracing::info!(folder = %path.display(), "removed what a killed run left"),
+            Err(error) => {
+                tracing::warn!(folder = %path.display(), %error, "cannot remove what a killed run left")
+            }
+        }
+    }
+}
+
 /// A folder that is removed when the value is dropped.
 #[derive(Debug)]
-pub(crate) struct WorkDir(PathBuf);
+pub(crate) struct WorkDir {
+    path: PathBuf,
+    _lock: File,
+}
 
 impl WorkDir {
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for WorkDir {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }
 
@@ -121,28 +163,24 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Reads an operator's text file, or standard input for `-`.
-pub(crate) fn read_text(path: &Path, what: &str) -> anyhow::Result<String> {
-    String::from_utf8(read_bytes(path, what)?)
+/// Reads an operator's text file of at most `cap` bytes, or standard input for `-`.
+pub(crate) fn read_text(path: &Path, what: &str, cap: u64) -> anyhow::Result<String> {
+    String::from_utf8(read_bytes(path, what, cap)?)
         .map_err(|_| Failure::usage(format!("{what} {} is not UTF-8 text", path.display())).into())
-}
-
-/// Reads an operator's file, or standard input for `-`, up to a cap.
-pub(crate) fn read_bytes(path: &Path, what: &str) -> anyhow::Result<Vec<u8>> {
-    read_capped(path, what, FILE_CAP)
 }
 
 /// Reads a WebAssembly component.
 pub(crate) fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
-    read_capped(path, "the component", COMPONENT_CAP)
+    read_bytes(path, "the component", COMPONENT_CAP)
 }
 
-fn read_capped(path: &Path, what: &str, cap: u64) -> anyhow::Result<Vec<u8>> {
+/// Reads an operator's file of at most `cap` bytes, or standard input for `-`.
+pub(crate) fn read_bytes(path: &Path, what: &str, cap: u64) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let result = if path == Path::new("-") {
         std::io::stdin().lock().take(cap + 1).read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(path).and_then(|file| {
+        File::open(path).and_then(|file| {
             if file.metadata()?.is_dir() {
                 return Err(std::io::Error::other("it is a folder"));
             }
@@ -172,7 +210,7 @@ pub(crate) fn repo_name(choice: &PolicyChoice, location: &Path) -> RepoId {
 pub(crate) fn repo_name_by_hand(choice: &PolicyChoice, location: &Path) -> anyhow::Result<RepoId> {
     let name = repo_name(choice, location);
     let (None, Some(path)) = (&choice.name, &choice.policy) else { return Ok(name) };
-    let text = read_text(path, "the policy file")?;
+    let text = read_text(path, "the policy file", FILE_CAP)?;
     match gloaming_policies::parse(&path.display().to_string(), &text) {
         Ok(file) if !file.applies_to(&name) => {
             let example = file.example_repo();
@@ -205,7 +243,7 @@ pub(crate) fn resolve_policy(
         layers.push(PolicyLayerText {
             layer: "operator".into(),
             file: path.display().to_string(),
-            text: read_text(path, "the policy file")?,
+            text: read_text(path, "the policy file", FILE_CAP)?,
         });
     }
     let operator = grant_of(repo, &layers).map_err(|diagnostics| bad_policy(&diagnostics))?;
@@ -278,4 +316,27 @@ pub(crate) fn engine(home: &Home) -> anyhow::Result<(Embedded, Environment)> {
         Err(error) => tracing::warn!(%error, "could not look for containers that a killed run left"),
     }
     Ok((Embedded::new(helper, environment.clone(), state), environment))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_killed_runs_folder_is_removed_and_a_living_ones_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home { data: dir.path().to_owned(), cache: dir.path().to_owned() };
+        let living = home.work_dir("living").unwrap();
+        let killed = dir.path().join("work/killed");
+        std::fs::create_dir_all(killed.join("attempt")).unwrap();
+        std::fs::write(killed.join(ALIVE), "").unwrap();
+        let earlier = dir.path().join("work/killed-earlier");
+        std::fs::create_dir(&earlier).unwrap();
+        let next = home.work_dir("next").unwrap();
+        assert!(living.path().exists() && next.path().exists());
+        assert!(!killed.exists() && !earlier.exists());
+        let path = next.path().to_owned();
+        drop(next);
+        assert!(!path.exists());
+    }
 }

@@ -1,6 +1,13 @@
 //! What goes wrong at the edge, and the exit code it means: 2 for use, 4 for infrastructure.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
+
+use gloaming_api::ReasonCode;
+use gloaming_jobs::Cancel;
+use serde_json::{Value, json};
+
+use crate::console::print_json;
 
 /// Exit codes that scripts rely on; `gloaming help` lists them.
 pub(crate) mod exit {
@@ -27,6 +34,7 @@ pub(crate) struct Failure {
     code: u8,
     message: String,
     hint: Option<String>,
+    reason_code: Option<ReasonCode>,
     #[source]
     source: Option<anyhow::Error>,
 }
@@ -34,7 +42,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// The command or a file given to it is wrong.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { code: exit::USE, message: message.into(), hint: None, source: None }
+        Self { code: exit::USE, message: message.into(), hint: None, reason_code: None, source: None }
     }
 
     /// The machine, the disk or a program failed.
@@ -43,8 +51,27 @@ impl Failure {
             code: exit::INFRASTRUCTURE,
             message: format!("could not {doing}"),
             hint: None,
+            reason_code: None,
             source: Some(source.into()),
         }
+    }
+
+    /// The disk did not do what was asked of it.
+    pub(crate) fn disk(doing: &str, source: std::io::Error) -> Self {
+        let full = matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+        let failure = Self::infrastructure(doing, source);
+        if full { failure.hint("free some space, or name a folder on another disk") } else { failure }
+    }
+
+    /// Nothing can be done here, and why; for commands that make no bow-out of their own.
+    pub(crate) fn bow_out(reason_code: ReasonCode, summary: impl Into<String>) -> Self {
+        let (code, message) = (exit::BOW_OUT, summary.into());
+        Self { code, message, hint: None, reason_code: Some(reason_code), source: None }
+    }
+
+    /// Somebody stopped it.
+    pub(crate) fn cancelled(message: impl Into<String>) -> Self {
+        Self { code: exit::CANCELLED, message: message.into(), hint: None, reason_code: None, source: None }
     }
 
     /// Adds what to do.
@@ -54,15 +81,46 @@ impl Failure {
     }
 }
 
-/// Prints an error with its causes and advice and returns its exit code.
-pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+/// Returns the error, or, when the work was told to stop, that it was stopped: what fails because somebody stopped it
+/// is no failure.
+pub(crate) fn unless_cancelled(error: anyhow::Error, cancel: &Cancel, stopped: &str) -> anyhow::Error {
+    if cancel.is_cancelled() { Failure::cancelled(stopped).into() } else { error }
+}
+
+/// Returns an error and its causes as one line.
+pub(crate) fn in_one_line(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Prints an error with its causes and advice on standard error and returns its exit code. Where a program asked for
+/// JSON it gets an object too, whatever went wrong: `known` with the outcome added.
+pub(crate) fn report(error: &anyhow::Error, known: Option<Value>) -> ExitCode {
     let failure = error.downcast_ref::<Failure>();
-    eprintln!("error: {error}");
+    let code = failure.map_or(exit::INFRASTRUCTURE, |failure| failure.code);
+    let reason_code = failure.and_then(|failure| failure.reason_code);
+    let hint = failure.and_then(|failure| failure.hint.as_deref());
+    let outcome = match code {
+        exit::CANCELLED => "cancelled",
+        exit::BOW_OUT => "bow_out",
+        _ => "failed",
+    };
+    match reason_code {
+        Some(reason) => eprintln!("bowed out: {}\n{error}", reason.as_str()),
+        None if code == exit::CANCELLED => eprintln!("{error}"),
+        None => eprintln!("error: {error}"),
+    }
     for cause in error.chain().skip(1) {
         eprintln!("  because: {cause}");
     }
-    if let Some(hint) = failure.and_then(|failure| failure.hint.as_deref()) {
+    if let Some(hint) = hint {
         eprintln!("  try: {hint}");
     }
-    ExitCode::from(failure.map_or(exit::INFRASTRUCTURE, |failure| failure.code))
+    if let Some(mut object) = known {
+        object["outcome"] = json!(outcome);
+        object["reason_code"] = json!(reason_code);
+        object["error"] = json!(in_one_line(error));
+        object["hint"] = json!(hint);
+        print_json(&object);
+    }
+    ExitCode::from(code)
 }

@@ -28,7 +28,7 @@ pub(crate) fn main(args: JournalArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         JournalCommand::Verify { file, json } => {
-            let text = context::read_text(&file, "the journal")?;
+            let text = context::read_text(&file, "the journal", context::RECORD_CAP)?;
             match parse(&text) {
                 Ok(events) => {
                     let head = &events.last().expect("a parsed journal is not empty").hash;
@@ -54,7 +54,7 @@ pub(crate) fn main(args: JournalArgs) -> anyhow::Result<ExitCode> {
 
 /// Reads a journal and checks its chain; a broken one is an error of use.
 pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<Event>> {
-    let text = context::read_text(file, "the journal")?;
+    let text = context::read_text(file, "the journal", context::RECORD_CAP)?;
     parse(&text).map_err(|error: ChainError| {
         Failure::usage(format!("{} is not a whole journal: {error}", file.display()))
             .hint("`gloaming journal verify FILE` checks the chain; use a copy that was not changed")

@@ -40,12 +40,14 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            return failure::report(&failure::Failure::infrastructure("start the runtime", error).into());
+            let error = failure::Failure::infrastructure("start the runtime", error).into();
+            return failure::report(&error, None);
         }
     };
+    let json = cli.command.json();
     let code = runtime.block_on(async {
         match cli.command {
-            cli::Command::Run(args) => run::main(args).await,
+            cli::Command::Run(args) => Ok(run::main(args).await),
             cli::Command::Verify(args) => verify::main(args).await,
             cli::Command::Profile(args) => profile::main(args).await,
             cli::Command::Policy(args) => policy::main(args),
@@ -56,5 +58,5 @@ fn main() -> ExitCode {
     });
     // A blocking call that outlives its run (a tool at its deadline) must not hold the exit up.
     runtime.shutdown_background();
-    code.unwrap_or_else(|error| failure::report(&error))
+    code.unwrap_or_else(|error| failure::report(&error, json.then(|| serde_json::json!({}))))
 }

@@ -15,7 +15,7 @@ pub(crate) fn main(args: PolicyArgs) -> anyhow::Result<ExitCode> {
         PolicyCommand::Check { files, name, json } => {
             let mut diagnostics = Vec::new();
             for file in &files {
-                let text = context::read_text(file, "the policy file")?;
+                let text = context::read_text(file, "the policy file", context::FILE_CAP)?;
                 let file_name = file.display().to_string();
                 let checked = gloaming_policies::parse(&file_name, &text).and_then(|parsed| {
                     let repo = name.clone().unwrap_or_else(|| parsed.example_repo());

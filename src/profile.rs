@@ -2,21 +2,38 @@
 
 use std::process::ExitCode;
 
+use gloaming_api::ReasonCode;
 use gloaming_api::path::escape_name;
 use gloaming_api::profile::Profile;
+use gloaming_jobs::Cancel;
 use gloaming_worker::Update;
 use gloaming_workspace::Repository;
 
 use crate::cli::ProfileArgs;
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
-use crate::failure::{Failure, exit};
-use crate::run::{cancel_on_signal, repo_failure};
+use crate::failure::{Failure, unless_cancelled};
+use crate::run::{cancel_on_signal, policy_at, repo_failure};
 
 pub(crate) async fn main(args: ProfileArgs) -> anyhow::Result<ExitCode> {
+    let console = Console::new();
+    let cancel = Cancel::new();
+    let profile = profile(&args, &console, &cancel).await;
+    console.close();
+    let profile = profile
+        .map_err(|error| unless_cancelled(error, &cancel, "cancelled; the commands were not all run"))?;
+    if args.json {
+        print_json(&profile);
+    } else {
+        print!("{}", tell(&profile));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn profile(args: &ProfileArgs, console: &Console, cancel: &Cancel) -> anyhow::Result<Profile> {
     let home = Home::open()?;
     let work = home.work_dir(gloaming_api::TaskId::generate().as_str())?;
-    let console = Console::new();
+    cancel_on_signal(cancel);
     let path = std::path::absolute(&args.repo)?;
     let repository = Repository::open(&path, &work.path().join("git")).map_err(repo_failure)?;
     let base = repository.resolve(args.base.as_deref()).map_err(repo_failure)?;
@@ -25,51 +42,44 @@ pub(crate) async fn main(args: ProfileArgs) -> anyhow::Result<ExitCode> {
     }
     let checkout = repository.checkout(&base, &work.path().join("tree")).map_err(repo_failure)?;
     let mut profile = gloaming_profile::detect(checkout.dir());
-    if !args.no_run && !profile.commands.is_empty() {
-        let repo = context::repo_name(&args.policy, &path);
-        let grant = match context::resolve_policy(&args.policy, &repo, None)? {
-            Ok(resolved) => resolved.grant,
-            Err(diagnostics) => return Err(context::bad_policy(&diagnostics)),
-        };
-        let (engine, environment) = context::engine(&home)?;
-        if let Err(error) = engine.probe().await {
-            console.close();
-            eprintln!(
-                "no engine: {}\n  try: {}\n  (--no-run shows what was found without running it)",
-                error.reason, error.hint
-            );
-            return Ok(ExitCode::from(exit::BOW_OUT));
-        }
-        console.show(Update::Stage(gloaming_api::Stage::Provision));
-        let shown = console.clone();
-        let cancel = cancel_on_signal();
-        let proved = gloaming_profile::prove(
-            &mut profile,
-            &engine,
-            environment.digest(),
-            &grant,
-            &|dir| repository.checkout(&base, dir).map(|_| ()).map_err(std::io::Error::other),
-            &work.path().join("prove"),
-            context::now(),
-            &move |text: &str| shown.show(Update::Doing(text.to_owned())),
-            &cancel,
-        )
-        .await;
-        if let Err(error) = proved {
-            if cancel.is_cancelled() {
-                console.close();
-                return Ok(ExitCode::from(exit::CANCELLED));
-            }
-            return Err(Failure::infrastructure("prove the profile", error).into());
-        }
+    if args.no_run || profile.commands.is_empty() {
+        return Ok(profile);
     }
-    console.close();
-    if args.json {
-        print_json(&profile);
-    } else {
-        print!("{}", tell(&profile));
-    }
-    Ok(ExitCode::SUCCESS)
+    let repo = context::repo_name(&args.policy, &path);
+    let grant = match policy_at(&args.policy, &repo, &repository, &base)? {
+        Ok(resolved) => resolved.grant,
+        Err(diagnostics) => {
+            let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+            let summary = format!("the repository's own policy does not load\n{}", lines.join("\n"));
+            return Err(Failure::bow_out(ReasonCode::PolicyBlocked, summary)
+                .hint("repair it; --no-run shows what was found without running it")
+                .into());
+        }
+    };
+    let (engine, environment) = context::engine(&home)?;
+    engine.probe().await.map_err(|error| {
+        let otherwise = "--no-run shows what was found without running it";
+        let hint =
+            if error.hint.is_empty() { otherwise.to_owned() } else { format!("{}; {otherwise}", error.hint) };
+        Failure::bow_out(ReasonCode::NoEngine, format!("no container engine works here: {}", error.reason))
+            .hint(hint)
+    })?;
+    console.show(Update::Stage(gloaming_api::Stage::Provision));
+    let shown = console.clone();
+    gloaming_profile::prove(
+        &mut profile,
+        &engine,
+        environment.digest(),
+        &grant,
+        &|dir| repository.checkout(&base, dir).map(|_| ()).map_err(std::io::Error::other),
+        &work.path().join("prove"),
+        context::now(),
+        &move |text: &str| shown.show(Update::Doing(text.to_owned())),
+        cancel,
+    )
+    .await
+    .map_err(|error| Failure::infrastructure("prove the profile", error))?;
+    Ok(profile)
 }
 
 fn tell(profile: &Profile) -> String {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use gloaming_api::Digest;
 use gloaming_api::evidence::{Verdict, VerdictKind};
 use gloaming_api::journal::{AttemptStarted, Event, EventKind};
-use gloaming_jobs::Engine;
+use gloaming_jobs::{Cancel, Engine};
 use gloaming_model::{Model, ModelSpec, PriceTable, Replay};
 use gloaming_worker::{Assignment, Equipment, Journal, Outcome, RecordedCheck, Update, WorkerError};
 use gloaming_workspace::{CommitId, Repository};
@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::cli::ReplayArgs;
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
-use crate::failure::{Failure, exit};
+use crate::failure::{Failure, exit, unless_cancelled};
 use crate::run::{cancel_on_signal, repo_failure};
 
 /// What two runs of one attempt must have in common.
@@ -29,6 +29,14 @@ struct Ending {
 }
 
 pub(crate) async fn main(args: ReplayArgs) -> anyhow::Result<ExitCode> {
+    let console = Console::new();
+    let cancel = Cancel::new();
+    let ended = replay(&args, &console, &cancel).await;
+    console.close();
+    ended.map_err(|error| unless_cancelled(error, &cancel, "cancelled; nothing was compared"))
+}
+
+async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow::Result<ExitCode> {
     let events = crate::journal::read(&args.file)?;
     let Some(EventKind::AttemptStarted(started)) = events.first().map(|event| &event.kind) else {
         return Err(Failure::usage("the journal does not begin with an attempt").into());
@@ -39,7 +47,7 @@ pub(crate) async fn main(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     })?;
     let home = Home::open()?;
     let work = home.work_dir(&format!("replay-{}", gloaming_api::TaskId::generate()))?;
-    let console = Console::new();
+    cancel_on_signal(cancel);
     let repo_path = args.repo.clone().unwrap_or_else(|| PathBuf::from(&started.location));
     let repository = Repository::open(&std::path::absolute(&repo_path)?, &work.path().join("git"))
         .map_err(repo_failure)?;
@@ -80,14 +88,17 @@ pub(crate) async fn main(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         model,
         judge: gloaming_gate::judge,
         work_dir: work.path().join("attempt"),
-        cancel: cancel_on_signal(),
+        cancel: cancel.clone(),
         recorded_checks: Some(Mutex::new(checks(&events).into())),
         recorded_findings: Some(Mutex::new(findings(&events).into())),
     };
-    std::fs::create_dir_all(&equipment.work_dir)?;
+    let disk = |error| Failure::disk(&format!("write to {}", work.path().display()), error);
+    std::fs::create_dir_all(&equipment.work_dir).map_err(disk)?;
     let path = work.path().join("journal.jsonl");
-    let mut journal = Journal::create(&path)?;
-    journal.append(EventKind::AttemptStarted(Box::new(AttemptStarted { ..(**started).clone() })))?;
+    let mut journal = Journal::create(&path).map_err(disk)?;
+    journal
+        .append(EventKind::AttemptStarted(Box::new(AttemptStarted { ..(**started).clone() })))
+        .map_err(disk)?;
     let shown = console.clone();
     let outcome = gloaming_worker::run(&assignment, &equipment, &mut journal, &move |update: Update| {
         shown.show(update)
@@ -104,7 +115,7 @@ pub(crate) async fn main(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     };
     match outcome {
         Ok(Outcome::Verified(_) | Outcome::BowedOut(..)) => {}
-        Ok(Outcome::Cancelled) => return Ok(ExitCode::from(exit::CANCELLED)),
+        Ok(Outcome::Cancelled) => return Err(Failure::cancelled("cancelled").into()),
         Err(WorkerError::Diverged(why)) => return diverged(why),
         Err(WorkerError::Model(error)) => return diverged(error.to_string()),
         Err(error) => return Err(Failure::infrastructure("replay the attempt", error).into()),

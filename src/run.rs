@@ -8,53 +8,118 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use gloaming_api::bowout::{BowOut, Cost};
 use gloaming_api::evidence::VerdictKind;
 use gloaming_api::journal::{AttemptStarted, EventKind};
 use gloaming_api::path::escape_name;
-use gloaming_api::{Attempt, Digest, RelPath, TaskId};
+use gloaming_api::{Attempt, Digest, RelPath, RepoId, TaskId};
 use gloaming_forge::Change;
 use gloaming_jobs::{Cancel, Engine};
 use gloaming_model::{Model, ModelSpec, PriceTable, SecretString, Settings};
+use gloaming_policies::Diagnostic;
 use gloaming_worker::{Assignment, Equipment, Journal, Outcome, Update, Verified};
 use gloaming_workspace::{Author, CommitId, Interrupt, RepoError, Repository};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::cli::{ModelArgs, RunArgs};
+use crate::cli::{ModelArgs, PolicyChoice, RunArgs};
 use crate::console::{Console, print_json};
-use crate::context::{self, Home, WorkDir};
-use crate::failure::{Failure, exit};
+use crate::context::{self, Home, Resolved, WorkDir};
+use crate::failure::{Failure, exit, in_one_line, report, unless_cancelled};
 
 /// The largest task text read, bytes; a longer one bows out before this is reached.
 const TASK_CAP: usize = 1 << 20;
 
-pub(crate) async fn main(args: Box<RunArgs>) -> anyhow::Result<ExitCode> {
+pub(crate) async fn main(args: Box<RunArgs>) -> ExitCode {
+    let mut traces = Traces {
+        task: TaskId::generate(),
+        out: None,
+        fresh_clone: None,
+        journal: None,
+        publishing: false,
+        cancel: Cancel::new(),
+        console: None,
+    };
+    match attempt(&args, &mut traces).await {
+        Ok(code) => code,
+        Err(error) => traces.fail(&args, error),
+    }
+}
+
+/// What a run has made so far that an early end must set right.
+struct Traces {
+    task: TaskId,
+    out: Option<PathBuf>,
+    /// A clone of which no journal tells yet: kept, it would be in the way of the corrected command.
+    fresh_clone: Option<PathBuf>,
+    /// A journal that has no end yet.
+    journal: Option<Journal>,
+    publishing: bool,
+    cancel: Cancel,
+    console: Option<Console>,
+}
+
+impl Traces {
+    /// Begins the object that `--json` prints: every key a reader may rely on.
+    fn known(&self) -> Value {
+        json!({"outcome": null, "task": self.task, "branch": null, "reason_code": null, "out": self.out})
+    }
+
+    fn journal(&mut self) -> &mut Journal {
+        self.journal.as_mut().expect("it is begun before anything is written into it")
+    }
+
+    /// Ends a run that came neither to a branch nor to a bow-out.
+    fn fail(mut self, args: &RunArgs, error: anyhow::Error) -> ExitCode {
+        if let Some(console) = &self.console {
+            console.close();
+        }
+        let error = if self.publishing {
+            error
+        } else {
+            unless_cancelled(error, &self.cancel, "cancelled; the repository is as it was")
+        };
+        if let Some(journal) = &mut self.journal {
+            let end = if self.cancel.is_cancelled() && !self.publishing {
+                EventKind::Cancelled
+            } else {
+                EventKind::Failed { error: in_one_line(&error) }
+            };
+            // The error itself matters more than failing to write it down (the disk may be full).
+            let _ = journal.append(end);
+        }
+        if let Some(clone) = &self.fresh_clone {
+            let _ = std::fs::remove_dir_all(clone);
+        }
+        report(&error, args.json.then(|| self.known()))
+    }
+}
+
+async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode> {
     let home = Home::open()?;
-    let text = task_text(&args)?;
+    let text = task_text(args)?;
     let model = match &args.model.model {
         Some(spec) => Some(open_model(spec, &args.model)?),
         None => None,
     };
-    let task = TaskId::generate();
+    let task = traces.task.clone();
     let out = out_folder(args.out.as_deref(), &home, &task)?;
+    traces.out = Some(out.clone());
     let work = home.work_dir(task.as_str())?;
-    let console = Console::new();
-    let cancel = cancel_on_signal();
+    let console = traces.console.insert(Console::new()).clone();
+    let cancel = traces.cancel.clone();
+    cancel_on_signal(&cancel);
 
-    let (repository, location) = open_repository(&args.repo, &out, &work, &console)?;
+    let (repository, location) = open_repository(args, traces, &work)?;
     let repo =
         context::repo_name(&args.policy, Path::new(args.repo.trim_end_matches('/').trim_end_matches(".git")));
     let base = repository.resolve(args.base.as_deref()).map_err(repo_failure)?;
-    let policy_path = RelPath::parse(context::REPOSITORY_POLICY).expect("a constant path is a good one");
-    let repository_policy = repository
-        .read_file(&base, &policy_path)
-        .map_err(repo_failure)?
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let resolved = context::resolve_policy(&args.policy, &repo, repository_policy)?;
+    let resolved = policy_at(&args.policy, &repo, &repository, &base)?;
 
-    let mut journal = Journal::create(&out.join("journal.jsonl"))
-        .map_err(|error| Failure::infrastructure("begin the journal", error))?;
+    traces.journal = Some(
+        Journal::create(&out.join("journal.jsonl"))
+            .map_err(|error| Failure::disk(&format!("begin the journal in {}", out.display()), error))?,
+    );
+    traces.fresh_clone = None;
     let started = |grant: Digest, layers| {
         EventKind::AttemptStarted(Box::new(AttemptStarted {
             format: 1,
@@ -75,13 +140,14 @@ pub(crate) async fn main(args: Box<RunArgs>) -> anyhow::Result<ExitCode> {
         Ok(resolved) => resolved,
         Err(diagnostics) => {
             // A repository's policy that is present and does not load fails closed.
-            journal.append(started(Digest::zero(), Vec::new()))?;
+            record(traces.journal(), started(Digest::zero(), Vec::new()))?;
             let bow_out = gloaming_worker::invalid_repository_policy(&task, Attempt(1), &diagnostics);
-            journal.append(EventKind::BowedOut { bow_out: Box::new(bow_out.clone()) })?;
-            return finish_bow_out(&args, &out, &bow_out, &console);
+            record(traces.journal(), EventKind::BowedOut { bow_out: Box::new(bow_out.clone()) })?;
+            traces.journal = None;
+            return finish_bow_out(args, traces, &out, &bow_out, &console);
         }
     };
-    journal.append(started(resolved.grant.digest().clone(), resolved.layers.clone()))?;
+    record(traces.journal(), started(resolved.grant.digest().clone(), resolved.layers.clone()))?;
 
     let (engine, environment) = context::engine(&home)?;
     let environment_digest = environment.digest().clone();
@@ -110,17 +176,24 @@ pub(crate) async fn main(args: Box<RunArgs>) -> anyhow::Result<ExitCode> {
         recorded_checks: None,
         recorded_findings: None,
     };
-    std::fs::create_dir_all(&equipment.work_dir).context("make the attempt's folder")?;
+    std::fs::create_dir_all(&equipment.work_dir)
+        .map_err(|error| Failure::disk("make the attempt's folder", error))?;
     let progress = {
         let console = console.clone();
         move |update: Update| console.show(update)
     };
-    let outcome = gloaming_worker::run(&assignment, &equipment, &mut journal, &progress).await;
+    let outcome = gloaming_worker::run(&assignment, &equipment, traces.journal(), &progress).await;
+    if !matches!(outcome, Ok(Outcome::Verified(_))) {
+        // The worker has written the end.
+        traces.journal = None;
+    }
     match outcome {
         Ok(Outcome::Verified(verified)) => {
-            let published = publish(&assignment, &equipment, &verified, &mut journal, &out, &console)?;
+            traces.publishing = true;
+            let published = publish(&assignment, &equipment, &verified, traces.journal(), &out, &console)?;
+            traces.journal = None;
             console.close();
-            report_branch(&args, &out, &task, &published, &verified);
+            report_branch(args, traces, &out, &published, &verified);
             Ok(ExitCode::from(exit::OK))
         }
         Ok(Outcome::BowedOut(bow_out, unpublished)) => {
@@ -130,28 +203,20 @@ pub(crate) async fn main(args: Box<RunArgs>) -> anyhow::Result<ExitCode> {
                     write(&out, "evidence.json", pretty(evidence).as_bytes())?;
                 }
             }
-            finish_bow_out(&args, &out, &bow_out, &console)
+            finish_bow_out(args, traces, &out, &bow_out, &console)
         }
-        Ok(Outcome::Cancelled) => {
-            console.close();
-            eprintln!("cancelled; the repository is as it was");
-            if args.json {
-                print_json(&json!({"outcome": "cancelled", "task": task, "out": out}));
-            }
-            Ok(ExitCode::from(exit::CANCELLED))
-        }
-        Err(error) => {
-            console.close();
-            if args.json {
-                print_json(
-                    &json!({"outcome": "failed", "task": task, "out": out, "error": error.to_string()}),
-                );
-            }
-            Err(Failure::infrastructure("finish the attempt", error)
-                .hint("nothing was published; the journal in the out folder tells how far it came")
-                .into())
-        }
+        Ok(Outcome::Cancelled) => Err(Failure::cancelled("cancelled; the repository is as it was").into()),
+        Err(error) => Err(Failure::infrastructure("finish the attempt", error)
+            .hint("nothing was published; the journal in the out folder tells how far it came")
+            .into()),
     }
+}
+
+/// Appends an event to the journal.
+fn record(journal: &mut Journal, kind: EventKind) -> anyhow::Result<()> {
+    journal
+        .append(kind)
+        .map_err(|error| Failure::disk(&format!("write {}", journal.path().display()), error).into())
 }
 
 /// Reads the task from where the options say.
@@ -159,7 +224,7 @@ fn task_text(args: &RunArgs) -> anyhow::Result<String> {
     match (&args.task, &args.task_file) {
         (Some(text), _) => Ok(text.clone()),
         (None, Some(file)) => {
-            let bytes = context::read_bytes(file, "the task file")?;
+            let bytes = context::read_bytes(file, "the task file", context::FILE_CAP)?;
             if bytes.len() > TASK_CAP {
                 return Err(Failure::usage(format!("the task file {} is larger than 1 MiB", file.display()))
                     .hint("describe the change in some paragraphs; put long logs elsewhere")
@@ -179,8 +244,7 @@ fn out_folder(given: Option<&Path>, home: &Home, task: &TaskId) -> anyhow::Resul
         Some(dir) => std::path::absolute(dir)?,
         None => home.data.join("results").join(task.as_str()),
     };
-    std::fs::create_dir_all(&out)
-        .map_err(|error| Failure::usage(format!("cannot make the out folder {}: {error}", out.display())))?;
+    make_out(&out)?;
     if out.join("journal.jsonl").exists() {
         return Err(Failure::usage(format!(
             "the out folder {} already holds a run's journal",
@@ -192,24 +256,63 @@ fn out_folder(given: Option<&Path>, home: &Home, task: &TaskId) -> anyhow::Resul
     Ok(out)
 }
 
+/// Makes a folder for results. That it cannot be there is wrong use, but for what the disk is to blame for.
+pub(crate) fn make_out(out: &Path) -> anyhow::Result<()> {
+    use std::io::ErrorKind as Kind;
+    std::fs::create_dir_all(out).map_err(|error| {
+        let doing = format!("make the out folder {}", out.display());
+        match error.kind() {
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::ReadOnlyFilesystem => {
+                Failure::disk(&doing, error)
+            }
+            _ => Failure::usage(format!("could not {doing}: {error}"))
+                .hint("name a folder that you can write to with --out"),
+        }
+        .into()
+    })
+}
+
 fn open_repository(
-    given: &str,
-    out: &Path,
+    args: &RunArgs,
+    traces: &mut Traces,
     work: &WorkDir,
-    console: &Console,
 ) -> anyhow::Result<(Repository, String)> {
-    let state = work.path().join("git");
+    let (given, state) = (args.repo.as_str(), work.path().join("git"));
     let is_url = given.contains("://") || (given.contains(':') && !Path::new(given).exists());
     if is_url {
-        console.show(Update::Doing("cloning".into()));
+        if let Some(console) = &traces.console {
+            console.show(Update::Doing("cloning".into()));
+        }
+        let out = traces.out.as_ref().expect("the out folder is made before the repository is opened");
         let into = out.join("repo.git");
-        let repository =
-            Repository::clone_url(given, &into, &state, &Interrupt::default()).map_err(repo_failure)?;
+        let interrupt = Interrupt::default();
+        tokio::spawn({
+            let (cancel, interrupt) = (traces.cancel.clone(), interrupt.clone());
+            async move {
+                cancel.cancelled().await;
+                interrupt.trigger();
+            }
+        });
+        let repository = Repository::clone_url(given, &into, &state, &interrupt).map_err(repo_failure)?;
+        traces.fresh_clone = Some(into.clone());
         return Ok((repository, into.display().to_string()));
     }
     let path = std::path::absolute(given)?;
     let repository = Repository::open(&path, &state).map_err(repo_failure)?;
     Ok((repository, path.display().to_string()))
+}
+
+/// Resolves the policy for a commit: the operator's, narrowed by the repository's own as it is there. What is wrong
+/// with the repository's comes back as the inner error.
+pub(crate) fn policy_at(
+    choice: &PolicyChoice,
+    repo: &RepoId,
+    repository: &Repository,
+    base: &CommitId,
+) -> anyhow::Result<Result<Resolved, Vec<Diagnostic>>> {
+    let path = RelPath::parse(context::REPOSITORY_POLICY).expect("a constant path is a good one");
+    let text = repository.read_file(base, &path).map_err(repo_failure)?;
+    context::resolve_policy(choice, repo, text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Turns a repository's error into one of use, but for what the machine is to blame for.
@@ -249,26 +352,27 @@ pub(crate) fn is_infrastructure(error: &RepoError) -> bool {
     )
 }
 
-/// Returns a cancellation that Ctrl-C and a termination signal trigger.
-pub(crate) fn cancel_on_signal() -> Cancel {
-    let cancel = Cancel::new();
-    let trigger = cancel.clone();
+/// Has Ctrl-C and a termination signal trigger a cancellation.
+pub(crate) fn cancel_on_signal(cancel: &Cancel) {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Listening begins before this returns; what arrives earlier ends the process as it ends any other.
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    let cancel = cancel.clone();
     tokio::spawn(async move {
-        let mut term = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(term) => term,
-            Err(_) => return,
-        };
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
         eprintln!("\nstopping; press Ctrl-C again to leave at once");
-        trigger.cancel();
-        if tokio::signal::ctrl_c().await.is_ok() {
+        cancel.cancel();
+        if interrupt.recv().await.is_some() {
             std::process::exit(i32::from(exit::CANCELLED));
         }
     });
-    cancel
 }
 
 /// Opens a model by its spec, with the key and price that the options name.
@@ -277,7 +381,7 @@ fn open_model(spec: &str, args: &ModelArgs) -> anyhow::Result<Arc<dyn Model>> {
         Failure::usage(format!("--model: {error}")).hint("like openai:gpt-5 or anthropic:claude-sonnet-4-5")
     })?;
     let key = match &args.model_key_file {
-        Some(file) => Some(context::read_text(file, "the key file")?.trim().to_owned()),
+        Some(file) => Some(context::read_text(file, "the key file", context::FILE_CAP)?.trim().to_owned()),
         None => context::variable(spec.provider.key_variable()),
     };
     let mut settings = Settings {
@@ -370,27 +474,26 @@ fn publish(
             context::now(),
         )
         .map_err(repo_failure)?;
-    journal.append(EventKind::Published {
+    let end = EventKind::Published {
         branch: branch.clone(),
         commit: commit.to_string(),
         patch: verified.patch.digest.clone(),
         cost: verified.cost,
-    })?;
+    };
+    record(journal, end)?;
     console
         .show(Update::Finished { stage: gloaming_api::Stage::Publish, detail: format!("branch {branch}") });
     Ok(Published { branch, commit })
 }
 
-fn report_branch(args: &RunArgs, out: &Path, task: &TaskId, published: &Published, verified: &Verified) {
+fn report_branch(args: &RunArgs, traces: &Traces, out: &Path, published: &Published, verified: &Verified) {
     if args.json {
-        print_json(&json!({
-            "outcome": "branch",
-            "task": task,
-            "branch": published.branch,
-            "commit": published.commit,
-            "out": out,
-            "cost": verified.cost,
-        }));
+        let mut object = traces.known();
+        object["outcome"] = json!("branch");
+        object["branch"] = json!(published.branch);
+        object["commit"] = json!(published.commit);
+        object["cost"] = json!(verified.cost);
+        print_json(&object);
         return;
     }
     let (added, removed) = verified.patch.files.iter().fold((0, 0), |(a, r), f| (a + f.added, r + f.removed));
@@ -434,6 +537,7 @@ fn cost_line(cost: &Cost) -> String {
 
 fn finish_bow_out(
     args: &RunArgs,
+    traces: &Traces,
     out: &Path,
     bow_out: &BowOut,
     console: &Console,
@@ -441,15 +545,13 @@ fn finish_bow_out(
     console.close();
     write(out, "bowout.json", pretty(bow_out).as_bytes())?;
     if args.json {
-        print_json(&json!({
-            "outcome": "bow_out",
-            "task": bow_out.task_id,
-            "reason_code": bow_out.reason_code,
-            "stage": bow_out.stage,
-            "summary": bow_out.summary,
-            "out": out,
-            "cost": bow_out.cost,
-        }));
+        let mut object = traces.known();
+        object["outcome"] = json!("bow_out");
+        object["reason_code"] = json!(bow_out.reason_code);
+        object["stage"] = json!(bow_out.stage);
+        object["summary"] = json!(bow_out.summary);
+        object["cost"] = json!(bow_out.cost);
+        print_json(&object);
     } else {
         print!("{}", tell(bow_out));
         println!("out     {}", out.display());
@@ -504,5 +606,5 @@ pub(crate) fn pretty(value: &impl serde::Serialize) -> String {
 pub(crate) fn write(out: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
     let path = out.join(name);
     std::fs::write(&path, bytes)
-        .map_err(|error| Failure::infrastructure(&format!("write {}", path.display()), error).into())
+        .map_err(|error| Failure::disk(&format!("write {}", path.display()), error).into())
 }

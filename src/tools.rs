@@ -33,7 +33,7 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
         ToolsCommand::New { name, lang } => template::main(&name, lang),
         ToolsCommand::Call { tool: name, workspace, args, policy, wasi, record, json } => {
             let args = if args == "-" {
-                context::read_text(std::path::Path::new("-"), "the arguments")?
+                context::read_text(std::path::Path::new("-"), "the arguments", context::FILE_CAP)?
             } else {
                 args
             };

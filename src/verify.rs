@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
+use gloaming_api::Stage;
 use gloaming_api::evidence::{Evidence, Origin, StepResult, Verdict, VerdictKind};
 use gloaming_api::path::escape_name;
-use gloaming_api::{RelPath, Stage};
+use gloaming_jobs::Cancel;
+use gloaming_policies::Diagnostic;
 use gloaming_verify::{Inputs, VerifyError};
 use gloaming_worker::Update;
 use gloaming_workspace::{ApplyError, Repository};
@@ -13,28 +15,33 @@ use serde_json::json;
 use crate::cli::VerifyArgs;
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
-use crate::failure::{Failure, exit};
-use crate::run::{cancel_on_signal, pretty, repo_failure, write};
+use crate::failure::{Failure, exit, unless_cancelled};
+use crate::run::{cancel_on_signal, make_out, policy_at, pretty, repo_failure, write};
 
 pub(crate) async fn main(args: Box<VerifyArgs>) -> anyhow::Result<ExitCode> {
-    let home = Home::open()?;
-    let diff = context::read_bytes(&args.patch, "the patch")?;
-    let work = home.work_dir(gloaming_api::TaskId::generate().as_str())?;
     let console = Console::new();
-    let cancel = cancel_on_signal();
+    let cancel = Cancel::new();
+    let ended = judge(&args, &console, &cancel).await;
+    console.close();
+    ended.map_err(|error| unless_cancelled(error, &cancel, "cancelled; nothing was judged"))
+}
+
+async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow::Result<ExitCode> {
+    let home = Home::open()?;
+    let diff = context::read_bytes(&args.patch, "the patch", context::RECORD_CAP)?;
+    let work = home.work_dir(gloaming_api::TaskId::generate().as_str())?;
+    cancel_on_signal(cancel);
     console.show(Update::Stage(Stage::Provision));
     let path = std::path::absolute(&args.repo)?;
     let repository = Repository::open(&path, &work.path().join("git")).map_err(repo_failure)?;
     let base = repository.resolve(args.base.as_deref()).map_err(repo_failure)?;
     let repo = context::repo_name(&args.policy, &path);
-    let policy_path = RelPath::parse(context::REPOSITORY_POLICY).expect("a constant path is a good one");
-    let repository_policy = repository
-        .read_file(&base, &policy_path)
-        .map_err(repo_failure)?
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let resolved = match context::resolve_policy(&args.policy, &repo, repository_policy)? {
+    let resolved = match policy_at(&args.policy, &repo, &repository, &base)? {
         Ok(resolved) => resolved,
-        Err(diagnostics) => return Err(context::bad_policy(&diagnostics)),
+        Err(diagnostics) => {
+            console.close();
+            return Ok(policy_blocked(args, &diagnostics));
+        }
     };
     let (engine, environment) = context::engine(&home)?;
     for note in repository.notes(&base) {
@@ -76,26 +83,19 @@ pub(crate) async fn main(args: Box<VerifyArgs>) -> anyhow::Result<ExitCode> {
                 progress: &move |update: gloaming_verify::Progress| {
                     shown.show(Update::Doing(update.to_string()))
                 },
-                cancel: &cancel,
+                cancel,
             })
             .await
         }
     };
-    let evidence = match evidence {
-        Ok(evidence) => evidence,
-        Err(VerifyError::Cancelled) => {
-            console.close();
-            eprintln!("cancelled; nothing was judged");
-            return Ok(ExitCode::from(exit::CANCELLED));
-        }
-        Err(error) => return Err(Failure::infrastructure("verify the patch", error).into()),
-    };
+    let evidence = evidence.map_err(|error| match error {
+        VerifyError::Repository(error) => repo_failure(error),
+        error => Failure::infrastructure("verify the patch", error).into(),
+    })?;
     console.close();
     let verdict = gloaming_gate::judge(&evidence);
     if let Some(out) = &args.out {
-        std::fs::create_dir_all(out).map_err(|error| {
-            Failure::usage(format!("cannot make the out folder {}: {error}", out.display()))
-        })?;
+        make_out(out)?;
         write(out, "evidence.json", pretty(&evidence).as_bytes())?;
         if let Some(patch) = &frozen {
             write(out, "patch.diff", &patch.diff)?;
@@ -120,6 +120,25 @@ pub(crate) async fn main(args: Box<VerifyArgs>) -> anyhow::Result<ExitCode> {
         VerdictKind::Block => exit::BLOCK,
         VerdictKind::BowOut => exit::BOW_OUT,
     }))
+}
+
+/// Bows out of judging where the repository's own policy does not load: what it would forbid is not known.
+fn policy_blocked(args: &VerifyArgs, diagnostics: &[Diagnostic]) -> ExitCode {
+    let task = gloaming_api::TaskId::generate();
+    let bow_out = gloaming_worker::invalid_repository_policy(&task, gloaming_api::Attempt(1), diagnostics);
+    if args.json {
+        print_json(&json!({
+            "verdict": VerdictKind::BowOut,
+            "code": bow_out.reason_code,
+            "reason_code": bow_out.reason_code,
+            "summary": bow_out.summary,
+            "steps": [],
+            "reasons": diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }));
+    } else {
+        print!("{}", crate::run::tell(&bow_out));
+    }
+    ExitCode::from(exit::BOW_OUT)
 }
 
 /// Returns the table a reviewer reads.

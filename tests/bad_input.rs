@@ -253,13 +253,15 @@ fn a_full_disk_fails_as_infrastructure_and_says_so() {
         return;
     }
     let before = snapshot(&scene.repo());
-    let mut command = scene.command(&["run", "--repo", "repo", "--task", RENAME, "--out", "out"]);
+    let mut command = scene.command(&["run", "--repo", "repo", "--task", RENAME, "--out", "out", "--json"]);
     command.env("GLOAMING_HOME", &small);
     let output = command.output().unwrap();
     let _ = std::process::Command::new("umount").arg("-l").arg(&small).status();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(said.contains("No space left"), "{said}");
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["outcome"], "failed");
     assert!(snapshot(&scene.repo()) == before);
 }
 

@@ -164,6 +164,50 @@ fn verify_prints_one_object_with_its_steps() {
 }
 
 #[test]
+fn verify_bows_out_of_what_it_cannot_judge() {
+    let scene = Scene::new(FILES);
+    let verdict = |diff: &str| {
+        let verdict = scene.verify(diff, &[]).exits(3).json();
+        assert_eq!(verdict["verdict"], "bow_out", "{verdict:#}");
+        verdict["code"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(verdict(""), "empty_patch");
+    let many = scene.diff_of(|root| std::fs::write(root.join("data.txt"), "line\n".repeat(5000)).unwrap());
+    assert_eq!(verdict(&many), "too_large");
+    // Larger than anything else that is read: still a verdict.
+    let huge = scene.diff_of(|root| std::fs::write(root.join("data.txt"), "line\n".repeat(1 << 20)).unwrap());
+    assert!(huge.len() > 5 << 20);
+    assert_eq!(verdict(&huge), "too_large");
+
+    scene.write(&[("src/lib.rs", "pub fn main_thing() -> u8 {}\n")]);
+    scene.commit("does not compile");
+    let good = scene.diff_of(|root| std::fs::write(root.join("NOTES"), "x\n").unwrap());
+    assert_eq!(verdict(&good), "baseline_red");
+
+    scene.write(&[(".gloaming/policy.toml", "schema = 1\nallow everything\n")]);
+    scene.commit("policy");
+    assert_eq!(verdict(&good), "policy_blocked");
+}
+
+#[test]
+fn profile_is_under_the_repositorys_own_policy_too() {
+    let scene = Scene::new(FILES);
+    scene.write(&[(".gloaming/policy.toml", "schema = 1\n\n[jobs.test]\nenabled = false\n")]);
+    scene.commit("policy");
+    let profile = scene.gloaming(&["profile", "repo", "--json"]).exits(0).json();
+    let commands = profile["commands"].as_array().unwrap();
+    let proof = |kind: &str| &commands.iter().find(|command| command["kind"] == kind).unwrap()["proof"];
+    assert!(proof("test").is_null() && proof("build").is_object(), "{profile:#}");
+    assert!(profile["gaps"].to_string().contains("no test job"), "{profile:#}");
+
+    scene.write(&[(".gloaming/policy.toml", "schema = 1\nallow everything\n")]);
+    scene.commit("broken policy");
+    let profile = scene.gloaming(&["profile", "repo", "--json"]).exits(3).json();
+    assert_eq!(profile["reason_code"], "policy_blocked", "{profile:#}");
+    assert!(profile["error"].as_str().unwrap().contains(".gloaming/policy.toml:2"), "{profile:#}");
+}
+
+#[test]
 fn profile_finds_and_proves_commands() {
     let scene = Scene::new(FILES);
     let profile = scene.gloaming(&["profile", "repo", "--json"]).exits(0).json();

@@ -5,7 +5,9 @@
 )]
 
 mod bad_input;
+mod clone;
 mod contracts;
+mod endings;
 mod evil_model;
 mod layering;
 mod own_tools;

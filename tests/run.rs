@@ -63,6 +63,24 @@ fn a_rename_ends_in_one_commit_on_a_branch_and_replays() {
     assert!(story.contains("baseline") && story.contains("branch gloaming/"), "{story}");
     let replay = scene.gloaming(&["replay", "out/journal.jsonl", "--json"]).exits(0).json();
     assert_eq!(replay["same"], true, "{replay:#}");
+    // So does a journal of many long answers: 100 steps may read and find tens of megabytes.
+    let text = std::fs::read_to_string(scene.out().join("journal.jsonl")).unwrap();
+    let mut chain = gloaming_api::journal::Chain::default();
+    let mut long = String::new();
+    for event in gloaming_api::journal::parse(&text).unwrap() {
+        let mut kind = event.kind;
+        if let gloaming_api::journal::EventKind::ToolCall { outcome, .. } = &mut kind {
+            outcome.output = Some(json!({"text": "x".repeat(1 << 20)}));
+        }
+        long.push_str(&serde_json::to_string(&chain.append(event.at, kind)).unwrap());
+        long.push('\n');
+    }
+    assert!(long.len() > 5 << 20, "{}", long.len());
+    std::fs::write(scene.path().join("long.jsonl"), long).unwrap();
+    scene.gloaming(&["journal", "verify", "long.jsonl"]).exits(0);
+    scene.gloaming(&["journal", "show", "long.jsonl"]).exits(0);
+    let replay = scene.gloaming(&["replay", "long.jsonl", "--json"]).exits(0).json();
+    assert_eq!(replay["same"], true, "{replay:#}");
     // A replay publishes nothing.
     assert_eq!(scene.git(&["branch", "--list", "gloaming/*"]).lines().count(), 1);
 }
@@ -200,6 +218,15 @@ fn a_model_that_cannot_be_reached_is_infrastructure() {
 
 #[test]
 fn an_interrupt_leaves_the_repository_as_it_was() {
+    a_signal_leaves_the_repository_as_it_was("-INT");
+}
+
+#[test]
+fn a_termination_signal_leaves_the_repository_as_it_was() {
+    a_signal_leaves_the_repository_as_it_was("-TERM");
+}
+
+fn a_signal_leaves_the_repository_as_it_was(signal: &str) {
     let scene = Scene::new(FILES);
     // A listener that takes the connection and never answers: the run waits for its model.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -224,13 +251,15 @@ fn an_interrupt_leaves_the_repository_as_it_was() {
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let child = command.spawn().unwrap();
     let _waiting = listener.accept().unwrap();
-    let status = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let status = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     assert!(status.success());
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     let result: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(result["outcome"], "cancelled");
+    let text = std::fs::read_to_string(scene.out().join("journal.jsonl")).unwrap();
+    assert!(text.lines().last().unwrap().contains("\"event\":\"cancelled\""), "the journal ends with it");
     assert_eq!(scene.git(&["for-each-ref"]), refs);
     assert_eq!(scene.git(&["status", "--porcelain"]), "");
     let work = scene.home().join("cache/work");

@@ -77,6 +77,7 @@ case "${1:-}" in
   test)
     mkdir -p "$2"
     python "$2"
+    command -v openssl >/dev/null || apt_install openssl
     if command -v npm >/dev/null; then
       [ -e "$2/wire/.ready" ] || { say "installing the wire partners"; tests/wire/setup.sh "$2/wire" && touch "$2/wire/.ready"; }
     else
