@@ -1,9 +1,11 @@
 //! `gloaming tools`: the sandboxed tools by hand. What is about registered ones is in `registered`, `new` in
 //! `template`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome, ToolSpec};
+use gloaming_jobs::{Cancel, JobError, NoEngine};
 use gloaming_policies::Grant;
 use gloaming_sandbox::{Files, StoredComponent};
 use serde_json::{Value, json};
@@ -13,13 +15,14 @@ use crate::console::print_json;
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit};
 use crate::registered::{self, Source};
+use crate::run::cancel_on_signal;
 use crate::template;
 
 pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
     let home = Home::open()?;
     match args.command {
         ToolsCommand::List { policy, json } => {
-            let repo = context::repo_name_by_hand(&policy, std::path::Path::new("."))?;
+            let repo = context::repo_name_by_hand(&policy, Path::new("."))?;
             let grant = operator_grant(&policy, &repo)?;
             list(&home, &grant, json)
         }
@@ -33,7 +36,7 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
         ToolsCommand::New { name, lang } => template::main(&name, lang),
         ToolsCommand::Call { tool: name, workspace, args, policy, wasi, record, json } => {
             let args = if args == "-" {
-                context::read_text(std::path::Path::new("-"), "the arguments", context::FILE_CAP)?
+                context::read_text(Path::new("-"), "the arguments", context::FILE_CAP)?
             } else {
                 args
             };
@@ -62,6 +65,7 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
                     message: format!("policy denies the tool {name}: {}", denial.rule.because),
                     instead: denial.instead.or_else(|| not_known(&home, &grant, &name)),
                 }),
+                Ok(_) if name == CHECK => check(&home, &grant, &workspace, &args, record).await?,
                 Ok(permit) => {
                     let call =
                         tokio::task::spawn_blocking(move || sandbox.call(&permit, &files, &args)).await?;
@@ -153,6 +157,56 @@ fn not_known(home: &Home, grant: &Grant, name: &str) -> Option<String> {
             component.digest
         )
     })
+}
+
+/// The one tool that is no component: a container job on a copy of the folder.
+const CHECK: &str = "check";
+
+async fn check(
+    home: &Home,
+    grant: &Grant,
+    workspace: &Path,
+    args: &Value,
+    record: bool,
+) -> anyhow::Result<ToolOutcome> {
+    let no_engine = |error: NoEngine| {
+        let message = format!("no container engine works here: {}", error.reason);
+        let instead = Some(error.hint).filter(|hint| !hint.is_empty());
+        ToolOutcome::error(ToolError { instead, ..ToolError::new(ToolErrorCode::Internal, message) })
+    };
+    // A job's folders are no links.
+    let workspace = workspace.canonicalize().map_err(|error| {
+        Failure::usage(format!("cannot open the workspace {}: {error}", workspace.display()))
+    })?;
+    let work = home.work_dir(gloaming_api::TaskId::generate().as_str())?;
+    let (engine, _) = context::engine(home)?;
+    if let Err(error) = engine.probe().await {
+        return Ok(no_engine(error));
+    }
+    let cancel = Cancel::new();
+    cancel_on_signal(&cancel);
+    let bench = gloaming_worker::check::Bench {
+        grant,
+        profile: &gloaming_profile::detect(&workspace),
+        engine: &engine,
+        workspace,
+        work_dir: work.path().join("check"),
+        cancel: &cancel,
+    };
+    let called = gloaming_worker::check::call(&bench, args).await;
+    if cancel.is_cancelled() {
+        return Err(Failure::cancelled("cancelled").into());
+    }
+    match called {
+        Ok((outcome, job)) => {
+            if let Some(job) = job.filter(|_| record) {
+                eprintln!("{}", serde_json::to_string(&job)?);
+            }
+            Ok(outcome)
+        }
+        Err(JobError::NoEngine(error)) => Ok(no_engine(error)),
+        Err(error) => Err(Failure::infrastructure("run the job", error).into()),
+    }
 }
 
 fn operator_grant(policy: &crate::cli::PolicyChoice, repo: &gloaming_api::RepoId) -> anyhow::Result<Grant> {

@@ -190,6 +190,23 @@ fn verify_bows_out_of_what_it_cannot_judge() {
 }
 
 #[test]
+fn tools_call_check_runs_the_folders_own_command_in_a_container() {
+    let scene = Scene::new(FILES);
+    let (code, answer) = call(&scene, "check", &json!({"what": "build"}), &[]);
+    assert_eq!((code, &answer["output"]["exit"]), (0, &json!(0)), "{answer:#}");
+    let (code, answer) = call(&scene, "check", &json!({"what": "anything"}), &[]);
+    assert_eq!((code, &answer["error"]["code"]), (5, &json!("invalid_input")), "{answer:#}");
+    let policy = "schema = 1\nextends = [\"preset:standard\"]\n\n[jobs.build]\nenabled = false\n";
+    std::fs::write(scene.path().join("p.toml"), policy).unwrap();
+    let (code, answer) = call(&scene, "check", &json!({"what": "build"}), &["--policy", "p.toml"]);
+    assert_eq!((code, &answer["error"]["code"]), (5, &json!("denied")), "{answer:#}");
+    std::fs::remove_dir_all(scene.home().join("cache/jobs")).unwrap();
+    std::fs::write(scene.home().join("cache/jobs"), "").unwrap();
+    let (code, answer) = call(&scene, "check", &json!({"what": "build"}), &[]);
+    assert_eq!((code, &answer["error"]["code"]), (5, &json!("internal")), "{answer:#}");
+}
+
+#[test]
 fn profile_is_under_the_repositorys_own_policy_too() {
     let scene = Scene::new(FILES);
     scene.write(&[(".gloaming/policy.toml", "schema = 1\n\n[jobs.test]\nenabled = false\n")]);
