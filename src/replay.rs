@@ -123,14 +123,34 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
     let replayed_events = crate::journal::read(&path)?;
     let replayed = ending(&replayed_events).unwrap_or_else(|| verified_ending(&replayed_events));
     let same = replayed == recorded;
+    // Another Python or toolchain is a reason to end otherwise that lies outside of the record.
+    let other_environment =
+        job_environment(&events).is_some_and(|then| Some(then) != job_environment(&replayed_events));
     if args.json {
-        print_json(&json!({"same": same, "recorded": recorded, "replayed": replayed}));
+        let environment = if other_environment { "different" } else { "same" };
+        print_json(
+            &json!({"same": same, "recorded": recorded, "replayed": replayed, "environment": environment}),
+        );
     } else if same {
         println!("same: {}", words(&replayed));
     } else {
         println!("different\n  recorded: {}\n  replayed: {}", words(&recorded), words(&replayed));
+        if other_environment {
+            println!(
+                "  the containers saw other programs than in the record: replay with the same toolchains and the \
+                 same virtual environment active (VIRTUAL_ENV)"
+            );
+        }
     }
     Ok(ExitCode::from(if same { exit::OK } else { exit::BLOCK }))
+}
+
+/// Returns the digest of what the first job of an attempt saw of the host.
+fn job_environment(events: &[Event]) -> Option<&Digest> {
+    events.iter().find_map(|event| match &event.kind {
+        EventKind::Job { record, .. } => Some(&record.environment),
+        _ => None,
+    })
 }
 
 fn words(ending: &Ending) -> String {

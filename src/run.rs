@@ -18,7 +18,7 @@ use gloaming_jobs::{Cancel, Engine};
 use gloaming_model::{Model, ModelSpec, PriceTable, SecretString, Settings};
 use gloaming_policies::Diagnostic;
 use gloaming_worker::{Assignment, Equipment, Journal, Outcome, Update, Verified};
-use gloaming_workspace::{Author, CommitId, Interrupt, RepoError, Repository};
+use gloaming_workspace::{Author, CommitId, EntryKind, Interrupt, RepoError, Repository};
 use serde_json::{Value, json};
 
 use crate::cli::{ModelArgs, PolicyChoice, RunArgs};
@@ -311,8 +311,34 @@ pub(crate) fn policy_at(
     base: &CommitId,
 ) -> anyhow::Result<Result<Resolved, Vec<Diagnostic>>> {
     let path = RelPath::parse(context::REPOSITORY_POLICY).expect("a constant path is a good one");
-    let text = repository.read_file(base, &path).map_err(repo_failure)?;
-    context::resolve_policy(choice, repo, text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    let fault = |message: &str| {
+        Ok(Err(vec![Diagnostic {
+            file: context::REPOSITORY_POLICY.into(),
+            line: 1,
+            column: 1,
+            message: message.into(),
+            hint: Some("commit the policy itself there, a regular file of UTF-8 text".into()),
+        }]))
+    };
+    // A policy that is there and cannot be read as one must not pass for none.
+    let files = repository.list_files(base).map_err(repo_failure)?;
+    let below = |raw: &[u8]| {
+        raw.strip_prefix(context::REPOSITORY_POLICY.as_bytes())
+            .is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+            || raw == b".gloaming"
+    };
+    match files.iter().find(|entry| below(&entry.raw)) {
+        None => return context::resolve_policy(choice, repo, None),
+        Some(entry)
+            if entry.path.as_ref() == Some(&path)
+                && matches!(entry.kind, EntryKind::File | EntryKind::Executable) => {}
+        Some(_) => return fault("the repository's policy is no regular file, so what it says is not known"),
+    }
+    let bytes = repository.read_file(base, &path).map_err(repo_failure)?.unwrap_or_default();
+    match String::from_utf8(bytes) {
+        Ok(text) => context::resolve_policy(choice, repo, Some(text)),
+        Err(_) => fault("the repository's policy is not UTF-8 text"),
+    }
 }
 
 /// Turns a repository's error into one of use, but for what the machine is to blame for.

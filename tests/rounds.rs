@@ -156,3 +156,24 @@ fn a_rename_refuses_source_it_cannot_read_and_reaches_what_gitignore_names() {
     let branch = ran.json()["branch"].as_str().unwrap().to_owned();
     assert!(scene.git(&["show", &format!("{branch}:tests/generated.rs")]).contains("calc::double(1)"));
 }
+
+#[test]
+fn a_repository_policy_that_is_a_link_or_no_text_blocks() {
+    let args =
+        ["run", "--repo", "repo", "--task", "Rename the function twice to double", "--out", "out", "--json"];
+    let scene = Scene::new(FILES);
+    std::fs::create_dir(scene.repo().join(".gloaming")).unwrap();
+    std::os::unix::fs::symlink("../p.toml", scene.repo().join(".gloaming/policy.toml")).unwrap();
+    scene.write(&[("p.toml", "schema = 1\n")]);
+    scene.commit("link");
+    let ran = scene.gloaming(&args).exits(3);
+    assert_eq!(ran.json()["reason_code"], "policy_blocked");
+    assert!(std::fs::read_to_string(scene.out().join("bowout.json")).unwrap().contains("no regular file"));
+
+    let scene = Scene::new(FILES);
+    std::fs::create_dir(scene.repo().join(".gloaming")).unwrap();
+    std::fs::write(scene.repo().join(".gloaming/policy.toml"), b"schema = 1 # \xff\n").unwrap();
+    scene.commit("latin");
+    let ran = scene.gloaming(&args).exits(3);
+    assert_eq!(ran.json()["reason_code"], "policy_blocked");
+}

@@ -80,5 +80,5 @@ its new branches   $(git -C "$repo" branch --list 'gloaming/*' --format '%(refna
 (b) $out/b-fix/pr.md
 (c) $out/c-bow-out/bowout.json
 the story of (b)   $gloaming journal show $out/b-fix/journal.jsonl
-again, no model    $gloaming replay $out/b-fix/journal.jsonl
+again, no model    VIRTUAL_ENV=$VIRTUAL_ENV $gloaming replay $out/b-fix/journal.jsonl
 END
