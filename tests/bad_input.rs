@@ -230,6 +230,33 @@ fn odd_contents_and_names_survive_a_rename() {
 }
 
 #[test]
+fn odd_names_of_source_files_are_renamed_in_like_any_other() {
+    let scene = Scene::new(FILES);
+    let root = scene.repo();
+    let odd = [
+        "with space.rs",
+        "new\nline.rs",
+        "emoji 😀.rs",
+        "quote\".rs",
+        "-dash.rs",
+        "tab\t.rs",
+        "a\\b.rs",
+        "*[x]?.rs",
+    ];
+    for name in odd {
+        std::fs::write(root.join(name), "pub fn other() -> u8 {\n    foo_bar()\n}\n").unwrap();
+    }
+    scene.commit("odd");
+    scene.gloaming(&["run", "--repo", "repo", "--task", RENAME, "--out", "out"]).exits(0);
+    let branch =
+        scene.git(&["branch", "--list", "gloaming/*", "--format", "%(refname:short)"]).trim().to_owned();
+    for name in odd {
+        let renamed = scene.git(&["show", &format!("{branch}:{name}")]);
+        assert_eq!(renamed, "pub fn other() -> u8 {\n    parse_bar()\n}\n", "{name:?}");
+    }
+}
+
+#[test]
 fn an_out_folder_with_results_is_not_overwritten() {
     let scene = Scene::new(FILES);
     refused(&scene, &["--task", "Do something unclear"], 3);

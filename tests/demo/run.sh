@@ -71,6 +71,8 @@ say "(c) A model that cheats — SCRIPTED too — is bowed out of"
 serve weaken-test.json
 expect 3 "$gloaming" run --repo "$repo" --as demo/boltons --task "Sentinels made by make_sentinel should be truthy" \
   --model openai:scripted --model-url "$url" --model-price 0,0 --out "$out/c-bow-out"
+reason=$(sed -n 's/^  "reason_code": "\(.*\)",$/\1/p' "$out/c-bow-out/bowout.json")
+[ "$reason" = verification_failed ] || fail "expected the reason code verification_failed, got $reason"
 
 say "Done in $((SECONDS - begun)) s"
 cat <<END
