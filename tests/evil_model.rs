@@ -112,14 +112,19 @@ fn nothing_outside_the_grant_is_read_written_or_listed() {
         "a\u{0}b",
     ];
     let mut transcript: Vec<Value> = Vec::new();
-    for path in paths {
-        transcript.push(calls(&[
+    for (turn, path) in paths.into_iter().enumerate() {
+        let attacks = [
             ("read", json!({"path": path})),
             ("write", json!({"path": path, "content": "mine", "overwrite": true})),
             ("edit", json!({"path": path, "old": "a", "new": "b"})),
             ("search", json!({"pattern": "hunter[2]|root:", "path": path, "hidden": true, "ignored": true})),
             ("list", json!({"path": path, "hidden": true, "ignored": true})),
-        ]));
+        ];
+        // A call that works stands behind each, or the same refusal three times in a row would end the attack early.
+        let spread = attacks.into_iter().enumerate().flat_map(|(at, attack)| {
+            [attack, ("read", json!({"path": "src/lib.rs", "lines": 1 + turn * 5 + at}))]
+        });
+        transcript.push(calls(&spread.collect::<Vec<_>>()));
     }
     transcript.push(calls(&[
         ("search", json!({"pattern": "hunter[2]|root:[x]", "hidden": true, "ignored": true})),
@@ -132,14 +137,22 @@ fn nothing_outside_the_grant_is_read_written_or_listed() {
     ]));
     transcript.push(give_up());
     let ran = run(&scene, &Value::Array(transcript), &[]).exits(3);
-    assert_eq!(ran.json()["outcome"], "bow_out");
+    assert_eq!(ran.json()["reason_code"], "underspecified", "the model came to its last word");
+    let all = tool_calls(&scene);
+    let attacks = all.iter().filter(|call| call["args"]["path"] != "src/lib.rs");
+    assert!(attacks.count() > paths.len() * 5, "every attack was made");
+    let denied = all.iter().filter(|call| call["args"]["path"] == ".env");
+    assert!(denied.clone().count() > 0);
+    for call in denied {
+        assert_eq!(call["record"]["denials"][0]["rule"], "no-secrets", "{call:#}");
+    }
 
-    for call in tool_calls(&scene) {
+    for call in all {
         let outcome = call["outcome"].to_string();
         assert!(!outcome.contains("hunter2") && !outcome.contains("root:x"), "a secret came out: {call}");
         let tool = call["record"]["tool"].as_str().unwrap();
         let args = &call["args"];
-        if matches!(tool, "read" | "write" | "edit" | "patch") {
+        if matches!(tool, "read" | "write" | "edit" | "patch") && args["path"] != "src/lib.rs" {
             assert_eq!(call["outcome"]["ok"], false, "{tool} {args} was let through: {call}");
         }
         if tool == "list" {
@@ -234,4 +247,43 @@ fn steps_and_money_run_out() {
     let ran = run(&scene, &transcript, &["--policy", "p.toml", "--model-price", "100,100"]).exits(3);
     assert_eq!(ran.json()["reason_code"], "budget_exhausted");
     assert!(ran.json()["cost"]["usd"].as_f64().unwrap() <= 0.5);
+}
+
+#[test]
+fn a_component_that_never_ends_costs_that_call_alone() {
+    let scene = Scene::new(FILES);
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/target/components/test/evil-loop.wasm");
+    let guest = guest.to_str().expect("a path in UTF-8");
+    scene.gloaming(&["tools", "add", guest]).exits(0);
+    let policy = "schema = 1\nextends = [\"preset:standard\"]\n\n[[tool]]\nname = \"evil_loop\"\n\n\
+                  [[allow]]\nid = \"loop\"\ntools = [\"evil_loop\"]\npaths = [\"**\"]\n";
+    std::fs::write(scene.path().join("p.toml"), policy).unwrap();
+    let transcript = json!([
+        calls(&[("evil_loop", json!({}))]),
+        calls(&[("read", json!({"path": "src/lib.rs"}))]),
+        give_up(),
+    ]);
+    let ran = run(&scene, &transcript, &["--policy", "p.toml"]).exits(3);
+    assert_eq!(ran.json()["reason_code"], "underspecified");
+    let calls = tool_calls(&scene);
+    assert_eq!(calls[0]["outcome"]["error"]["code"], "timeout", "{:#}", calls[0]);
+    assert_eq!(calls[1]["outcome"]["ok"], true, "the next call is served: {:#}", calls[1]);
+}
+
+#[test]
+fn two_gigabytes_are_not_read() {
+    let scene = Scene::new(FILES);
+    // Sparse: on a real disk it takes no room, and a reader that trusts the size takes all memory.
+    std::fs::File::create(scene.repo().join("huge.txt")).unwrap().set_len(2 << 30).unwrap();
+    for (tool, args) in [
+        ("read", "{\"path\": \"huge.txt\", \"lines\": 2000}"),
+        ("edit", "{\"path\": \"huge.txt\", \"old\": \"a\", \"new\": \"b\"}"),
+    ] {
+        let call = ["tools", "call", tool, "--workspace", "repo", "--args", args, "--json"];
+        let ran = scene.gloaming(&call);
+        let said = ran.json();
+        let refused = said["ok"] == false && said["error"]["code"] == "too_large" && ran.code == 5;
+        let named = said["ok"] == true && said["output"]["binary"] == true;
+        assert!(refused || (tool == "read" && named), "{tool}: {said:#}");
+    }
 }
