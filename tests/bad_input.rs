@@ -308,3 +308,14 @@ fn an_invalid_policy_of_the_repository_fails_closed() {
     let said = refused(&scene, &["--task", RENAME], 3);
     assert!(said.contains("policy_blocked") && said.contains(".gloaming/policy.toml:2"), "{said}");
 }
+
+#[test]
+fn a_source_file_whose_name_is_not_text_is_not_left_out_of_a_rename_unsaid() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let scene = Scene::new(FILES);
+    let name = std::ffi::OsStr::from_bytes(b"latin-\xe9.rs");
+    std::fs::write(scene.repo().join(name), "pub fn other() -> u8 {\n    foo_bar()\n}\n").unwrap();
+    scene.commit("odd");
+    let said = refused(&scene, &["--task", RENAME], 3);
+    assert!(said.contains("out_of_scope") && said.contains("latin-"), "{said}");
+}

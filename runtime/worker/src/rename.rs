@@ -5,6 +5,7 @@ use gloaming_agent::playbook::rename::{
 };
 use gloaming_api::RelPath;
 use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage};
+use gloaming_api::path::escape_name;
 use gloaming_api::tool::ToolErrorCode;
 use gloaming_syntax::{Language, Occurrence, OccurrenceKind};
 
@@ -17,6 +18,14 @@ const FILE_CAP: usize = 4 << 20;
 
 /// Renames until the playbook says that it is done; returns its summary.
 pub(crate) async fn perform(run: &mut Run<'_>, bench: &Bench, rename: &mut Rename) -> Result<String, End> {
+    if let Some(name) = unnameable_source(run)? {
+        return Err(Draft::new(
+            Stage::Code,
+            ReasonCode::OutOfScope,
+            format!("The source file {name} has a name that is not UTF-8 and cannot be looked into, so the rename could not be whole."),
+        )
+        .into());
+    }
     let mut actions: std::collections::VecDeque<RenameAction> = rename.step(RenameEvent::Start).into();
     while let Some(action) = actions.pop_front() {
         if run.stop.is_cancelled() {
@@ -48,6 +57,13 @@ pub(crate) async fn perform(run: &mut Run<'_>, bench: &Bench, rename: &mut Renam
         }
     }
     Err(Draft::new(Stage::Code, ReasonCode::Stuck, "The rename stopped without a next step.").into())
+}
+
+/// Returns the escaped name of a source file of the base that no tool can name.
+fn unnameable_source(run: &Run<'_>) -> Result<Option<String>, End> {
+    let files = run.equipment.repository.list_files(&run.assignment.base)?;
+    let names = files.into_iter().filter(|file| file.path.is_none()).map(|file| escape_name(&file.raw));
+    Ok(names.into_iter().find(|name| Language::of(name).is_some()))
 }
 
 /// Returns where one file of the workspace holds the two names; none where the policy does not let it be read or
