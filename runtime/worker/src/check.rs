@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use gloaming_api::RelPath;
 use gloaming_api::job::{JobPurpose, JobRecord};
+use gloaming_api::path::escape_name;
 use gloaming_api::profile::{Command, CommandKind, Profile, TestRunner};
 use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome, ToolSpec};
 use gloaming_jobs::{Cancel, Engine, Job, JobError};
@@ -185,7 +186,8 @@ pub async fn call(bench: &Bench<'_>, args: &Value) -> Result<(ToolOutcome, Optio
 
 /// Says which files a job did not see, for when it failed and that may be why.
 pub(crate) fn withheld_note(paths: &[RelPath]) -> String {
-    let mut names: Vec<String> = paths.iter().take(5).map(ToString::to_string).collect();
+    let mut names: Vec<String> =
+        paths.iter().take(5).map(|path| escape_name(path.as_str().as_bytes())).collect();
     if paths.len() > 5 {
         names.push(format!("{} more", paths.len() - 5));
     }

@@ -80,14 +80,17 @@ fn withhold_below(
     for entry in at(folder, std::fs::read_dir(folder))? {
         let entry = at(folder, entry)?;
         let below = entry.path();
-        let relative = path.join(&entry.file_name().to_string_lossy()).ok();
-        if at(&below, entry.file_type())?.is_dir() {
-            if let Some(relative) = &relative {
-                withhold_below(&below, relative, hidden, removed)?;
+        // A name too long to be judged counts as one of the same folder; where even that is too long, it goes.
+        let name = entry.file_name();
+        let relative = path.join(&name.to_string_lossy()).or_else(|_| path.join("\u{fffd}")).ok();
+        match (at(&below, entry.file_type())?.is_dir(), relative) {
+            (true, Some(relative)) => withhold_below(&below, &relative, hidden, removed)?,
+            (true, None) => at(&below, std::fs::remove_dir_all(&below))?,
+            (false, Some(relative)) if !hidden(&relative) => {}
+            (false, relative) => {
+                at(&below, std::fs::remove_file(&below))?;
+                removed.extend(relative);
             }
-        } else if relative.as_ref().is_some_and(hidden) {
-            at(&below, std::fs::remove_file(&below))?;
-            removed.extend(relative);
         }
     }
     Ok(())
