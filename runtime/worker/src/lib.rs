@@ -6,7 +6,8 @@
 //! Invariants:
 //! - a run ends in a verified patch, a bow-out or a cancellation; infrastructure failures are errors,
 //!   never any of these;
-//! - every tool call, job and model answer is in the journal before the next one begins;
+//! - every tool call with its job, and every model answer, is in the journal before the next one begins; the jobs of
+//!   the baseline and of a verification are there when that stage ends;
 //! - spending never exceeds the budget by more than the call in flight.
 #![forbid(unsafe_code)]
 
