@@ -17,7 +17,7 @@ use gloaming_forge::Change;
 use gloaming_jobs::{Cancel, Engine};
 use gloaming_model::{Model, ModelSpec, PriceTable, SecretString, Settings};
 use gloaming_policies::Diagnostic;
-use gloaming_worker::{Assignment, Equipment, Journal, Outcome, Update, Verified};
+use gloaming_worker::{Assignment, Equipment, Journal, Outcome, Update, Verified, WorkerError};
 use gloaming_workspace::{Author, CommitId, EntryKind, Interrupt, RepoError, Repository};
 use serde_json::{Value, json};
 
@@ -206,6 +206,8 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
             finish_bow_out(args, traces, &out, &bow_out, &console)
         }
         Ok(Outcome::Cancelled) => Err(Failure::cancelled("cancelled; the repository is as it was").into()),
+        // A hostile tree or objects that a partial clone lacks: the repository's fault, with advice of its own.
+        Err(WorkerError::Repository(error)) => Err(repo_failure(error)),
         Err(error) => Err(Failure::infrastructure("finish the attempt", error)
             .hint("nothing was published; the journal in the out folder tells how far it came")
             .into()),

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use gloaming_api::Stage;
 use gloaming_api::evidence::{Evidence, Origin, StepResult, Verdict, VerdictKind};
 use gloaming_api::path::escape_name;
-use gloaming_jobs::Cancel;
-use gloaming_policies::Diagnostic;
+use gloaming_jobs::{BoxFuture, Cancel, Engine, Job, JobError, JobOutput, NoEngine};
+use gloaming_policies::{Diagnostic, JobPermit};
 use gloaming_verify::{Inputs, VerifyError};
 use gloaming_worker::Update;
 use gloaming_workspace::{ApplyError, Repository};
@@ -44,6 +44,10 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
         }
     };
     let (engine, environment) = context::engine(&home)?;
+    let engine: Box<dyn Engine> = match engine.probe().await {
+        Ok(()) => Box::new(engine),
+        Err(error) => Box::new(Absent(error)),
+    };
     for note in repository.notes(&base) {
         console.show(Update::Note(note));
     }
@@ -72,7 +76,7 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
                 patch,
                 grant: &resolved.grant,
                 profile: &profile,
-                engine: &engine,
+                engine: engine.as_ref(),
                 environment: environment.digest(),
                 origin: Origin::External,
                 task: None,
@@ -120,6 +124,25 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
         VerdictKind::Block => exit::BLOCK,
         VerdictKind::BowOut => exit::BOW_OUT,
     }))
+}
+
+/// Stands in for an engine that does not work here: what a patch's text shows is judged all the same, and the first
+/// job ends in `no_engine`.
+struct Absent(NoEngine);
+
+impl Engine for Absent {
+    fn name(&self) -> &str {
+        "none"
+    }
+
+    fn run<'a>(
+        &'a self,
+        _permit: &'a JobPermit,
+        _job: &'a Job,
+        _cancel: &'a Cancel,
+    ) -> BoxFuture<'a, Result<JobOutput, JobError>> {
+        Box::pin(async { Err(JobError::NoEngine(self.0.clone())) })
+    }
 }
 
 /// Bows out of judging where the repository's own policy does not load: what it would forbid is not known.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::support::{Scene, skipped};
 
-const FILES: &[(&str, &str)] = &[
+pub(crate) const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", "[package]\nname = \"calc\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
     ("Cargo.lock", "version = 4\n\n[[package]]\nname = \"calc\"\nversion = \"0.1.0\"\n"),
     (
@@ -14,7 +14,7 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 
-const RENAME: &str = "Rename the function foo_bar to parse_bar everywhere";
+pub(crate) const RENAME: &str = "Rename the function foo_bar to parse_bar everywhere";
 
 /// Every file below a folder with its content, to compare before and after.
 fn snapshot(root: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -318,4 +318,17 @@ fn a_source_file_whose_name_is_not_text_is_not_left_out_of_a_rename_unsaid() {
     scene.commit("odd");
     let said = refused(&scene, &["--task", RENAME], 3);
     assert!(said.contains("out_of_scope") && said.contains("latin-"), "{said}");
+}
+
+#[test]
+fn a_partial_clone_without_its_files_is_an_error_of_use_with_advice() {
+    let scene = Scene::new(FILES);
+    scene.git(&["config", "uploadpack.allowFilter", "true"]);
+    let url = format!("file://{}", scene.repo().display());
+    scene.git(&["clone", "-q", "--filter=blob:none", "--no-checkout", &url, "../partial"]);
+    let ran =
+        scene.gloaming(&["run", "--repo", "partial", "--task", RENAME, "--out", "out", "--json"]).exits(2);
+    let said = ran.json();
+    assert_eq!(said["outcome"], "failed");
+    assert!(!said["hint"].as_str().unwrap_or_default().is_empty(), "{said:#}");
 }

@@ -6,18 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::bad_input::{FILES, RENAME};
 use crate::support::{Ran, Scene, ran, skipped};
-
-const FILES: &[(&str, &str)] = &[
-    ("Cargo.toml", "[package]\nname = \"calc\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
-    ("Cargo.lock", "version = 4\n\n[[package]]\nname = \"calc\"\nversion = \"0.1.0\"\n"),
-    (
-        "src/lib.rs",
-        "pub fn foo_bar() -> u8 {\n    1\n}\n\n#[test]\nfn works() {\n    assert_eq!(foo_bar(), 1);\n}\n",
-    ),
-];
-
-const RENAME: &str = "Rename the function foo_bar to parse_bar everywhere";
 
 /// Never ends, so that whoever waits for it is there to be interrupted.
 const ENDLESS: &[(&str, &str)] = &[
@@ -145,6 +135,10 @@ fn without_a_container_engine_every_command_says_so() {
     let profile = scene.gloaming(&["profile", "repo", "--json"]).exits(3).json();
     assert_eq!((&profile["outcome"], &profile["reason_code"]), (&"bow_out".into(), &"no_engine".into()));
     scene.gloaming(&["profile", "repo", "--json", "--no-run"]).exits(0).json();
+    let patch = "--- a/src/lib.rs\n+++ b/src/lib.rs\n@@ -1,3 +1,4 @@\n pub fn foo_bar() -> u8 {\n+    // One.\n     1\n }\n";
+    std::fs::write(scene.path().join("p.diff"), patch).unwrap();
+    let judged = scene.gloaming(&["verify", "--repo", "repo", "--patch", "p.diff", "--json"]).exits(3).json();
+    assert_eq!((&judged["verdict"], &judged["code"]), (&"bow_out".into(), &"no_engine".into()), "{judged:#}");
 }
 
 /// Waits for a line of standard error, so that the program is known to be in that stage.
