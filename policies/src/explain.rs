@@ -63,7 +63,7 @@ impl Call {
                     )),
                 },
             },
-            "list" | "search" => Ok(Self::Path { tool, path: RelPath::parse(path) }),
+            "list" | "search" | "diff" => Ok(Self::Path { tool, path: RelPath::parse(path) }),
             _ if path.is_empty() => Err(format!("{name} needs a path, like `{name} src/lib.rs`")),
             _ => Ok(Self::Path { tool, path: RelPath::parse(path) }),
         }
@@ -95,8 +95,8 @@ impl Grant {
             Call::Path { tool, path: Ok(path) } => {
                 let accesses: &[Access] = match tool {
                     "list" => &[Access::List],
-                    "write" => &[Access::Write],
-                    "edit" | "patch" => &[Access::Read, Access::Write],
+                    "write" | "remove" => &[Access::Write],
+                    "edit" | "patch" | "move" => &[Access::Read, Access::Write],
                     _ => &[Access::Read],
                 };
                 let mut judged = self.judge(tool, accesses[0], &path);
@@ -107,8 +107,8 @@ impl Grant {
                         judged = next;
                     }
                 }
-                // A folder that holds something to search may be named to it.
-                if tool == "search" && !judged.allow && judged.is_default_deny() {
+                // A folder that holds something to look at may be named to these.
+                if matches!(tool, "search" | "diff") && !judged.allow && judged.is_default_deny() {
                     let folder = self.judge(tool, Access::List, &path);
                     if folder.allow {
                         judged = folder;
