@@ -129,7 +129,7 @@ mkdir -p "$components/test"
 wit=$tools/../wit
 
 # The tools, and those of them that are also built on the standard library and WASI.
-own=(read list search edit write patch)
+own=(read list search diff edit write patch move remove)
 build "$plain" "${own[@]/#/tool-}"
 for tool in "${own[@]}"; do
     finish "$plain" "tool-$tool" "$tool-tool" "$tool.wasm" "$wit"
