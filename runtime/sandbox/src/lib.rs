@@ -31,7 +31,7 @@ use gloaming_api::Digest;
 
 pub use call::Call;
 pub use error::SandboxError;
-pub use files::Files;
+pub use files::{Base, BaseError, BaseFile, Files};
 pub use registry::Sandbox;
 
 /// How the sandbox is set up.
