@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome, ToolSpec};
 use gloaming_policies::Grant;
-use gloaming_sandbox::Files;
 use serde_json::{Value, json};
 
 use crate::cli::{ToolsArgs, ToolsCommand};
@@ -49,9 +48,7 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
             })?;
             let repo = context::repo_name_by_hand(&policy, &workspace)?;
             let grant = operator_grant(&policy, &repo)?;
-            let files = Files::open(&workspace).map_err(|error| {
-                Failure::usage(format!("cannot open the workspace {}: {error}", workspace.display()))
-            })?;
+            let files = context::workspace_files(&home, &workspace)?;
             let mut sandbox = context::sandbox(&home)?;
             if wasi {
                 sandbox = sandbox
