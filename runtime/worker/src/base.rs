@@ -11,7 +11,8 @@ use gloaming_workspace::{CommitId, EntryKind, RepoError, Repository};
 #[derive(Debug)]
 pub struct GitBase {
     source: Source,
-    opened: OnceLock<Result<Opened, String>>,
+    /// None where there is no such commit.
+    opened: OnceLock<Option<Opened>>,
 }
 
 #[derive(Debug)]
@@ -40,8 +41,17 @@ impl GitBase {
     }
 
     fn opened(&self) -> Result<&Opened, BaseError> {
-        let opened = self.opened.get_or_init(|| self.source.open().map_err(|error| error.to_string()));
-        opened.as_ref().map_err(|why| BaseError::None(why.clone()))
+        let opened = self.opened.get_or_init(|| {
+            let opened = self.source.open();
+            // Its words name folders of this machine, which are not a model's to know.
+            opened.inspect_err(|error| tracing::info!(%error, "there is no base to compare with")).ok()
+        });
+        opened.as_ref().ok_or_else(|| {
+            BaseError::None(match self.source {
+                Source::Commit(..) => "the commit that this attempt began from cannot be read".to_owned(),
+                Source::Head { .. } => "this folder is not the top of a git checkout with a commit".to_owned(),
+            })
+        })
     }
 }
 

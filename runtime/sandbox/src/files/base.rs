@@ -32,10 +32,10 @@ pub struct BaseFile {
 /// Why a base says nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum BaseError {
-    /// There is none; the text says why.
+    /// There is none; the text, which a model is shown, says why.
     #[error("{0}")]
     None(String),
-    /// There is one, and it cannot be read.
+    /// There is one, and it cannot be read; the cause is for the operator.
     #[error("the base cannot be read")]
     Unreadable(#[source] Box<dyn Error + Send + Sync>),
 }
@@ -194,7 +194,7 @@ fn unreadable(error: BaseError) -> ToolError {
         }
         BaseError::Unreadable(cause) => {
             tracing::warn!(error = cause.as_ref() as &dyn Error, "the base cannot be read");
-            ToolError::new(ToolErrorCode::Internal, format!("the base cannot be read: {cause}"))
+            ToolError::new(ToolErrorCode::Internal, "the base cannot be read")
         }
     }
 }
