@@ -85,7 +85,11 @@ fn diff_compares_a_checkout_with_its_head_and_says_where_there_is_none() {
     let (code, answer) = call(&scene, "diff", &json!({}), &[]);
     assert_eq!((code, &answer["output"]["total"]), (0, &json!(0)), "{answer:#}");
 
-    scene.write(&[("src/lib.rs", "pub fn main_thing() {}\npub fn more() {}\n"), ("new.txt", "n\n"), (".env", "S=2\n")]);
+    scene.write(&[
+        ("src/lib.rs", "pub fn main_thing() {}\npub fn more() {}\n"),
+        ("new.txt", "n\n"),
+        (".env", "S=2\n"),
+    ]);
     std::fs::remove_file(scene.repo().join("Cargo.toml")).unwrap();
     let (code, answer) = call(&scene, "diff", &json!({"summary": true}), &[]);
     assert_eq!(code, 0, "{answer:#}");
@@ -101,7 +105,13 @@ fn diff_compares_a_checkout_with_its_head_and_says_where_there_is_none() {
         .git(&["diff", "--", "src"])
         .split_inclusive('\n')
         .filter(|line| !line.starts_with("index "))
-        .map(|line| if line.starts_with("@@") { line.split_inclusive("@@").take(2).collect::<String>() + "\n" } else { line.to_owned() })
+        .map(|line| {
+            if line.starts_with("@@") {
+                line.split_inclusive("@@").take(2).collect::<String>() + "\n"
+            } else {
+                line.to_owned()
+            }
+        })
         .collect();
     assert_eq!(ours, git);
     let (code, answer) = call(&scene, "diff", &json!({"path": ".env"}), &[]);

@@ -185,7 +185,8 @@ fn the_standard_preset_stands_in_where_no_policy_is() {
         ".env./x",
         ".env ",
     ] {
-        for tool in ["read", "search", "list", "outline", "diff", "edit", "write", "patch", "move", "remove"] {
+        for tool in ["read", "search", "list", "outline", "diff", "edit", "write", "patch", "move", "remove"]
+        {
             for access in [Access::Read, Access::List, Access::Write] {
                 assert!(!grant.allows(tool, access, &path(secret)), "{tool} {access:?} {secret}");
             }
@@ -501,7 +502,10 @@ fn calls_that_make_no_sense_are_said_to() {
     for (call, want) in [
         ("", "the call is empty; write a tool and a path, like `edit src/lib.rs`"),
         ("edti src/lib.rs", "there is no tool \"edti\"; did you mean `edit`?"),
-        ("bash ls", "there is no tool \"bash\"; the tools are read, list, search, outline, diff, edit, write, patch, move, remove, check"),
+        (
+            "bash ls",
+            "there is no tool \"bash\"; the tools are read, list, search, outline, diff, edit, write, patch, move, remove, check",
+        ),
         ("edit", "edit needs a path, like `edit src/lib.rs`"),
         ("check deploy", "there is no check \"deploy\"; write `check build`, `check test` or `check lint`"),
     ] {

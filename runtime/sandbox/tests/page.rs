@@ -65,7 +65,8 @@ fn every_example_of_the_page_on_the_tools_is_true() {
     let mut called: Option<String> = None;
     for (info, text, place) in blocks() {
         if let Some(tool) = info.strip_prefix("call ") {
-            let args: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{tool}: {error}: {text}"));
+            let args: Value =
+                serde_json::from_str(text).unwrap_or_else(|error| panic!("{tool}: {error}: {text}"));
             let answer = sandbox().call(&permit(tool), &files, &args).outcome.for_model();
             called = Some(format!("{}\n", answer.trim_end()));
         } else if info == "answer" {
@@ -84,12 +85,17 @@ fn every_example_of_the_page_on_the_tools_is_true() {
 fn every_tool_has_its_section_and_every_argument_is_named_there() {
     for tool in sandbox().tools() {
         let heading = format!("\n## `{}`\n", tool.name);
-        let (_, section) =
-            PAGE.split_once(&heading).unwrap_or_else(|| panic!("docs/tools.md has no section on {}", tool.name));
+        let (_, section) = PAGE
+            .split_once(&heading)
+            .unwrap_or_else(|| panic!("docs/tools.md has no section on {}", tool.name));
         let section = section.split("\n## ").next().unwrap();
         for argument in tool.input_schema["properties"].as_object().unwrap().keys() {
             let names = [format!("`{argument}`"), format!("\"{argument}\"")];
-            assert!(names.iter().any(|name| section.contains(name)), "{}: {argument} is not named", tool.name);
+            assert!(
+                names.iter().any(|name| section.contains(name)),
+                "{}: {argument} is not named",
+                tool.name
+            );
         }
     }
 }

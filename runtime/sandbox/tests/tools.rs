@@ -65,7 +65,11 @@ fn several_files_are_edited_moved_and_removed_all_or_not_at_all() {
     let edit = |path: &str, old: &str| json!({"path": path, "old": old, "new": "two"});
     for (tool, args, code) in [
         ("edit", json!({"edits": [edit("src/a.rs", "one"), edit("src/b.rs", "x")]}), ToolErrorCode::Conflict),
-        ("edit", json!({"edits": [edit("src/a.rs", "one"), edit("locked/c.rs", "one")]}), ToolErrorCode::Denied),
+        (
+            "edit",
+            json!({"edits": [edit("src/a.rs", "one"), edit("locked/c.rs", "one")]}),
+            ToolErrorCode::Denied,
+        ),
         ("move", json!({"from": "locked", "to": "open"}), ToolErrorCode::Denied),
         ("move", json!({"from": "src", "to": "locked/src"}), ToolErrorCode::Denied),
         ("move", json!({"from": "src", "to": "secrets"}), ToolErrorCode::Denied),

@@ -49,7 +49,9 @@ impl GitBase {
         opened.as_ref().ok_or_else(|| {
             BaseError::None(match self.source {
                 Source::Commit(..) => "the commit that this attempt began from cannot be read".to_owned(),
-                Source::Head { .. } => "this folder is not the top of a git checkout with a commit".to_owned(),
+                Source::Head { .. } => {
+                    "this folder is not the top of a git checkout with a commit".to_owned()
+                }
             })
         })
     }

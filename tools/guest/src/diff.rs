@@ -69,8 +69,7 @@ pub fn diff(files: &impl Base, args: &Args) -> Result<Output, Failure> {
     let root = normal(args.path.as_deref().unwrap_or_default());
     let context = args.context.unwrap_or(DEFAULT_CONTEXT).min(MOST_CONTEXT);
     let changed = files.changed(&root)?;
-    let mut output =
-        Output { total: u32::try_from(changed.len()).unwrap_or(u32::MAX), ..Output::default() };
+    let mut output = Output { total: u32::try_from(changed.len()).unwrap_or(u32::MAX), ..Output::default() };
     let begin = args.cursor.as_ref().map_or(0, |cursor| changed.partition_point(|file| file.path <= *cursor));
     let rest = &changed[begin..];
     for (index, file) in rest.iter().enumerate() {
@@ -263,9 +262,11 @@ fn groups(diff: &Diff, context: u32, before_lines: u32) -> Vec<Group> {
                 group.after.end = hunk.after.end;
                 group.hunks.push(hunk);
             }
-            _ => {
-                groups.push(Group { before: hunk.before.clone(), after: hunk.after.clone(), hunks: vec![hunk] })
-            }
+            _ => groups.push(Group {
+                before: hunk.before.clone(),
+                after: hunk.after.clone(),
+                hunks: vec![hunk],
+            }),
         }
     }
     for group in &mut groups {
@@ -380,8 +381,7 @@ mod tests {
              diff --git a/src/a.rs b/src/a.rs\n--- a/src/a.rs\n+++ b/src/a.rs\n@@ -1,3 +1,3 @@\n l1\n-l2\n+L2\n l3\n\
              @@ -9,2 +9,2 @@\n l9\n-l10\n+l10\n\\ No newline at end of file\n"
         );
-        let files: Vec<_> =
-            output.files.iter().map(|file| (file.change, file.added, file.removed)).collect();
+        let files: Vec<_> = output.files.iter().map(|file| (file.change, file.added, file.removed)).collect();
         assert_eq!(files, [("deleted", 0, 1), ("added", 1, 0), ("modified", 2, 2)]);
         assert_eq!((output.total, output.truncated, output.next), (3, false, None));
     }

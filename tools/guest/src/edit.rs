@@ -92,8 +92,11 @@ pub fn edit(files: &impl Changes, args: &Args) -> Result<Output, Failure> {
     let changed: Vec<&Opened> = opened.iter().filter(|file| file.data != file.original).collect();
     match changed.as_slice() {
         [] => {
-            return Err(Failure::new(Code::InvalidInput, "the edits take each other back: nothing would change")
-                .instead("Give the text as it is to be in the end as `new`."));
+            return Err(Failure::new(
+                Code::InvalidInput,
+                "the edits take each other back: nothing would change",
+            )
+            .instead("Give the text as it is to be in the end as `new`."));
         }
         [file] => files.write(&file.path, &file.data, file.expected.clone())?,
         several => files.commit(several.iter().map(|file| file.change()).collect())?,
@@ -159,7 +162,11 @@ struct Opened {
 }
 
 /// Returns the file of a path, read when it is named for the first time.
-fn open<'a>(files: &impl Changes, opened: &'a mut Vec<Opened>, path: &str) -> Result<&'a mut Opened, Failure> {
+fn open<'a>(
+    files: &impl Changes,
+    opened: &'a mut Vec<Opened>,
+    path: &str,
+) -> Result<&'a mut Opened, Failure> {
     let index = match opened.iter().position(|file| file.path == path) {
         Some(index) => index,
         None => {
@@ -244,8 +251,7 @@ impl Opened {
     fn tell(&self, output: &mut Output) {
         let name = shown(&self.path);
         let replaced = u32::try_from(self.replaced).unwrap_or(u32::MAX);
-        let times =
-            if replaced == 1 { "1 occurrence".to_owned() } else { format!("{replaced} occurrences") };
+        let times = if replaced == 1 { "1 occurrence".to_owned() } else { format!("{replaced} occurrences") };
         let left = TEXT.saturating_sub(output.text.len());
         // Writing to a String cannot fail.
         let _ = if left == 0 {
@@ -575,7 +581,10 @@ mod tests {
                 "edit 2 of 2 (nothing was changed): `old` does not occur in a.",
             ),
             (several(&[("a", "1", "x"), ("", "", "")]), "edit 2 of 2 (nothing was changed): . is a folder"),
-            (several(&[("a", "1", "x"), ("a", "x", "1")]), "the edits take each other back: nothing would change"),
+            (
+                several(&[("a", "1", "x"), ("a", "x", "1")]),
+                "the edits take each other back: nothing would change",
+            ),
         ] {
             let failure = edit(&files, &edits).unwrap_err();
             assert!(failure.message.starts_with(message), "{failure}");

@@ -15,8 +15,30 @@ const CASES: u32 = 2000;
 
 /// What the names that are spelled at random are chosen from, with those that no workspace holds.
 const NAMES: &[&str] = &[
-    "a", "b.rs", "src/a.rs", "src/deep/c.py", "src", "src/deep", ".hidden", "bin", "wide", "link", "fifo", "gone",
-    "", ".", "./a", "/workspace/a", "src//a.rs/", "..", "../x", "a/../b", "/etc/passwd", "a\0", "a\nb", "src/a.rs/x",
+    "a",
+    "b.rs",
+    "src/a.rs",
+    "src/deep/c.py",
+    "src",
+    "src/deep",
+    ".hidden",
+    "bin",
+    "wide",
+    "link",
+    "fifo",
+    "gone",
+    "",
+    ".",
+    "./a",
+    "/workspace/a",
+    "src//a.rs/",
+    "..",
+    "../x",
+    "a/../b",
+    "/etc/passwd",
+    "a\0",
+    "a\nb",
+    "src/a.rs/x",
     "\u{202e}x",
 ];
 
@@ -40,10 +62,12 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
 
 /// A workspace with a base, some changes since, and some paths that may not be written.
 fn workspace() -> impl Strategy<Value = Memory> {
-    let file = || (select(&["a", "b.rs", "src/a.rs", "src/deep/c.py", ".hidden", "bin", "wide"][..]), content());
+    let file =
+        || (select(&["a", "b.rs", "src/a.rs", "src/deep/c.py", ".hidden", "bin", "wide"][..]), content());
     (vec(file(), 0..7), vec(file(), 0..3), vec(select(NAMES), 0..2), any::<bool>(), 40..9000u64).prop_map(
         |(files, later, denied, base, whole)| {
-            let files: Vec<(&str, &[u8])> = files.iter().map(|(path, data)| (*path, data.as_slice())).collect();
+            let files: Vec<(&str, &[u8])> =
+                files.iter().map(|(path, data)| (*path, data.as_slice())).collect();
             let mut memory = Memory::of_bytes(&files).executable("a");
             if base {
                 memory = memory.with_base();
@@ -99,7 +123,9 @@ fn patch_text() -> impl Strategy<Value = String> {
     let file = (path(), path(), 0..6u8, vec(hunk, 0..3)).prop_map(|(path, to, kind, hunks)| {
         let hunks = hunks.concat();
         match kind {
-            0 => format!("--- /dev/null\n+++ b/{path}\n{}", hunks.replace("\n-", "\n+").replace("\n ", "\n+")),
+            0 => {
+                format!("--- /dev/null\n+++ b/{path}\n{}", hunks.replace("\n-", "\n+").replace("\n ", "\n+"))
+            }
             1 => format!("--- a/{path}\n+++ /dev/null\n{hunks}"),
             2 => format!("diff --git a/{path} b/{to}\nrename from {path}\nrename to {to}\n{hunks}"),
             3 => format!("diff --git a/{path} b/{path}\nnew file mode 100755\n"),

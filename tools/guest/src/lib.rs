@@ -25,10 +25,10 @@ pub mod disk;
 #[cfg(test)]
 mod fuzz;
 pub mod lines;
+mod media;
 #[cfg(test)]
 mod memory;
 mod near;
-mod media;
 pub mod path;
 mod prefilter;
 mod types;

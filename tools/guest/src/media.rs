@@ -40,7 +40,8 @@ const SIGNATURES: &[Signature] = &[
 
 /// Tells what a file is; none for text and what is not known.
 pub(crate) fn of(data: &[u8]) -> Option<Media> {
-    let known = SIGNATURES.iter().find(|(at, bytes, ..)| data.get(*at..).is_some_and(|d| d.starts_with(bytes)));
+    let known =
+        SIGNATURES.iter().find(|(at, bytes, ..)| data.get(*at..).is_some_and(|d| d.starts_with(bytes)));
     let Some((_, _, kind, words)) = known else {
         // Two letters alone could be text: the size of what follows tells.
         let is_bitmap = data.starts_with(b"BM") && matches!(little(data, 14, 4), Some(40 | 108 | 124));

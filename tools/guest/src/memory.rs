@@ -228,7 +228,9 @@ impl Changes for Memory {
         let mut seen = std::collections::BTreeSet::new();
         for change in &changes {
             let (path, to, expected) = match change {
-                Change::Put { path, expected, .. } | Change::Remove { path, expected } => (path, None, expected),
+                Change::Put { path, expected, .. } | Change::Remove { path, expected } => {
+                    (path, None, expected)
+                }
                 Change::Rename { from, to, expected } => (from, Some(to), expected),
             };
             self.check(path, expected)?;

@@ -253,7 +253,8 @@ impl Collector {
 
     fn take_utf16(&mut self, piece: &[u8], little: bool) {
         let (pairs, odd) = piece.as_chunks::<2>();
-        let unit = |pair: &[u8; 2]| if little { u16::from_le_bytes(*pair) } else { u16::from_be_bytes(*pair) };
+        let unit =
+            |pair: &[u8; 2]| if little { u16::from_le_bytes(*pair) } else { u16::from_be_bytes(*pair) };
         let split = |unit: u16| (0xd800..0xdc00).contains(&unit);
         // Half a character at the end waits for its other half.
         let whole = pairs.len() - usize::from(pairs.last().is_some_and(|pair| split(unit(pair))));

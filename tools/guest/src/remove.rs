@@ -1,8 +1,8 @@
 //! `remove`: a file, or a folder with every file in it.
 
 use crate::files::{Change, Expected, Kind};
-use crate::path::{normal, shown};
 use crate::r#move::{files_below, tell};
+use crate::path::{normal, shown};
 use crate::{Changes, Code, Failure, Walks};
 
 /// What to remove.
@@ -96,8 +96,7 @@ mod tests {
     fn what_cannot_be_removed_is_told() {
         let mut files = Memory::new(&[("a", "1")]);
         files.others.insert("link".to_owned(), Kind::Symlink);
-        for (path, code) in
-            [("", Code::InvalidInput), ("link", Code::InvalidInput), ("gone", Code::NotFound)]
+        for (path, code) in [("", Code::InvalidInput), ("link", Code::InvalidInput), ("gone", Code::NotFound)]
         {
             assert_eq!(run(&files, path, true).unwrap_err().code, code, "{path}");
         }

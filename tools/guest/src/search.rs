@@ -219,7 +219,9 @@ fn matcher(args: &Args, pattern: &str, ignore_case: bool) -> Result<RegexMatcher
             Code::InvalidInput,
             "`pattern` holds a line break, and lines are matched one by one",
         )
-        .instead("Set `multiline`, or search for its most telling line; `context` shows the lines around it."));
+        .instead(
+            "Set `multiline`, or search for its most telling line; `context` shows the lines around it.",
+        ));
     }
     let mut builder = RegexMatcherBuilder::new();
     builder

@@ -78,7 +78,10 @@ impl Types {
                 let all: Vec<&str> = TYPES.iter().map(|known| known.names[0]).collect();
                 let (name, _) = crate::lines::cut(name, 40);
                 return Err(Failure::new(Code::InvalidInput, format!("there is no file type {name:?}"))
-                    .instead(format!("The types are {}; for others use `globs`, like *.ext.", all.join(", "))));
+                    .instead(format!(
+                        "The types are {}; for others use `globs`, like *.ext.",
+                        all.join(", ")
+                    )));
             };
             globs.extend(known.globs);
         }
@@ -131,7 +134,9 @@ mod tests {
     fn an_unknown_type_is_told_what_there_is() {
         let failure = Types::new(&["cobol".to_owned()]).unwrap_err();
         assert_eq!(failure.message, "there is no file type \"cobol\"");
-        assert!(failure.instead.is_some_and(|hint| hint.starts_with("The types are c, clojure, cmake, cpp,")));
+        assert!(
+            failure.instead.is_some_and(|hint| hint.starts_with("The types are c, clojure, cmake, cpp,"))
+        );
     }
 
     #[test]

@@ -87,8 +87,7 @@ impl Session {
 
     /// Compares one file of the base with what is at its path.
     fn compare(&self, base: &dyn Base, file: &BaseFile) -> Answer<Option<Changed>> {
-        let before =
-            Info { kind: Kind::File, size: file.size, executable: file.executable };
+        let before = Info { kind: Kind::File, size: file.size, executable: file.executable };
         let changed = |after| Some(Changed { path: file.path.clone(), before: Some(before), after });
         let Ok((handle, stat)) = self.root.open_file(&file.path) else {
             // Gone, or in its place something that is never opened; a file that the system does not let us

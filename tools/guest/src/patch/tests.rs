@@ -299,7 +299,8 @@ fn diffed(files: &[(&str, &str)], diff: &str) -> Vec<String> {
 
 #[test]
 fn a_diff_of_git_is_one_commit() {
-    let files = Memory::new(&[("gone", "x\n"), ("old name", "1\n2\n3\n"), ("src/a.rs", "fn a() {}\nfn b() {}\n")]);
+    let files =
+        Memory::new(&[("gone", "x\n"), ("old name", "1\n2\n3\n"), ("src/a.rs", "fn a() {}\nfn b() {}\n")]);
     let diff = "diff --git a/gone b/gone\ndeleted file mode 100644\nindex 587be6b..0000000\n--- a/gone\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n\
         diff --git a/new b/new\nnew file mode 100755\nindex 0000000..587be6b\n--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+n\n\\ No newline at end of file\n\
         diff --git a/empty b/empty\nnew file mode 100644\nindex 0000000..e69de29\n\
@@ -313,12 +314,7 @@ fn a_diff_of_git_is_one_commit() {
     );
     assert_eq!(
         files.show(),
-        [
-            "empty: ",
-            "new: n",
-            "new name: 1\nzwei\n3\n",
-            "src/a.rs: fn a() {}\nfn ab() {}\nfn b() {}\n"
-        ]
+        ["empty: ", "new: n", "new name: 1\nzwei\n3\n", "src/a.rs: fn a() {}\nfn ab() {}\nfn b() {}\n"]
     );
     assert_eq!(files.log.borrow().len(), 1);
 }
@@ -365,15 +361,17 @@ fn the_last_newline_follows_the_diff() {
     assert_eq!(diffed(&[("f", "a\n")], &diff(&format!("-a\n+b\n{none}"))), ["f: b"]);
     assert_eq!(diffed(&[("f", "a")], &diff(&format!("-a\n{none}+a\n"))), ["f: a\n"]);
     assert_eq!(diffed(&[("f", "a\r\n")], &diff(&format!("-a\n+b\n{none}"))), ["f: b"]);
-    assert_eq!(diffed(&[("f", "x\na")], &format!("--- f\n+++ f\n@@ -1,2 +1,2 @@\n-x\n+y\n a\n{none}")), ["f: y\na"]);
+    assert_eq!(
+        diffed(&[("f", "x\na")], &format!("--- f\n+++ f\n@@ -1,2 +1,2 @@\n-x\n+y\n a\n{none}")),
+        ["f: y\na"]
+    );
 }
 
 #[test]
 fn a_diff_that_does_not_fit_is_told_and_changes_nothing() {
-    assert!(
-        diffed(&[("f", "a\n")], "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-b\n+c\n")[0]
-            .starts_with("Conflict: hunk 1 of f (line 3 of the patch): its context and removed lines do not occur")
-    );
+    assert!(diffed(&[("f", "a\n")], "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-b\n+c\n")[0].starts_with(
+        "Conflict: hunk 1 of f (line 3 of the patch): its context and removed lines do not occur"
+    ));
     assert_eq!(
         diffed(&[("f", "a\n")], "--- /dev/null\n+++ b/f\n@@ -0,0 +1 @@\n+a\n"),
         ["Conflict: new file f: it exists already\n=> Make the diff against the file as it is."]
@@ -386,7 +384,9 @@ fn a_diff_that_does_not_fit_is_told_and_changes_nothing() {
     );
     assert_eq!(
         diffed(&[], "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n"),
-        ["NotFound: f: there is no such file\n=> Find its path with `list`; a new file has `--- /dev/null` above its `+++`."]
+        [
+            "NotFound: f: there is no such file\n=> Find its path with `list`; a new file has `--- /dev/null` above its `+++`."
+        ]
     );
     assert_eq!(
         diffed(&[("f", "a\n"), ("g", "")], "diff --git a/f b/g\nrename from f\nrename to g\n"),

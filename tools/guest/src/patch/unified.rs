@@ -125,7 +125,10 @@ impl<'a> File<'a> {
                     // What remains of a blank line at the end of the text.
                     HunkLine::Context("") => {}
                     HunkLine::Context(_) | HunkLine::Remove(_) => {
-                        return error(self.line, format!("every line of the new file {new} must begin with +"));
+                        return error(
+                            self.line,
+                            format!("every line of the new file {new} must begin with +"),
+                        );
                     }
                 }
             }
@@ -217,8 +220,8 @@ fn split_names(names: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
     names.match_indices(' ').find_map(|(at, _)| {
         let (old, new) = (&names[..at], &names[at + 1..]);
         let new = name(new);
-        let same = old == new
-            || (prefix(old).is_some() && prefix(&new).is_some() && old.get(2..) == new.get(2..));
+        let same =
+            old == new || (prefix(old).is_some() && prefix(&new).is_some() && old.get(2..) == new.get(2..));
         same.then(|| (Cow::Borrowed(old), new))
     })
 }
@@ -374,7 +377,10 @@ mod tests {
             ("diff --git i/x w/x\nindex 1..2 100644\n--- i/x\n+++ w/x\n", "x"),
             ("diff --git a/x a/x\n--- a/x\n+++ a/x\n", "a/x"),
             ("diff --git a/a b b/a b\n--- a/a b\n+++ b/a b\n", "a b"),
-            ("diff --git \"a/\\303\\244\\n\" \"b/\\303\\244\\n\"\n--- \"a/\\303\\244\\n\"\n+++ \"b/\\303\\244\\n\"\n", "ä\n"),
+            (
+                "diff --git \"a/\\303\\244\\n\" \"b/\\303\\244\\n\"\n--- \"a/\\303\\244\\n\"\n+++ \"b/\\303\\244\\n\"\n",
+                "ä\n",
+            ),
             ("Index: x\n=====\n--- x\n+++ x\n", "x"),
             ("diff -u a/x b/x\n--- a/x\n+++ b/x\n", "x"),
         ] {
