@@ -6,6 +6,7 @@ use std::io;
 use grep_matcher::{LineTerminator, Matcher};
 use grep_regex::{ErrorKind, RegexMatcher, RegexMatcherBuilder};
 use grep_searcher::{Searcher, SearcherBuilder, Sink, SinkContext, SinkFinish, SinkMatch};
+use regex_syntax::ParserBuilder;
 
 use crate::files::{Batch, Kind, WalkOptions};
 use crate::lines;
@@ -242,7 +243,9 @@ fn matcher(args: &Args, pattern: &str, ignore_case: bool) -> Result<RegexMatcher
                  ( [ { . * + ? | with a backslash. There is neither look-around nor back-reference."
             }
         };
-        let error = error.to_string();
+        // The matcher's own words show the pattern as it has wrapped it.
+        let plain = ParserBuilder::new().multi_line(true).utf8(false).build().parse(pattern).err();
+        let error = plain.map_or_else(|| error.to_string(), |plain| plain.to_string());
         let (error, _) = lines::cut(error.trim_end(), 2000);
         let message = format!("`pattern` cannot be used: {error}");
         Failure::new(Code::InvalidInput, message).instead(advice)
@@ -378,12 +381,14 @@ impl Search<'_> {
             remark(format!("no match in {searched} below {}{behind}{left_out}", shown(root)));
         }
         if let Some(next) = &output.next {
-            let (shown, what) = match self.counts {
-                true => (output.counts.len(), "files with matches"),
-                false => (output.matches.len(), "matching lines"),
+            let shown = match (self.counts, output.matches.len().max(output.counts.len())) {
+                (false, 1) => "1 matching line is".to_owned(),
+                (false, count) => format!("{count} matching lines are"),
+                (true, 1) => "1 file with matches is".to_owned(),
+                (true, count) => format!("{count} files with matches are"),
             };
             remark(format!(
-                "{shown} {what} are shown and there are more; go on with `cursor` = {next:?}, or narrow with \
+                "{shown} shown and there are more; go on with `cursor` = {next:?}, or narrow with \
                  `path`, `globs` or `types`"
             ));
         }
@@ -621,7 +626,10 @@ mod tests {
     fn unusable_patterns_are_quoted_with_a_hint() {
         let failure = search(&files(), &args("foo(")).unwrap_err();
         assert_eq!(failure.code, Code::InvalidInput);
-        assert!(failure.message.contains("unclosed group"), "{failure}");
+        assert_eq!(
+            failure.message,
+            "`pattern` cannot be used: regex parse error:\n    foo(\n       ^\nerror: unclosed group"
+        );
         assert!(failure.instead.is_some_and(|hint| hint.starts_with("Set `literal`")));
         for pattern in ["a\nb", "a\\nb"] {
             let failure = search(&files(), &args(pattern)).unwrap_err();

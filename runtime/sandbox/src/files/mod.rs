@@ -27,7 +27,6 @@ use gloaming_policies::{Access, Decision, ToolPermit};
 use rustix::fs::{Mode, OFlags};
 
 pub(crate) use access::AccessLog;
-pub(crate) use base::Changed;
 pub use base::{Base, BaseError, BaseFile};
 pub(crate) use change::{Change, Expected};
 pub(crate) use open::{Info, Kind};
