@@ -135,7 +135,7 @@ fn tools_list_names_each_tool_with_a_schema() {
     let names: Vec<&str> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
     assert_eq!(
         names,
-        ["check", "diff", "edit", "list", "move", "patch", "read", "remove", "search", "write"]
+        ["check", "diff", "edit", "list", "move", "outline", "patch", "read", "remove", "search", "write"]
     );
     for tool in tools {
         assert_eq!(tool["input_schema"]["type"], "object", "{tool:#}");
@@ -152,7 +152,7 @@ fn a_tool_denied_as_a_whole_is_not_offered() {
     let names: Vec<&str> =
         list["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
     // What was not there when such a policy was written is denied with the others of its kind.
-    assert_eq!(names, ["check", "diff", "list", "read", "search"]);
+    assert_eq!(names, ["check", "diff", "list", "outline", "read", "search"]);
     let (code, answer) =
         call(&scene, "write", &json!({"path": "x", "content": "y"}), &["--policy", "p.toml"]);
     assert_eq!((code, &answer["error"]["rule"]), (5, &json!("no-writing")), "{answer:#}");

@@ -4,6 +4,7 @@
 mod agreement;
 mod concurrency;
 mod evil;
+mod outline;
 mod page;
 mod probe;
 mod registration;

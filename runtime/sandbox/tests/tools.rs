@@ -33,6 +33,11 @@ fn each_tool_does_what_it_says_and_its_record_tells_it() {
     assert_eq!(output["matches"][0]["line"], 2);
     assert_eq!(reads, "b.txt:1 src/a.rs:20");
 
+    let (output, reads, writes) = done("outline", json!({"kinds": ["function"]}));
+    assert_eq!(output["text"], "src/a.rs\n  1  fn a()\n  2  fn b()\n");
+    assert_eq!(output["symbols"][1]["kind"], "function");
+    assert_eq!((reads.as_str(), writes.as_str()), ("src/a.rs:20", ""));
+
     let (output, reads, writes) = done("edit", json!({"path": "src/a.rs", "old": "fn b", "new": "fn c"}));
     assert_eq!(output["replaced"], 1);
     assert_eq!((reads.as_str(), writes.as_str()), ("src/a.rs:20", "src/a.rs:20"));
@@ -162,6 +167,6 @@ fn a_permit_for_another_tool_finds_none() {
     assert_eq!(error.code, ToolErrorCode::NotFound);
     assert_eq!(
         error.message,
-        "there is no tool \"check\"; the tools are diff, edit, list, move, patch, read, remove, search, write"
+        "there is no tool \"check\"; the tools are diff, edit, list, move, outline, patch, read, remove, search, write"
     );
 }

@@ -107,6 +107,7 @@ fn tools_import_what_they_use_and_say_what_they_do() {
         ("read", read),
         ("list", read),
         ("search", read),
+        ("outline", read),
         ("diff", compare),
         ("edit", write),
         ("write", write),

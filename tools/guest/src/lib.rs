@@ -31,7 +31,7 @@ mod memory;
 mod near;
 pub mod path;
 mod prefilter;
-mod types;
+pub mod types;
 
 pub use failure::{Code, Failure};
 pub use files::{Base, Changes, Files, Walks};

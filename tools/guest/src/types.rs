@@ -64,13 +64,13 @@ const TYPES: &[Type] = &[
 
 /// What files of some types are called; every file, for no types.
 #[derive(Debug, Default)]
-pub(crate) struct Types {
+pub struct Types {
     globs: Vec<&'static str>,
 }
 
 impl Types {
     /// Looks types up by their names.
-    pub(crate) fn new(names: &[String]) -> Result<Self, Failure> {
+    pub fn new(names: &[String]) -> Result<Self, Failure> {
         let mut globs = Vec::new();
         for name in names {
             let lower = name.trim_start_matches(['.', '*']).to_ascii_lowercase();
@@ -92,7 +92,7 @@ impl Types {
 
     /// Returns the globs to walk by: the call's own and, where these only leave files out, the types', so that
     /// the host reads no file of another type.
-    pub(crate) fn narrow(&self, globs: &[String]) -> Vec<String> {
+    pub fn narrow(&self, globs: &[String]) -> Vec<String> {
         let own = globs.iter().cloned();
         if globs.iter().any(|glob| !glob.starts_with('!')) {
             return own.collect();
@@ -102,7 +102,7 @@ impl Types {
     }
 
     /// Whether a file is of one of the types.
-    pub(crate) fn fit(&self, path: &str) -> bool {
+    pub fn fit(&self, path: &str) -> bool {
         let name = path.rsplit('/').next().unwrap_or(path);
         let fits = |glob: &&str| match (glob.strip_prefix('*'), glob.strip_suffix('*')) {
             (Some(end), _) => name.ends_with(end),
