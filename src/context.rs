@@ -8,13 +8,15 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use gloaming_api::RepoId;
 use gloaming_api::journal::PolicyLayerText;
 use gloaming_jobs::{Embedded, Environment, HostFacts};
 use gloaming_policies::{Diagnostic, Grant, Layer, PolicyFile};
-use gloaming_sandbox::{Options, Sandbox};
+use gloaming_sandbox::{Files, Options, Sandbox};
+use gloaming_worker::GitBase;
 
 use crate::cli::PolicyChoice;
 use crate::failure::Failure;
@@ -272,6 +274,16 @@ pub(crate) fn grant_of(repo: &RepoId, layers: &[PolicyLayerText]) -> Result<Gran
 pub(crate) fn bad_policy(diagnostics: &[Diagnostic]) -> anyhow::Error {
     let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
     Failure::usage(format!("the policy does not load\n{}", lines.join("\n"))).into()
+}
+
+/// Opens a folder for tools, with the commit that its HEAD names as the tree it began from; a folder that is no
+/// checkout has none, and the tool that asks is told so.
+pub(crate) fn workspace_files(home: &Home, folder: &Path) -> anyhow::Result<Files> {
+    let base = GitBase::head(&std::path::absolute(folder)?, &home.cache.join("git"));
+    let files = Files::open(folder).map_err(|error| {
+        Failure::usage(format!("cannot open the workspace {}: {error}", folder.display()))
+    })?;
+    Ok(files.with_base(Arc::new(base)))
 }
 
 /// Opens the sandbox with its cache of compiled components and the tools that are built in.

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 /// The tools every sandbox starts with.
-const TOOLS: [&str; 6] = ["edit", "list", "patch", "read", "search", "write"];
+const TOOLS: [&str; 10] =
+    ["diff", "edit", "list", "move", "outline", "patch", "read", "remove", "search", "write"];
 /// Tools built against WASI, by the name of their own form.
 const WASI: [(&str, &str); 2] = [("edit", "edit-wasi"), ("read", "read-wasi")];
 

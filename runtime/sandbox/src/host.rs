@@ -18,6 +18,7 @@ mod bindings {
             world imports {
                 import gloaming:tool/workspace@0.1.0;
                 import gloaming:tool/changes@0.1.0;
+                import gloaming:tool/base@0.1.0;
                 import gloaming:tool/log@0.1.0;
             }
         ",
@@ -26,7 +27,7 @@ mod bindings {
     });
 }
 
-use bindings::gloaming::tool::{changes, log, types, workspace};
+use bindings::gloaming::tool::{base, changes, log, types, workspace};
 
 /// How many log lines are kept, and how long one may be.
 const LOG_LINES: usize = 200;
@@ -111,6 +112,7 @@ impl Log {
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     workspace::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     changes::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    base::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     log::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }
 
@@ -132,8 +134,7 @@ impl workspace::Host for State {
         self.answer(|state| {
             let path = state.session.path(&path)?;
             let range = range.map(|part| files::Range { offset: part.offset, length: part.length });
-            let files::Content { data, size, version } = state.session.read(&path, range)?;
-            Ok(workspace::Content { data, size, version: version.map(|version| version.to_string()) })
+            state.session.read(&path, range).map(content)
         })
     }
 
@@ -190,6 +191,30 @@ impl workspace::HostWalk for State {
     fn drop(&mut self, walk: Resource<files::Walk>) -> wasmtime::Result<()> {
         self.timed(|state| state.table.delete(walk).map(drop))?;
         Ok(())
+    }
+}
+
+impl base::Host for State {
+    fn changed_paths(
+        &mut self,
+        below: String,
+    ) -> wasmtime::Result<Result<Vec<base::Changed>, types::Failure>> {
+        self.answer(|state| {
+            let below = state.session.path(&below)?;
+            let changed = state.session.changed(&below)?.into_iter().map(|changed| base::Changed {
+                path: changed.path.as_str().to_owned(),
+                before: changed.before.map(info),
+                after: changed.after.map(info),
+            });
+            Ok(changed.collect())
+        })
+    }
+
+    fn read(&mut self, path: String) -> wasmtime::Result<Result<workspace::Content, types::Failure>> {
+        self.answer(|state| {
+            let path = state.session.path(&path)?;
+            state.session.read_base(&path).map(content)
+        })
     }
 }
 
@@ -270,6 +295,11 @@ fn expectation(expected: changes::Expected) -> files::Expected {
         changes::Expected::Version(version) => files::Expected::Version(version),
         changes::Expected::Any => files::Expected::Any,
     }
+}
+
+fn content(content: files::Content) -> workspace::Content {
+    let files::Content { data, size, version } = content;
+    workspace::Content { data, size, version: version.map(|version| version.to_string()) }
 }
 
 fn info(info: files::Info) -> workspace::Info {

@@ -33,7 +33,7 @@ use gloaming_api::Digest;
 
 pub use call::Call;
 pub use error::SandboxError;
-pub use files::Files;
+pub use files::{Base, BaseError, BaseFile, Files};
 pub use interface::LeftOut;
 pub use registry::{Inspected, Sandbox, inspect};
 pub use store::{NewComponent, StoreError, StoredComponent, ToolStore};

@@ -4,7 +4,9 @@
 mod agreement;
 mod concurrency;
 mod evil;
+mod outline;
 mod own_tools;
+mod page;
 mod probe;
 mod registration;
 mod schemas;

@@ -5,6 +5,7 @@
 //! record. The interfaces in `host` and `wasi` translate and do nothing else.
 
 mod access;
+mod base;
 mod change;
 mod commit;
 mod ignores;
@@ -26,6 +27,7 @@ use gloaming_policies::{Access, Decision, ToolPermit};
 use rustix::fs::{Mode, OFlags};
 
 pub(crate) use access::AccessLog;
+pub use base::{Base, BaseError, BaseFile};
 pub(crate) use change::{Change, Expected};
 pub(crate) use open::{Info, Kind};
 pub(crate) use read::{Content, Entry, Range};
@@ -49,6 +51,7 @@ pub(crate) type Answer<T> = Result<T, ToolError>;
 #[derive(Clone)]
 pub struct Files {
     root: Arc<Root>,
+    base: Option<Arc<dyn Base>>,
 }
 
 impl Files {
@@ -61,6 +64,12 @@ impl Files {
     /// `openat2` (before Linux 5.6) or a container's filter forbids it. Slower, same answers.
     pub fn open_stepwise(dir: &Path) -> Result<Self, SandboxError> {
         Self::open_by(dir, Some(Opener::Stepwise))
+    }
+
+    /// Returns the same workspace with the tree it began from, for tools that compare.
+    #[must_use]
+    pub fn with_base(self, base: Arc<dyn Base>) -> Self {
+        Self { base: Some(base), ..self }
     }
 
     /// Reads a whole file (at most 8 MiB) on the host's own behalf, by the same decisions and in the same way as
@@ -83,13 +92,15 @@ impl Files {
         let handle = rustix::fs::open(dir, flags, Mode::empty()).map_err(failed)?;
         let device = rustix::fs::fstat(&handle).map_err(failed)?.st_dev;
         let opener = opener.unwrap_or_else(|| Opener::detect(&handle));
-        Ok(Self { root: Arc::new(Root { handle, device, opener, writing: Mutex::new(()) }) })
+        let root = Arc::new(Root { handle, device, opener, writing: Mutex::new(()) });
+        Ok(Self { root, base: None })
     }
 }
 
 /// One call's view of a workspace.
 pub(crate) struct Session {
     root: Arc<Root>,
+    base: Option<Arc<dyn Base>>,
     permit: ToolPermit,
     deadline: Instant,
     /// What was done so far.
@@ -101,7 +112,14 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(files: &Files, permit: ToolPermit, deadline: Instant) -> Self {
-        Self { root: files.root.clone(), permit, deadline, access: AccessLog::default(), refused: None }
+        Self {
+            root: files.root.clone(),
+            base: files.base.clone(),
+            permit,
+            deadline,
+            access: AccessLog::default(),
+            refused: None,
+        }
     }
 
     /// Parses a path as a tool spelled it.

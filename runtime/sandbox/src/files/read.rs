@@ -220,7 +220,7 @@ pub(super) fn spelled(raw: &[u8]) -> (String, bool) {
     }
 }
 
-fn too_large(path: &RelPath, size: u64, most: u64) -> ToolError {
+pub(super) fn too_large(path: &RelPath, size: u64, most: u64) -> ToolError {
     let message = format!("{} has {size} bytes, more than the {most} that are read at once", shown(path));
     ToolError::new(ToolErrorCode::TooLarge, message).instead("Read a part of it.")
 }
