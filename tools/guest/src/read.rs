@@ -120,7 +120,6 @@ struct Collector {
     number: u64,
     /// The wanted line being taken.
     line: String,
-    line_chars: usize,
     dropped: usize,
     /// Whether the line being taken has begun.
     begun: bool,
@@ -147,7 +146,6 @@ impl Collector {
             text: String::new(),
             number: 1,
             line: String::new(),
-            line_chars: 0,
             dropped: 0,
             begun: false,
             after_return: false,
@@ -236,9 +234,10 @@ impl Collector {
         if self.number < self.first || self.number >= self.end || self.full {
             return;
         }
-        let (kept, dropped) = lines::cut(part, LINE_CHARS.saturating_sub(self.line_chars));
+        // Begun by the piece before, most often not.
+        let before = if self.line.is_empty() { 0 } else { self.line.chars().count() };
+        let (kept, dropped) = lines::cut(part, LINE_CHARS.saturating_sub(before));
         self.line.push_str(kept);
-        self.line_chars += kept.chars().count();
         self.dropped += dropped;
     }
 
@@ -253,7 +252,6 @@ impl Collector {
             }
         }
         self.line.clear();
-        self.line_chars = 0;
         self.dropped = 0;
         self.begun = false;
         self.after_return = false;
