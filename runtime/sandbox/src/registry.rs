@@ -14,7 +14,7 @@ use crate::interface::{self, Interface, LeftOut};
 use crate::{Options, SandboxError, Wit, cache, component_digest, host, wasi};
 
 /// The components that were embedded when this crate was built.
-mod embedded {
+pub(crate) mod embedded {
     include!(concat!(env!("OUT_DIR"), "/components.rs"));
 }
 
@@ -107,6 +107,15 @@ impl Sandbox {
     pub fn new(options: Options) -> Result<Self, SandboxError> {
         let mut sandbox = Self::without_tools(options)?;
         sandbox.register_embedded(&embedded::TOOLS)?;
+        Ok(sandbox)
+    }
+
+    /// Sets up the engine and registers one of the tools that are built in, or all of them when none has that
+    /// name: for a process that makes one call, which should not wait for the others to be loaded.
+    pub fn for_tool(options: Options, name: &str) -> Result<Self, SandboxError> {
+        let mut sandbox = Self::without_tools(options)?;
+        let tools = embedded::TOOLS.iter().position(|(tool, _)| *tool == name);
+        sandbox.register_embedded(tools.map_or(&embedded::TOOLS[..], |at| &embedded::TOOLS[at..=at]))?;
         Ok(sandbox)
     }
 
