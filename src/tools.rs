@@ -49,10 +49,17 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
             let files = Files::open(&workspace).map_err(|error| {
                 Failure::usage(format!("cannot open the workspace {}: {error}", workspace.display()))
             })?;
-            let (mut sandbox, missing) = registered::sandbox(&home, &grant)?;
-            if let Some(missing) = missing.into_iter().find(|missing| missing.tool == name) {
-                return Err(missing.failure().into());
-            }
+            // Loading the other tools would take longer than the call.
+            let mut sandbox = match context::built_in_tool(&home, &name)? {
+                Some(sandbox) => sandbox,
+                None => {
+                    let (sandbox, missing) = registered::sandbox(&home, &grant)?;
+                    if let Some(missing) = missing.into_iter().find(|missing| missing.tool == name) {
+                        return Err(missing.failure().into());
+                    }
+                    sandbox
+                }
+            };
             if wasi {
                 sandbox = sandbox
                     .wasi_variants()

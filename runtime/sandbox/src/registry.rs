@@ -110,13 +110,13 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    /// Sets up the engine and registers one of the tools that are built in, or all of them when none has that
-    /// name: for a process that makes one call, which should not wait for the others to be loaded.
-    pub fn for_tool(options: Options, name: &str) -> Result<Self, SandboxError> {
+    /// Sets up the engine and registers one of the tools that are built in, none when there is no such tool: for
+    /// a process that makes one call, which should not wait for the others to be loaded.
+    pub fn for_tool(options: Options, name: &str) -> Result<Option<Self>, SandboxError> {
+        let Some(at) = embedded::TOOLS.iter().position(|(tool, _)| *tool == name) else { return Ok(None) };
         let mut sandbox = Self::without_tools(options)?;
-        let tools = embedded::TOOLS.iter().position(|(tool, _)| *tool == name);
-        sandbox.register_embedded(tools.map_or(&embedded::TOOLS[..], |at| &embedded::TOOLS[at..=at]))?;
-        Ok(sandbox)
+        sandbox.register_embedded(&embedded::TOOLS[at..=at])?;
+        Ok(Some(sandbox))
     }
 
     /// Sets up the engine alone.
