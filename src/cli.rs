@@ -59,6 +59,7 @@ impl Command {
                 | ToolsCommand::Call { json, .. } => *json,
                 ToolsCommand::Remove { .. } | ToolsCommand::New { .. } => false,
             },
+            Self::Bench(BenchArgs { command: BenchCommand::Tools { json, .. } }) => *json,
             Self::Journal(JournalArgs { command }) => match command {
                 JournalCommand::Show { json, .. } | JournalCommand::Verify { json, .. } => *json,
             },

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use gloaming_api::RepoId;
+use gloaming_api::tool::CallDuration;
 use gloaming_policies::{Grant, Layer, ToolPermit};
 use gloaming_sandbox::{Files, Options, Sandbox, measure};
 use serde_json::{Value, json};
@@ -26,9 +27,11 @@ use crate::failure::{Failure, exit};
 use peers::{Container, McpServer};
 use table::{Candidate, Table, median};
 
-/// What may be called here: every tool, everywhere.
+/// What may be called here: every tool, everywhere, and the one that never returns.
 const POLICY: &str = r#"
 schema = 1
+[[tool]]
+name = "evil_loop"
 [[allow]]
 id = "bench"
 tools = ["*"]
@@ -83,10 +86,8 @@ impl<'a> Bench<'a> {
         let text = "// a line of some forty characters, yes\n".repeat(50);
         std::fs::create_dir_all(work.join("small"))?;
         std::fs::write(work.join("small/file.rs"), text)?;
-        let sandbox = Sandbox::new(Options {
-            deadline: Duration::from_secs(120),
-            ..context::sandbox_options(home)
-        })?;
+        let sandbox =
+            Sandbox::new(Options { deadline: Duration::from_secs(120), ..context::sandbox_options(home) })?;
         let policy =
             gloaming_policies::parse("bench.toml", POLICY).map_err(|found| context::bad_policy(&found))?;
         let grant = Grant::resolve(&RepoId::local("bench"), vec![(Layer::Operator, policy)])
@@ -197,6 +198,20 @@ impl<'a> Bench<'a> {
 
     fn numbers(&self, table: &mut Table) -> anyhow::Result<()> {
         let (read, args) = (self.permit("read")?, json!({"path": "file.rs"}));
+
+        let phases: Vec<_> = (0..self.times(10_000))
+            .map(|_| self.sandbox.call(&read, &self.small, &args).record.duration_us)
+            .collect();
+        for (name, phase) in [
+            ("of a `read`, making the instance", (|of| of.instantiate) as fn(&CallDuration) -> u64),
+            ("of a `read`, in the guest", |of| of.run),
+            ("of a `read`, in the host for it", |of| of.host),
+            ("a `read` as its record has it", |of| of.total),
+        ] {
+            let mut micros: Vec<u64> = phases.iter().map(phase).collect();
+            micros.sort_unstable();
+            table.number(name, &format!("{} µs", micros[micros.len() / 2]), "");
+        }
 
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let each = self.times(50_000);

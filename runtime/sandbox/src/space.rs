@@ -80,7 +80,11 @@ impl Space {
     /// How memories lie that come one by one: where space is short, one reservation may be all there is.
     pub(crate) fn memories(self) -> Memories {
         let space = self.address_space.unwrap_or(u64::MAX);
-        if space / 2 / MEMORY_SPACE < FEWEST * u64::from(MEMORIES) { Memories::Grown } else { Memories::Reserved }
+        if space / 2 / MEMORY_SPACE < FEWEST * u64::from(MEMORIES) {
+            Memories::Grown
+        } else {
+            Memories::Reserved
+        }
     }
 }
 
