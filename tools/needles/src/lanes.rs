@@ -9,8 +9,8 @@ pub(crate) use plain::Lanes;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod vector {
     use core::arch::wasm32::{
-        u8x16_shr, u8x16_splat, u8x16_swizzle, u64x2, u64x2_extract_lane, v128, v128_and, v128_any_true,
-        v128_load,
+        u8x16_eq, u8x16_shr, u8x16_splat, u8x16_swizzle, u64x2, u64x2_extract_lane, v128, v128_and,
+        v128_any_true, v128_load, v128_or,
     };
 
     #[derive(Clone, Copy)]
@@ -38,6 +38,15 @@ mod vector {
 
         pub(crate) fn and(self, other: Self) -> Self {
             Self(v128_and(self.0, other.0))
+        }
+
+        pub(crate) fn or(self, other: Self) -> Self {
+            Self(v128_or(self.0, other.0))
+        }
+
+        /// Returns ones for each byte that is the same in both, else zeros.
+        pub(crate) fn equal(self, other: Self) -> Self {
+            Self(u8x16_eq(self.0, other.0))
         }
 
         /// Whether any byte is not zero.
@@ -78,6 +87,14 @@ mod plain {
 
         pub(crate) fn and(self, other: Self) -> Self {
             Self(from_fn(|lane| self.0[lane] & other.0[lane]))
+        }
+
+        pub(crate) fn or(self, other: Self) -> Self {
+            Self(from_fn(|lane| self.0[lane] | other.0[lane]))
+        }
+
+        pub(crate) fn equal(self, other: Self) -> Self {
+            Self(from_fn(|lane| if self.0[lane] == other.0[lane] { 0xff } else { 0 }))
         }
 
         pub(crate) fn any(self) -> bool {
