@@ -16,7 +16,6 @@
 //! (`memfd`) would also hold against a write by our own user between comparison and use, but costs that copy in
 //! every process and shields from nobody who is not past the first promise already. Comparing costs a
 //! millisecond for four megabytes.
-#![expect(clippy::disallowed_methods, reason = "the cache folder is the host's, not a workspace")]
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -186,6 +185,7 @@ pub(crate) enum CacheError {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests look at and damage files of the cache")]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
