@@ -50,8 +50,8 @@ deny: ## Check licences and sources of every dependency (cargo-deny, installed w
 	PATH="$(CACHE)/bin:$$PATH" $(CARGO) deny --all-features check bans licenses sources
 
 .PHONY: bench
-bench: tools ## Measure a read and a search against native programs in one run
-	@tests/bench/run.sh
+bench: tools ## Measure the sandboxed tools against native programs in one run (ARGS=--quick)
+	@tests/bench/run.sh "$(CACHE)" $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what was built here

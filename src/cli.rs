@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Policy(PolicyArgs),
     /// List, call and make sandboxed tools
     Tools(ToolsArgs),
+    /// Measure this machine
+    Bench(BenchArgs),
     /// Read and check journals
     Journal(JournalArgs),
     /// Run a journal's attempt again without model or network and compare patch and verdict
@@ -57,6 +59,7 @@ impl Command {
                 | ToolsCommand::Call { json, .. } => *json,
                 ToolsCommand::Remove { .. } | ToolsCommand::New { .. } => false,
             },
+            Self::Bench(BenchArgs { command: BenchCommand::Tools { json, .. } }) => *json,
             Self::Journal(JournalArgs { command }) => match command {
                 JournalCommand::Show { json, .. } | JournalCommand::Verify { json, .. } => *json,
             },
@@ -293,6 +296,28 @@ pub(crate) enum Language {
     Rust,
     /// A module that is built with jco and componentize-js, from npm
     Javascript,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) command: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Measure the sandboxed tools against native programs, in one run
+    Tools {
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+        /// The folder to list and search; default: 32,000 files made for the run
+        #[arg(long, value_name = "DIR", env = "GLOAMING_BENCH_TREE")]
+        tree: Option<PathBuf>,
+        /// Few rounds on few files: whether it works, not how fast
+        #[arg(long)]
+        quick: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -286,10 +286,24 @@ pub(crate) fn workspace_files(home: &Home, folder: &Path) -> anyhow::Result<File
     Ok(files.with_base(Arc::new(base)))
 }
 
-/// Opens the sandbox with its cache of compiled components and the tools that are built in.
+/// Returns how the sandbox is set up: with the cache of compiled components.
+pub(crate) fn sandbox_options(home: &Home) -> Options {
+    Options { cache_dir: Some(home.cache.join("components")), ..Options::default() }
+}
+
+/// Opens the sandbox with the tools that are built in.
 pub(crate) fn built_in_sandbox(home: &Home) -> anyhow::Result<Sandbox> {
-    let options = Options { cache_dir: Some(home.cache.join("components")), ..Options::default() };
-    Ok(Sandbox::new(options).map_err(|error| Failure::infrastructure("start the tool sandbox", error))?)
+    Ok(Sandbox::new(sandbox_options(home)).map_err(no_sandbox)?)
+}
+
+/// Opens the sandbox with one of the tools that are built in, for a process that makes a single call; none when
+/// there is no such tool.
+pub(crate) fn built_in_tool(home: &Home, tool: &str) -> anyhow::Result<Option<Sandbox>> {
+    Ok(Sandbox::for_tool(sandbox_options(home), tool).map_err(no_sandbox)?)
+}
+
+fn no_sandbox(error: gloaming_sandbox::SandboxError) -> Failure {
+    Failure::infrastructure("start the tool sandbox", error)
 }
 
 /// Opens the sandbox with the built-in tools and those registered ones that a grant offers. One that it offers

@@ -47,10 +47,17 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
             let repo = context::repo_name_by_hand(&policy, &workspace)?;
             let grant = operator_grant(&policy, &repo)?;
             let files = context::workspace_files(&home, &workspace)?;
-            let (mut sandbox, missing) = registered::sandbox(&home, &grant)?;
-            if let Some(missing) = missing.into_iter().find(|missing| missing.tool == name) {
-                return Err(missing.failure().into());
-            }
+            // Loading the other tools would take longer than the call.
+            let mut sandbox = match context::built_in_tool(&home, &name)? {
+                Some(sandbox) => sandbox,
+                None => {
+                    let (sandbox, missing) = registered::sandbox(&home, &grant)?;
+                    if let Some(missing) = missing.into_iter().find(|missing| missing.tool == name) {
+                        return Err(missing.failure().into());
+                    }
+                    sandbox
+                }
+            };
             if wasi {
                 sandbox = sandbox
                     .wasi_variants()

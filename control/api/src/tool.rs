@@ -155,6 +155,10 @@ pub struct CallRecord {
     pub bytes_written: u64,
     /// Microseconds, in all and by phase.
     pub duration_us: CallDuration,
+    /// How often the engine's clock of one millisecond found the guest running. Beside the times, which count a
+    /// guest that waits for a processor too, it tells a busy guest from a busy machine.
+    #[serde(default)]
+    pub ticks: u64,
     /// Peak linear memory of the instance, bytes.
     pub peak_memory: u64,
 }
@@ -166,6 +170,9 @@ pub struct CallDuration {
     pub total: u64,
     /// Making store and instance.
     pub instantiate: u64,
+    /// Inside the guest, arguments and result converted.
+    #[serde(default)]
+    pub run: u64,
     /// Inside host functions.
     pub host: u64,
 }

@@ -79,17 +79,7 @@ impl Sandbox {
 
     fn run_in_place(&self, tool: &Tool, permit: &ToolPermit, files: &Files, args: &[Val]) -> Call {
         let start = Instant::now();
-        let deadline = start + self.shared.deadline;
-        let session = Session::new(files, permit.clone(), deadline);
-        let mut state = State::new(session, self.shared.memory, deadline);
-        state.limits.on(&tool.machine);
-        let mut store = Store::new(&tool.machine.engine, state);
-        store.limiter(|state| &mut state.limits);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(look_at_the_clock);
-        store.set_hostcall_fuel(HOST_CALL_BYTES);
-        store.set_max_component_handles(HANDLES);
-
+        let mut store = self.store(tool, permit, files, start + self.shared.deadline);
         let mut instantiate = Duration::ZERO;
         let mut results = vec![Val::Bool(false); tool.results];
         let ran = tool.instance.instantiate(&mut store).and_then(|instance| {
@@ -99,6 +89,7 @@ impl Sandbox {
                 .ok_or_else(|| wasmtime::format_err!("the function is gone"))?;
             function.call(&mut store, args, &mut results)
         });
+        let ran_for = start.elapsed().saturating_sub(instantiate);
         let mut state = store.into_data();
         let mut outcome = self.outcome(tool, &mut state, ran, results.pop());
         if let Err(error) = state.settle_wasi(outcome.ok) {
@@ -120,11 +111,33 @@ impl Sandbox {
             duration_us: CallDuration {
                 total: 0,
                 instantiate: micros(instantiate),
+                run: micros(ran_for.saturating_sub(state.host)),
                 host: micros(state.host),
             },
+            ticks: state.ticks,
             peak_memory: state.limits.peak as u64,
         };
         Call { outcome, record, log: state.log.into_lines() }
+    }
+
+    /// Returns a fresh store for one call, with all its limits.
+    pub(crate) fn store(
+        &self,
+        tool: &Tool,
+        permit: &ToolPermit,
+        files: &Files,
+        deadline: Instant,
+    ) -> Store<State> {
+        let session = Session::new(files, permit.clone(), deadline);
+        let mut state = State::new(session, self.shared.memory, deadline);
+        state.limits.on(&tool.machine);
+        let mut store = Store::new(&tool.machine.engine, state);
+        store.limiter(|state| &mut state.limits);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(look_at_the_clock);
+        store.set_hostcall_fuel(HOST_CALL_BYTES);
+        store.set_max_component_handles(HANDLES);
+        store
     }
 
     fn outcome(
@@ -201,7 +214,8 @@ impl Tool {
 }
 
 /// What a tick of the epoch does: stops the guest once its deadline has passed.
-fn look_at_the_clock(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+fn look_at_the_clock(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    store.data_mut().ticks += 1;
     if Instant::now() < store.data().deadline {
         return Ok(UpdateDeadline::Continue(1));
     }
@@ -223,6 +237,7 @@ fn refused(permit: &ToolPermit, error: ToolError) -> Call {
         bytes_read: 0,
         bytes_written: 0,
         duration_us: CallDuration::default(),
+        ticks: 0,
         peak_memory: 0,
     };
     Call { outcome: ToolOutcome::error(error), record, log: Vec::new() }

@@ -1,10 +1,12 @@
 //! The interfaces of `gloaming:tool` as a guest calls them: translation, nothing else.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gloaming_api::RelPath;
 use gloaming_api::tool::{ToolError, ToolErrorCode};
-use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{ComponentType, HasSelf, Linker, Lower, Resource, ResourceTable};
 
 use crate::engine::Limits;
 use crate::files::{self, Answer, Session};
@@ -43,6 +45,8 @@ pub(crate) struct State {
     pub(crate) log: Log,
     /// Time spent in host functions.
     pub(crate) host: Duration,
+    /// How often the clock found the guest running.
+    pub(crate) ticks: u64,
     pub(crate) deadline: Instant,
     /// Made when the guest first asks for anything of WASI.
     pub(crate) wasi: Option<Wasi>,
@@ -58,6 +62,7 @@ impl State {
             limits: Limits::new(memory),
             log: Log::default(),
             host: Duration::ZERO,
+            ticks: 0,
             deadline,
             wasi: None,
         }
@@ -108,9 +113,35 @@ impl Log {
     }
 }
 
+/// A batch as it is lowered into a guest: its bytes stay the walk's, which uses their memory again.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct Lent {
+    visited: Vec<workspace::Visited>,
+    bytes: Arc<Vec<u8>>,
+}
+
 /// Adds the interfaces to a linker.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     workspace::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    // In place of the generated one, whose batch owns its bytes: the same but for the memory it takes.
+    linker.allow_shadowing(true);
+    linker.instance("gloaming:tool/workspace@0.1.0")?.func_wrap(
+        "[method]walk.next",
+        |mut store: StoreContextMut<'_, State>, (walk,): (Resource<files::Walk>,)| {
+            let batch = store.data_mut().timed(|state| -> wasmtime::Result<_> {
+                let walk = state.table.get_mut(&walk)?;
+                Ok(walk.next(&mut state.session).map(|batch| {
+                    batch.map(|batch| Lent {
+                        visited: translated(batch.visited),
+                        bytes: walk.lend(batch.bytes),
+                    })
+                }))
+            })?;
+            Ok((batch.map_err(failure),))
+        },
+    )?;
+    linker.allow_shadowing(false);
     changes::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     base::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     log::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
@@ -185,7 +216,9 @@ impl workspace::HostWalk for State {
             let walk = state.table.get_mut(&walk)?;
             Ok(walk.next(&mut state.session))
         })?;
-        Ok(batch.map(|batch| batch.map(translated)).map_err(failure))
+        let handed =
+            |batch: files::Batch| workspace::Batch { visited: translated(batch.visited), bytes: batch.bytes };
+        Ok(batch.map(|batch| batch.map(handed)).map_err(failure))
     }
 
     fn drop(&mut self, walk: Resource<files::Walk>) -> wasmtime::Result<()> {
@@ -312,14 +345,14 @@ fn info(info: files::Info) -> workspace::Info {
     workspace::Info { kind, size: info.size, executable: info.executable }
 }
 
-fn translated(batch: files::Batch) -> workspace::Batch {
-    let visited = batch.visited.into_iter().map(|visited| workspace::Visited {
-        path: visited.path,
+fn translated(visited: Vec<files::Visited>) -> Vec<workspace::Visited> {
+    let translate = |visited: files::Visited| workspace::Visited {
+        path: visited.path.as_str().to_owned(),
         info: info(visited.info),
         at: visited.at.map(|part| workspace::ByteRange { offset: part.offset, length: part.length }),
         escaped: visited.escaped,
-    });
-    workspace::Batch { visited: visited.collect(), bytes: batch.bytes }
+    };
+    visited.into_iter().map(translate).collect()
 }
 
 fn failure(error: ToolError) -> types::Failure {

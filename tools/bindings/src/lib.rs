@@ -22,6 +22,8 @@ mod wit {
 }
 
 use guest::files;
+// Only its allocator is wanted.
+use heap as _;
 pub use wit::gloaming::tool::{base, changes, log, types, workspace};
 
 /// The host's files.

@@ -137,7 +137,6 @@ struct Collector {
     number: u64,
     /// The wanted line being taken.
     line: String,
-    line_chars: usize,
     dropped: usize,
     /// Whether the line being taken has begun.
     begun: bool,
@@ -186,7 +185,6 @@ impl Collector {
             text: String::new(),
             number: 1,
             line: String::new(),
-            line_chars: 0,
             dropped: 0,
             begun: false,
             after_return: false,
@@ -300,9 +298,10 @@ impl Collector {
             self.before -= skipped.chars().count();
             part = &part[skipped.len()..];
         }
-        let (kept, dropped) = lines::cut(part, LINE_CHARS.saturating_sub(self.line_chars));
+        // Begun by the piece before, most often not.
+        let begun = if self.line.is_empty() { 0 } else { self.line.chars().count() };
+        let (kept, dropped) = lines::cut(part, LINE_CHARS.saturating_sub(begun));
         self.line.push_str(kept);
-        self.line_chars += kept.chars().count();
         self.dropped += dropped;
     }
 
@@ -317,7 +316,6 @@ impl Collector {
             }
         }
         self.line.clear();
-        self.line_chars = 0;
         self.dropped = 0;
         self.before = self.column as usize - 1;
         self.begun = false;

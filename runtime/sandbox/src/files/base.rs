@@ -137,7 +137,12 @@ impl Session {
                     continue;
                 }
                 let Ok(path) = RelPath::parse(visited.path.as_str()) else { continue };
-                changed.push(Changed { path, before: None, after: Some(visited.info) });
+                // The walk knows only what the folder says of it; a second name of a file is never opened.
+                let Ok(stat) = self.root.stat(&path) else { continue };
+                let after = Info::of(&stat);
+                if after.kind == Kind::File {
+                    changed.push(Changed { path, before: None, after: Some(after) });
+                }
             }
         }
         Ok(())

@@ -17,14 +17,16 @@ mod walk;
 mod tests;
 
 use std::io;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gloaming_api::tool::{ToolError, ToolErrorCode};
-use gloaming_api::{RelPath, path::escape_name};
+use gloaming_api::{Digest, RelPath, path::escape_name};
 use gloaming_policies::{Access, Decision, ToolPermit};
 use rustix::fs::{Mode, OFlags};
+use sha2::{Digest as _, Sha256};
 
 pub(crate) use access::AccessLog;
 pub use base::{Base, BaseError, BaseFile};
@@ -33,11 +35,13 @@ pub(crate) use open::{Info, Kind};
 pub(crate) use read::{Content, Entry, Range};
 #[expect(unreachable_pub, reason = "the generated bindings re-export it, which takes a public item")]
 pub use walk::Walk;
-pub(crate) use walk::{Batch, WalkOptions};
+pub(crate) use walk::{Batch, Visited, WalkOptions};
 
 use crate::SandboxError;
 use open::{Opener, Root};
 
+/// Bytes that are read, written or hashed between two looks at the clock.
+const CHUNK: usize = 1 << 20;
 /// How long a read on the host's own behalf may take.
 const HOST_READ: Duration = Duration::from_secs(10);
 
@@ -97,12 +101,18 @@ impl Files {
     }
 }
 
-/// One call's view of a workspace.
-pub(crate) struct Session {
+/// What a call may see of a workspace, and until when. Cheap to clone, for the helpers of a walk.
+#[derive(Clone)]
+pub(crate) struct View {
     root: Arc<Root>,
     base: Option<Arc<dyn Base>>,
     permit: ToolPermit,
     deadline: Instant,
+}
+
+/// One call's view of a workspace, and what it did there.
+pub(crate) struct Session {
+    view: View,
     /// What was done so far.
     pub(crate) access: AccessLog,
     /// The last refusal, kept for tools that cannot be told its reason (WASI has only error codes) or cannot
@@ -112,14 +122,8 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(files: &Files, permit: ToolPermit, deadline: Instant) -> Self {
-        Self {
-            root: files.root.clone(),
-            base: files.base.clone(),
-            permit,
-            deadline,
-            access: AccessLog::default(),
-            refused: None,
-        }
+        let view = View { root: files.root.clone(), base: files.base.clone(), permit, deadline };
+        Self { view, access: AccessLog::default(), refused: None }
     }
 
     /// Parses a path as a tool spelled it.
@@ -149,12 +153,27 @@ impl Session {
             instead: denial.instead,
         })
     }
+}
 
+impl Deref for Session {
+    type Target = View;
+
+    fn deref(&self) -> &View {
+        &self.view
+    }
+}
+
+impl View {
     /// Whether a name may be shown: a folder's by the policy on listing, anything else's by that on
     /// reading too. Nothing is noted: what is not shown was not asked for.
     fn shows(&self, path: &RelPath, kind: Kind) -> bool {
-        self.permit.allows(Access::List, path)
-            && (kind == Kind::Directory || self.permit.allows(Access::Read, path))
+        if kind == Kind::Directory {
+            return self.permit.allows(Access::List, path);
+        }
+        // What may be read may be listed: one decision for both.
+        let readable = self.permit.allows(Access::Read, path);
+        debug_assert!(!readable || self.permit.allows(Access::List, path), "{path} is readable and hidden");
+        readable
     }
 
     /// Fails once the call's deadline has passed: no epoch interrupts a host function.
@@ -164,6 +183,16 @@ impl Session {
         }
         Err(ToolError::new(ToolErrorCode::Timeout, "the call took too long")
             .instead("Narrow it: name a folder, give globs or a smaller depth."))
+    }
+
+    /// Returns the version of a content.
+    fn version(&self, data: &[u8]) -> Answer<Digest> {
+        let mut hasher = Sha256::new();
+        for part in data.chunks(CHUNK) {
+            self.check_deadline()?;
+            hasher.update(part);
+        }
+        Ok(Digest::from_hash(hasher.finalize().as_slice()))
     }
 }
 
