@@ -15,12 +15,14 @@
 #[expect(unsafe_code, reason = "loading compiled components is unsafe in wasmtime; see the module")]
 mod cache;
 mod call;
+mod control;
 mod convert;
 mod engine;
 mod error;
 mod files;
 mod host;
 mod interface;
+mod output;
 mod registry;
 mod store;
 mod wasi;
@@ -32,6 +34,7 @@ use std::time::Duration;
 use gloaming_api::Digest;
 
 pub use call::Call;
+pub use control::{Control, Seen};
 pub use error::SandboxError;
 pub use files::Files;
 pub use interface::LeftOut;

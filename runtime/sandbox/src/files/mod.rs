@@ -33,7 +33,7 @@ pub(crate) use read::{Content, Entry, Range};
 pub use walk::Walk;
 pub(crate) use walk::{Batch, WalkOptions};
 
-use crate::SandboxError;
+use crate::{Control, SandboxError};
 use open::{Opener, Root};
 
 /// How long a read on the host's own behalf may take.
@@ -92,6 +92,8 @@ pub(crate) struct Session {
     root: Arc<Root>,
     permit: ToolPermit,
     deadline: Instant,
+    /// What stops the call before its deadline.
+    pub(crate) control: Control,
     /// What was done so far.
     pub(crate) access: AccessLog,
     /// The last refusal, kept for tools that cannot be told its reason (WASI has only error codes) or cannot
@@ -101,7 +103,14 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(files: &Files, permit: ToolPermit, deadline: Instant) -> Self {
-        Self { root: files.root.clone(), permit, deadline, access: AccessLog::default(), refused: None }
+        Self {
+            root: files.root.clone(),
+            permit,
+            deadline,
+            control: Control::default(),
+            access: AccessLog::default(),
+            refused: None,
+        }
     }
 
     /// Parses a path as a tool spelled it.
@@ -139,14 +148,22 @@ impl Session {
             && (kind == Kind::Directory || self.permit.allows(Access::Read, path))
     }
 
-    /// Fails once the call's deadline has passed: no epoch interrupts a host function.
+    /// Fails once the call's deadline has passed or it was told to stop: no epoch interrupts a host function.
     fn check_deadline(&self) -> Answer<()> {
+        if self.control.is_cancelled() {
+            return Err(cancelled());
+        }
         if Instant::now() < self.deadline {
             return Ok(());
         }
         Err(ToolError::new(ToolErrorCode::Timeout, "the call took too long")
             .instead("Narrow it: name a folder, give globs or a smaller depth."))
     }
+}
+
+/// The error of a call that was told to stop.
+pub(crate) fn cancelled() -> ToolError {
+    ToolError::new(ToolErrorCode::Cancelled, "the call was cancelled")
 }
 
 /// Returns a path for a message: a name can neither forge a line nor move a terminal's cursor.
