@@ -15,6 +15,7 @@ pub struct Control(Arc<Inner>);
 struct Inner {
     cancelled: AtomicBool,
     raised: Notify,
+    running: AtomicBool,
     files: AtomicU64,
     bytes: AtomicU64,
 }
@@ -22,6 +23,8 @@ struct Inner {
 /// How far a call is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seen {
+    /// Whether the guest has run at all.
+    pub running: bool,
     /// Files read so far.
     pub files: u64,
     /// Bytes read so far.
@@ -43,7 +46,11 @@ impl Control {
 
     /// Returns how far the call is; told at every tick of the guest's clock.
     pub fn seen(&self) -> Seen {
-        Seen { files: self.0.files.load(Ordering::Relaxed), bytes: self.0.bytes.load(Ordering::Relaxed) }
+        Seen {
+            running: self.0.running.load(Ordering::Relaxed),
+            files: self.0.files.load(Ordering::Relaxed),
+            bytes: self.0.bytes.load(Ordering::Relaxed),
+        }
     }
 
     /// Returns when the call is told to stop, at once when it was.
@@ -59,6 +66,7 @@ impl Control {
 
     /// Tells the outside how far the call is.
     pub(crate) fn tell(&self, access: &AccessLog) {
+        self.0.running.store(true, Ordering::Relaxed);
         self.0.files.store(access.reads_total, Ordering::Relaxed);
         self.0.bytes.store(access.bytes_read, Ordering::Relaxed);
     }

@@ -83,3 +83,70 @@ fn schema(ty: &Type, depth: u32) -> Option<Value> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::convert::tests::parameters;
+
+    fn of(types: &str, ty: &str) -> Option<Value> {
+        let [(_, ty)] = parameters(types, &format!("(param \"v\" {ty})")).try_into().expect("one parameter");
+        schema(&ty, DEPTH)
+    }
+
+    #[test]
+    fn every_kind_of_value_has_the_schema_of_its_form_in_json() {
+        let byte = json!({"type": "integer", "minimum": 0, "maximum": 255});
+        for (ty, expected) in [
+            ("bool", json!({"type": "boolean"})),
+            ("u8", byte.clone()),
+            ("s8", json!({"type": "integer", "minimum": -128, "maximum": 127})),
+            ("u64", json!({"type": "integer", "minimum": 0})),
+            ("s64", json!({"type": "integer"})),
+            ("f32", json!({"type": ["number", "null"]})),
+            ("char", json!({"type": "string"})),
+            ("(list u8)", json!({"type": "array", "items": byte})),
+            ("(list (option u8))", json!({"type": "array", "items": {"anyOf": [byte, {"type": "null"}]}})),
+        ] {
+            assert_eq!(of("", ty), Some(expected), "{ty}");
+        }
+        for without in ["(tuple u8 bool)", "(list (tuple u8 bool))", "(result u8 (error string))"] {
+            assert_eq!(of("", without), None, "{without}");
+        }
+    }
+
+    #[test]
+    fn records_enums_flags_and_variants_are_spelled_as_they_are_answered() {
+        let types = r#"
+            (type $c' (enum "dark-red" "blue"))
+            (export "colour" (type $c (eq $c')))
+            (type $f' (flags "can-read" "can-write"))
+            (export "rights" (type $f (eq $f')))
+            (type $v' (variant (case "not-there") (case "some-size" bool)))
+            (export "state" (type $v (eq $v')))
+            (type $r' (record
+                (field "the-colour" $c) (field "rights" $f) (field "state" $v) (field "may-be" (option bool))))
+            (export "answer" (type $r (eq $r')))"#;
+        let expected = json!({
+            "type": "object",
+            "properties": {
+                "the_colour": {"type": "string", "enum": ["dark_red", "blue"]},
+                "rights": {
+                    "type": "array", "items": {"type": "string", "enum": ["can_read", "can_write"]},
+                    "uniqueItems": true,
+                },
+                "state": {"oneOf": [
+                    {"const": "not_there"},
+                    {
+                        "type": "object", "properties": {"some_size": {"type": "boolean"}},
+                        "required": ["some_size"], "additionalProperties": false,
+                    },
+                ]},
+                "may_be": {"type": "boolean"},
+            },
+            "required": ["the_colour", "rights", "state"],
+            "additionalProperties": false,
+        });
+        assert_eq!(of(types, "$answer"), Some(expected));
+    }
+}

@@ -92,3 +92,24 @@ impl Pollable for Sleep {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sleep_ends_when_the_call_is_stopped() {
+        let control = Control::default();
+        let mut sleep = Sleep { until: Instant::now() + Duration::from_secs(3600), control: control.clone() };
+        let mut ready = std::pin::pin!(sleep.ready());
+        tokio::select! {
+            biased;
+            () = &mut ready => panic!("it woke by itself"),
+            () = std::future::ready(()) => {}
+        }
+        control.cancel();
+        ready.await;
+        // One that begins afterwards does not wait either.
+        Sleep { until: Instant::now() + Duration::from_secs(3600), control }.ready().await;
+    }
+}
