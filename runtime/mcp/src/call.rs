@@ -176,7 +176,10 @@ async fn finished(
 /// Sends one notification. How long a call still takes cannot be known, so its progress is the time it has taken.
 async fn tell(token: ProgressToken, begun: Instant, control: &Control, context: &RequestContext<RoleServer>) {
     let seen = control.seen();
-    let message = format!("{} files read, {} KiB", seen.files, seen.bytes >> 10);
+    let message = match seen.running {
+        true => format!("{} files read, {} KiB", seen.files, seen.bytes >> 10),
+        false => "waiting for its turn".to_owned(),
+    };
     let progress = ProgressNotificationParam::new(token, begun.elapsed().as_secs_f64()).with_message(message);
     // A client that does not read must not keep the call from being stopped.
     if let Ok(Err(error)) = tokio::time::timeout(PROGRESS, context.peer.notify_progress(progress)).await {

@@ -1,13 +1,11 @@
 //! Calls: what is offered, answered, recorded and stopped.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gloaming_api::journal::EventKind;
-use rmcp::model::{ClientConfig, ErrorCode, ProgressNotificationParam};
-use rmcp::service::{NotificationContext, RoleClient, ServiceError};
-use rmcp::{ClientHandler, ServiceExt as _};
+use rmcp::model::ErrorCode;
+use rmcp::service::ServiceError;
 use serde_json::{Value, json};
 
 use crate::support::{Scene, params, text};
@@ -110,46 +108,6 @@ async fn a_guest_that_breaks_costs_its_call_alone() {
     assert_eq!(connected.call("read", json!({"path": "src/lib.rs"})).await.is_error, Some(false));
 }
 
-/// Notes the progress it is told.
-#[derive(Clone, Default)]
-struct Listening(Arc<Mutex<Vec<f64>>>);
-
-impl ClientHandler for Listening {
-    fn get_info(&self) -> ClientConfig {
-        ClientConfig::default()
-    }
-
-    async fn on_progress(&self, progress: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
-        self.0.lock().unwrap().push(progress.progress);
-    }
-}
-
-#[tokio::test]
-async fn a_long_call_tells_how_far_it_is() {
-    let scene = Scene::new(FILES, &["evil-loop"]);
-    let (ours, theirs) = tokio::io::duplex(1 << 16);
-    let server = scene.server.clone();
-    let serving = tokio::spawn(async move {
-        let (read, write) = tokio::io::split(ours);
-        server.serve_streams(read, write, std::future::pending()).await
-    });
-    let listening = Listening::default();
-    let client = listening.clone().serve(theirs).await.unwrap();
-    let told = async {
-        while listening.0.lock().unwrap().len() < 3 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::select! {
-        ended = client.call_tool(params("evil_loop", json!({}))) => panic!("it ended first: {ended:?}"),
-        () = told => {}
-    }
-    let told = listening.0.lock().unwrap().clone();
-    assert!(told.windows(2).all(|two| two[0] < two[1]), "{told:?}");
-    client.cancel().await.unwrap();
-    serving.await.unwrap().unwrap();
-}
-
 #[tokio::test]
 async fn what_cannot_be_recorded_is_the_last_call() {
     let scene = Scene::new(FILES, &[]);
@@ -167,16 +125,30 @@ async fn what_cannot_be_recorded_is_the_last_call() {
 }
 
 #[tokio::test]
+async fn a_long_call_tells_how_far_it_is() {
+    let scene = Scene::new(FILES, &["evil-loop"]);
+    let mut connected = scene.connect().await;
+    let looping = connected.client.call_tool(params("evil_loop", json!({})));
+    let mut told = Vec::new();
+    tokio::pin!(looping);
+    while told.len() < 3 {
+        tokio::select! {
+            ended = &mut looping => panic!("it ended first: {ended:?}"),
+            progress = connected.progress.recv() => told.push(progress.unwrap()),
+        }
+    }
+    assert!(told.windows(2).all(|two| two[0].progress < two[1].progress), "{told:?}");
+    assert_eq!(told[2].message.as_deref(), Some("0 files read, 0 KiB"));
+}
+
+#[tokio::test]
 async fn a_client_that_goes_takes_its_calls_with_it() {
     let scene = Scene::new(FILES, &["evil-loop"]);
-    let connected = scene.connect().await;
+    let mut connected = scene.connect().await;
     let peer = connected.client.peer().clone();
     let looping = tokio::spawn(async move { peer.call_tool_once(params("evil_loop", json!({}))).await });
-    while scene.journal.events.lock().unwrap().is_empty() || looping.is_finished() {
-        tokio::task::yield_now().await;
-    }
-    // The call is on its way before the connection ends: messages keep their order.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    connected.progress.recv().await.expect("the call runs");
+    assert!(!looping.is_finished());
     drop(connected.client);
     connected.serving.await.unwrap();
     scene.journal.until_calls(1).await;

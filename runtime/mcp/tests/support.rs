@@ -10,11 +10,12 @@ use gloaming_api::journal::EventKind;
 use gloaming_mcp::{Record, Served, Server};
 use gloaming_policies::{Grant, Layer};
 use gloaming_sandbox::{Files, Options, Sandbox};
-use rmcp::ServiceExt as _;
-use rmcp::model::{CallToolRequestParams, CallToolResult, ClientConfig};
-use rmcp::service::{RoleClient, RunningService};
+use rmcp::model::{CallToolRequestParams, CallToolResult, ProgressNotificationParam};
+use rmcp::service::{NotificationContext, RoleClient, RunningService};
+use rmcp::{ClientHandler, ServiceExt as _};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub(crate) const POLICY: &str = r#"
@@ -87,9 +88,21 @@ pub(crate) struct Scene {
     pub(crate) server: Server,
 }
 
+/// Hands on the progress it is told.
+pub(crate) struct Listening(mpsc::Sender<ProgressNotificationParam>);
+
+impl ClientHandler for Listening {
+    async fn on_progress(&self, progress: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
+        // A test that does not listen is told some of it.
+        let _ = self.0.try_send(progress);
+    }
+}
+
 /// A client that is connected over streams in memory.
 pub(crate) struct Connected {
-    pub(crate) client: RunningService<RoleClient, ClientConfig>,
+    pub(crate) client: RunningService<RoleClient, Listening>,
+    /// How far its calls are, as it is told.
+    pub(crate) progress: mpsc::Receiver<ProgressNotificationParam>,
     /// Ends the server's side.
     pub(crate) stop: tokio::sync::oneshot::Sender<()>,
     pub(crate) serving: JoinHandle<()>,
@@ -157,8 +170,9 @@ impl Scene {
             };
             server.serve_streams(read, write, stopped).await.expect("the client speaks the protocol");
         });
-        let client = ClientConfig::default().serve(theirs).await.expect("the server speaks the protocol");
-        Connected { client, stop, serving }
+        let (telling, progress) = mpsc::channel(64);
+        let client = Listening(telling).serve(theirs).await.expect("the server speaks the protocol");
+        Connected { client, progress, stop, serving }
     }
 }
 
