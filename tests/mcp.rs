@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::Scene;
+use crate::own_tools::seven;
+use crate::support::{Scene, skipped};
 
 const POLICY: &str = r#"
 schema = 1
@@ -27,9 +28,8 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 fn sdk(test: &str) -> Option<PathBuf> {
     let dir = std::env::var_os("GLOAMING_MCP_DIR").map(PathBuf::from);
     if dir.is_none() {
-        eprintln!(
-            "skipped {test}: GLOAMING_MCP_DIR names no folder with the TypeScript SDK (make test sets it)"
-        );
+        skipped(test, "GLOAMING_MCP_DIR names no folder with the TypeScript SDK (make test sets it)");
+        assert!(std::env::var_os("CI").is_none(), "{test} must not be skipped in CI");
     }
     dir
 }
@@ -198,32 +198,57 @@ fn what_it_cannot_serve_safely_it_does_not_serve() {
     refused(&["mcp", "--repo", "repo"], ".gloaming/policy.toml");
 }
 
+/// Starts the server on an empty standard input, where it begins and ends at once, and returns what it offered.
+fn offered(scene: &Scene, journal: &str, more: &[&str]) -> Vec<String> {
+    let mut args = vec!["mcp", "--repo", "repo", "--journal", journal];
+    args.extend(more);
+    let ran = scene.gloaming(&args).exits(0);
+    assert_eq!(ran.stdout, "", "standard output is the protocol's");
+    let events = scene.gloaming(&["journal", "show", journal, "--json"]).exits(0).json();
+    let tools = events["events"][0]["data"]["tools"].as_array().expect("a list").clone();
+    tools.iter().map(|tool| tool.as_str().expect("a name").to_owned()).collect()
+}
+
 #[test]
 fn the_repository_s_committed_policy_and_read_only_narrow_what_is_offered() {
     let scene = Scene::new(&[("a.txt", "a\n")]);
-    let offered = |journal: &str, more: &[&str]| -> Vec<String> {
-        let mut args = vec!["mcp", "--repo", "repo", "--journal", journal];
-        args.extend(more);
-        // Standard input is empty: it begins, and ends at once.
-        scene.gloaming(&args).exits(0);
-        let events = scene.gloaming(&["journal", "show", journal, "--json"]).exits(0).json();
-        let tools = events["events"][0]["data"]["tools"].as_array().expect("a list").clone();
-        tools.iter().map(|tool| tool.as_str().expect("a name").to_owned()).collect()
-    };
-    let all = offered("1.jsonl", &[]);
+    let all = offered(&scene, "1.jsonl", &[]);
     assert!(all.contains(&"search".to_owned()) && all.contains(&"write".to_owned()), "{all:?}");
-    let looking = offered("2.jsonl", &["--read-only"]);
+    let looking = offered(&scene, "2.jsonl", &["--read-only"]);
     assert!(looking.contains(&"search".to_owned()), "{looking:?}");
     for writing in ["edit", "write", "patch", "move", "remove"] {
         assert!(!looking.contains(&writing.to_owned()), "{looking:?}");
     }
     let policy = "schema = 1\n[[deny]]\nid = \"no-search\"\ntools = [\"search\"]\npaths = [\"**\"]\nbecause = \"Slow.\"\n";
     scene.write(&[(".gloaming/policy.toml", policy)]);
-    assert_eq!(offered("3.jsonl", &[]), all, "what is not committed does not count");
+    assert_eq!(offered(&scene, "3.jsonl", &[]), all, "what is not committed does not count");
     scene.commit("a policy");
-    let narrowed = offered("4.jsonl", &[]);
+    let narrowed = offered(&scene, "4.jsonl", &[]);
     assert!(
         !narrowed.contains(&"search".to_owned()) && narrowed.contains(&"read".to_owned()),
         "{narrowed:?}"
     );
+}
+
+#[test]
+fn registered_tools_are_offered_as_the_policy_allows_them_and_those_that_write_not_with_read_only() {
+    let scene = Scene::new(&[("a.txt", "a\n")]);
+    // `probe` writes, `seven` cannot.
+    let writer = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/target/components/test/evil-paths.wasm");
+    let seven = seven(&scene, 7).display().to_string();
+    scene.gloaming(&["tools", "add", &seven, "--wit", "seven.wit"]).exits(0);
+    scene.gloaming(&["tools", "add", writer]).exits(0);
+    let both = |names: &[String]| ["probe", "seven"].map(|name| names.contains(&name.to_owned()));
+    assert_eq!(both(&offered(&scene, "1.jsonl", &[])), [false, false]);
+    let policy = "schema = 1\nextends = [\"preset:standard\"]\n\
+        [[tool]]\nname = \"probe\"\n[[tool]]\nname = \"seven\"\n\
+        [[allow]]\nid = \"own\"\ntools = [\"probe\", \"seven\"]\npaths = [\"**\"]\n";
+    std::fs::write(scene.path().join("p.toml"), policy).expect("write");
+    assert_eq!(both(&offered(&scene, "2.jsonl", &["--policy", "p.toml"])), [true, true]);
+    let looking = offered(&scene, "3.jsonl", &["--policy", "p.toml", "--read-only"]);
+    assert_eq!(both(&looking), [false, true], "{looking:?}");
+    // A tool that the policy counts on and that is not there is no reason to begin without it.
+    scene.gloaming(&["tools", "remove", "seven"]).exits(0);
+    let missing = scene.gloaming(&["mcp", "--repo", "repo", "--policy", "p.toml"]).exits(2);
+    assert!(missing.stderr.contains("the tool seven is not available"), "{}", missing.stderr);
 }
