@@ -38,7 +38,7 @@ impl Client {
     /// Compares the client's roots with what is served and says where they differ. They change nothing.
     #[expect(deprecated, reason = "newer protocols have no roots; clients of today still send them")]
     async fn look_at_roots(&self, peer: &Peer<RoleServer>) {
-        if !peer.peer_info().is_some_and(|client| client.capabilities.roots.is_some()) {
+        if peer.peer_info().is_none_or(|client| client.capabilities.roots.is_none()) {
             return;
         }
         let asked = tokio::time::timeout(ROOTS, peer.list_roots()).await;
