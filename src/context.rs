@@ -233,6 +233,14 @@ pub(crate) struct Resolved {
     pub(crate) layers: Vec<PolicyLayerText>,
 }
 
+/// Adds a layer that only narrows, for this one start of the program.
+pub(crate) fn narrow(resolved: Resolved, repo: &RepoId, layer: PolicyLayerText) -> anyhow::Result<Resolved> {
+    let mut layers = resolved.layers;
+    layers.push(layer);
+    let grant = grant_of(repo, &layers).map_err(|diagnostics| bad_policy(&diagnostics))?;
+    Ok(Resolved { grant, layers })
+}
+
 /// Makes the grant of the operator's file and, where there is one, the repository's text. The operator's
 /// mistakes are errors of use; the repository's come back as the inner error, since they fail closed.
 pub(crate) fn resolve_policy(

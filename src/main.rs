@@ -6,6 +6,7 @@ mod console;
 mod context;
 mod failure;
 mod journal;
+mod mcp;
 mod policy;
 mod profile;
 mod registered;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
             cli::Command::Profile(args) => profile::main(args).await,
             cli::Command::Policy(args) => policy::main(args),
             cli::Command::Tools(args) => tools::main(args).await,
+            cli::Command::Mcp(args) => mcp::main(args).await,
             cli::Command::Bench(args) => bench::main(args),
             cli::Command::Journal(args) => journal::main(args),
             cli::Command::Replay(args) => replay::main(args).await,

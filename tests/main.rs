@@ -10,6 +10,7 @@ mod contracts;
 mod endings;
 mod evil_model;
 mod layering;
+mod mcp;
 mod own_tools;
 mod rounds;
 mod run;

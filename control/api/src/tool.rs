@@ -24,6 +24,8 @@ pub enum ToolErrorCode {
     Timeout,
     /// The tool could not do it, and says why in its own words (one whose errors are not the contract's).
     Failed,
+    /// Whoever asked for the call stopped it.
+    Cancelled,
     /// The tool broke (a trap, a panic) or the host did.
     Internal,
 }
@@ -161,6 +163,28 @@ pub struct CallRecord {
     pub ticks: u64,
     /// Peak linear memory of the instance, bytes.
     pub peak_memory: u64,
+}
+
+impl CallRecord {
+    /// Returns the record of a call that no component ran for: the host answered it, or it was refused.
+    pub fn without_run(tool: &str, grant: &Digest, args: &Value, decision: Decided) -> Self {
+        Self {
+            tool: tool.to_owned(),
+            component: None,
+            grant: grant.clone(),
+            args_digest: Digest::of_json(args),
+            decision,
+            denials: Vec::new(),
+            reads: Vec::new(),
+            reads_total: 0,
+            writes: Vec::new(),
+            bytes_read: 0,
+            bytes_written: 0,
+            duration_us: CallDuration::default(),
+            ticks: 0,
+            peak_memory: 0,
+        }
+    }
 }
 
 /// Where a call's time went, in microseconds.

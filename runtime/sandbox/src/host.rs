@@ -362,7 +362,8 @@ fn failure(error: ToolError) -> types::Failure {
         ToolErrorCode::InvalidInput => types::Code::InvalidInput,
         ToolErrorCode::Conflict => types::Code::Conflict,
         ToolErrorCode::TooLarge => types::Code::TooLarge,
-        ToolErrorCode::Timeout => types::Code::Timeout,
+        // To the tool it is all one: it is to end now.
+        ToolErrorCode::Timeout | ToolErrorCode::Cancelled => types::Code::Timeout,
         ToolErrorCode::Failed | ToolErrorCode::Internal => types::Code::Internal,
     };
     types::Failure { code, rule: error.rule, message: error.message, instead: error.instead }

@@ -15,6 +15,7 @@
 #[expect(unsafe_code, reason = "loading compiled components is unsafe in wasmtime; see the module")]
 mod cache;
 mod call;
+mod control;
 mod convert;
 mod engine;
 mod error;
@@ -22,6 +23,7 @@ mod files;
 mod host;
 mod interface;
 pub mod measure;
+mod output;
 mod registry;
 mod space;
 mod store;
@@ -34,6 +36,7 @@ use std::time::Duration;
 use gloaming_api::Digest;
 
 pub use call::Call;
+pub use control::{Control, Seen};
 pub use error::SandboxError;
 pub use files::{Base, BaseError, BaseFile, Files};
 pub use interface::LeftOut;

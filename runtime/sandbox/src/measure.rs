@@ -11,7 +11,7 @@ use crate::engine::Place;
 use crate::files::Files;
 use crate::host::State;
 use crate::registry::Sandbox;
-use crate::{SandboxError, convert};
+use crate::{Control, SandboxError, convert};
 
 /// A component that never returns, to see how soon it is stopped. Its tool is `evil_loop`.
 pub const ENDLESS: &[u8] = crate::registry::embedded::ENDLESS;
@@ -40,8 +40,9 @@ impl Sandbox {
         let tool = self.tools.get(permit.tool()).ok_or_else(|| unfit("it is not registered"))?;
         let args = convert::arguments(&tool.parameters, args).map_err(|error| unfit(&error.message))?;
         let place = tool.machine.place();
-        let mut store = self.store(tool, permit, files, Instant::now() + Duration::from_secs(60));
-        let mut results = vec![Val::Bool(false); tool.results];
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut store = self.store(tool, permit, files, deadline, &Control::default());
+        let mut results = vec![Val::Bool(false); usize::from(tool.answer.is_some())];
         tool.instance
             .instantiate(&mut store)
             .and_then(|instance| {

@@ -51,8 +51,8 @@ pub(crate) struct Tool {
     pub(crate) instance: InstancePre<State>,
     pub(crate) function: ComponentExportIndex,
     pub(crate) parameters: Vec<(String, Type)>,
-    /// How many values it answers: none or one.
-    pub(crate) results: usize,
+    /// What it answers: nothing or one value.
+    pub(crate) answer: Option<Type>,
     /// Whether its errors are the contract's failures; others are told in its own words.
     pub(crate) fails_by_contract: bool,
     /// Whether it imports WASI, which hands refusals on without their words.
@@ -203,7 +203,7 @@ impl Sandbox {
                 instance: instance.clone(),
                 function: index,
                 parameters: ty.params().map(|(name, ty)| (name.to_owned(), ty)).collect(),
-                results: ty.results().len(),
+                answer: ty.results().next(),
                 fails_by_contract: function.fails_by_contract,
                 wasi: interface.wasi,
             };

@@ -3,6 +3,7 @@
 
 mod agreement;
 mod concurrency;
+mod control;
 mod evil;
 mod outline;
 mod own_tools;

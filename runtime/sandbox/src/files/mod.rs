@@ -37,7 +37,7 @@ pub(crate) use read::{Content, Entry, Range};
 pub use walk::Walk;
 pub(crate) use walk::{Batch, Visited, WalkOptions};
 
-use crate::SandboxError;
+use crate::{Control, SandboxError};
 use open::{Opener, Root};
 
 /// Bytes that are read, written or hashed between two looks at the clock.
@@ -108,6 +108,8 @@ pub(crate) struct View {
     base: Option<Arc<dyn Base>>,
     permit: ToolPermit,
     deadline: Instant,
+    /// What stops the call before its deadline.
+    pub(crate) control: Control,
 }
 
 /// One call's view of a workspace, and what it did there.
@@ -122,8 +124,20 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(files: &Files, permit: ToolPermit, deadline: Instant) -> Self {
-        let view = View { root: files.root.clone(), base: files.base.clone(), permit, deadline };
+        let view = View {
+            root: files.root.clone(),
+            base: files.base.clone(),
+            permit,
+            deadline,
+            control: Control::default(),
+        };
         Self { view, access: AccessLog::default(), refused: None }
+    }
+
+    /// Lets a control stop it.
+    pub(crate) fn under(mut self, control: &Control) -> Self {
+        self.view.control = control.clone();
+        self
     }
 
     /// Parses a path as a tool spelled it.
@@ -176,8 +190,11 @@ impl View {
         readable
     }
 
-    /// Fails once the call's deadline has passed: no epoch interrupts a host function.
+    /// Fails once the call's deadline has passed or it was told to stop: no epoch interrupts a host function.
     fn check_deadline(&self) -> Answer<()> {
+        if self.control.is_cancelled() {
+            return Err(cancelled());
+        }
         if Instant::now() < self.deadline {
             return Ok(());
         }
@@ -194,6 +211,11 @@ impl View {
         }
         Ok(Digest::from_hash(hasher.finalize().as_slice()))
     }
+}
+
+/// The error of a call that was told to stop.
+pub(crate) fn cancelled() -> ToolError {
+    ToolError::new(ToolErrorCode::Cancelled, "the call was cancelled")
 }
 
 /// Returns a path for a message: a name can neither forge a line nor move a terminal's cursor.
