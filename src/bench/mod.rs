@@ -110,7 +110,8 @@ impl<'a> Bench<'a> {
     fn reads(&self, table: &mut Table) -> anyhow::Result<()> {
         let (read, args) = (self.permit("read")?, json!({"path": "file.rs"}));
         let path = self.work.join("small/file.rs");
-        let mut server = McpServer::start(&self.work.join("small"));
+        let mut server = McpServer::reference(&self.work.join("small"));
+        let mut wassette = self.wassette();
         let mut docker = Container::start("docker", self.work, &self.work.join("small"));
         let mut podman = Container::start("podman", self.work, &self.work.join("small"));
         let candidates = vec![
@@ -122,6 +123,9 @@ impl<'a> Bench<'a> {
             Candidate::new("spawning `cat`", 5, || run(Command::new("cat").arg(&path))),
             Candidate::of("MCP reference server (Node), stdio", 5, &mut server, |server| {
                 server.call("read_text_file", &json!({"path": &path}))
+            }),
+            Candidate::of("Wassette, `read-file`, stdio", 5, &mut wassette, |server| {
+                server.call("read-file", &json!({"path": &path}))
             }),
             Candidate::of("`docker exec cat`", 1, &mut docker, |container| {
                 run(container.exec().args(["cat", "/w/file.rs"]))
@@ -152,7 +156,29 @@ impl<'a> Bench<'a> {
             }
             candidates.push(self.program(name, command));
         }
-        table.measure(&format!("list {} files", self.files()?), self.times(1_000).min(21), candidates)
+        table.measure(&format!("list {} files", self.files()?), self.times(1_000).min(21), candidates)?;
+
+        // The one search that Wassette's component knows: by a part of the name, in every folder.
+        let mut wassette = self.wassette();
+        let (tree, named) = (self.tree, json!({"globs": ["*_17*"], "limit": 5000}));
+        let candidates = vec![
+            Candidate::new("`list` with a glob, sandboxed", 1, || {
+                call(&self.sandbox, &list, &self.large, &named)
+            }),
+            self.program("`find -name`", &["find", "-type", "f", "-name", "*_17*"]),
+            Candidate::of("Wassette, `search-file`, stdio", 1, &mut wassette, |server| {
+                server.call("search-file", &json!({"path": tree, "pattern": "_17"}))
+            }),
+        ];
+        table.measure(
+            &format!("find names among {} files", self.files()?),
+            self.times(1_000).min(21),
+            candidates,
+        )
+    }
+
+    fn wassette(&self) -> Result<McpServer, String> {
+        McpServer::wassette(self.work, [&self.work.join("small"), self.tree])
     }
 
     fn searches(&self, table: &mut Table) -> anyhow::Result<()> {

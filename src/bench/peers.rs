@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 
 use super::installed;
 
-/// The reference MCP server for files, `@modelcontextprotocol/server-filesystem`, over stdio.
+/// Names the component that Wassette is measured with.
+const WASSETTE_COMPONENT: &str = "GLOAMING_BENCH_WASSETTE_COMPONENT";
+
+/// Another sandbox or server for files, over MCP and stdio.
 pub(super) struct McpServer {
     process: Child,
     stdin: ChildStdin,
@@ -19,15 +22,38 @@ pub(super) struct McpServer {
 }
 
 impl McpServer {
-    /// Starts it for one folder; the error says why it is not there.
-    pub(super) fn start(folder: &Path) -> Result<Self, String> {
-        let program = "mcp-server-filesystem";
-        let spawned = Command::new(program)
-            .arg(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
+    /// Starts the reference server for files, `@modelcontextprotocol/server-filesystem`, for one folder; the
+    /// error says why it is not there.
+    pub(super) fn reference(folder: &Path) -> Result<Self, String> {
+        Self::start(Command::new("mcp-server-filesystem").arg(folder), "mcp-server-filesystem")
+    }
+
+    /// Starts Wassette with the component of its `filesystem-rs` example, which [`WASSETTE_COMPONENT`] names, and
+    /// a policy that lets it read two folders; the error says why it is not there.
+    pub(super) fn wassette(work: &Path, folders: [&Path; 2]) -> Result<Self, String> {
+        let Some(component) = std::env::var_os(WASSETTE_COMPONENT) else {
+            return Err(format!("{WASSETTE_COMPONENT} names no component (tests/bench/run.sh builds it)"));
+        };
+        let plugins = work.join("wassette");
+        let allowed = folders.map(|folder| {
+            format!("      - uri: \"fs://{}\"\n        access: [\"read\"]\n", folder.display())
+        });
+        let policy = format!(
+            "version: \"1.0\"\ndescription: \"measured\"\npermissions:\n  storage:\n    allow:\n{}",
+            allowed.concat()
+        );
+        std::fs::create_dir_all(&plugins)
+            .and_then(|()| std::fs::copy(&component, plugins.join("filesystem.wasm")))
+            .and_then(|_| std::fs::write(plugins.join("filesystem.policy.yaml"), policy))
+            .map_err(|error| format!("its folder cannot be made: {error}"))?;
+        Self::start(
+            Command::new("wassette").args(["serve", "--stdio", "--plugin-dir"]).arg(&plugins),
+            "wassette",
+        )
+    }
+
+    fn start(command: &mut Command, program: &str) -> Result<Self, String> {
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut process = spawned.map_err(|_| format!("not installed ({program})"))?;
         let (Some(stdin), Some(stdout)) = (process.stdin.take(), process.stdout.take()) else {
             return Err("it has no pipes".to_owned());

@@ -16,6 +16,8 @@ missing=()
 command -v rg >/dev/null || missing+=(ripgrep)
 command -v fd >/dev/null || command -v fdfind >/dev/null || missing+=(fd-find)
 command -v podman >/dev/null || missing+=(podman runc)
+docker_answers() { docker info >/dev/null 2>&1; }
+docker_answers || command -v dockerd >/dev/null || missing+=(docker.io)
 if [ "${#missing[@]}" != 0 ] && command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
   say "installing ${missing[*]}"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
@@ -33,6 +35,25 @@ events_logger = "file"
 CONF
 export CONTAINERS_CONF="${CONTAINERS_CONF:-$cache/containers.conf}"
 
+# Where Docker's service does not run, one is started for this run alone, with everything it keeps in a folder of its own.
+service=
+if ! docker_answers && [ "$(id -u)" = 0 ] && command -v dockerd >/dev/null; then
+  say "starting a Docker service of its own"
+  folder=$(mktemp -d)
+  export DOCKER_HOST=unix://$folder/socket
+  dockerd --data-root "$folder/data" --exec-root "$folder/exec" --pidfile "$folder/pid" -H "$DOCKER_HOST" \
+    --bridge=none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false >"$cache/dockerd.log" 2>&1 &
+  service=$!
+  trap 'kill "$service" 2>/dev/null; wait "$service"; rm -rf "$folder"' EXIT
+  until docker_answers; do
+    if ! kill -0 "$service" 2>/dev/null || [ "$SECONDS" -gt 120 ]; then
+      say "Docker's service does not start, see $cache/dockerd.log"
+      break
+    fi
+    sleep 0.2
+  done
+fi
+
 if ! [ -x "$cache/node_modules/.bin/mcp-server-filesystem" ] && command -v npm >/dev/null; then
   say "installing the reference MCP server for files"
   npm install --silent --no-fund --no-audit --prefix "$cache" @modelcontextprotocol/server-filesystem@2026.8.31 \
@@ -40,6 +61,30 @@ if ! [ -x "$cache/node_modules/.bin/mcp-server-filesystem" ] && command -v npm >
 fi
 export PATH="$cache/node_modules/.bin:$PATH"
 
+# Wassette is in no registry: WASSETTE_SOURCE names a checkout of microsoft/wassette, which is built once (many minutes).
+if [ -n "${WASSETTE_SOURCE:-}" ]; then
+  if ! [ -x "$cache/wassette/release/wassette" ]; then
+    say "building Wassette"
+    cargo build --release --locked --bin wassette --manifest-path "$WASSETTE_SOURCE/Cargo.toml" \
+      --target-dir "$cache/wassette" >"$cache/wassette.log" 2>&1 || say "it does not build, see $cache/wassette.log"
+  fi
+  component=$cache/wassette/wasm32-wasip2/release/filesystem.wasm
+  if ! [ -e "$component" ]; then
+    # Its example leaves making the bindings to cargo-component; the compiler and wit-bindgen make the same of it.
+    rm -rf "$cache/filesystem-rs"
+    cp -R "$WASSETTE_SOURCE/examples/filesystem-rs" "$cache/filesystem-rs"
+    (
+      cd "$cache/filesystem-rs"
+      rm -f Cargo.lock
+      sed -i 's/^wit-bindgen-rt.*/wit-bindgen = "0.46"/' Cargo.toml
+      sed -i '/^#\[allow(warnings)\]$/d; s/^mod bindings;$/wit_bindgen::generate!({ world: "fs" });/
+        /^use bindings::Guest;$/d; s/^bindings::export!.*/export!(Component);/' src/lib.rs
+      cargo build --release --target wasm32-wasip2 --target-dir "$cache/wassette"
+    ) >"$cache/filesystem.log" 2>&1 || say "its component does not build, see $cache/filesystem.log"
+  fi
+  export PATH="$cache/wassette/release:$PATH" GLOAMING_BENCH_WASSETTE_COMPONENT="$component"
+fi
+
 cargo build --release --locked --bin gloaming
 target=$(cargo metadata --format-version=1 --no-deps --offline | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-exec "$target/release/gloaming" bench tools "$@"
+"$target/release/gloaming" bench tools "$@"
