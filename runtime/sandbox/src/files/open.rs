@@ -207,6 +207,10 @@ impl Root {
         let file = self
             .first_that(path, |stat| FileType::from_raw_mode(stat.st_mode) != FileType::Directory)
             .unwrap_or_else(|| path.clone());
+        // `openat2` says this of a link that a folder was to be, too.
+        if self.stat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink) {
+            return self.link_failure(path);
+        }
         if file == *path {
             invalid(format!("{} is not a folder", shown(path)))
         } else {
