@@ -12,6 +12,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use case::{Case, Topic};
 use run::{Corpus, Outcome};
@@ -40,16 +41,18 @@ fn every_case_of_the_corpus_holds() {
     let cases: Vec<_> = cases().into_iter().filter(|(name, _)| name.contains(&wanted)).collect();
     let corpus = Corpus::shared();
     let todo = Mutex::new(cases.iter());
-    let failed = Mutex::new(Vec::new());
+    let (failed, times) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
                 loop {
                     let Some((name, case)) = todo.lock().expect("no panic holds it").next() else { return };
+                    let began = Instant::now();
                     let outcome = match case {
                         Ok(case) => corpus.run(&folder().join(name), case),
                         Err(fault) => Outcome::Fails(vec![fault.clone()]),
                     };
+                    times.lock().expect("no panic holds it").push((began.elapsed(), name.as_str()));
                     match outcome {
                         Outcome::Holds => {}
                         Outcome::Skipped(why) => {
@@ -73,12 +76,17 @@ fn every_case_of_the_corpus_holds() {
         }
     });
     let failed = failed.into_inner().expect("no panic held it");
+    let mut times = times.into_inner().expect("no panic held it");
+    times.sort_unstable_by(|a, b| b.cmp(a));
+    let slowest: Vec<String> =
+        times.iter().take(5).map(|(time, name)| format!("{name} {:.1} s", time.as_secs_f64())).collect();
     writeln!(
         std::io::stderr(),
-        "escape corpus: {} cases, {} calls, {} failed",
+        "escape corpus: {} cases, {} calls, {} failed; slowest: {}",
         cases.len(),
         corpus.calls.load(Ordering::Relaxed),
-        failed.len()
+        failed.len(),
+        slowest.join(", ")
     )
     .expect("standard error can be written to");
     assert!(failed.is_empty(), "{} of {} cases do not hold: {failed:?}", failed.len(), cases.len());

@@ -29,6 +29,8 @@ const GRACE: Duration = Duration::from_secs(30);
 const LONG: Duration = Duration::from_millis(500);
 /// How often a question is put while there is mischief.
 const ROUNDS: u32 = 40;
+/// From how many names on a tree is large.
+const LARGE: usize = 2_000;
 /// How often paths are timed.
 const TIMED: usize = 31;
 
@@ -159,7 +161,9 @@ impl Corpus {
             Strictness::Ordinary => &self.ordinary,
             Strictness::Tight => &self.tight,
         };
-        let policy = format!("{}\n{}", self.base.policy, case.policy);
+        // A whole policy stands by itself; rules alone are added.
+        let whole = case.policy.lines().any(|line| line.starts_with("schema"));
+        let policy = format!("{}\n{}", if whole { "" } else { &self.base.policy }, case.policy);
         let grant = match grant(&policy) {
             Ok(grant) => grant,
             Err(fault) => return Outcome::Fails(vec![fault]),
@@ -256,6 +260,11 @@ impl Run<'_> {
         }
         if call.timing {
             self.timing(call, name)?;
+        }
+        if let Some(scene) =
+            self.laid.as_ref().filter(|laid| laid.before.len() > LARGE).map(|laid| laid.scene.clone())
+        {
+            self.check_tree(call, &scene, name);
         }
         Ok(())
     }
@@ -371,7 +380,11 @@ impl Run<'_> {
                 }
             }
         }
-        self.check_tree(call, &scene, name);
+        // Looking at a large tree takes longer than most calls: once for all that change nothing.
+        let large = self.laid.as_ref().is_some_and(|laid| laid.before.len() > LARGE);
+        if !large || !call.after.is_empty() || !call.may_change.is_empty() {
+            self.check_tree(call, &scene, name);
+        }
         Ok(answers)
     }
 
@@ -456,7 +469,7 @@ impl Run<'_> {
         }
         if let Some(error) = &made.outcome.error {
             let words = format!("{}{}", error.message, error.instead.as_deref().unwrap_or_default());
-            if words.chars().any(|c| c.is_control() && c != '\n') {
+            if words.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
                 self.faults.push(format!("{name}: the refusal holds a control character: {words:?}"));
             }
             let denied = error.code == ToolErrorCode::Denied;
@@ -477,13 +490,14 @@ impl Run<'_> {
                 .to_string_lossy()
                 .into_owned()
         };
-        // A folder that must hold something afterwards may be new.
+        // A folder that may hold something afterwards may be new.
+        let may: Vec<String> =
+            call.may_change.iter().chain(call.after.keys()).map(|may| scene.text(may)).collect();
         let expected = |path: &Path| {
             let path = relative(path);
-            call.may_change.iter().any(|may| *may == path)
-                || call.after.keys().any(|key| {
-                    *key == path || key.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('/'))
-                })
+            may.iter().any(|may| {
+                *may == path || may.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('/'))
+            })
         };
         let names: BTreeSet<&PathBuf> = laid.before.keys().chain(after.keys()).collect();
         let mut changed = false;
@@ -499,7 +513,7 @@ impl Run<'_> {
             }
         }
         for (path, expected) in &call.after {
-            let at = scene.workspace().join(path);
+            let at = scene.workspace().join(scene.text(path));
             let fault = match expected {
                 After::There(there) => {
                     let is = std::fs::symlink_metadata(&at).is_ok();

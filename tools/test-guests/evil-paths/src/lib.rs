@@ -53,9 +53,10 @@ impl Probe {
     ///
     /// `read` takes `data` as `{"offset": n, "length": n}`; `walk` as its options by their names in the WIT, all
     /// optional; `write`, `remove` and `rename` take what they expect as `data` or `to`, see [`expected`];
-    /// `commit` takes a list of `{"put"|"remove"|"rename": path, "to": path, "data": text, "expected": text}`.
+    /// `fill` writes as many bytes as `data` says; `commit` takes a list of `{"put"|"remove"|"rename": path, "to": path, "data": text, "expected": text}`.
     /// `hold` begins a walk that lives on and `next` takes its next batch; `script` takes a list of calls and
-    /// makes them one after the other; `repeat` takes `{"times": n, "call": call}`, without `times` for ever.
+    /// makes them one after the other; `repeat` takes `{"times": n, "call": call}`, without `times` for ever;
+    /// `deep` takes `{"levels": n, "call": call}` and makes it from deep within its own stack.
     fn run(&mut self, args: &ProbeArgs) -> Result<Result<Value, Failure>, Failure> {
         let path = spelled(&args.path);
         let path = path.as_str();
@@ -102,6 +103,11 @@ impl Probe {
             "write" => {
                 changes::write(path, data.unwrap_or_default().as_bytes(), &expected(to)).map(Value::from)
             }
+            // So many bytes, which need not be handed over to be written.
+            "fill" => {
+                let bytes = options(data)?.as_u64().unwrap_or(0) as usize;
+                changes::write(path, &vec![b'x'; bytes], &expected(to)).map(Value::from)
+            }
             "remove" => changes::remove(path, &expected(to)).map(Value::from),
             "rename" => changes::rename(path, to.unwrap_or_default(), &expected(data)).map(Value::from),
             "commit" => {
@@ -128,8 +134,22 @@ impl Probe {
                 }
                 Ok(json!({ "done": done, "last_failure": failed }))
             }
+            "deep" => {
+                let options = options(data)?;
+                let step = step_of(&options["call"]);
+                self.deep(options["levels"].as_u64().unwrap_or(0), &step)?
+            }
             op => return Err(invalid(format!("no operation {op:?}"))),
         })
+    }
+
+    /// Makes a call with that many frames of its own stack in use.
+    #[inline(never)]
+    fn deep(&mut self, levels: u64, step: &ProbeArgs) -> Result<Result<Value, Failure>, Failure> {
+        let kept = std::hint::black_box([levels; 64]);
+        let answer = if levels == 0 { self.run(step) } else { self.deep(levels - 1, step) };
+        std::hint::black_box(kept);
+        answer
     }
 }
 

@@ -92,6 +92,9 @@ impl Probe {
                 file.read_to_end(&mut data).map(|_| json!(String::from_utf8_lossy(&data)))
             }),
             "write_open" => self.opened(&path).and_then(|file| file.write_all(data.as_bytes())).map(null),
+            "fill_open" => {
+                self.opened(&path).and_then(|file| file.write_all(&vec![b'x'; number as usize])).map(null)
+            }
             "size_open" => {
                 self.opened(&path).and_then(|file| file.metadata()).map(|facts| json!(facts.len()))
             }
@@ -108,6 +111,8 @@ impl Probe {
                 self.open.insert(format!("{path} {}", self.open.len()), file);
                 Value::Null
             }),
+            // libc's own flags as `data`: what no Rust program would ask for.
+            "open_flags" => open_flags(&workspace(&path), number as c_int),
             "print" => io::stdout().write_all(&vec![b'x'; number as usize]).map(null),
             "print_error" => io::stderr().write_all(&vec![b'x'; number as usize]).map(null),
             "say_error" => io::stderr().write_all(data.as_bytes()).map(null),
@@ -241,6 +246,20 @@ fn kind(kind: fs::FileType) -> &'static str {
 
 fn facts(metadata: &fs::Metadata) -> Value {
     json!({ "kind": kind(metadata.file_type()), "size": metadata.len() })
+}
+
+/// Opens a file through libc, and closes it.
+fn open_flags(path: &Path, flags: c_int) -> io::Result<Value> {
+    unsafe extern "C" {
+        fn open(path: *const c_char, flags: c_int, ...) -> c_int;
+        fn close(file: c_int) -> c_int;
+    }
+    let path = CString::new(path.as_os_str().as_encoded_bytes())?;
+    // SAFETY: the path is NUL-terminated and lives until the call returns; the file is closed once, here.
+    match unsafe { open(path.as_ptr(), flags) } {
+        file if file >= 0 => Ok(json!(unsafe { close(file) })),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Makes a symbolic link through libc: the standard library's function for it is not stable here.
