@@ -9,7 +9,7 @@ use ignore::overrides::{Override, OverrideBuilder};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::ignores::Ignores;
+use super::ignores::{Ignores, costly};
 use super::open::{Info, Kind, invalid};
 use super::read::{Range, names, read_into, spelled, too_many};
 use super::{Answer, Session};
@@ -24,7 +24,7 @@ const LARGEST: u64 = 32 << 20;
 const HELD: usize = 1_000_000;
 /// How many folders of the way down are held open; those above are opened anew on the way back.
 const OPEN: usize = 48;
-/// How many globs, and how long one may be.
+/// How many globs one walk may have.
 const GLOBS: usize = 256;
 
 /// How to walk; see the contract.
@@ -300,8 +300,9 @@ fn open_name(folder: &OwnedFd, raw: &[u8]) -> Option<(OwnedFd, Stat)> {
 
 /// Compiles globs as `rg -g` reads them, anchored at the workspace's root.
 fn globs(globs: &[String]) -> Answer<Override> {
-    if globs.len() > GLOBS || globs.iter().any(|glob| glob.len() > 4_096) {
-        return Err(invalid(format!("too many or too long globs: at most {GLOBS} of 4096 bytes")));
+    if globs.len() > GLOBS || globs.iter().any(|glob| costly(glob)) {
+        let message = format!("too many or too long globs: at most {GLOBS} of 4096 bytes and 64 braces each");
+        return Err(invalid(message));
     }
     let mut builder = OverrideBuilder::new("");
     for glob in globs {
