@@ -14,20 +14,26 @@ pub fn normal(path: &str) -> String {
     format!("{root}{}", names.join("/"))
 }
 
-/// Returns a path for a line of text: control characters escaped, so that a file's name cannot forge one.
+/// Returns a path for a line of text: control characters and those that turn or hide text escaped, so that a
+/// file's name cannot forge one. The host words its refusals the same way.
 pub fn shown(path: &str) -> Cow<'_, str> {
-    if !path.contains(char::is_control) {
+    if !path.contains(unseen) {
         return Cow::Borrowed(if path.is_empty() { "." } else { path });
     }
     let mut out = String::new();
     for c in path.chars() {
-        if c.is_control() {
+        if unseen(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
         }
     }
     Cow::Owned(out)
+}
+
+fn unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -55,6 +61,7 @@ mod tests {
     #[test]
     fn names_cannot_forge_lines() {
         assert_eq!(shown("a\nb"), "a\\nb");
+        assert_eq!(shown("sr.\u{202e}txt.rs"), "sr.\\u{202e}txt.rs");
         assert_eq!(shown("ä b"), "ä b");
     }
 }
