@@ -293,6 +293,9 @@ pub(super) struct Call {
     pub(super) has: Vec<String>,
     #[serde(default)]
     pub(super) lacks: Vec<String>,
+    /// What must not be in the words that a model or a person is shown.
+    #[serde(default)]
+    pub(super) never_shown: Vec<String>,
     /// What is at a path afterwards: a text, or `false` for nothing. Everything else is as it was.
     #[serde(default)]
     pub(super) after: BTreeMap<String, After>,
