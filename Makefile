@@ -36,7 +36,7 @@ test: tools ## The default suite: format, lints, docs, every test
 	$(CARGO) fmt --all --check --manifest-path tools/Cargo.toml
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
-	GLOAMING_WIRE_DIR="$(CACHE)/wire" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --no-fail-fast
+	GLOAMING_WIRE_DIR="$(CACHE)/wire" GLOAMING_MCP_DIR="$(CACHE)/mcp" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --no-fail-fast
 	$(CARGO) test --manifest-path tools/Cargo.toml --locked --workspace
 
 .PHONY: examples
@@ -50,8 +50,8 @@ deny: ## Check licences and sources of every dependency (cargo-deny, installed w
 	PATH="$(CACHE)/bin:$$PATH" $(CARGO) deny --all-features check bans licenses sources
 
 .PHONY: bench
-bench: tools ## Measure a read and a search against native programs in one run
-	@tests/bench/run.sh
+bench: tools ## Measure the sandboxed tools against native programs in one run (ARGS=--quick)
+	@tests/bench/run.sh "$(CACHE)" $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what was built here

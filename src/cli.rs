@@ -1,5 +1,6 @@
 //! The command line: every subcommand, option and default in one table.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -33,6 +34,10 @@ pub(crate) enum Command {
     Policy(PolicyArgs),
     /// List, call and make sandboxed tools
     Tools(ToolsArgs),
+    /// Lend the sandboxed tools to other agents over the Model Context Protocol
+    Mcp(McpArgs),
+    /// Measure this machine
+    Bench(BenchArgs),
     /// Read and check journals
     Journal(JournalArgs),
     /// Run a journal's attempt again without model or network and compare patch and verdict
@@ -57,10 +62,13 @@ impl Command {
                 | ToolsCommand::Call { json, .. } => *json,
                 ToolsCommand::Remove { .. } | ToolsCommand::New { .. } => false,
             },
+            Self::Bench(BenchArgs { command: BenchCommand::Tools { json, .. } }) => *json,
             Self::Journal(JournalArgs { command }) => match command {
                 JournalCommand::Show { json, .. } | JournalCommand::Verify { json, .. } => *json,
             },
             Self::Replay(args) => args.json,
+            // Its standard output belongs to the protocol.
+            Self::Mcp(_) => false,
         }
     }
 }
@@ -286,6 +294,28 @@ pub(crate) enum ToolsCommand {
     },
 }
 
+/// Options of `gloaming mcp`.
+#[derive(Debug, Args)]
+pub(crate) struct McpArgs {
+    /// The folder the tools work on, in place; a git repository's own policy narrows what they may do
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) repo: PathBuf,
+    #[command(flatten)]
+    pub(crate) policy: PolicyChoice,
+    /// Serve over HTTP on this address, like 127.0.0.1:8931; default: standard input and output
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<SocketAddr>,
+    /// A file with the bearer token that HTTP clients must send; needed where others can reach the address
+    #[arg(long, value_name = "FILE", requires = "http")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Where every call is recorded, a new file; default: a file under $GLOAMING_HOME
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
+    /// Serve only the tools that change nothing
+    #[arg(long)]
+    pub(crate) read_only: bool,
+}
+
 /// A language that `gloaming tools new` has a template for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Language {
@@ -293,6 +323,28 @@ pub(crate) enum Language {
     Rust,
     /// A module that is built with jco and componentize-js, from npm
     Javascript,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) command: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Measure the sandboxed tools against native programs, in one run
+    Tools {
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+        /// The folder to list and search; default: 32,000 files made for the run
+        #[arg(long, value_name = "DIR", env = "GLOAMING_BENCH_TREE")]
+        tree: Option<PathBuf>,
+        /// Few rounds on few files: whether it works, not how fast
+        #[arg(long)]
+        quick: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -8,13 +8,15 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use gloaming_api::RepoId;
 use gloaming_api::journal::PolicyLayerText;
 use gloaming_jobs::{Embedded, Environment, HostFacts};
 use gloaming_policies::{Diagnostic, Grant, Layer, PolicyFile};
-use gloaming_sandbox::{Options, Sandbox};
+use gloaming_sandbox::{Files, Options, Sandbox};
+use gloaming_worker::GitBase;
 
 use crate::cli::PolicyChoice;
 use crate::failure::Failure;
@@ -231,6 +233,14 @@ pub(crate) struct Resolved {
     pub(crate) layers: Vec<PolicyLayerText>,
 }
 
+/// Adds a layer that only narrows, for this one start of the program.
+pub(crate) fn narrow(resolved: Resolved, repo: &RepoId, layer: PolicyLayerText) -> anyhow::Result<Resolved> {
+    let mut layers = resolved.layers;
+    layers.push(layer);
+    let grant = grant_of(repo, &layers).map_err(|diagnostics| bad_policy(&diagnostics))?;
+    Ok(Resolved { grant, layers })
+}
+
 /// Makes the grant of the operator's file and, where there is one, the repository's text. The operator's
 /// mistakes are errors of use; the repository's come back as the inner error, since they fail closed.
 pub(crate) fn resolve_policy(
@@ -274,10 +284,34 @@ pub(crate) fn bad_policy(diagnostics: &[Diagnostic]) -> anyhow::Error {
     Failure::usage(format!("the policy does not load\n{}", lines.join("\n"))).into()
 }
 
-/// Opens the sandbox with its cache of compiled components and the tools that are built in.
+/// Opens a folder for tools, with the commit that its HEAD names as the tree it began from; a folder that is no
+/// checkout has none, and the tool that asks is told so.
+pub(crate) fn workspace_files(home: &Home, folder: &Path) -> anyhow::Result<Files> {
+    let base = GitBase::head(&std::path::absolute(folder)?, &home.cache.join("git"));
+    let files = Files::open(folder).map_err(|error| {
+        Failure::usage(format!("cannot open the workspace {}: {error}", folder.display()))
+    })?;
+    Ok(files.with_base(Arc::new(base)))
+}
+
+/// Returns how the sandbox is set up: with the cache of compiled components.
+pub(crate) fn sandbox_options(home: &Home) -> Options {
+    Options { cache_dir: Some(home.cache.join("components")), ..Options::default() }
+}
+
+/// Opens the sandbox with the tools that are built in.
 pub(crate) fn built_in_sandbox(home: &Home) -> anyhow::Result<Sandbox> {
-    let options = Options { cache_dir: Some(home.cache.join("components")), ..Options::default() };
-    Ok(Sandbox::new(options).map_err(|error| Failure::infrastructure("start the tool sandbox", error))?)
+    Ok(Sandbox::new(sandbox_options(home)).map_err(no_sandbox)?)
+}
+
+/// Opens the sandbox with one of the tools that are built in, for a process that makes a single call; none when
+/// there is no such tool.
+pub(crate) fn built_in_tool(home: &Home, tool: &str) -> anyhow::Result<Option<Sandbox>> {
+    Ok(Sandbox::for_tool(sandbox_options(home), tool).map_err(no_sandbox)?)
+}
+
+fn no_sandbox(error: gloaming_sandbox::SandboxError) -> Failure {
+    Failure::infrastructure("start the tool sandbox", error)
 }
 
 /// Opens the sandbox with the built-in tools and those registered ones that a grant offers. One that it offers

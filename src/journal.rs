@@ -73,6 +73,16 @@ fn tell(kind: &EventKind) -> String {
                 shorten(started.text.trim(), 100)
             )
         }
+        EventKind::ServingStarted(started) => format!(
+            "tools served from {} as {} over {}: {}",
+            started.location,
+            started.repo,
+            started.transport,
+            started.tools.join(", ")
+        ),
+        EventKind::ClientJoined { client, name, version, protocol } => {
+            format!("client {client} is {name} {version}, protocol {protocol}")
+        }
         EventKind::StageStarted { stage } => format!("{} …", stage.as_str()),
         EventKind::StageFinished { stage, detail, wall_ms } => {
             format!("{} done in {:.1} s: {detail}", stage.as_str(), *wall_ms as f64 / 1e3)
@@ -118,6 +128,9 @@ fn tell(kind: &EventKind) -> String {
         }
         EventKind::Failed { error } => format!("failed: {error}"),
         EventKind::Cancelled => "cancelled".to_owned(),
+        EventKind::ServingEnded { clients, calls } => {
+            format!("stopped serving: {calls} calls by {clients} clients")
+        }
     };
     escape_name(text.as_bytes())
 }

@@ -1,10 +1,12 @@
 //! `gloaming`: file at dusk, review at dawn. One file per subcommand; the only place where every crate meets.
 
+mod bench;
 mod cli;
 mod console;
 mod context;
 mod failure;
 mod journal;
+mod mcp;
 mod policy;
 mod profile;
 mod registered;
@@ -52,6 +54,8 @@ fn main() -> ExitCode {
             cli::Command::Profile(args) => profile::main(args).await,
             cli::Command::Policy(args) => policy::main(args),
             cli::Command::Tools(args) => tools::main(args).await,
+            cli::Command::Mcp(args) => mcp::main(args).await,
+            cli::Command::Bench(args) => bench::main(args),
             cli::Command::Journal(args) => journal::main(args),
             cli::Command::Replay(args) => replay::main(args).await,
         }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome, ToolSpec};
 use gloaming_jobs::{Cancel, JobError, NoEngine};
 use gloaming_policies::Grant;
-use gloaming_sandbox::{Files, StoredComponent};
+use gloaming_sandbox::StoredComponent;
 use serde_json::{Value, json};
 
 use crate::cli::{ToolsArgs, ToolsCommand};
@@ -46,13 +46,18 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
             })?;
             let repo = context::repo_name_by_hand(&policy, &workspace)?;
             let grant = operator_grant(&policy, &repo)?;
-            let files = Files::open(&workspace).map_err(|error| {
-                Failure::usage(format!("cannot open the workspace {}: {error}", workspace.display()))
-            })?;
-            let (mut sandbox, missing) = registered::sandbox(&home, &grant)?;
-            if let Some(missing) = missing.into_iter().find(|missing| missing.tool == name) {
-                return Err(missing.failure().into());
-            }
+            let files = context::workspace_files(&home, &workspace)?;
+            // Loading the other tools would take longer than the call.
+            let mut sandbox = match context::built_in_tool(&home, &name)? {
+                Some(sandbox) => sandbox,
+                None => {
+                    let (sandbox, missing) = registered::sandbox(&home, &grant)?;
+                    if let Some(missing) = missing.into_iter().find(|missing| missing.tool == name) {
+                        return Err(missing.failure().into());
+                    }
+                    sandbox
+                }
+            };
             if wasi {
                 sandbox = sandbox
                     .wasi_variants()

@@ -80,12 +80,63 @@ fn the_wasi_builds_of_read_and_edit_answer_the_same() {
 }
 
 #[test]
+fn diff_compares_a_checkout_with_its_head_and_says_where_there_is_none() {
+    let scene = Scene::new(FILES);
+    let (code, answer) = call(&scene, "diff", &json!({}), &[]);
+    assert_eq!((code, &answer["output"]["total"]), (0, &json!(0)), "{answer:#}");
+
+    scene.write(&[
+        ("src/lib.rs", "pub fn main_thing() {}\npub fn more() {}\n"),
+        ("new.txt", "n\n"),
+        (".env", "S=2\n"),
+    ]);
+    std::fs::remove_file(scene.repo().join("Cargo.toml")).unwrap();
+    let (code, answer) = call(&scene, "diff", &json!({"summary": true}), &[]);
+    assert_eq!(code, 0, "{answer:#}");
+    // Neither what the policy denies nor what gitignore leaves out is told.
+    assert_eq!(
+        answer["output"]["text"],
+        "deleted Cargo.toml (+0 -4)\nadded new.txt (+1 -0)\nmodified src/lib.rs (+1 -0)\n"
+    );
+    // It is what git says, too.
+    let (_, answer) = call(&scene, "diff", &json!({"path": "src"}), &[]);
+    let ours = answer["output"]["text"].as_str().unwrap().to_owned();
+    let git: String = scene
+        .git(&["diff", "--", "src"])
+        .split_inclusive('\n')
+        .filter(|line| !line.starts_with("index "))
+        .map(|line| {
+            if line.starts_with("@@") {
+                line.split_inclusive("@@").take(2).collect::<String>() + "\n"
+            } else {
+                line.to_owned()
+            }
+        })
+        .collect();
+    assert_eq!(ours, git);
+    let (code, answer) = call(&scene, "diff", &json!({"path": ".env"}), &[]);
+    assert_eq!((code, &answer["error"]["code"]), (5, &json!("denied")), "{answer:#}");
+
+    let plain = Scene::bare_folder();
+    plain.write(&[("a", "1\n")]);
+    let (code, answer) = call(&plain, "diff", &json!({}), &[]);
+    assert_eq!((code, &answer["error"]["code"]), (5, &json!("not_found")), "{answer:#}");
+    assert_eq!(
+        answer["error"]["message"],
+        "there is no base to compare with: this folder is not the top of a git checkout with a commit"
+    );
+}
+
+#[test]
 fn tools_list_names_each_tool_with_a_schema() {
     let scene = Scene::new(FILES);
     let list = scene.gloaming(&["tools", "list", "--json"]).exits(0).json();
     let tools = list["tools"].as_array().unwrap();
     let names: Vec<&str> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["check", "edit", "list", "patch", "read", "search", "write"]);
+    assert_eq!(
+        names,
+        ["check", "diff", "edit", "list", "move", "outline", "patch", "read", "remove", "search", "write"]
+    );
     for tool in tools {
         assert_eq!(tool["input_schema"]["type"], "object", "{tool:#}");
         assert!(tool["description"].as_str().unwrap().len() > 40, "{tool:#}");
@@ -100,7 +151,8 @@ fn a_tool_denied_as_a_whole_is_not_offered() {
     let list = scene.gloaming(&["tools", "list", "--json", "--policy", "p.toml"]).exits(0).json();
     let names: Vec<&str> =
         list["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["check", "list", "read", "search"]);
+    // What was not there when such a policy was written is denied with the others of its kind.
+    assert_eq!(names, ["check", "diff", "list", "outline", "read", "search"]);
     let (code, answer) =
         call(&scene, "write", &json!({"path": "x", "content": "y"}), &["--policy", "p.toml"]);
     assert_eq!((code, &answer["error"]["rule"]), (5, &json!("no-writing")), "{answer:#}");

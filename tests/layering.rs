@@ -55,7 +55,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("tokio-postgres", &["store"]),
     ("reqwest", &["model", "worker", "server"]),
-    ("hyper", &["server", "jobs"]),
+    ("hyper", &["server", "jobs", "mcp"]),
     ("saphyr-parser", &["profile"]),
     ("rustls", &["model", "server"]),
     ("roxmltree", &["verify"]),

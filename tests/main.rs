@@ -11,6 +11,7 @@ mod endings;
 mod escape;
 mod evil_model;
 mod layering;
+mod mcp;
 mod own_tools;
 mod rounds;
 mod run;

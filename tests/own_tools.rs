@@ -49,7 +49,7 @@ fn names(list: &Value, key: &str) -> Vec<String> {
 }
 
 /// A component of one function `seven` that answers a number, and the WIT of it beside.
-fn seven(scene: &Scene, number: u32) -> PathBuf {
+pub(crate) fn seven(scene: &Scene, number: u32) -> PathBuf {
     let text = format!(
         r#"(component
             (core module $m (func (export "f") (result i32) i32.const {number}))

@@ -119,6 +119,7 @@ fn fix() -> Value {
         ]),
         calls(&[
             ("edit", json!({"path": "src/inner.rs", "old": "n + 2", "new": "n * 2"})),
+            ("diff", json!({})),
             ("check", json!({"what": "test"}))
         ]),
         calls(&[("finish", json!({"summary": "twice doubles for every n now"}))]),
@@ -160,6 +161,8 @@ fn a_models_fix_is_published_with_a_test_that_turned_green_and_replays() {
 
     // An answer that is changed, with the chain made whole again, must diverge.
     let text = std::fs::read_to_string(scene.out().join("journal.jsonl")).unwrap();
+    // The model could see what it had changed of the commit it works on.
+    assert!(text.contains("diff --git a/src/inner.rs b/src/inner.rs"), "{text}");
     let mut chain = gloaming_api::journal::Chain::default();
     let mut forged = String::new();
     for event in gloaming_api::journal::parse(&text).unwrap() {

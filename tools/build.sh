@@ -7,6 +7,10 @@
 #   debian  the distribution's own rustc, cargo, std sources, lld and wasi-libc, installed when they are
 #           missing and apt-get may be run; std is compiled here.
 # The two never share an environment, a target folder or a cargo.
+#
+# The grammars of `outline` are C. Both ways compile them with a clang that knows wasm (GLOAMING_CLANG names
+# one; otherwise the newest that is found, or Debian's, installed as above) against the headers of the crate
+# tree-sitter-language: that target has no libc, and tree-sitter brings the few functions of one it needs.
 set -euo pipefail
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -14,6 +18,7 @@ components=$tools/target/components
 plain=wasm32-unknown-unknown
 wasip2=wasm32-wasip2
 packages=(rustc-web cargo-web rust-web-src lld-22 wasi-libc)
+clang_package=clang-22
 sources=/usr/lib/rustlib/src/rust/library
 libc=/usr/lib/wasm32-wasi
 
@@ -22,7 +27,8 @@ fail() { printf 'tools: error: %s\n' "$*" >&2; exit 1; }
 
 # What a caller's cargo or shell may have set for another build.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET CARGO_TARGET_DIR \
-    CARGO_BUILD_TARGET_DIR RUSTC RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER RUSTC_BOOTSTRAP CARGO_MAKEFLAGS
+    CARGO_BUILD_TARGET_DIR RUSTC RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER RUSTC_BOOTSTRAP CARGO_MAKEFLAGS \
+    CC CFLAGS TARGET_CC TARGET_CFLAGS
 cd "$tools"
 
 rustup_has_targets() {
@@ -48,21 +54,45 @@ debian_is_complete() {
 }
 
 find_debian() {
-    debian_is_complete && return
+    debian_is_complete || { install "${packages[@]}" && debian_is_complete; }
+}
+
+# install PACKAGE...: installs Debian's packages where that is allowed.
+install() {
     command -v apt-get >/dev/null || return 1
     local as_root=()
     if [[ $(id -u) != 0 ]]; then
         sudo -n true 2>/dev/null || return 1
         as_root=(sudo -n)
     fi
-    say "installing ${packages[*]}"
+    say "installing $*"
     local log=$tools/target/apt.log
     mkdir -p "$tools/target"
     # A new machine has empty package lists, or old ones.
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >"$log" 2>&1 || true
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        "${packages[@]}" >>"$log" 2>&1 || { say "apt-get failed, see $log"; return 1; }
-    debian_is_complete
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" \
+        >>"$log" 2>&1 || { say "apt-get failed, see $log"; return 1; }
+}
+
+compiles_to_wasm() {
+    command -v "$1" >/dev/null || return 1
+    printf '#include <stdbool.h>\nbool one(void) { return true; }\n' |
+        "$1" --target="$plain" -msimd128 -mbulk-memory -x c -c -o /dev/null - 2>/dev/null
+}
+
+# Sets `clang`.
+find_clang() {
+    clang=${GLOAMING_CLANG:-}
+    [[ -z $clang ]] || { compiles_to_wasm "$clang"; return; }
+    for clang in clang-{30..14} clang; do
+        compiles_to_wasm "$clang" && return
+    done
+    # Not every release has the newest; each has one that is called `clang`.
+    for clang in "$clang_package" clang; do
+        install "$clang" && compiles_to_wasm "$clang" && return
+    done
+    clang=clang
+    return 1
 }
 
 way=${GLOAMING_WASM:-}
@@ -105,9 +135,25 @@ if [[ $way == debian ]]; then
     wasi_flags+=("--remap-path-prefix=$sources=/library" "-Lnative=$libc")
 fi
 
-say "compiling with $($cargo --version) ($way)"
+find_clang || fail "$clang is missing or cannot compile C to WebAssembly, which the grammars of \`outline\`
+need; install an LLVM clang (14 or newer; Debian and Ubuntu: apt-get install clang, or $clang_package; macOS: brew
+install llvm, since Apple's has no WebAssembly), and name it in GLOAMING_CLANG where it is not in PATH as clang"
+
+say "compiling with $($cargo --version) and $clang ($way)"
 $cargo build --quiet --locked --target-dir "$target" --profile helper -p componentize
 componentize=$target/helper/componentize
+
+# How C is compiled. The scanner of C++ takes wchar_t and static_assert for granted.
+manifest=$($cargo metadata --locked --format-version=1 --filter-platform "$plain" |
+    grep -o '"manifest_path":"[^"]*/tree-sitter-language-[^"/]*/Cargo.toml"' | head -n1 | cut -d'"' -f4)
+headers=${manifest%/Cargo.toml}/wasm/include
+[[ -e $headers/wchar.h ]] || fail "the crate tree-sitter-language has no headers in $headers"
+c_flags=("-I$headers" -include wchar.h -Dstatic_assert=_Static_assert -DNDEBUG -msimd128 -mbulk-memory
+    "-ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}=/cargo")
+for flag in "${c_flags[@]}"; do
+    [[ $flag != *' '* ]] || fail "a path holds a space, which C's flags cannot: $flag"
+done
+export CC_wasm32_unknown_unknown=$clang CFLAGS_wasm32_unknown_unknown="${c_flags[*]}"
 
 # build TARGET PACKAGE...: compiles them for one target.
 build() {
@@ -131,7 +177,7 @@ mkdir -p "$components/test"
 wit=$tools/../wit
 
 # The tools, and those of them that are also built on the standard library and WASI.
-own=(read list search edit write patch)
+own=(read list search outline diff edit write patch move remove)
 build "$plain" "${own[@]/#/tool-}"
 for tool in "${own[@]}"; do
     finish "$plain" "tool-$tool" "$tool-tool" "$tool.wasm" "$wit"

@@ -65,7 +65,7 @@ impl Call {
                     )),
                 },
             },
-            "list" | "search" => Ok(Self::Path { tool, path: RelPath::parse(path) }),
+            "list" | "search" | "diff" => Ok(Self::Path { tool, path: RelPath::parse(path) }),
             // What a registered tool takes is its own affair.
             _ if !TOOLS.contains(&name) => Ok(Self::Path { tool, path: RelPath::parse(path) }),
             _ if path.is_empty() => Err(format!("{name} needs a path, like `{name} src/lib.rs`")),
@@ -101,8 +101,8 @@ impl Grant {
                 let tool = tool.as_str();
                 let accesses: &[Access] = match tool {
                     "list" => &[Access::List],
-                    "write" => &[Access::Write],
-                    "edit" | "patch" => &[Access::Read, Access::Write],
+                    "write" | "remove" => &[Access::Write],
+                    "edit" | "patch" | "move" => &[Access::Read, Access::Write],
                     _ => &[Access::Read],
                 };
                 let mut judged = self.judge(tool, accesses[0], &path);
@@ -113,8 +113,8 @@ impl Grant {
                         judged = next;
                     }
                 }
-                // A folder that holds something to search may be named to it.
-                if tool == "search" && !judged.allow && judged.is_default_deny() {
+                // A folder that holds something to look at may be named to these.
+                if matches!(tool, "search" | "diff") && !judged.allow && judged.is_default_deny() {
                     let folder = self.judge(tool, Access::List, &path);
                     if folder.allow {
                         judged = folder;

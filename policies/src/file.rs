@@ -6,13 +6,25 @@ use gloaming_api::job::JobPurpose;
 use gloaming_api::{Digest, RepoId};
 use serde_json::{Value, json};
 
+use crate::Access;
 use crate::glob::Pattern;
 
 /// The tools a rule may name.
-pub const TOOLS: &[&str] = &["read", "list", "search", "edit", "write", "patch", "check"];
+pub const TOOLS: &[&str] =
+    &["read", "list", "search", "outline", "diff", "edit", "write", "patch", "move", "remove", "check"];
 
 /// Those of [`TOOLS`] that change files.
-pub const WRITING_TOOLS: &[&str] = &["edit", "write", "patch"];
+pub const WRITING_TOOLS: &[&str] = &["edit", "write", "patch", "move", "remove"];
+
+/// Returns the tools whose rules bind a later tool too, so that a policy from before there was one has no
+/// hole in it: an author who kept edit, write and patch out of a folder had named every way to write.
+pub(crate) fn forebears(tool: &str) -> &'static [&'static str] {
+    match tool {
+        "move" | "remove" => &["edit", "write", "patch"],
+        "outline" | "diff" => &["read"],
+        _ => &[],
+    }
+}
 
 /// A policy file that was parsed and checked; made by [`crate::parse`].
 #[derive(Debug, Clone)]
@@ -116,6 +128,19 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
+    /// Whether a denial binds a tool: it names it, or one that could write before this one was there.
+    pub(crate) fn binds(&self, tool: &str) -> bool {
+        let forebears = if WRITING_TOOLS.contains(&tool) { forebears(tool) } else { &[] };
+        self.tools.include(tool) || self.tools.include_any(forebears)
+    }
+
+    /// Whether a denial binds a tool's access. What `read` may not see no other tool may: an error of edit
+    /// shows what is there, and a search of one file is a way to read it.
+    pub(crate) fn denies(&self, tool: &str, access: Access) -> bool {
+        let named = self.binds(tool) || (access == Access::Read && self.tools.include("read"));
+        named && (access == Access::Write || !self.only_writes)
+    }
+
     fn content(&self) -> Value {
         let mut paths: Vec<&str> = self.paths.iter().map(Pattern::as_str).collect();
         paths.sort_unstable();
@@ -147,6 +172,10 @@ impl Tools {
             Self::All => true,
             Self::Named(names) => names.iter().any(|name| name == tool),
         }
+    }
+
+    pub(crate) fn include_any(&self, tools: &[&str]) -> bool {
+        tools.iter().any(|tool| self.include(tool))
     }
 }
 

@@ -7,7 +7,7 @@ use gloaming_api::job::{JobLimits, JobPurpose};
 use gloaming_api::{Digest, RelPath, RepoId};
 use serde_json::json;
 
-use crate::file::{PolicyFile, Rule, TOOLS, WRITING_TOOLS};
+use crate::file::{PolicyFile, Rule, TOOLS, WRITING_TOOLS, forebears};
 use crate::glob::{AllowSet, DenySet, Pattern, Spelled};
 use crate::limits::Limits;
 use crate::preset::{FLOOR_NAME, STANDARD_NAME, floor, floor_line, standard};
@@ -321,8 +321,8 @@ impl Grant {
         self.judge(tool, access, path).allow
     }
 
-    /// Decides whether a patch may touch a path, whoever wrote the patch: whether edit, write or patch
-    /// could have written it under this grant.
+    /// Decides whether a patch may touch a path, whoever wrote the patch: whether a writing tool could
+    /// have changed it under this grant.
     pub fn decide_change(&self, path: &RelPath) -> Decision {
         self.judge_change(path).into_decision()
     }
@@ -429,7 +429,7 @@ impl Grant {
         if let Some(denied) = self.denied(tool, access, &path) {
             return denied;
         }
-        self.allowed(tool, |unit, rules| {
+        self.allowed(tool, |unit, rules, names| {
             let allowances = &self.0.allowances[unit];
             // Among rules that all allow it the id decides which is told, so that order does not.
             let mut best: Option<usize> = None;
@@ -440,7 +440,7 @@ impl Grant {
             };
             let mut matched = false;
             for (at, rule) in rules.iter().enumerate() {
-                if rule.tools.include(tool) && rule.paths.iter().any(Pattern::is_catch_all) {
+                if rule.tools.include_any(names) && rule.paths.iter().any(Pattern::is_catch_all) {
                     matched = true;
                     consider(at);
                 }
@@ -458,7 +458,7 @@ impl Grant {
             };
             for pattern in found {
                 let at = allowances.rule_of[pattern];
-                if rules[at].tools.include(tool) {
+                if rules[at].tools.include_any(names) {
                     consider(at);
                 }
             }
@@ -471,19 +471,12 @@ impl Grant {
         if !self.0.denials.is_match(path) {
             return None;
         }
-        let binds = |rule: &Rule| {
-            let named = rule.tools.include(tool)
-                // What `read` may not see no other tool may: an error of edit shows what is there, and a
-                // search of one file is a way to read it.
-                || (access == Access::Read && rule.tools.include("read"));
-            named && (access == Access::Write || !rule.only_writes)
-        };
         let mut found: Vec<(usize, &str, u32, Option<&Rule>)> = Vec::new();
         for pattern in self.0.denials.matches(path) {
             match self.0.denied_by[pattern] {
                 DeniedBy::Rule { unit, rule } => {
                     let rule = &self.0.units[unit].file.deny[rule];
-                    if binds(rule) {
+                    if rule.denies(tool, access) {
                         found.push((unit, &rule.id, rule.line, Some(rule)));
                     }
                 }
@@ -511,22 +504,31 @@ impl Grant {
 
     /// Every unit that has allow rules for the tool must have one that fits, and one of the operator's that
     /// knows the tool must: a `*` that was written before a tool was registered narrows it and does not
-    /// grant it. `fitting` returns the index of a unit's rule that fits.
-    fn allowed<'s>(&'s self, tool: &str, fitting: impl Fn(usize, &'s [Rule]) -> Option<usize>) -> Judged<'s> {
+    /// grant it. A unit that does not name the tool but one whose rules bind it too is narrowed by those, and
+    /// grants nothing. `fitting` returns the index of a unit's rule that fits, among those that name one of
+    /// the tools it is handed.
+    fn allowed<'s>(
+        &'s self,
+        tool: &str,
+        fitting: impl Fn(usize, &'s [Rule], &[&str]) -> Option<usize>,
+    ) -> Judged<'s> {
         let mut granted: Option<Judged<'s>> = None;
         let mut by_operator = false;
         for (index, unit) in self.0.units.iter().enumerate() {
             let rules = unit.file.allow.as_slice();
-            let speaking: Vec<&Rule> = rules.iter().filter(|rule| rule.tools.include(tool)).collect();
+            let named = rules.iter().any(|rule| rule.tools.include(tool));
+            let own = [tool];
+            let names = if named { &own[..] } else { forebears(tool) };
+            let speaking: Vec<&Rule> = rules.iter().filter(|rule| rule.tools.include_any(names)).collect();
             if speaking.is_empty() {
                 continue;
             }
-            let Some(at) = fitting(index, rules) else {
+            let Some(at) = fitting(index, rules, names) else {
                 let line = speaking.iter().map(|rule| rule.line).min().unwrap_or(1);
                 let reason = Reason::DefaultDeny { tool: tool.to_owned(), rules: speaking };
                 return Judged { allow: false, layer: unit.layer, file: &unit.file.name, line, reason };
             };
-            by_operator |= unit.layer == Layer::Operator && unit.file.knows(tool);
+            by_operator |= named && unit.layer == Layer::Operator && unit.file.knows(tool);
             let (rule, file) = (&rules[at], unit.file.name.as_str());
             granted = Some(Judged {
                 allow: true,
@@ -555,7 +557,7 @@ impl Grant {
     pub(crate) fn judge_tool(&self, tool: &str) -> Judged<'_> {
         for unit in &self.0.units {
             let whole = |rule: &&Rule| {
-                rule.tools.include(tool) && !rule.only_writes && rule.paths.iter().any(Pattern::is_catch_all)
+                rule.binds(tool) && !rule.only_writes && rule.paths.iter().any(Pattern::is_catch_all)
             };
             if let Some(rule) = unit.file.deny.iter().filter(whole).min_by_key(|rule| &rule.id) {
                 return Judged {
@@ -567,8 +569,8 @@ impl Grant {
                 };
             }
         }
-        self.allowed(tool, |_, rules| {
-            let named = rules.iter().enumerate().filter(|(_, rule)| rule.tools.include(tool));
+        self.allowed(tool, |_, rules, names| {
+            let named = rules.iter().enumerate().filter(|(_, rule)| rule.tools.include_any(names));
             named.min_by_key(|(_, rule)| &rule.id).map(|(at, _)| at)
         })
     }

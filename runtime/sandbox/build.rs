@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 /// The tools every sandbox starts with.
-const TOOLS: [&str; 6] = ["edit", "list", "patch", "read", "search", "write"];
+const TOOLS: [&str; 10] =
+    ["diff", "edit", "list", "move", "outline", "patch", "read", "remove", "search", "write"];
 /// Tools built against WASI, by the name of their own form.
 const WASI: [(&str, &str); 2] = [("edit", "edit-wasi"), ("read", "read-wasi")];
 
@@ -23,6 +24,10 @@ fn main() {
         TOOLS.map(|n| (n, n)).as_slice(),
     ));
     code.push_str(&table("WASI", "Tools built against WASI.", &folder, &WASI));
+    let endless = component(&folder.join("test/evil-loop.wasm"));
+    code.push_str(&format!(
+        "/// A tool that never returns, for measuring.\npub(crate) const ENDLESS: &[u8] = include_bytes!({endless:?});\n"
+    ));
     let out = PathBuf::from(variable("OUT_DIR")).join("components.rs");
     if let Err(error) = std::fs::write(&out, code) {
         fail(&format!("cannot write {}: {error}", out.display()));
@@ -32,15 +37,19 @@ fn main() {
 fn table(name: &str, docs: &str, folder: &Path, tools: &[(&str, &str)]) -> String {
     let mut code = format!("/// {docs}\npub(crate) const {name}: [(&str, &[u8]); {}] = [\n", tools.len());
     for (tool, file) in tools {
-        let path = folder.join(format!("{file}.wasm"));
-        println!("cargo::rerun-if-changed={}", path.display());
-        let Ok(path) = path.canonicalize() else {
-            fail(&format!("{} is missing: run `make tools` first", path.display()));
-        };
-        code.push_str(&format!("    ({tool:?}, include_bytes!({:?})),\n", path.display().to_string()));
+        let path = component(&folder.join(format!("{file}.wasm")));
+        code.push_str(&format!("    ({tool:?}, include_bytes!({path:?})),\n"));
     }
     code.push_str("];\n");
     code
+}
+
+fn component(path: &Path) -> String {
+    println!("cargo::rerun-if-changed={}", path.display());
+    match path.canonicalize() {
+        Ok(path) => path.display().to_string(),
+        Err(_) => fail(&format!("{} is missing: run `make tools` first", path.display())),
+    }
 }
 
 fn variable(name: &str) -> String {

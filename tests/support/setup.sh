@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and this machine lacks. Says what it does; does nothing twice.
 #   setup.sh build         distribution packages for building
-#   setup.sh test CACHE    what the tests drive: pytest, Node.js and the wire partners
+#   setup.sh test CACHE    what the tests drive: pytest, Node.js, the wire partners and an MCP client
 #   setup.sh examples CACHE  what builds a tool in JavaScript: jco and componentize-js, as the template pins them
 #   setup.sh deny CACHE    cargo-deny
 set -euo pipefail
@@ -84,6 +84,7 @@ case "${1:-}" in
       apt_install nodejs npm
       tests/wire/setup.sh "$2/wire" && touch "$2/wire/.ready"
     fi
+    tests/mcp/setup.sh "$2/mcp"
     ;;
   examples) mkdir -p "$2"; wasip2; javascript "$2" ;;
   deny)

@@ -1,4 +1,5 @@
-//! The attempt's append-only, hash-chained list of events.
+//! The append-only, hash-chained list of events of an attempt, or of a server that lends its tools to other
+//! agents.
 //!
 //! A journal is JSON lines, one [`Event`] each. An event's `hash` is the SHA-256 of the canonical JSON
 //! of the event without `hash`; its `prev` is the hash of the event before, 64 zeros for the first.
@@ -36,6 +37,19 @@ pub struct Event {
 pub enum EventKind {
     /// The attempt began.
     AttemptStarted(Box<AttemptStarted>),
+    /// A server of tools began: the first event of its journal, in the place of an attempt's.
+    ServingStarted(Box<ServingStarted>),
+    /// A client introduced itself to a server of tools.
+    ClientJoined {
+        /// Its number, from 1; the ids of its calls begin with it.
+        client: u32,
+        /// What it calls itself, cut at 200 bytes.
+        name: String,
+        /// Its version by its own word, cut in the same way.
+        version: String,
+        /// The version of the protocol that is spoken with it.
+        protocol: String,
+    },
     /// A stage began.
     StageStarted {
         /// The stage.
@@ -77,7 +91,7 @@ pub enum EventKind {
     },
     /// A tool was called.
     ToolCall {
-        /// The call's id in this attempt.
+        /// The call's id in this journal.
         id: String,
         /// The arguments.
         args: Value,
@@ -145,6 +159,13 @@ pub enum EventKind {
     },
     /// The end: somebody stopped it.
     Cancelled,
+    /// The end of a server of tools.
+    ServingEnded {
+        /// How many clients introduced themselves.
+        clients: u32,
+        /// How many calls there were.
+        calls: u64,
+    },
 }
 
 /// What an attempt started with; all a replay needs besides the repository.
@@ -177,6 +198,27 @@ pub struct AttemptStarted {
     /// table's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_price: Option<String>,
+}
+
+/// What a server of tools serves, and by which policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServingStarted {
+    /// Version of the journal's format: 1.
+    pub format: u32,
+    /// Version of the program that wrote it.
+    pub program: String,
+    /// The repository's name.
+    pub repo: RepoId,
+    /// The folder that is served.
+    pub location: String,
+    /// How it is reached: `stdio`, or an address.
+    pub transport: String,
+    /// The policy layers by name, with their text; what the grant was made from.
+    pub policy: Vec<PolicyLayerText>,
+    /// Digest of the grant.
+    pub grant: Digest,
+    /// The tools that are offered, by name.
+    pub tools: Vec<String>,
 }
 
 /// A policy layer's text.

@@ -86,7 +86,7 @@ impl RelPath {
 
     /// Returns the last name; none for the root.
     pub fn name(&self) -> Option<&str> {
-        self.names().last()
+        self.0.rsplit('/').next().filter(|name| !name.is_empty())
     }
 
     /// Returns the folder the path is in; none for the root.
@@ -101,6 +101,18 @@ impl RelPath {
     pub fn join(&self, tail: &str) -> Result<Self, PathError> {
         if tail.starts_with('/') {
             return Err(PathError::Absolute(tail.to_owned()));
+        }
+        // A single name, which is all that a walk over a large tree ever appends.
+        let plain = !matches!(tail, "" | "." | "..") && tail.len() <= 255 && !tail.contains(['/', '\0']);
+        let length = self.0.len() + 1 + tail.len();
+        if plain && length <= 4096 {
+            let mut path = String::with_capacity(length);
+            path.push_str(&self.0);
+            if !self.is_root() {
+                path.push('/');
+            }
+            path.push_str(tail);
+            return Ok(Self(path));
         }
         Self::parse(&format!("{}/{tail}", if self.is_root() { "." } else { &self.0 }))
     }

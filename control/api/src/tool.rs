@@ -24,6 +24,8 @@ pub enum ToolErrorCode {
     Timeout,
     /// The tool could not do it, and says why in its own words (one whose errors are not the contract's).
     Failed,
+    /// Whoever asked for the call stopped it.
+    Cancelled,
     /// The tool broke (a trap, a panic) or the host did.
     Internal,
 }
@@ -155,8 +157,34 @@ pub struct CallRecord {
     pub bytes_written: u64,
     /// Microseconds, in all and by phase.
     pub duration_us: CallDuration,
+    /// How often the engine's clock of one millisecond found the guest running. Beside the times, which count a
+    /// guest that waits for a processor too, it tells a busy guest from a busy machine.
+    #[serde(default)]
+    pub ticks: u64,
     /// Peak linear memory of the instance, bytes.
     pub peak_memory: u64,
+}
+
+impl CallRecord {
+    /// Returns the record of a call that no component ran for: the host answered it, or it was refused.
+    pub fn without_run(tool: &str, grant: &Digest, args: &Value, decision: Decided) -> Self {
+        Self {
+            tool: tool.to_owned(),
+            component: None,
+            grant: grant.clone(),
+            args_digest: Digest::of_json(args),
+            decision,
+            denials: Vec::new(),
+            reads: Vec::new(),
+            reads_total: 0,
+            writes: Vec::new(),
+            bytes_read: 0,
+            bytes_written: 0,
+            duration_us: CallDuration::default(),
+            ticks: 0,
+            peak_memory: 0,
+        }
+    }
 }
 
 /// Where a call's time went, in microseconds.
@@ -166,6 +194,9 @@ pub struct CallDuration {
     pub total: u64,
     /// Making store and instance.
     pub instantiate: u64,
+    /// Inside the guest, arguments and result converted.
+    #[serde(default)]
+    pub run: u64,
     /// Inside host functions.
     pub host: u64,
 }

@@ -155,7 +155,7 @@ fn the_standard_preset_stands_in_where_no_policy_is() {
         write new/file.txt => allow change-every-file preset:standard:9
         patch src/lib.rs => allow change-every-file preset:standard:9
         check => allow run-checks preset:standard:14
-        check build => allow jobs.build preset:standard:146
+        check build => allow jobs.build preset:standard:151
         ",
     );
     for secret in [
@@ -185,7 +185,8 @@ fn the_standard_preset_stands_in_where_no_policy_is() {
         ".env./x",
         ".env ",
     ] {
-        for tool in ["read", "search", "list", "edit", "write", "patch"] {
+        for tool in ["read", "search", "list", "outline", "diff", "edit", "write", "patch", "move", "remove"]
+        {
             for access in [Access::Read, Access::List, Access::Write] {
                 assert!(!grant.allows(tool, access, &path(secret)), "{tool} {access:?} {secret}");
             }
@@ -217,7 +218,7 @@ fn the_standard_preset_stands_in_where_no_policy_is() {
         ".buildkite/pipeline.yml",
     ] {
         assert!(grant.allows("read", Access::Read, &path(kept)), "{kept}");
-        for tool in ["edit", "write", "patch"] {
+        for tool in ["edit", "write", "patch", "move", "remove"] {
             assert!(!grant.allows(tool, Access::Write, &path(kept)), "{tool} {kept}");
         }
         assert!(matches!(grant.decide_change(&path(kept)), Decision::Deny(_)), "{kept}");
@@ -335,10 +336,92 @@ paths = ["customers.csv"]
 because = "Names of customers."
 "#,
     );
-    for tool in ["read", "search", "edit", "patch", "list"] {
+    for tool in ["read", "search", "edit", "patch", "list", "outline", "diff", "move"] {
         assert!(!grant.allows(tool, Access::Read, &path("customers.csv")), "{tool}");
     }
     assert!(grant.allows("list", Access::List, &path("customers.csv")));
+}
+
+#[test]
+fn a_policy_from_before_move_and_remove_has_no_hole() {
+    // Denials that name any of the tools that could write then.
+    for named in ["edit", "write", "patch"] {
+        let grant = operator(&format!(
+            "schema = 1\nextends = [\"preset:standard\"]\n[[deny]]\nid = \"no-spec\"\ntools = [\"{named}\"]\n\
+             paths = [\"spec/**\"]\nbecause = \"It is agreed.\"\n"
+        ));
+        for tool in ["move", "remove"] {
+            assert!(!grant.allows(tool, Access::Write, &path("spec/a.md")), "{named} {tool}");
+            assert!(grant.allows(tool, Access::Write, &path("src/a.rs")), "{named} {tool}");
+        }
+        // Looking is not what was denied.
+        assert!(grant.allows("diff", Access::Read, &path("spec/a.md")));
+    }
+    // Allowances that narrow the preset.
+    let grant = operator(
+        r#"schema = 1
+extends = ["preset:standard"]
+[[allow]]
+id = "look-at-source"
+tools = ["read", "list", "search"]
+paths = ["src/**"]
+[[allow]]
+id = "edit-source"
+tools = ["edit", "write", "patch"]
+paths = ["src/**"]
+"#,
+    );
+    check(
+        &grant,
+        "
+        move src/a.rs => allow edit-source policy.toml:7
+        move docs/a.md => deny default-deny policy.toml:7
+        remove docs/a.md => deny default-deny policy.toml:7
+        outline docs/a.md => deny default-deny policy.toml:3
+        diff docs/a.md => deny default-deny policy.toml:3
+        ",
+    );
+    // And they grant nothing that they do not name.
+    let grant = operator(
+        "schema = 1\n[[allow]]\nid = \"all\"\ntools = [\"read\", \"edit\", \"write\", \"patch\"]\npaths = [\"**\"]\n",
+    );
+    for tool in ["outline", "diff", "move", "remove"] {
+        assert!(!grant.offers(tool), "{tool}");
+    }
+    // A tool that is denied as a whole takes those after it along.
+    let grant = operator(
+        "schema = 1\nextends = [\"preset:standard\"]\n[[deny]]\nid = \"look\"\ntools = [\"edit\", \"write\", \"patch\"]\n\
+         paths = [\"**\"]\nbecause = \"Only look.\"\n",
+    );
+    for tool in ["edit", "move", "remove"] {
+        assert!(!grant.offers(tool), "{tool}");
+    }
+    assert!(grant.offers("diff"));
+}
+
+#[test]
+fn a_file_that_names_move_says_where_it_may() {
+    let grant = operator(
+        r#"schema = 1
+[[allow]]
+id = "edit"
+tools = ["read", "edit", "write", "patch"]
+paths = ["src/**"]
+[[allow]]
+id = "tidy"
+tools = ["move", "remove"]
+paths = ["src/old/**", "attic/**"]
+"#,
+    );
+    check(
+        &grant,
+        "
+        move src/old/a.rs => allow tidy policy.toml:6
+        remove attic/a.rs => allow tidy policy.toml:6
+        remove src/a.rs => deny default-deny policy.toml:6
+        edit attic/a.rs => deny default-deny policy.toml:2
+        ",
+    );
 }
 
 #[test]
@@ -407,7 +490,7 @@ fn jobs_can_be_switched_off() {
         "
         check lint => deny jobs.lint policy.toml:4
         check test => allow jobs.test policy.toml:5
-        check build => allow jobs.build preset:standard:146
+        check build => allow jobs.build preset:standard:151
         ",
     );
     assert!(grant.permit_job(JobPurpose::Lint).is_err());
@@ -423,7 +506,10 @@ fn calls_that_make_no_sense_are_said_to() {
     for (call, want) in [
         ("", "the call is empty; write a tool and a path, like `edit src/lib.rs`"),
         ("edti src/lib.rs", "there is no tool \"edti\"; did you mean `edit`?"),
-        ("bash ls", "there is no tool \"bash\"; the tools are read, list, search, edit, write, patch, check"),
+        (
+            "bash ls",
+            "there is no tool \"bash\"; the tools are read, list, search, outline, diff, edit, write, patch, move, remove, check",
+        ),
         ("edit", "edit needs a path, like `edit src/lib.rs`"),
         ("check deploy", "there is no check \"deploy\"; write `check build`, `check test` or `check lint`"),
     ] {

@@ -134,7 +134,7 @@ because = "\u001b[2J"
     insta::assert_snapshot!(faults(text), @r#"
     p.toml:7:6: the id "one" is already used on line 3 (give every rule of a file its own id)
     p.toml:8:10: there is no tool "raed" (did you mean `read`?)
-    p.toml:8:18: there is no tool "bash" (the tools are read, list, search, edit, write, patch, check; `*` is every tool; a registered one is made known by `[[tool]] name = "bash"`)
+    p.toml:8:18: there is no tool "bash" (the tools are read, list, search, outline, diff, edit, write, patch, move, remove, check; `*` is every tool; a registered one is made known by `[[tool]] name = "bash"`)
     p.toml:9:10: "!src": a pattern cannot be negated, since the order of patterns never matters (write a rule of the other kind for "src", or `\!` for a name that begins with `!`)
     p.toml:9:18: "../x" has a `..` component, and nothing outside the workspace is ever granted (write it relative to the repository's root)
     p.toml:9:26: "a[b" has a `[` that is not closed within one name (close it with `]`, or write `\[` for the character itself)

@@ -7,7 +7,7 @@ use gloaming_policies::{Access, Grant, Layer, PolicyFile, parse};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-const TOOLS: &[&str] = &["read", "edit", "write", "*"];
+const TOOLS: &[&str] = &["read", "edit", "write", "move", "*"];
 const PATTERNS: &[&str] =
     &["**", "*.rs", "src/**", "/src/a.rs", "a*", "**/b/*", "docs/", "?.md", "[!a]*", "SRC"];
 const PATHS: &[&str] = &[
@@ -65,7 +65,7 @@ fn grant(layers: Vec<(Layer, PolicyFile)>) -> Grant {
 }
 
 fn questions() -> impl Iterator<Item = (&'static str, Access, RelPath)> {
-    let tools = ["read", "edit", "write", "patch", "list"];
+    let tools = ["read", "edit", "write", "patch", "list", "move", "remove", "diff"];
     let accesses = [Access::Read, Access::List, Access::Write];
     PATHS.iter().flat_map(move |path| {
         let path = RelPath::parse(path).expect("a path");
@@ -140,7 +140,7 @@ proptest! {
                 let path = RelPath::parse(path).unwrap();
                 prop_assert!(last.decide_change(&path).is_allow() || !next.decide_change(&path).is_allow());
             }
-            for tool in ["read", "edit", "write", "patch", "check", "other"] {
+            for tool in ["read", "edit", "write", "patch", "check", "move", "diff", "other"] {
                 prop_assert!(last.offers(tool) || !next.offers(tool));
             }
             prop_assert!(next.budget().steps <= last.budget().steps);

@@ -173,7 +173,7 @@ expect = "allow"
     p.toml:12:8: the tool "word_count" stands on line 8 already (name each tool once)
     p.toml:13:10: "sha256:00" is not a digest (write `sha256:` and 64 hexadecimal digits, as `gloaming tools add` prints them)
     p.toml:16:10: there is no tool "word_cuont" (did you mean `word_count`?)
-    p.toml:16:24: there is no tool "other" (the tools are read, list, search, edit, write, patch, check; `*` is every tool; a registered one is made known by `[[tool]] name = "other"`)
-    p.toml:19:8: there is no tool "other"; the tools are read, list, search, edit, write, patch, check, word_count
+    p.toml:16:24: there is no tool "other" (the tools are read, list, search, outline, diff, edit, write, patch, move, remove, check; `*` is every tool; a registered one is made known by `[[tool]] name = "other"`)
+    p.toml:19:8: there is no tool "other"; the tools are read, list, search, outline, diff, edit, write, patch, move, remove, check, word_count
     "#);
 }

@@ -11,9 +11,10 @@ use wasmtime::component::Val;
 use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
+use crate::Control;
 use crate::convert;
 use crate::engine::HOST_CALL_BYTES;
-use crate::files::{Files, Session};
+use crate::files::{self, Files, Session};
 use crate::host::State;
 use crate::registry::{Sandbox, Tool};
 
@@ -31,6 +32,11 @@ pub struct Call {
     pub log: Vec<String>,
 }
 
+/// The call was told to stop while the guest ran.
+#[derive(Debug, thiserror::Error)]
+#[error("the call was cancelled")]
+struct Cancelled;
+
 /// The deadline passed while the guest ran.
 #[derive(Debug, thiserror::Error)]
 #[error("the deadline passed")]
@@ -42,6 +48,17 @@ impl Sandbox {
     /// It blocks until the call ends, which is at the deadline at the latest, plus the time calls before it
     /// take where all places are taken; asynchronous callers use `spawn_blocking`.
     pub fn call(&self, permit: &ToolPermit, files: &Files, args: &Value) -> Call {
+        self.call_controlled(permit, files, args, &Control::default())
+    }
+
+    /// Like [`Sandbox::call`], for a caller that may stop the call or wants to see how far it is.
+    pub fn call_controlled(
+        &self,
+        permit: &ToolPermit,
+        files: &Files,
+        args: &Value,
+        control: &Control,
+    ) -> Call {
         let start = Instant::now();
         let mut call = match self.tools.get(permit.tool()) {
             None => {
@@ -53,7 +70,7 @@ impl Sandbox {
             Some(tool) => {
                 let mut call = match convert::arguments(&tool.parameters, args) {
                     Err(error) => refused(permit, error),
-                    Ok(args) => self.run(tool, permit, files, args),
+                    Ok(args) => self.run(tool, permit, files, args, control),
                 };
                 call.record.component = tool.spec.component.clone();
                 call
@@ -64,11 +81,22 @@ impl Sandbox {
         call
     }
 
-    fn run(&self, tool: &Tool, permit: &ToolPermit, files: &Files, args: Vec<Val>) -> Call {
+    fn run(
+        &self,
+        tool: &Tool,
+        permit: &ToolPermit,
+        files: &Files,
+        args: Vec<Val>,
+        control: &Control,
+    ) -> Call {
         let _place = tool.machine.place();
+        if control.is_cancelled() {
+            return refused(permit, files::cancelled());
+        }
         // A panic in a host function is a bug of ours; it too costs only this call.
-        let ended =
-            std::panic::catch_unwind(AssertUnwindSafe(|| self.run_in_place(tool, permit, files, &args)));
+        let ended = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            self.run_in_place(tool, permit, files, &args, control)
+        }));
         ended.unwrap_or_else(|panic| {
             let what = panic.downcast_ref::<&str>().copied().map(str::to_owned);
             let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
@@ -77,21 +105,18 @@ impl Sandbox {
         })
     }
 
-    fn run_in_place(&self, tool: &Tool, permit: &ToolPermit, files: &Files, args: &[Val]) -> Call {
+    fn run_in_place(
+        &self,
+        tool: &Tool,
+        permit: &ToolPermit,
+        files: &Files,
+        args: &[Val],
+        control: &Control,
+    ) -> Call {
         let start = Instant::now();
-        let deadline = start + self.shared.deadline;
-        let session = Session::new(files, permit.clone(), deadline);
-        let mut state = State::new(session, self.shared.memory, deadline);
-        state.limits.on(&tool.machine);
-        let mut store = Store::new(&tool.machine.engine, state);
-        store.limiter(|state| &mut state.limits);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(look_at_the_clock);
-        store.set_hostcall_fuel(HOST_CALL_BYTES);
-        store.set_max_component_handles(HANDLES);
-
+        let mut store = self.store(tool, permit, files, start + self.shared.deadline, control);
         let mut instantiate = Duration::ZERO;
-        let mut results = vec![Val::Bool(false); tool.results];
+        let mut results = vec![Val::Bool(false); usize::from(tool.answer.is_some())];
         let ran = tool.instance.instantiate(&mut store).and_then(|instance| {
             instantiate = start.elapsed();
             let function = instance
@@ -99,6 +124,7 @@ impl Sandbox {
                 .ok_or_else(|| wasmtime::format_err!("the function is gone"))?;
             function.call(&mut store, args, &mut results)
         });
+        let ran_for = start.elapsed().saturating_sub(instantiate);
         let mut state = store.into_data();
         let mut outcome = self.outcome(tool, &mut state, ran, results.pop());
         if let Err(error) = state.settle_wasi(outcome.ok) {
@@ -120,11 +146,34 @@ impl Sandbox {
             duration_us: CallDuration {
                 total: 0,
                 instantiate: micros(instantiate),
+                run: micros(ran_for.saturating_sub(state.host)),
                 host: micros(state.host),
             },
+            ticks: state.ticks,
             peak_memory: state.limits.peak as u64,
         };
         Call { outcome, record, log: state.log.into_lines() }
+    }
+
+    /// Returns a fresh store for one call, with all its limits.
+    pub(crate) fn store(
+        &self,
+        tool: &Tool,
+        permit: &ToolPermit,
+        files: &Files,
+        deadline: Instant,
+        control: &Control,
+    ) -> Store<State> {
+        let session = Session::new(files, permit.clone(), deadline).under(control);
+        let mut state = State::new(session, self.shared.memory, deadline);
+        state.limits.on(&tool.machine);
+        let mut store = Store::new(&tool.machine.engine, state);
+        store.limiter(|state| &mut state.limits);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(look_at_the_clock);
+        store.set_hostcall_fuel(HOST_CALL_BYTES);
+        store.set_max_component_handles(HANDLES);
+        store
     }
 
     fn outcome(
@@ -139,6 +188,10 @@ impl Sandbox {
                 ToolOutcome::ok(output.as_deref().map_or(Value::Null, convert::to_json))
             }
             (Ok(()), Some(Val::Result(Err(error)))) => {
+                if state.session.control.is_cancelled() {
+                    // Whatever the tool made of the host's refusal to go on.
+                    return ToolOutcome::error(files::cancelled());
+                }
                 let told = if tool.fails_by_contract {
                     convert::failure(error.as_deref())
                 } else {
@@ -152,7 +205,9 @@ impl Sandbox {
             (Ok(()), Some(output)) => ToolOutcome::ok(convert::to_json(&output)),
             (Ok(()), None) => ToolOutcome::ok(Value::Null),
             (Err(error), _) => {
-                state.log.line(&format!("{error:#}"));
+                if !error.is::<Cancelled>() {
+                    state.log.line(&format!("{error:#}"));
+                }
                 ToolOutcome::error(self.broken(state, &error))
             }
         }
@@ -160,6 +215,9 @@ impl Sandbox {
 
     /// Words a trap for a model.
     fn broken(&self, state: &State, error: &wasmtime::Error) -> ToolError {
+        if error.is::<Cancelled>() {
+            return files::cancelled();
+        }
         if error.is::<DeadlinePassed>() {
             let seconds = self.shared.deadline.as_secs_f64();
             return ToolError::new(ToolErrorCode::Timeout, format!("the tool was stopped after {seconds} s"))
@@ -200,8 +258,14 @@ impl Tool {
     }
 }
 
-/// What a tick of the epoch does: stops the guest once its deadline has passed.
-fn look_at_the_clock(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+/// What a tick of the epoch does: stops the guest once its deadline has passed or it was told to stop.
+fn look_at_the_clock(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    store.data_mut().ticks += 1;
+    let session = &store.data().session;
+    session.control.tell(&session.access);
+    if session.control.is_cancelled() {
+        return Err(Cancelled.into());
+    }
     if Instant::now() < store.data().deadline {
         return Ok(UpdateDeadline::Continue(1));
     }
@@ -210,21 +274,9 @@ fn look_at_the_clock(store: StoreContextMut<'_, State>) -> wasmtime::Result<Upda
 
 /// A call that did not run.
 fn refused(permit: &ToolPermit, error: ToolError) -> Call {
-    let record = CallRecord {
-        tool: permit.tool().to_owned(),
-        component: None,
-        grant: permit.grant().digest().clone(),
-        args_digest: Digest::zero(),
-        decision: Decided::Allow,
-        denials: Vec::new(),
-        reads: Vec::new(),
-        reads_total: 0,
-        writes: Vec::new(),
-        bytes_read: 0,
-        bytes_written: 0,
-        duration_us: CallDuration::default(),
-        peak_memory: 0,
-    };
+    // Whose arguments' digest its caller knows.
+    let record =
+        CallRecord::without_run(permit.tool(), permit.grant().digest(), &Value::Null, Decided::Allow);
     Call { outcome: ToolOutcome::error(error), record, log: Vec::new() }
 }
 

@@ -328,7 +328,7 @@ fn shortened(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use serde_json::json;
     use wasmtime::component::Component;
     use wasmtime::component::types::ComponentItem;
@@ -337,7 +337,7 @@ mod tests {
     use super::*;
 
     /// The parameters of a function type, written in WAT.
-    fn parameters(types: &str, parameters: &str) -> Vec<(String, Type)> {
+    pub(crate) fn parameters(types: &str, parameters: &str) -> Vec<(String, Type)> {
         let mut config = Config::new();
         config.concurrency_support(false);
         let engine = Engine::new(&config).unwrap();

@@ -2,20 +2,26 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter,
+};
 
+use crate::space::{Memories, Plan, Space};
 use crate::{Options, SandboxError};
 
 /// How often a running guest is interrupted to look at the clock.
 const TICK: Duration = Duration::from_millis(1);
+/// How many ticks the clock goes on for after the last call: calls that follow each other closely need not
+/// wake it anew.
+const LINGER: u32 = 100;
 /// Stack a guest may use, in bytes. The threads calls run on have 2 MiB.
 const STACK: usize = 1 << 20;
 /// Core instances, memories and tables one component may consist of. A component made from one core
 /// module has three of the first (the module and two shims), and one of each of the others.
 const CORE_INSTANCES: u32 = 8;
-const MEMORIES: u32 = 2;
+pub(crate) const MEMORIES: u32 = 2;
 const TABLES: u32 = 4;
 /// Elements a table may have.
 const TABLE_ELEMENTS: usize = 20_000;
@@ -26,6 +32,10 @@ const ROOMY_COUNT: usize = 256;
 const ROOMY_TABLE_ELEMENTS: usize = 1 << 20;
 /// Bytes one core instance's own structures may take.
 const INSTANCE_SIZE: usize = 2 << 20;
+/// Bytes of memory that all places together keep after their calls, so that the next call finds it mapped;
+/// and the most one of them keeps.
+const KEPT: usize = 32 << 20;
+const KEPT_BY_ONE: usize = 1 << 20;
 /// Bytes a guest may hand to the host in one call (a whole commit).
 pub(crate) const HOST_CALL_BYTES: usize = 160 << 20;
 
@@ -33,6 +43,8 @@ pub(crate) const HOST_CALL_BYTES: usize = 160 << 20;
 pub(crate) struct Machine {
     pub(crate) engine: Engine,
     pub(crate) pooled: bool,
+    /// How many calls may run at once.
+    pub(crate) places: u32,
     clock: Arc<Clock>,
     ticker: Option<JoinHandle<()>>,
     free: Mutex<u32>,
@@ -41,23 +53,15 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new(options: &Options) -> Result<Self, SandboxError> {
-        let places = options.max_instances.max(1);
-        // The pool reserves address space for every place. Where that is not to be had (a limit on virtual
-        // memory, a small address space), calls get their memory one by one, at twice the cost.
-        let (engine, pooled) = match Engine::new(&config(Some(pool(options, places)))) {
-            Ok(engine) => (engine, true),
-            Err(error) => {
-                tracing::info!(%error, "no pool of instances; allocating them on demand");
-                (Engine::new(&config(None)).map_err(|error| SandboxError::Engine(error.into()))?, false)
-            }
-        };
+        let (engine, pooled, places) = engine(options, Space::find())?;
         Self::with(engine, pooled, places)
     }
 
     /// Sets up an engine whose instances are made one by one: for components that no place of a pool could
     /// hold, and that are too rare to make every place larger.
     pub(crate) fn on_demand(options: &Options) -> Result<Self, SandboxError> {
-        let engine = Engine::new(&config(None)).map_err(|error| SandboxError::Engine(error.into()))?;
+        let engine = Engine::new(&config(Space::find().memories(), None))
+            .map_err(|error| SandboxError::Engine(error.into()))?;
         Self::with(engine, false, options.max_instances.max(1))
     }
 
@@ -73,6 +77,7 @@ impl Machine {
         Ok(Self {
             engine,
             pooled,
+            places,
             clock,
             ticker: Some(ticker),
             free: Mutex::new(places),
@@ -89,8 +94,7 @@ impl Machine {
         }
         *free -= 1;
         drop(free);
-        lock(&self.clock.state).running += 1;
-        self.clock.changed.notify_one();
+        self.clock.begin();
         Place { machine: self }
     }
 }
@@ -105,6 +109,28 @@ impl Drop for Machine {
             tracing::error!("the epoch thread panicked");
         }
     }
+}
+
+/// Makes the engine by a plan of what there is room for, and says whether it has a pool and how many places.
+fn engine(options: &Options, space: Space) -> Result<(Engine, bool, u32), SandboxError> {
+    let places = options.max_instances.max(1);
+    let plan = space.plan(places);
+    let memories = match plan {
+        Plan::Pool(places) => match Engine::new(&config(Memories::Reserved, Some(pool(options, places)))) {
+            Ok(engine) => return Ok((engine, true, places)),
+            Err(error) => {
+                // The probe cannot see everything that may be in the way.
+                tracing::warn!(%error, "no pool of instances; allocating them on demand");
+                Memories::Reserved
+            }
+        },
+        Plan::OnDemand(memories) => {
+            tracing::info!(?space, "no room for a pool of instances; allocating them on demand");
+            memories
+        }
+    };
+    let engine = Engine::new(&config(memories, None)).map_err(|error| SandboxError::Engine(error.into()))?;
+    Ok((engine, false, places))
 }
 
 /// A call's place in the pool; while one is held, the clock ticks.
@@ -131,21 +157,49 @@ struct Clock {
 #[derive(Default)]
 struct Ticking {
     running: u32,
+    /// Whether the clock stands still and must be woken.
+    still: bool,
     stopped: bool,
 }
 
 impl Clock {
+    fn begin(&self) {
+        let mut state = lock(&self.state);
+        state.running += 1;
+        if state.still {
+            self.changed.notify_one();
+        }
+    }
+
     fn run(&self, engine: &Engine) {
         let mut state = lock(&self.state);
-        loop {
-            while state.running == 0 && !state.stopped {
+        while !state.stopped {
+            if state.running == 0 {
+                state.still = true;
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
+            state.still = false;
+            drop(state);
+            self.tick(engine);
+            state = lock(&self.state);
+        }
+    }
+
+    /// Ticks until no call has run for a while. Each tick has its time on the clock, so that what one is late
+    /// by does not add up; ticks that were missed are not made up for.
+    fn tick(&self, engine: &Engine) {
+        let (mut next, mut idle) = (Instant::now() + TICK, 0);
+        while idle < LINGER {
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+            engine.increment_epoch();
+            let state = lock(&self.state);
             if state.stopped {
                 return;
             }
-            state = self.changed.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner).0;
-            engine.increment_epoch();
+            idle = if state.running == 0 { idle + 1 } else { 0 };
+            drop(state);
+            next = (next + TICK).max(Instant::now());
         }
     }
 }
@@ -154,7 +208,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn config(pool: Option<PoolingAllocationConfig>) -> Config {
+fn config(memories: Memories, pool: Option<PoolingAllocationConfig>) -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true);
     config.concurrency_support(false);
@@ -163,6 +217,12 @@ fn config(pool: Option<PoolingAllocationConfig>) -> Config {
     config.wasm_memory64(false);
     config.wasm_multi_memory(false);
     config.wasm_relaxed_simd(false);
+    if memories == Memories::Grown {
+        // Every access is checked and a memory that grows may move: slower, but nothing is reserved.
+        config.memory_reservation(0);
+        config.memory_guard_size(0);
+        config.memory_reservation_for_growth(1 << 20);
+    }
     if let Some(pool) = pool {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     }
@@ -170,6 +230,7 @@ fn config(pool: Option<PoolingAllocationConfig>) -> Config {
 }
 
 fn pool(options: &Options, places: u32) -> PoolingAllocationConfig {
+    let kept = (KEPT / places as usize).min(KEPT_BY_ONE) & !0xffff;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(places)
         .total_core_instances(places.saturating_mul(CORE_INSTANCES))
@@ -182,7 +243,12 @@ fn pool(options: &Options, places: u32) -> PoolingAllocationConfig {
         .max_component_instance_size(INSTANCE_SIZE)
         .max_core_instance_size(INSTANCE_SIZE)
         .max_memory_size(usize::try_from(options.memory).unwrap_or(usize::MAX))
-        .table_elements(TABLE_ELEMENTS);
+        .table_elements(TABLE_ELEMENTS)
+        // A place is cleaned by writing over what its call wrote to instead of giving it back to the system:
+        // the next call takes no page faults. The kernel says which pages those are (Linux 6.7).
+        .linear_memory_keep_resident(kept)
+        .table_keep_resident(kept)
+        .pagemap_scan(Enabled::Auto);
     pool
 }
 

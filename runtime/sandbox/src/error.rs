@@ -21,8 +21,8 @@ pub enum SandboxError {
     Wit(#[source] Box<dyn Error + Send + Sync>),
     /// The component imports what no grant could give; all of it is named.
     #[error(
-        "the component imports what no grant can give: {}; a tool may import workspace, changes, log and types \
-         of gloaming:tool@{CONTRACT}, and cli, clocks, filesystem, io and random of wasi 0.2",
+        "the component imports what no grant can give: {}; a tool may import workspace, changes, base, log and \
+         types of gloaming:tool@{CONTRACT}, and cli, clocks, filesystem, io and random of wasi 0.2",
         .0.join(", ")
     )]
     Imports(Vec<String>),

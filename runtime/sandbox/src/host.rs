@@ -1,10 +1,12 @@
 //! The interfaces of `gloaming:tool` as a guest calls them: translation, nothing else.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gloaming_api::RelPath;
 use gloaming_api::tool::{ToolError, ToolErrorCode};
-use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{ComponentType, HasSelf, Linker, Lower, Resource, ResourceTable};
 
 use crate::engine::Limits;
 use crate::files::{self, Answer, Session};
@@ -18,6 +20,7 @@ mod bindings {
             world imports {
                 import gloaming:tool/workspace@0.1.0;
                 import gloaming:tool/changes@0.1.0;
+                import gloaming:tool/base@0.1.0;
                 import gloaming:tool/log@0.1.0;
             }
         ",
@@ -26,7 +29,7 @@ mod bindings {
     });
 }
 
-use bindings::gloaming::tool::{changes, log, types, workspace};
+use bindings::gloaming::tool::{base, changes, log, types, workspace};
 
 /// How many log lines are kept, and how long one may be.
 const LOG_LINES: usize = 200;
@@ -42,6 +45,8 @@ pub(crate) struct State {
     pub(crate) log: Log,
     /// Time spent in host functions.
     pub(crate) host: Duration,
+    /// How often the clock found the guest running.
+    pub(crate) ticks: u64,
     pub(crate) deadline: Instant,
     /// Made when the guest first asks for anything of WASI.
     pub(crate) wasi: Option<Wasi>,
@@ -57,6 +62,7 @@ impl State {
             limits: Limits::new(memory),
             log: Log::default(),
             host: Duration::ZERO,
+            ticks: 0,
             deadline,
             wasi: None,
         }
@@ -107,10 +113,37 @@ impl Log {
     }
 }
 
+/// A batch as it is lowered into a guest: its bytes stay the walk's, which uses their memory again.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct Lent {
+    visited: Vec<workspace::Visited>,
+    bytes: Arc<Vec<u8>>,
+}
+
 /// Adds the interfaces to a linker.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     workspace::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    // In place of the generated one, whose batch owns its bytes: the same but for the memory it takes.
+    linker.allow_shadowing(true);
+    linker.instance("gloaming:tool/workspace@0.1.0")?.func_wrap(
+        "[method]walk.next",
+        |mut store: StoreContextMut<'_, State>, (walk,): (Resource<files::Walk>,)| {
+            let batch = store.data_mut().timed(|state| -> wasmtime::Result<_> {
+                let walk = state.table.get_mut(&walk)?;
+                Ok(walk.next(&mut state.session).map(|batch| {
+                    batch.map(|batch| Lent {
+                        visited: translated(batch.visited),
+                        bytes: walk.lend(batch.bytes),
+                    })
+                }))
+            })?;
+            Ok((batch.map_err(failure),))
+        },
+    )?;
+    linker.allow_shadowing(false);
     changes::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    base::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     log::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }
 
@@ -132,8 +165,7 @@ impl workspace::Host for State {
         self.answer(|state| {
             let path = state.session.path(&path)?;
             let range = range.map(|part| files::Range { offset: part.offset, length: part.length });
-            let files::Content { data, size, version } = state.session.read(&path, range)?;
-            Ok(workspace::Content { data, size, version: version.map(|version| version.to_string()) })
+            state.session.read(&path, range).map(content)
         })
     }
 
@@ -184,12 +216,38 @@ impl workspace::HostWalk for State {
             let walk = state.table.get_mut(&walk)?;
             Ok(walk.next(&mut state.session))
         })?;
-        Ok(batch.map(|batch| batch.map(translated)).map_err(failure))
+        let handed =
+            |batch: files::Batch| workspace::Batch { visited: translated(batch.visited), bytes: batch.bytes };
+        Ok(batch.map(|batch| batch.map(handed)).map_err(failure))
     }
 
     fn drop(&mut self, walk: Resource<files::Walk>) -> wasmtime::Result<()> {
         self.timed(|state| state.table.delete(walk).map(drop))?;
         Ok(())
+    }
+}
+
+impl base::Host for State {
+    fn changed_paths(
+        &mut self,
+        below: String,
+    ) -> wasmtime::Result<Result<Vec<base::Changed>, types::Failure>> {
+        self.answer(|state| {
+            let below = state.session.path(&below)?;
+            let changed = state.session.changed(&below)?.into_iter().map(|changed| base::Changed {
+                path: changed.path.as_str().to_owned(),
+                before: changed.before.map(info),
+                after: changed.after.map(info),
+            });
+            Ok(changed.collect())
+        })
+    }
+
+    fn read(&mut self, path: String) -> wasmtime::Result<Result<workspace::Content, types::Failure>> {
+        self.answer(|state| {
+            let path = state.session.path(&path)?;
+            state.session.read_base(&path).map(content)
+        })
     }
 }
 
@@ -272,6 +330,11 @@ fn expectation(expected: changes::Expected) -> files::Expected {
     }
 }
 
+fn content(content: files::Content) -> workspace::Content {
+    let files::Content { data, size, version } = content;
+    workspace::Content { data, size, version: version.map(|version| version.to_string()) }
+}
+
 fn info(info: files::Info) -> workspace::Info {
     let kind = match info.kind {
         files::Kind::File => workspace::Kind::File,
@@ -282,14 +345,14 @@ fn info(info: files::Info) -> workspace::Info {
     workspace::Info { kind, size: info.size, executable: info.executable }
 }
 
-fn translated(batch: files::Batch) -> workspace::Batch {
-    let visited = batch.visited.into_iter().map(|visited| workspace::Visited {
-        path: visited.path,
+fn translated(visited: Vec<files::Visited>) -> Vec<workspace::Visited> {
+    let translate = |visited: files::Visited| workspace::Visited {
+        path: visited.path.as_str().to_owned(),
         info: info(visited.info),
         at: visited.at.map(|part| workspace::ByteRange { offset: part.offset, length: part.length }),
         escaped: visited.escaped,
-    });
-    workspace::Batch { visited: visited.collect(), bytes: batch.bytes }
+    };
+    visited.into_iter().map(translate).collect()
 }
 
 fn failure(error: ToolError) -> types::Failure {
@@ -299,7 +362,8 @@ fn failure(error: ToolError) -> types::Failure {
         ToolErrorCode::InvalidInput => types::Code::InvalidInput,
         ToolErrorCode::Conflict => types::Code::Conflict,
         ToolErrorCode::TooLarge => types::Code::TooLarge,
-        ToolErrorCode::Timeout => types::Code::Timeout,
+        // To the tool it is all one: it is to end now.
+        ToolErrorCode::Timeout | ToolErrorCode::Cancelled => types::Code::Timeout,
         ToolErrorCode::Failed | ToolErrorCode::Internal => types::Code::Internal,
     };
     types::Failure { code, rule: error.rule, message: error.message, instead: error.instead }

@@ -14,7 +14,7 @@ use crate::{SandboxError, Wit};
 
 /// Interfaces of `gloaming:tool` that can be imported; those named `...-types` too, while they hold no
 /// functions.
-const OURS: [&str; 4] = ["types", "workspace", "changes", "log"];
+const OURS: [&str; 5] = ["types", "workspace", "changes", "base", "log"];
 
 /// Interfaces of WASI 0.2 that are served.
 const WASI: [&str; 20] = [

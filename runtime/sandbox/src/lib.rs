@@ -15,13 +15,17 @@
 #[expect(unsafe_code, reason = "loading compiled components is unsafe in wasmtime; see the module")]
 mod cache;
 mod call;
+mod control;
 mod convert;
 mod engine;
 mod error;
 mod files;
 mod host;
 mod interface;
+pub mod measure;
+mod output;
 mod registry;
+mod space;
 mod store;
 mod wasi;
 mod wit;
@@ -32,8 +36,9 @@ use std::time::Duration;
 use gloaming_api::Digest;
 
 pub use call::Call;
+pub use control::{Control, Seen};
 pub use error::SandboxError;
-pub use files::Files;
+pub use files::{Base, BaseError, BaseFile, Files};
 pub use interface::LeftOut;
 pub use registry::{Inspected, Sandbox, inspect};
 pub use store::{NewComponent, StoreError, StoredComponent, ToolStore};

@@ -14,7 +14,7 @@ use crate::interface::{self, Interface, LeftOut};
 use crate::{Options, SandboxError, Wit, cache, component_digest, host, wasi};
 
 /// The components that were embedded when this crate was built.
-mod embedded {
+pub(crate) mod embedded {
     include!(concat!(env!("OUT_DIR"), "/components.rs"));
 }
 
@@ -51,8 +51,8 @@ pub(crate) struct Tool {
     pub(crate) instance: InstancePre<State>,
     pub(crate) function: ComponentExportIndex,
     pub(crate) parameters: Vec<(String, Type)>,
-    /// How many values it answers: none or one.
-    pub(crate) results: usize,
+    /// What it answers: nothing or one value.
+    pub(crate) answer: Option<Type>,
     /// Whether its errors are the contract's failures; others are told in its own words.
     pub(crate) fails_by_contract: bool,
     /// Whether it imports WASI, which hands refusals on without their words.
@@ -108,6 +108,15 @@ impl Sandbox {
         let mut sandbox = Self::without_tools(options)?;
         sandbox.register_embedded(&embedded::TOOLS)?;
         Ok(sandbox)
+    }
+
+    /// Sets up the engine and registers one of the tools that are built in, none when there is no such tool: for
+    /// a process that makes one call, which should not wait for the others to be loaded.
+    pub fn for_tool(options: Options, name: &str) -> Result<Option<Self>, SandboxError> {
+        let Some(at) = embedded::TOOLS.iter().position(|(tool, _)| *tool == name) else { return Ok(None) };
+        let mut sandbox = Self::without_tools(options)?;
+        sandbox.register_embedded(&embedded::TOOLS[at..=at])?;
+        Ok(Some(sandbox))
     }
 
     /// Sets up the engine alone.
@@ -194,7 +203,7 @@ impl Sandbox {
                 instance: instance.clone(),
                 function: index,
                 parameters: ty.params().map(|(name, ty)| (name.to_owned(), ty)).collect(),
-                results: ty.results().len(),
+                answer: ty.results().next(),
                 fails_by_contract: function.fails_by_contract,
                 wasi: interface.wasi,
             };

@@ -13,9 +13,10 @@ use wit_parser::{Resolve, SourceMap, UnresolvedPackageGroup};
 use crate::SandboxError;
 
 /// The contract's own text. Components keep no doc comments of interfaces they import.
-const CONTRACT: [(&str, &str); 2] = [
+const CONTRACT: [(&str, &str); 3] = [
     ("tool.wit", include_str!("../../../wit/tool.wit")),
     ("tools.wit", include_str!("../../../wit/tools.wit")),
+    ("outline.wit", include_str!("../../../wit/outline.wit")),
 ];
 
 /// The most files and bytes that are read of a folder; the worlds of WASI together have a tenth of that.
@@ -27,7 +28,7 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// Returns the contract's files that a component of somebody else's is built against: (name, text).
 pub fn contract_files() -> impl Iterator<Item = (&'static str, &'static str)> {
     // Our own tools' worlds are nobody else's business.
-    CONTRACT.into_iter().filter(|(name, _)| *name != "tools.wit")
+    CONTRACT.into_iter().filter(|(name, _)| *name == "tool.wit")
 }
 
 /// The WIT that a component was made from. Many toolchains lose its doc comments, and a tool's description

@@ -189,6 +189,10 @@ fn edit_answers_alike_over_wasi_and_leaves_the_same_files() {
         json!({"path": "a.txt", "old": "absent", "new": "x"}),
         json!({"path": "a.txt", "old": "", "new": "x"}),
         json!({"path": "a.txt", "old": "one", "new": "one"}),
+        json!({"path": "a.txt", "edits": [{"old": "one", "new": "1"}, {"old": "1", "new": "uno"}]}),
+        json!({"path": "a.txt", "edits": [{"old": "one", "new": "1"}, {"old": "absent", "new": "x"}]}),
+        json!({"edits": [{"path": "a.txt", "old": "one", "new": "1"}, {"path": ".env", "old": "KEY", "new": "x"}]}),
+        json!({"path": "a.txt"}),
     ] {
         agree("edit", &args);
     }

@@ -27,13 +27,41 @@ fn a_hundred_parallel_calls_over_a_pool_of_four_all_answer() {
 }
 
 #[test]
-fn without_room_for_a_pool_calls_are_served_on_demand() {
+fn a_pool_larger_than_there_is_room_for_is_made_smaller() {
     let dir = workspace(&[("a.txt", "one\n")]);
-    // More address space than there is.
     let sandbox = Sandbox::new(Options { max_instances: 100_000, ..options() }).unwrap();
-    assert!(!sandbox.is_pooled());
+    assert!(sandbox.is_pooled());
+    assert!((4..100_000).contains(&sandbox.places()), "{}", sandbox.places());
     let call = call(&sandbox, "read", dir.path(), json!({"path": "a.txt"}));
     assert!(call.outcome.ok, "{:?}", call.outcome.error);
+}
+
+/// Run in a process of its own, since a limit on address space holds for the whole of one.
+#[test]
+fn without_room_for_a_pool_calls_are_served_on_demand() {
+    const INSIDE: &str = "GLOAMING_TEST_SMALL_ADDRESS_SPACE";
+    if std::env::var_os(INSIDE).is_none() {
+        let name = "concurrency::without_room_for_a_pool_calls_are_served_on_demand";
+        let output = std::process::Command::new("sh")
+            .args(["-c", "ulimit -v 3000000 && exec \"$0\" --exact \"$1\" --test-threads=1"])
+            .arg(std::env::current_exe().unwrap())
+            .args([name])
+            .env(INSIDE, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let dir = workspace(&[("a.txt", "one\n")]);
+    let sandbox = Sandbox::new(options()).unwrap();
+    assert!(!sandbox.is_pooled());
+    for _ in 0..3 {
+        let read = call(&sandbox, "read", dir.path(), json!({"path": "a.txt"}));
+        assert!(read.outcome.ok, "{:?}", read.outcome.error);
+        let found = call(&sandbox, "search", dir.path(), json!({"pattern": "o.e"}));
+        assert_eq!(found.outcome.output.unwrap()["files"], 1);
+    }
 }
 
 #[test]

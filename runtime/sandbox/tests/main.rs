@@ -3,8 +3,11 @@
 
 mod agreement;
 mod concurrency;
+mod control;
 mod evil;
+mod outline;
 mod own_tools;
+mod page;
 mod probe;
 mod registration;
 mod schemas;

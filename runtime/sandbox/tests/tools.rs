@@ -3,7 +3,7 @@
 use gloaming_api::tool::{Decided, ToolErrorCode};
 use serde_json::json;
 
-use crate::support::{call, get, permit, sandbox, workspace};
+use crate::support::{call, get, permit, sandbox, tree, workspace};
 
 #[test]
 fn each_tool_does_what_it_says_and_its_record_tells_it() {
@@ -33,6 +33,11 @@ fn each_tool_does_what_it_says_and_its_record_tells_it() {
     assert_eq!(output["matches"][0]["line"], 2);
     assert_eq!(reads, "b.txt:1 src/a.rs:20");
 
+    let (output, reads, writes) = done("outline", json!({"kinds": ["function"]}));
+    assert_eq!(output["text"], "src/a.rs\n  1  fn a()\n  2  fn b()\n");
+    assert_eq!(output["symbols"][1]["kind"], "function");
+    assert_eq!((reads.as_str(), writes.as_str()), ("src/a.rs:20", ""));
+
     let (output, reads, writes) = done("edit", json!({"path": "src/a.rs", "old": "fn b", "new": "fn c"}));
     assert_eq!(output["replaced"], 1);
     assert_eq!((reads.as_str(), writes.as_str()), ("src/a.rs:20", "src/a.rs:20"));
@@ -46,6 +51,56 @@ fn each_tool_does_what_it_says_and_its_record_tells_it() {
     assert_eq!(writes, "b.txt:0 c.txt:2 src/a.rs:20");
     assert_eq!(get(dir.path(), "src/a.rs").unwrap(), "fn z() {}\nfn c() {}\n");
     assert_eq!(get(dir.path(), "b.txt"), None);
+
+    let (output, reads, writes) = done("move", json!({"from": "c.txt", "to": "moved/c.txt"}));
+    assert_eq!(output["files"], json!([{"from": "c.txt", "to": "moved/c.txt"}]));
+    assert_eq!((reads.as_str(), writes.as_str()), ("", "c.txt:0 moved/c.txt:0"));
+
+    let (output, _, writes) = done("remove", json!({"path": "moved", "recursive": true}));
+    assert_eq!(output["paths"], json!(["moved/c.txt"]));
+    assert_eq!(writes, "moved/c.txt:0");
+    assert_eq!(get(dir.path(), "moved/c.txt"), None);
+}
+
+#[test]
+fn several_files_are_edited_moved_and_removed_all_or_not_at_all() {
+    let files = [("src/a.rs", "one\n"), ("src/b.rs", "one\n"), ("locked/c.rs", "one\n"), ("locked/d", "")];
+    let dir = workspace(&files);
+    let before = tree(dir.path());
+    let edit = |path: &str, old: &str| json!({"path": path, "old": old, "new": "two"});
+    for (tool, args, code) in [
+        ("edit", json!({"edits": [edit("src/a.rs", "one"), edit("src/b.rs", "x")]}), ToolErrorCode::Conflict),
+        (
+            "edit",
+            json!({"edits": [edit("src/a.rs", "one"), edit("locked/c.rs", "one")]}),
+            ToolErrorCode::Denied,
+        ),
+        ("move", json!({"from": "locked", "to": "open"}), ToolErrorCode::Denied),
+        ("move", json!({"from": "src", "to": "locked/src"}), ToolErrorCode::Denied),
+        ("move", json!({"from": "src", "to": "secrets"}), ToolErrorCode::Denied),
+        ("remove", json!({"path": "locked", "recursive": true}), ToolErrorCode::Denied),
+        ("remove", json!({"path": ".", "recursive": true}), ToolErrorCode::InvalidInput),
+        (
+            "patch",
+            json!({"patch": "--- a/src/a.rs\n+++ b/src/a.rs\n@@ -1 +1 @@\n-one\n+two\n--- a/locked/c.rs\n+++ b/locked/c.rs\n@@ -1 +1 @@\n-one\n+two\n"}),
+            ToolErrorCode::Denied,
+        ),
+    ] {
+        let call = call(sandbox(), tool, dir.path(), args.clone());
+        assert_eq!(call.outcome.error.map(|error| error.code), Some(code), "{tool} {args}");
+        assert_eq!(tree(dir.path()), before, "{tool} {args}");
+    }
+    let moved = call(sandbox(), "move", dir.path(), json!({"from": "src", "to": "lib"}));
+    assert!(moved.outcome.ok, "{:?}", moved.outcome.error);
+    assert_eq!(get(dir.path(), "lib/b.rs").unwrap(), "one\n");
+}
+
+#[test]
+fn diff_without_a_base_says_that_there_is_none() {
+    let dir = workspace(&[("a", "1")]);
+    let error = call(sandbox(), "diff", dir.path(), json!({})).outcome.error.unwrap();
+    assert_eq!(error.code, ToolErrorCode::NotFound);
+    assert_eq!(error.message, "there is no base to compare with: this workspace has none");
 }
 
 #[test]
@@ -84,7 +139,7 @@ fn bad_arguments_are_named_with_what_was_expected_and_given() {
         (
             "read",
             json!({"path": "a", "strat": 1}),
-            "there is no field `strat`; the fields are path, start, lines",
+            "there is no field `strat`; the fields are path, start, lines, column",
         ),
         ("read", json!("a"), "expected an object with the tool's arguments, got \"a\""),
         ("list", json!({"globs": "*.rs"}), "`globs`: expected a list, each text, got \"*.rs\""),
@@ -112,6 +167,6 @@ fn a_permit_for_another_tool_finds_none() {
     assert_eq!(error.code, ToolErrorCode::NotFound);
     assert_eq!(
         error.message,
-        "there is no tool \"check\"; the tools are edit, list, patch, read, search, write"
+        "there is no tool \"check\"; the tools are diff, edit, list, move, outline, patch, read, remove, search, write"
     );
 }

@@ -19,6 +19,7 @@ use gloaming_sandbox::{Files, Sandbox};
 use gloaming_verify::{Baseline, VerifyError};
 use gloaming_workspace::{Checkout, CommitId, Patch, RepoError, Repository};
 
+use crate::base::GitBase;
 use crate::bow::{Draft, from_verdict};
 use crate::journal::Journal;
 use crate::progress::{Progress, Update};
@@ -525,7 +526,8 @@ async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
             .unblock("add a test command", "a Cargo.toml, pytest configuration, npm test script or go.mod with tests; see `gloaming profile`")
             .into());
     }
-    let files = Files::open(checkout.dir()).map_err(WorkerError::Sandbox)?;
+    let base = GitBase::of(repository.clone(), run.assignment.base.clone());
+    let files = Files::open(checkout.dir()).map_err(WorkerError::Sandbox)?.with_base(Arc::new(base));
     Ok(Bench { checkout, files, profile, engine })
 }
 

@@ -310,6 +310,7 @@ fn host_record(run: &Run<'_>, tool: &str, args: &Value, decision: Decided, micro
             total: u64::try_from(micros).unwrap_or(u64::MAX),
             ..CallDuration::default()
         },
+        ticks: 0,
         peak_memory: 0,
     }
 }

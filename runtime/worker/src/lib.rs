@@ -11,6 +11,7 @@
 //! - spending never exceeds the budget by more than the call in flight.
 #![forbid(unsafe_code)]
 
+mod base;
 pub mod blueprint;
 mod bow;
 pub mod check;
@@ -19,6 +20,7 @@ pub mod journal;
 pub mod progress;
 mod rename;
 
+pub use base::GitBase;
 pub use blueprint::{Assignment, Equipment, Outcome, RecordedCheck, Unpublished, Verified, WorkerError, run};
 pub use bow::invalid_repository_policy;
 pub use journal::Journal;

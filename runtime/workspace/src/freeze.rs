@@ -452,7 +452,12 @@ pub(crate) fn blob_id(format: ObjectFormat, content: &[u8]) -> String {
 }
 
 /// Copies exactly `size` bytes and returns the id they have as a blob.
-fn hash(format: ObjectFormat, size: u64, from: impl Read, to: &mut dyn Write) -> io::Result<String> {
+pub(crate) fn hash(
+    format: ObjectFormat,
+    size: u64,
+    from: impl Read,
+    to: &mut dyn Write,
+) -> io::Result<String> {
     let header = format!("blob {size}\0");
     match format {
         ObjectFormat::Sha1 => {

@@ -116,7 +116,7 @@ fn is_object_id(text: &str) -> bool {
 }
 
 /// A user's repository; never written but by [`Repository::publish`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Repository {
     location: Location,
     facts: Facts,
@@ -318,6 +318,16 @@ impl Repository {
     /// Returns every file, link and submodule of a tree, sorted by path bytes.
     pub fn list_files(&self, at: &impl TreeIsh) -> Result<Vec<TreeEntry>, RepoError> {
         self.store.list(at.object_id())
+    }
+
+    /// Returns the content of a [`TreeEntry`] that is a file.
+    pub fn read_blob(&self, oid: &str) -> Result<Vec<u8>, RepoError> {
+        self.store.blob(oid)
+    }
+
+    /// Returns the id that a content of `size` bytes has as a blob. The error is the reader's.
+    pub fn blob_id(&self, size: u64, content: impl std::io::Read) -> std::io::Result<String> {
+        freeze::hash(self.facts.format, size, content, &mut std::io::sink())
     }
 
     /// Freezes a workspace: its difference to the base it was checked out from. New files that the base's

@@ -13,6 +13,7 @@ mod wit {
             world imports {
                 import gloaming:tool/workspace@0.1.0;
                 import gloaming:tool/changes@0.1.0;
+                import gloaming:tool/base@0.1.0;
                 import gloaming:tool/log@0.1.0;
             }
         ",
@@ -21,7 +22,9 @@ mod wit {
 }
 
 use guest::files;
-pub use wit::gloaming::tool::{changes, log, types, workspace};
+// Only its allocator is wanted.
+use heap as _;
+pub use wit::gloaming::tool::{base, changes, log, types, workspace};
 
 /// The host's files.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +125,23 @@ impl guest::Walks for Host {
             }
         }
         Ok(())
+    }
+}
+
+impl guest::Base for Host {
+    fn changed(&self, below: &str) -> Result<Vec<files::Changed>, guest::Failure> {
+        let changed = base::changed_paths(below).map_err(to_guest)?;
+        let changed = changed.into_iter().map(|changed| files::Changed {
+            path: changed.path,
+            before: changed.before.map(info),
+            after: changed.after.map(info),
+        });
+        Ok(changed.collect())
+    }
+
+    fn read_base(&self, path: &str) -> Result<files::Content, guest::Failure> {
+        let content = base::read(path).map_err(to_guest)?;
+        Ok(files::Content { data: content.data, size: content.size, version: content.version })
     }
 }
 

@@ -90,8 +90,13 @@ fn docs_are_added_to_a_component_of_any_maker() {
 
 #[test]
 fn tools_import_what_they_use_and_say_what_they_do() {
-    let (read, write) = (
+    let (read, compare, write) = (
         &["import gloaming:tool/workspace@0.1.0", "import gloaming:tool/log@0.1.0"][..],
+        &[
+            "import gloaming:tool/workspace@0.1.0",
+            "import gloaming:tool/base@0.1.0",
+            "import gloaming:tool/log@0.1.0",
+        ][..],
         &[
             "import gloaming:tool/workspace@0.1.0",
             "import gloaming:tool/changes@0.1.0",
@@ -102,9 +107,13 @@ fn tools_import_what_they_use_and_say_what_they_do() {
         ("read", read),
         ("list", read),
         ("search", read),
+        ("outline", read),
+        ("diff", compare),
         ("edit", write),
         ("write", write),
         ("patch", write),
+        ("move", write),
+        ("remove", write),
     ] {
         let words = built(tool);
         let mut found: Vec<&str> =

@@ -1,10 +1,14 @@
-//! `edit`: replaces an exact piece of text.
+//! `edit`: replaces exact pieces of text.
 //!
 //! Line endings do not take part in the comparison: a model writes LF whatever the file has. Only what
 //! differs between the old and the new text is replaced, so what stands around it keeps its bytes, and new
 //! lines get the ending of the lines beside them.
 
-use crate::files::{Expected, Kind};
+use std::fmt::Write;
+
+use imara_diff::{Algorithm, Diff, InternedInput};
+
+use crate::files::{Change, Expected, Kind};
 use crate::lines;
 use crate::near;
 use crate::path::{normal, shown};
@@ -14,12 +18,29 @@ use crate::{Changes, Code, Failure};
 const CONTEXT: usize = 3;
 /// The most text of changed lines that is shown, bytes.
 const TEXT: usize = 8 << 10;
+/// The most edits one call makes.
+const MOST: usize = 200;
 
-/// What to replace.
+/// What to replace: one piece of text, or several edits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Args {
+    /// The file; of several edits the one of those that name none.
+    pub path: Option<String>,
+    /// The text to replace.
+    pub old: Option<String>,
+    /// The text to put there.
+    pub new: Option<String>,
+    /// Whether to replace every occurrence.
+    pub all: bool,
+    /// Several edits instead.
+    pub edits: Option<Vec<Item>>,
+}
+
+/// One of several edits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Item {
     /// The file.
-    pub path: String,
+    pub path: Option<String>,
     /// The text to replace.
     pub old: String,
     /// The text to put there.
@@ -28,79 +49,233 @@ pub struct Args {
     pub all: bool,
 }
 
-/// What was done.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Output {
-    /// The changed lines with their numbers and some context.
-    pub text: String,
+/// A file that was edited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EditedFile {
     /// The path as the workspace spells it.
     pub path: String,
     /// How many occurrences were replaced.
     pub replaced: u32,
 }
 
-/// Edits a file.
+/// What was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Output {
+    /// The changed lines with their numbers and some context.
+    pub text: String,
+    /// The path as the workspace spells it; of several files the first one's.
+    pub path: String,
+    /// How many occurrences were replaced in all.
+    pub replaced: u32,
+    /// Each file, in the order it was first named.
+    pub files: Vec<EditedFile>,
+}
+
+/// Makes every edit or none.
 pub fn edit(files: &impl Changes, args: &Args) -> Result<Output, Failure> {
-    let path = normal(&args.path);
-    let name = shown(&path);
-    if args.old.is_empty() {
-        return Err(Failure::new(Code::InvalidInput, "`old` is empty").instead(
-            "To insert, give a line that is there as `old` and the same line with the insertion as `new`; \
-             to make a file, use `write`.",
-        ));
-    }
-    if args.old == args.new {
-        return Err(Failure::new(Code::InvalidInput, "`old` and `new` are the same")
-            .instead("Give the text as it is to be as `new`."));
-    }
-    let info = files.stat(&args.path)?;
-    if info.kind != Kind::File {
-        let what = match info.kind {
-            Kind::Directory => "a folder",
-            Kind::Symlink => "a symbolic link, which no tool follows",
-            _ => "no regular file with one link",
-        };
-        return Err(Failure::new(Code::InvalidInput, format!("{name} is {what}"))
-            .instead("Name a file; `list` shows what there is."));
-    }
-    let content = files.read(&args.path, None)?;
-    if lines::is_binary(&content.data) {
-        return Err(Failure::new(Code::InvalidInput, format!("{name} is binary"))
-            .instead("`edit` changes text files only."));
-    }
-    let edited = replace(&content.data, &args.old, &args.new, args.all).map_err(|problem| match problem {
-        Problem::Missing => {
-            let mut message = format!("`old` does not occur in {name}.");
-            if let Some(near) = near::describe(&content.data, &args.old) {
-                message.push(' ');
-                message.push_str(near.trim_end());
+    let items = items(args)?;
+    let mut opened: Vec<Opened> = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let made = open(files, &mut opened, &item.path).and_then(|file| file.edit(item));
+        made.map_err(|mut failure| {
+            if items.len() > 1 {
+                failure.message = format!(
+                    "edit {} of {} (nothing was changed): {}",
+                    index + 1,
+                    items.len(),
+                    failure.message
+                );
             }
-            Failure::new(Code::Conflict, message).instead(
-                "Read the file and copy `old` exactly as it stands there, with its white space and without \
-                 line numbers.",
+            failure
+        })?;
+    }
+    let changed: Vec<&Opened> = opened.iter().filter(|file| file.data != file.original).collect();
+    match changed.as_slice() {
+        [] => {
+            return Err(Failure::new(
+                Code::InvalidInput,
+                "the edits take each other back: nothing would change",
             )
+            .instead("Give the text as it is to be in the end as `new`."));
         }
-        Problem::Several(places) => Failure::new(
-            Code::Conflict,
-            format!("`old` occurs {} times in {name}, at {}", places.len(), near::line_list(&places)),
-        )
-        .instead("Add lines above or below to `old` until it is unique, or set `all` to replace every one."),
-        Problem::Same => Failure::new(
-            Code::InvalidInput,
-            "`old` and `new` differ in nothing but line endings, and those of the file are kept".to_owned(),
-        )
-        .instead("Give the text as it is to be as `new`."),
-    })?;
-    let expected = content.version.map_or(Expected::Any, Expected::Version);
-    files.write(&args.path, &edited.data, expected)?;
-    let count = edited.parts.len();
-    let times = if count == 1 { "1 occurrence".to_owned() } else { format!("{count} occurrences") };
-    let snippet = lines::snippet(&edited.data, &edited.parts, CONTEXT, TEXT);
-    Ok(Output {
-        text: format!("Replaced {times} in {name}:\n{snippet}"),
-        replaced: u32::try_from(count).unwrap_or(u32::MAX),
-        path,
-    })
+        [file] => files.write(&file.path, &file.data, file.expected.clone())?,
+        several => files.commit(several.iter().map(|file| file.change()).collect())?,
+    }
+    let mut output = Output { path: opened[0].path.clone(), ..Output::default() };
+    for file in &opened {
+        file.tell(&mut output);
+    }
+    Ok(output)
+}
+
+/// One edit, as either form of the arguments gives it.
+struct One<'a> {
+    path: String,
+    old: &'a str,
+    new: &'a str,
+    all: bool,
+}
+
+fn items(args: &Args) -> Result<Vec<One<'_>>, Failure> {
+    const FORMS: &str = "Give `path`, `old` and `new` for one edit, or a list of edits as `edits`.";
+    let invalid = |message: String| Err(Failure::new(Code::InvalidInput, message).instead(FORMS));
+    let Some(edits) = &args.edits else {
+        return match (&args.path, &args.old, &args.new) {
+            (Some(path), Some(old), Some(new)) => {
+                Ok(vec![One { path: normal(path), old, new, all: args.all }])
+            }
+            (None, ..) => invalid("`path` is missing".to_owned()),
+            (_, None, _) => invalid("`old` is missing".to_owned()),
+            (.., None) => invalid("`new` is missing".to_owned()),
+        };
+    };
+    if args.old.is_some() || args.new.is_some() || args.all {
+        return invalid("`old`, `new` and `all` cannot stand beside `edits`".to_owned());
+    }
+    if edits.is_empty() {
+        return invalid("`edits` is empty".to_owned());
+    }
+    if edits.len() > MOST {
+        let message = format!("{} edits at once, more than {MOST}", edits.len());
+        return Err(Failure::new(Code::TooLarge, message).instead("Make them in several calls."));
+    }
+    let mut items = Vec::with_capacity(edits.len());
+    for (index, edit) in edits.iter().enumerate() {
+        let Some(path) = edit.path.as_ref().or(args.path.as_ref()) else {
+            return invalid(format!("edit {} of {} names no `path`", index + 1, edits.len()));
+        };
+        items.push(One { path: normal(path), old: &edit.old, new: &edit.new, all: edit.all });
+    }
+    Ok(items)
+}
+
+/// A file that is being edited.
+struct Opened {
+    path: String,
+    original: Vec<u8>,
+    data: Vec<u8>,
+    expected: Expected,
+    /// What the last edit changed.
+    parts: Vec<(usize, usize)>,
+    edits: u32,
+    replaced: usize,
+}
+
+/// Returns the file of a path, read when it is named for the first time.
+fn open<'a>(
+    files: &impl Changes,
+    opened: &'a mut Vec<Opened>,
+    path: &str,
+) -> Result<&'a mut Opened, Failure> {
+    let index = match opened.iter().position(|file| file.path == path) {
+        Some(index) => index,
+        None => {
+            opened.push(Opened::read(files, path)?);
+            opened.len() - 1
+        }
+    };
+    Ok(&mut opened[index])
+}
+
+impl Opened {
+    fn read(files: &impl Changes, path: &str) -> Result<Self, Failure> {
+        let name = shown(path);
+        let info = files.stat(path)?;
+        if info.kind != Kind::File {
+            let what = info.kind.in_words();
+            return Err(Failure::new(Code::InvalidInput, format!("{name} is {what}"))
+                .instead("Name a file; `list` shows what there is."));
+        }
+        let content = files.read(path, None)?;
+        if lines::is_binary(&content.data) {
+            return Err(Failure::new(Code::InvalidInput, format!("{name} is binary"))
+                .instead("`edit` changes text files only."));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            data: content.data.clone(),
+            original: content.data,
+            expected: content.version.map_or(Expected::Any, Expected::Version),
+            parts: Vec::new(),
+            edits: 0,
+            replaced: 0,
+        })
+    }
+
+    fn edit(&mut self, item: &One<'_>) -> Result<(), Failure> {
+        let name = shown(&self.path);
+        if item.old.is_empty() {
+            return Err(Failure::new(Code::InvalidInput, "`old` is empty").instead(
+                "To insert, give a line that is there as `old` and the same line with the insertion as `new`; \
+                 to make a file, use `write`.",
+            ));
+        }
+        if item.old == item.new {
+            return Err(Failure::new(Code::InvalidInput, "`old` and `new` are the same")
+                .instead("Give the text as it is to be as `new`."));
+        }
+        let edited = replace(&self.data, item.old, item.new, item.all).map_err(|problem| match problem {
+            Problem::Missing => {
+                let mut message = format!("`old` does not occur in {name}.");
+                if let Some(near) = near::describe(&self.data, item.old) {
+                    message.push(' ');
+                    message.push_str(near.trim_end());
+                }
+                Failure::new(Code::Conflict, message).instead(
+                    "Read the file and copy `old` exactly as it stands there, with its white space and without \
+                     line numbers.",
+                )
+            }
+            Problem::Several(places) => Failure::new(
+                Code::Conflict,
+                format!("`old` occurs {} times in {name}, at {}", places.len(), near::line_list(&places)),
+            )
+            .instead("Add lines above or below to `old` until it is unique, or set `all` to replace every one."),
+            Problem::Same => Failure::new(
+                Code::InvalidInput,
+                "`old` and `new` differ in nothing but line endings, and those of the file are kept".to_owned(),
+            )
+            .instead("Give the text as it is to be as `new`."),
+        })?;
+        self.replaced += edited.parts.len();
+        self.edits += 1;
+        self.data = edited.data;
+        self.parts = edited.parts;
+        Ok(())
+    }
+
+    fn change(&self) -> Change {
+        Change::Put { path: self.path.clone(), data: self.data.clone(), expected: self.expected.clone() }
+    }
+
+    fn tell(&self, output: &mut Output) {
+        let name = shown(&self.path);
+        let replaced = u32::try_from(self.replaced).unwrap_or(u32::MAX);
+        let times = if replaced == 1 { "1 occurrence".to_owned() } else { format!("{replaced} occurrences") };
+        let left = TEXT.saturating_sub(output.text.len());
+        // Writing to a String cannot fail.
+        let _ = if left == 0 {
+            writeln!(output.text, "Replaced {times} in {name}.")
+        } else {
+            // Later edits move what earlier ones changed.
+            let parts =
+                if self.edits == 1 { &self.parts } else { &changed_lines(&self.original, &self.data) };
+            let snippet = lines::snippet(&self.data, parts, CONTEXT, left);
+            write!(output.text, "Replaced {times} in {name}:\n{snippet}")
+        };
+        output.replaced = output.replaced.saturating_add(replaced);
+        output.files.push(EditedFile { path: self.path.clone(), replaced });
+    }
+}
+
+/// Returns the lines of a new content that are not as in the old one: first, from 1, and the one behind the
+/// last.
+fn changed_lines(old: &[u8], new: &[u8]) -> Vec<(usize, usize)> {
+    let mut input = InternedInput::default();
+    input.update_before(old.split_inclusive(|byte| *byte == b'\n'));
+    input.update_after(new.split_inclusive(|byte| *byte == b'\n'));
+    let diff = Diff::compute(Algorithm::Histogram, &input);
+    diff.hunks().map(|hunk| (hunk.after.start as usize + 1, hunk.after.end as usize + 1)).collect()
 }
 
 /// An edited file.
@@ -239,8 +414,29 @@ mod tests {
     use super::*;
     use crate::memory::Memory;
 
+    fn args(path: &str, old: &str, new: &str, all: bool) -> Args {
+        Args {
+            path: Some(path.to_owned()),
+            old: Some(old.to_owned()),
+            new: Some(new.to_owned()),
+            all,
+            edits: None,
+        }
+    }
+
+    /// Several edits: of each the path, the old and the new text.
+    fn several(edits: &[(&str, &str, &str)]) -> Args {
+        let item = |(path, old, new): &(&str, &str, &str)| Item {
+            path: Some((*path).to_owned()),
+            old: (*old).to_owned(),
+            new: (*new).to_owned(),
+            all: false,
+        };
+        Args { edits: Some(edits.iter().map(item).collect()), ..Args::default() }
+    }
+
     fn run(files: &Memory, old: &str, new: &str, all: bool) -> Result<Output, Failure> {
-        edit(files, &Args { path: "a.rs".to_owned(), old: old.to_owned(), new: new.to_owned(), all })
+        edit(files, &args("a.rs", old, new, all))
     }
 
     /// Edits a file of this content: the file afterwards, or the failure.
@@ -264,6 +460,7 @@ mod tests {
                 text: "Replaced 1 occurrence in a.rs:\n     1\tone\n     2\ttwo\n     3\tthree\n     4\tvier\n     5\tfünf\n     6\tfive\n     7\tsix\n     8\tseven\n".to_owned(),
                 path: "a.rs".to_owned(),
                 replaced: 1,
+                files: vec![EditedFile { path: "a.rs".to_owned(), replaced: 1 }],
             })
         );
         assert_eq!(files.show(), ["a.rs*: one\ntwo\nthree\nvier\nfünf\nfive\nsix\nseven\n"]);
@@ -350,6 +547,82 @@ mod tests {
     }
 
     #[test]
+    fn several_edits_follow_each_other_and_are_shown_where_they_end() {
+        let content: String = (1..=20).map(|n| format!("l{n}\n")).collect();
+        let files = Memory::new(&[("a.rs", &content), ("b.rs", "one\n")]);
+        let edits = several(&[
+            ("a.rs", "l15\n", "L15\n"),
+            ("b.rs", "one", "two"),
+            ("./a.rs", "l1\nl2\n", "new\nl1\nl2\n"),
+            ("a.rs", "L15\n", "fifteen\n"),
+        ]);
+        let output = edit(&files, &edits).unwrap();
+        assert_eq!(
+            output.text,
+            "Replaced 3 occurrences in a.rs:\n     1\tnew\n     2\tl1\n     3\tl2\n     4\tl3\n   ...\n    13\tl12\n    14\tl13\n    15\tl14\n\
+             \u{20}   16\tfifteen\n    17\tl16\n    18\tl17\n    19\tl18\nReplaced 1 occurrence in b.rs:\n     1\ttwo\n"
+        );
+        assert_eq!((output.path.as_str(), output.replaced, output.files.len()), ("a.rs", 4, 2));
+        assert_eq!(*files.log.borrow(), ["put a.rs, put b.rs"]);
+        assert_eq!(files.text("b.rs"), "two\n");
+    }
+
+    #[test]
+    fn one_edit_that_fails_undoes_all() {
+        let mut files = Memory::new(&[("a", "1\n"), ("b", "2\n")]);
+        let before = files.show();
+        for (edits, message) in [
+            (
+                several(&[("a", "1", "one"), ("b", "3", "three")]),
+                "edit 2 of 2 (nothing was changed): `old` does not occur in b.",
+            ),
+            (
+                several(&[("a", "1", "one"), ("a", "1", "uno")]),
+                "edit 2 of 2 (nothing was changed): `old` does not occur in a.",
+            ),
+            (several(&[("a", "1", "x"), ("", "", "")]), "edit 2 of 2 (nothing was changed): . is a folder"),
+            (
+                several(&[("a", "1", "x"), ("a", "x", "1")]),
+                "the edits take each other back: nothing would change",
+            ),
+        ] {
+            let failure = edit(&files, &edits).unwrap_err();
+            assert!(failure.message.starts_with(message), "{failure}");
+            assert_eq!(files.show(), before);
+        }
+        files.denied.push("b".to_owned());
+        let edits = several(&[("a", "1", "one"), ("b", "2", "two")]);
+        assert_eq!(edit(&files, &edits).unwrap_err().code, Code::Denied);
+        assert_eq!(files.show(), before);
+    }
+
+    #[test]
+    fn either_form_of_arguments_and_not_both() {
+        let files = Memory::new(&[("a", "1\n")]);
+        let text = |text: &str| Some(text.to_owned());
+        let item = Item { old: "1".to_owned(), new: "2".to_owned(), ..Item::default() };
+        for (args, message) in [
+            (Args::default(), "`path` is missing"),
+            (Args { path: text("a"), ..Args::default() }, "`old` is missing"),
+            (Args { path: text("a"), old: text("1"), ..Args::default() }, "`new` is missing"),
+            (Args { edits: Some(vec![]), ..Args::default() }, "`edits` is empty"),
+            (Args { edits: Some(vec![item.clone()]), ..Args::default() }, "edit 1 of 1 names no `path`"),
+            (
+                Args { old: text("1"), edits: Some(vec![item.clone()]), ..Args::default() },
+                "`old`, `new` and `all` cannot stand beside `edits`",
+            ),
+            (
+                Args { path: text("a"), edits: Some(vec![item.clone(); 201]), ..Args::default() },
+                "201 edits at once, more than 200",
+            ),
+        ] {
+            assert_eq!(edit(&files, &args).unwrap_err().message, message);
+        }
+        edit(&files, &Args { path: text("a"), edits: Some(vec![item]), ..Args::default() }).unwrap();
+        assert_eq!(files.text("a"), "2\n");
+    }
+
+    #[test]
     fn a_file_changed_meanwhile_is_not_overwritten() {
         struct Racing(Memory);
         impl crate::Files for Racing {
@@ -375,9 +648,7 @@ mod tests {
             }
         }
         let racing = Racing(Memory::new(&[("a.rs", "ours\n")]));
-        let args =
-            Args { path: "a.rs".to_owned(), old: "ours".to_owned(), new: "mine".to_owned(), all: false };
-        assert_eq!(edit(&racing, &args).unwrap_err().code, Code::Conflict);
+        assert_eq!(edit(&racing, &args("a.rs", "ours", "mine", false)).unwrap_err().code, Code::Conflict);
         assert_eq!(racing.0.text("a.rs"), "theirs\n");
     }
 

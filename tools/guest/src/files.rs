@@ -16,6 +16,18 @@ pub enum Kind {
     Other,
 }
 
+impl Kind {
+    /// Says what a path is, as in "src is a folder".
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::File => "a file",
+            Self::Directory => "a folder",
+            Self::Symlink => "a symbolic link, which no tool follows",
+            Self::Other => "no regular file with one link",
+        }
+    }
+}
+
 /// Facts about a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Info {
@@ -105,6 +117,25 @@ pub trait Walks {
         options: &WalkOptions,
         each: &mut dyn FnMut(Batch) -> Result<bool, Failure>,
     ) -> Result<(), Failure>;
+}
+
+/// A path that is not as it is in the base.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// The path.
+    pub path: String,
+    /// What it is in the base; none when it is new.
+    pub before: Option<Info>,
+    /// What it is in the workspace; none when it is gone.
+    pub after: Option<Info>,
+}
+
+/// The tree the attempt began from.
+pub trait Base: Files {
+    /// Lists the paths below a folder, or the one path, that are not as in the base, in byte order.
+    fn changed(&self, below: &str) -> Result<Vec<Changed>, Failure>;
+    /// Reads a file of the base.
+    fn read_base(&self, path: &str) -> Result<Content, Failure>;
 }
 
 /// What must be at a path for a change to happen.

@@ -4,27 +4,34 @@
 //! these functions, so that everything below is tested natively.
 //!
 //! Invariants: no function panics on any input; nothing is read but through [`Files`] and [`Walks`],
-//! nothing written but through [`Changes`] ([`disk`] implements them on `std::fs` for the WASI builds and
+//! nothing written but through [`Changes`], nothing of the tree an attempt began from but through [`Base`] ([`disk`] implements them on `std::fs` for the WASI builds and
 //! is the only module that opens anything); every failure a tool makes says what to do next.
 #![forbid(unsafe_code)]
 
 mod failure;
 pub mod files;
 
+pub mod diff;
 pub mod edit;
 pub mod list;
+pub mod r#move;
 pub mod patch;
 pub mod read;
+pub mod remove;
 pub mod search;
 pub mod write;
 
 pub mod disk;
+#[cfg(test)]
+mod fuzz;
 pub mod lines;
+mod media;
 #[cfg(test)]
 mod memory;
 mod near;
 pub mod path;
 mod prefilter;
+pub mod types;
 
 pub use failure::{Code, Failure};
-pub use files::{Changes, Files, Walks};
+pub use files::{Base, Changes, Files, Walks};

@@ -43,6 +43,10 @@ pub fn is_binary(data: &[u8]) -> bool {
 
 /// Cuts a line at a number of characters; returns how many were left out, too.
 pub fn cut(line: &str, chars: usize) -> (&str, usize) {
+    // Most lines: there cannot be more characters than bytes.
+    if line.len() <= chars {
+        return (line, 0);
+    }
     match line.char_indices().nth(chars) {
         Some((end, _)) => (&line[..end], line[end..].chars().count()),
         None => (line, 0),
@@ -58,8 +62,19 @@ pub fn push_numbered(out: &mut String, number: usize, line: &[u8]) {
 
 /// Appends a line with its number, saying how many of its characters were left out.
 pub fn push_shown(out: &mut String, number: usize, shown: &str, dropped: usize) {
+    // By hand: the formatting of the standard library takes longer than everything else a small read does.
+    let (mut digits, mut rest) = ([b' '; 20], number);
+    let mut at = digits.len();
+    while at == digits.len() || rest > 0 {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    let padded = &digits[at.min(digits.len() - 6)..];
+    out.extend(padded.iter().map(|digit| char::from(*digit)));
+    out.push('\t');
+    out.push_str(shown);
     // Writing to a String cannot fail.
-    let _ = write!(out, "{number:>6}\t{shown}");
     if dropped > 0 {
         let _ = write!(out, " [{dropped} more characters]");
     }

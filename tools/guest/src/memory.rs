@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::files::{Batch, Change, Content, Expected, Info, Kind, Range, Visited, WalkOptions};
-use crate::{Changes, Code, Failure, Files, Walks};
+use crate::files::{Batch, Change, Changed, Content, Expected, Info, Kind, Range, Visited, WalkOptions};
+use crate::{Base, Changes, Code, Failure, Files, Walks};
 
 /// A file: its content and whether it is executable.
 type File = (Vec<u8>, bool);
@@ -19,6 +19,8 @@ pub(crate) struct Memory {
     pub(crate) log: RefCell<Vec<String>>,
     /// Paths that may not be written.
     pub(crate) denied: Vec<String>,
+    /// What was there before.
+    pub(crate) base: Option<BTreeMap<String, File>>,
     /// The largest file read whole.
     pub(crate) whole: u64,
 }
@@ -31,6 +33,12 @@ impl Memory {
     pub(crate) fn of_bytes(files: &[(&str, &[u8])]) -> Self {
         let files = files.iter().map(|(path, data)| ((*path).to_owned(), (data.to_vec(), false))).collect();
         Self { files: RefCell::new(files), whole: 8 << 20, ..Self::default() }
+    }
+
+    /// Makes what is there now the base.
+    pub(crate) fn with_base(mut self) -> Self {
+        self.base = Some(self.files.borrow().clone());
+        self
     }
 
     pub(crate) fn executable(self, path: &str) -> Self {
@@ -60,10 +68,16 @@ impl Memory {
     }
 
     fn check(&self, path: &str, expected: &Expected) -> Result<(), Failure> {
+        if accepted(path)?.is_empty() || self.stat(path).is_ok_and(|info| info.kind != Kind::File) {
+            return Err(Failure::new(Code::InvalidInput, format!("{path} is no file")));
+        }
         if self.denied.iter().any(|denied| denied == path) {
             return Err(Failure::new(Code::Denied, format!("{path} may not be written")));
         }
         let files = self.files.borrow();
+        if path.match_indices('/').any(|(at, _)| files.contains_key(&path[..at])) {
+            return Err(Failure::new(Code::NotFound, format!("{path} lies in no folder")));
+        }
         let now = files.get(path).map(|(data, _)| Self::version(data));
         let fits = match expected {
             Expected::Absent => now.is_none(),
@@ -74,9 +88,18 @@ impl Memory {
     }
 }
 
+/// Refuses what the host would.
+fn accepted(path: &str) -> Result<String, Failure> {
+    let path = crate::path::normal(path);
+    if path.starts_with('/') || path.contains('\0') || path.split('/').any(|name| name == "..") {
+        return Err(Failure::new(Code::InvalidInput, "no path of the workspace"));
+    }
+    Ok(path)
+}
+
 impl Files for Memory {
     fn stat(&self, path: &str) -> Result<Info, Failure> {
-        let path = crate::path::normal(path);
+        let path = accepted(path)?;
         if let Some(&kind) = self.others.get(&path) {
             return Ok(Info { kind, size: 0, executable: false });
         }
@@ -166,6 +189,35 @@ impl Walks for Memory {
     }
 }
 
+impl Base for Memory {
+    fn changed(&self, below: &str) -> Result<Vec<Changed>, Failure> {
+        let none = || Failure::new(Code::NotFound, "there is no base");
+        let base = self.base.as_ref().ok_or_else(none)?;
+        let below = crate::path::normal(below);
+        let within = |path: &str| {
+            below.is_empty()
+                || path.strip_prefix(&below).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let files = self.files.borrow();
+        let info = |file: &File| Info { kind: Kind::File, size: file.0.len() as u64, executable: file.1 };
+        let paths: std::collections::BTreeSet<&String> = base.keys().chain(files.keys()).collect();
+        let changed = paths.into_iter().filter(|path| within(path) && base.get(*path) != files.get(*path));
+        Ok(changed
+            .map(|path| Changed {
+                path: path.clone(),
+                before: base.get(path).map(info),
+                after: files.get(path).map(info),
+            })
+            .collect())
+    }
+
+    fn read_base(&self, path: &str) -> Result<Content, Failure> {
+        let file = self.base.as_ref().and_then(|base| base.get(path));
+        let (data, _) = file.ok_or_else(|| Failure::new(Code::NotFound, "it is not in the base"))?;
+        Ok(Content { data: data.clone(), size: data.len() as u64, version: Some(Self::version(data)) })
+    }
+}
+
 impl Changes for Memory {
     fn write(&self, path: &str, data: &[u8], expected: Expected) -> Result<(), Failure> {
         let path = crate::path::normal(path);
@@ -173,14 +225,22 @@ impl Changes for Memory {
     }
 
     fn commit(&self, changes: Vec<Change>) -> Result<(), Failure> {
+        let mut seen = std::collections::BTreeSet::new();
         for change in &changes {
-            match change {
+            let (path, to, expected) = match change {
                 Change::Put { path, expected, .. } | Change::Remove { path, expected } => {
-                    self.check(path, expected)?;
+                    (path, None, expected)
                 }
-                Change::Rename { from, to, expected } => {
-                    self.check(from, expected)?;
-                    self.check(to, &Expected::Absent)?;
+                Change::Rename { from, to, expected } => (from, Some(to), expected),
+            };
+            self.check(path, expected)?;
+            if !matches!(change, Change::Put { .. }) && !self.files.borrow().contains_key(path) {
+                return Err(Failure::new(Code::NotFound, format!("{path} does not exist")));
+            }
+            to.map_or(Ok(()), |to| self.check(to, &Expected::Absent))?;
+            for path in [Some(path), to].into_iter().flatten() {
+                if !seen.insert(path.clone()) {
+                    return Err(Failure::new(Code::InvalidInput, format!("{path} occurs twice")));
                 }
             }
         }

@@ -14,9 +14,16 @@ pub fn normal(path: &str) -> String {
     format!("{root}{}", names.join("/"))
 }
 
+/// Characters of a path that are shown: more than any file system takes is no path.
+const CHARS: usize = 4096;
+
 /// Returns a path for a line of text: control characters and those that turn or hide text escaped, so that a
-/// file's name cannot forge one. The host words its refusals the same way.
+/// file's name cannot forge one, and cut where it is longer than any path. The host words its refusals the same way.
 pub fn shown(path: &str) -> Cow<'_, str> {
+    let (kept, dropped) = crate::lines::cut(path, CHARS);
+    if dropped > 0 {
+        return Cow::Owned(format!("{} [{dropped} more characters]", shown(kept)));
+    }
     if !path.contains(unseen) {
         return Cow::Borrowed(if path.is_empty() { "." } else { path });
     }
@@ -63,5 +70,6 @@ mod tests {
         assert_eq!(shown("a\nb"), "a\\nb");
         assert_eq!(shown("sr.\u{202e}txt.rs"), "sr.\\u{202e}txt.rs");
         assert_eq!(shown("ä b"), "ä b");
+        assert_eq!(shown(&"ä".repeat(4099)), format!("{} [3 more characters]", "ä".repeat(4096)));
     }
 }

@@ -4,15 +4,16 @@ use std::fmt::Write;
 
 use crate::files::{Kind, Range};
 use crate::lines::{self, LINE_CHARS};
+use crate::media::{self, Media};
 use crate::path::{normal, shown};
 use crate::{Code, Failure, Files};
 
 /// Lines shown when the call does not say how many.
 const DEFAULT_LINES: u32 = 400;
 /// The most lines one call shows.
-const MOST_LINES: u32 = 2000;
+pub(crate) const MOST_LINES: u32 = 2000;
 /// The most text one call shows, bytes.
-const TEXT: usize = 64 << 10;
+pub(crate) const TEXT: usize = 64 << 10;
 /// Files up to this size are read at once, bytes: the host's cap.
 const WHOLE: u64 = 8 << 20;
 /// Larger files are read in pieces of this size, bytes,
@@ -29,6 +30,8 @@ pub struct Args {
     pub start: Option<u32>,
     /// How many lines.
     pub lines: Option<u32>,
+    /// The first character of each line, counted from 1.
+    pub column: Option<u32>,
 }
 
 /// What was read.
@@ -46,10 +49,18 @@ pub struct Output {
     pub total: u32,
     /// Whether lines or parts of lines were left out.
     pub truncated: bool,
-    /// Whether the file is binary or no UTF-8; its content is then not shown.
+    /// Whether the file is binary; its content is then not shown.
     pub binary: bool,
     /// Bytes of the whole file.
     pub size: u64,
+    /// How its text is encoded.
+    pub encoding: Option<&'static str>,
+    /// The media type of what is not shown.
+    pub media: Option<&'static str>,
+    /// Pixels from left to right.
+    pub width: Option<u32>,
+    /// Pixels from top to bottom.
+    pub height: Option<u32>,
 }
 
 /// Shows lines of a file.
@@ -88,7 +99,9 @@ pub fn read(files: &impl Files, args: &Args) -> Result<Output, Failure> {
     }
 
     let first = args.start.unwrap_or(1).max(1);
-    let mut collector = Collector::new(first, args.lines.unwrap_or(DEFAULT_LINES).min(MOST_LINES));
+    let column = args.column.unwrap_or(1).max(1);
+    let lines = args.lines.unwrap_or(DEFAULT_LINES).min(MOST_LINES);
+    let mut collector = Collector::new(first, lines, column);
     let size = if info.size <= WHOLE {
         let content = files.read(&args.path, None)?;
         collector.feed(&content.data);
@@ -115,12 +128,15 @@ pub fn read(files: &impl Files, args: &Args) -> Result<Output, Failure> {
 struct Collector {
     first: u64,
     end: u64,
+    column: u32,
+    encoding: Encoding,
+    /// Characters of the line being taken that lie before the column.
+    before: usize,
     text: String,
     /// The number of the line being taken, from 1.
     number: u64,
     /// The wanted line being taken.
     line: String,
-    line_chars: usize,
     dropped: usize,
     /// Whether the line being taken has begun.
     begun: bool,
@@ -128,35 +144,57 @@ struct Collector {
     after_return: bool,
     /// Bytes of a character that the next piece completes.
     partial: Vec<u8>,
+    /// Whether the first piece was looked at.
+    started: bool,
     fed: u64,
+    /// Bytes that are no text.
+    bad: u64,
     last: u64,
     full: bool,
     cut: bool,
-    mark: bool,
     returns: u64,
     newlines: u64,
     /// Why the content cannot be shown.
-    foreign: Option<String>,
+    foreign: Option<Foreign>,
+}
+
+/// How a text is encoded, as far as it shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Utf8,
+    Utf8Mark,
+    Utf16 { little: bool },
+}
+
+/// What is not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Foreign {
+    Media(Media),
+    Binary,
+    NotText,
 }
 
 impl Collector {
-    fn new(first: u32, lines: u32) -> Self {
+    fn new(first: u32, lines: u32, column: u32) -> Self {
         Self {
             first: first.into(),
             end: u64::from(first) + u64::from(lines),
+            column,
+            encoding: Encoding::Utf8,
+            before: column as usize - 1,
             text: String::new(),
             number: 1,
             line: String::new(),
-            line_chars: 0,
             dropped: 0,
             begun: false,
             after_return: false,
             partial: Vec::new(),
+            started: false,
             fed: 0,
+            bad: 0,
             last: 0,
             full: false,
             cut: false,
-            mark: false,
             returns: 0,
             newlines: 0,
             foreign: None,
@@ -165,48 +203,66 @@ impl Collector {
 
     fn feed(&mut self, piece: &[u8]) {
         let mut piece = piece;
-        if self.fed == 0 {
-            match piece {
-                [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
-                    self.foreign = Some("UTF-16 text".to_owned());
-                    return;
-                }
-                _ if lines::is_binary(piece) => {
-                    self.foreign = Some("binary".to_owned());
-                    return;
-                }
-                [0xef, 0xbb, 0xbf, rest @ ..] => {
-                    self.mark = true;
-                    self.fed = 3;
-                    piece = rest;
-                }
-                _ => {}
+        if !std::mem::replace(&mut self.started, true) {
+            self.foreign = media::of(piece).map(Foreign::Media);
+            (self.encoding, piece) = match piece {
+                [0xff, 0xfe, rest @ ..] => (Encoding::Utf16 { little: true }, rest),
+                [0xfe, 0xff, rest @ ..] => (Encoding::Utf16 { little: false }, rest),
+                [0xef, 0xbb, 0xbf, rest @ ..] => (Encoding::Utf8Mark, rest),
+                _ => (Encoding::Utf8, piece),
+            };
+            let wide = matches!(self.encoding, Encoding::Utf16 { .. });
+            if self.foreign.is_none() && !wide && lines::is_binary(piece) {
+                self.foreign = Some(Foreign::Binary);
+            }
+            if self.foreign.is_some() {
+                return;
             }
         }
+        self.fed += piece.len() as u64;
         let joined;
         if !self.partial.is_empty() {
             joined = [std::mem::take(&mut self.partial).as_slice(), piece].concat();
-            self.fed -= (joined.len() - piece.len()) as u64;
             piece = &joined;
         }
-        let valid = match std::str::from_utf8(piece) {
-            Ok(text) => text,
-            Err(error) if error.error_len().is_none() => {
-                let (valid, rest) = piece.split_at(error.valid_up_to());
+        match self.encoding {
+            Encoding::Utf16 { little } => self.take_utf16(piece, little),
+            Encoding::Utf8 | Encoding::Utf8Mark => self.take_utf8(piece),
+        }
+    }
+
+    fn take_utf8(&mut self, mut piece: &[u8]) {
+        loop {
+            let error = match std::str::from_utf8(piece) {
+                Ok(text) => return self.take(text),
+                Err(error) => error,
+            };
+            let (valid, rest) = piece.split_at(error.valid_up_to());
+            self.take(std::str::from_utf8(valid).unwrap_or_default());
+            let Some(bad) = error.error_len() else {
                 self.partial = rest.to_vec();
-                std::str::from_utf8(valid).unwrap_or_default()
-            }
-            Err(error) => {
-                self.foreign = Some(format!(
-                    "not UTF-8 (byte {:#04x} at offset {}), so text in another encoding or binary",
-                    piece[error.valid_up_to()],
-                    self.fed + error.valid_up_to() as u64
-                ));
                 return;
-            }
-        };
-        self.fed += piece.len() as u64;
-        self.take(valid);
+            };
+            self.bad += bad as u64;
+            self.take("\u{fffd}");
+            piece = &rest[bad..];
+        }
+    }
+
+    fn take_utf16(&mut self, piece: &[u8], little: bool) {
+        let (pairs, odd) = piece.as_chunks::<2>();
+        let unit =
+            |pair: &[u8; 2]| if little { u16::from_le_bytes(*pair) } else { u16::from_be_bytes(*pair) };
+        let split = |unit: u16| (0xd800..0xdc00).contains(&unit);
+        // Half a character at the end waits for its other half.
+        let whole = pairs.len() - usize::from(pairs.last().is_some_and(|pair| split(unit(pair))));
+        let mut text = String::with_capacity(piece.len() / 2);
+        for c in char::decode_utf16(pairs[..whole].iter().map(unit)) {
+            self.bad += if c.is_err() { 2 } else { 0 };
+            text.push(c.unwrap_or(char::REPLACEMENT_CHARACTER));
+        }
+        self.partial = [pairs[whole..].as_flattened(), odd].concat();
+        self.take(&text);
     }
 
     fn take(&mut self, mut text: &str) {
@@ -236,9 +292,16 @@ impl Collector {
         if self.number < self.first || self.number >= self.end || self.full {
             return;
         }
-        let (kept, dropped) = lines::cut(part, LINE_CHARS.saturating_sub(self.line_chars));
+        let mut part = part;
+        if self.before > 0 {
+            let (skipped, _) = lines::cut(part, self.before);
+            self.before -= skipped.chars().count();
+            part = &part[skipped.len()..];
+        }
+        // Begun by the piece before, most often not.
+        let begun = if self.line.is_empty() { 0 } else { self.line.chars().count() };
+        let (kept, dropped) = lines::cut(part, LINE_CHARS.saturating_sub(begun));
         self.line.push_str(kept);
-        self.line_chars += kept.chars().count();
         self.dropped += dropped;
     }
 
@@ -253,27 +316,49 @@ impl Collector {
             }
         }
         self.line.clear();
-        self.line_chars = 0;
         self.dropped = 0;
+        self.before = self.column as usize - 1;
         self.begun = false;
         self.after_return = false;
         self.number += 1;
     }
 
     fn finish(&mut self) {
-        if !self.partial.is_empty() && self.foreign.is_none() {
-            self.foreign = Some("not UTF-8 (it ends within a character)".to_owned());
+        if !self.partial.is_empty() {
+            self.bad += self.partial.len() as u64;
+            self.take("\u{fffd}");
         }
         if self.begun {
             self.end_line();
+        }
+        // Some bytes that are no UTF-8 are a name or a comment in an older encoding; many say that nothing of
+        // it would be readable.
+        if self.foreign.is_none() && self.bad * 10 > self.fed * 3 {
+            self.foreign = Some(Foreign::NotText);
         }
     }
 
     fn into_output(self, path: String, size: u64) -> Result<Output, Failure> {
         let name = shown(&path).into_owned();
         if let Some(what) = self.foreign {
-            let text = format!("[{name} is {what}; {size} bytes, not shown]\n");
-            return Ok(Output { text, path, binary: true, size, ..Output::default() });
+            let (what, media) = match what {
+                Foreign::Media(media) => (media.words, Some(media)),
+                Foreign::Binary => ("binary", None),
+                Foreign::NotText => ("not UTF-8, so text in another encoding or binary", None),
+            };
+            let pixels = media.and_then(|media| media.pixels);
+            let measures =
+                pixels.map_or_else(String::new, |(width, height)| format!(" of {width} x {height} pixels"));
+            return Ok(Output {
+                text: format!("[{name} is {what}{measures}; {size} bytes, not shown]\n"),
+                path,
+                binary: true,
+                size,
+                media: media.map(|media| media.kind),
+                width: pixels.map(|(width, _)| width),
+                height: pixels.map(|(_, height)| height),
+                ..Output::default()
+            });
         }
         let total = self.number - 1;
         let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
@@ -303,9 +388,32 @@ impl Collector {
         } else if self.first > 1 {
             remark(format!("lines {} to {} of {total}", self.first, self.last));
         }
-        if self.mark {
-            remark("the file begins with a UTF-8 byte order mark".to_owned());
+        if self.column > 1 {
+            remark(format!("lines are shown from their character {} on", self.column));
         }
+        if self.cut {
+            let next = self.column.saturating_add(LINE_CHARS as u32);
+            remark(format!("lines are cut at {LINE_CHARS} characters; go on with `column` = {next}"));
+        }
+        let encoding = match self.encoding {
+            Encoding::Utf8 if self.bad > 0 => {
+                remark(format!(
+                    "the file is not UTF-8: {} bytes are shown as \u{fffd}; `edit` and `patch` keep them",
+                    self.bad
+                ));
+                "unknown"
+            }
+            Encoding::Utf8 => "utf-8",
+            Encoding::Utf8Mark => {
+                remark("the file begins with a UTF-8 byte order mark".to_owned());
+                "utf-8-bom"
+            }
+            Encoding::Utf16 { little } => {
+                let (name, letters) = if little { ("utf-16le", "LE") } else { ("utf-16be", "BE") };
+                remark(format!("the file is UTF-16{letters}, which `edit` and `patch` cannot change"));
+                name
+            }
+        };
         if self.returns > 0 && self.returns == self.newlines {
             remark("lines end with CRLF; `edit` and `patch` keep that".to_owned());
         } else if self.returns > 0 {
@@ -320,9 +428,10 @@ impl Collector {
             first: number(self.first),
             last: number(self.last),
             total: number(total),
-            truncated: self.first > 1 || self.last < total || self.cut,
-            binary: false,
+            truncated: self.first > 1 || self.last < total || self.cut || self.column > 1,
             size,
+            encoding: Some(encoding),
+            ..Output::default()
         })
     }
 }
@@ -334,7 +443,7 @@ mod tests {
 
     fn run(data: &[u8], start: Option<u32>, lines: Option<u32>) -> Result<Output, Failure> {
         let files = Memory::of_bytes(&[("src/a.rs", data)]);
-        read(&files, &Args { path: "./src/a.rs".to_owned(), start, lines })
+        read(&files, &Args { path: "./src/a.rs".to_owned(), start, lines, column: None })
     }
 
     fn text(data: &[u8], start: Option<u32>, lines: Option<u32>) -> String {
@@ -351,9 +460,9 @@ mod tests {
                 first: 1,
                 last: 3,
                 total: 3,
-                truncated: false,
-                binary: false,
                 size: 12,
+                encoding: Some("utf-8"),
+                ..Output::default()
             })
         );
     }
@@ -392,7 +501,16 @@ mod tests {
         let long = format!("{}\nshort\n", "ä".repeat(2003));
         assert_eq!(
             text(long.as_bytes(), None, None),
-            format!("     1\t{} [3 more characters]\n     2\tshort\n", "ä".repeat(2000))
+            format!(
+                "     1\t{} [3 more characters]\n     2\tshort\n[lines are cut at 2000 characters; go on with `column` = 2001]\n",
+                "ä".repeat(2000)
+            )
+        );
+        let files = Memory::new(&[("a", &long)]);
+        let args = Args { path: "a".to_owned(), column: Some(2001), ..Args::default() };
+        assert_eq!(
+            read(&files, &args).unwrap().text,
+            "     1\täää\n     2\t\n[lines are shown from their character 2001 on]\n"
         );
     }
 
@@ -405,20 +523,46 @@ mod tests {
 
     #[test]
     fn names_what_is_no_text() {
-        let output = run(b"\x7fELF\0\0", None, None).unwrap();
+        let output = run(b"\x7fEL\0\0", None, None).unwrap();
         assert_eq!(
-            (output.text.as_str(), output.binary),
-            ("[src/a.rs is binary; 6 bytes, not shown]\n", true)
+            (output.text.as_str(), output.binary, output.media),
+            ("[src/a.rs is binary; 5 bytes, not shown]\n", true, None)
         );
+        let output = run(b"GIF89a\x02\0\x03\0", None, None).unwrap();
+        assert_eq!(output.text, "[src/a.rs is a GIF image of 2 x 3 pixels; 10 bytes, not shown]\n");
+        assert_eq!((output.media, output.width, output.height), (Some("image/gif"), Some(2), Some(3)));
         assert_eq!(
             text(b"a\n\xe9t\xe9\n", None, None),
-            "[src/a.rs is not UTF-8 (byte 0xe9 at offset 2), so text in another encoding or binary; 6 bytes, not shown]\n"
+            "[src/a.rs is not UTF-8, so text in another encoding or binary; 6 bytes, not shown]\n"
         );
-        assert_eq!(text(b"\xff\xfea\0", None, None), "[src/a.rs is UTF-16 text; 4 bytes, not shown]\n");
+    }
+
+    #[test]
+    fn other_encodings_are_shown_and_named() {
+        let output = run(b"Jos\xe9 wrote this\n", None, None).unwrap();
         assert_eq!(
-            text(b"a\xc3", None, None),
-            "[src/a.rs is not UTF-8 (it ends within a character); 2 bytes, not shown]\n"
+            output.text,
+            "     1\tJos\u{fffd} wrote this\n[the file is not UTF-8: 1 bytes are shown as \u{fffd}; `edit` and `patch` keep them]\n"
         );
+        assert_eq!((output.encoding, output.binary), (Some("unknown"), false));
+        let text = "\u{feff}\u{1d11e} clef\r\nzwei\n";
+        for (bytes, name) in [
+            (text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>(), "utf-16le"),
+            (text.encode_utf16().flat_map(u16::to_be_bytes).collect(), "utf-16be"),
+        ] {
+            let output = run(&bytes, None, None).unwrap();
+            assert!(output.text.starts_with("     1\t\u{1d11e} clef\n     2\tzwei\n["), "{}", output.text);
+            assert_eq!((output.encoding, output.total), (Some(name), 2));
+            // In pieces of any size it is the same.
+            for at in 2..bytes.len() {
+                let mut parts = Collector::new(1, 10, 1);
+                parts.feed(&bytes[..at]);
+                parts.feed(&bytes[at..]);
+                parts.finish();
+                let pieces = parts.into_output("src/a.rs".to_owned(), bytes.len() as u64);
+                assert_eq!(pieces.as_ref(), Ok(&output), "{at}");
+            }
+        }
     }
 
     #[test]
@@ -460,7 +604,7 @@ mod tests {
         // Characters of three bytes and CRLF, so that pieces end within both.
         let data = "€uro€\r\n".repeat(900_000);
         let files = Memory::of_bytes(&[("a", data.as_bytes())]);
-        let args = Args { path: "a".to_owned(), start: Some(899_999), lines: None };
+        let args = Args { path: "a".to_owned(), start: Some(899_999), ..Args::default() };
         let output = read(&files, &args).unwrap();
         assert!(data.len() as u64 > WHOLE);
         assert_eq!(
@@ -472,10 +616,10 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn pieces_do_not_matter(data in "[a€\\r\\n]{0,60}", at in 0..200usize, start in 1..5u32) {
-            let mut whole = Collector::new(start, 3);
+            let mut whole = Collector::new(start, 3, 1);
             whole.feed(data.as_bytes());
             whole.finish();
-            let mut parts = Collector::new(start, 3);
+            let mut parts = Collector::new(start, 3, 1);
             let (a, b) = data.as_bytes().split_at(at.min(data.len()));
             if a.len() > 3 {
                 parts.feed(a);

@@ -40,11 +40,7 @@ pub fn write(files: &impl Changes, args: &Args) -> Result<Output, Failure> {
     let expected = match existing {
         None => Expected::Absent,
         Some(info) if info.kind != Kind::File => {
-            let what = match info.kind {
-                Kind::Directory => "a folder",
-                Kind::Symlink => "a symbolic link, which no tool follows",
-                _ => "no regular file with one link",
-            };
+            let what = info.kind.in_words();
             return Err(Failure::new(Code::InvalidInput, format!("{name} is {what}"))
                 .instead("Choose another path for the file."));
         }

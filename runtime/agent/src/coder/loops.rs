@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use gloaming_api::Digest;
+use gloaming_policies::WRITING_TOOLS;
 use serde_json::{Value, json};
 
 /// The same call with the same result.
@@ -51,7 +52,7 @@ impl Loops {
         if ok {
             self.error = None;
             // What was written makes the same question a new one.
-            if matches!(name, "edit" | "write" | "patch") {
+            if WRITING_TOOLS.contains(&name) {
                 self.results.clear();
             }
         } else {

@@ -56,7 +56,7 @@ impl Change {
 impl Session {
     /// Writes one file and returns its new version.
     pub(crate) fn write(&mut self, path: RelPath, data: Vec<u8>, expected: Expected) -> Answer<Digest> {
-        let version = Digest::of(&data);
+        let version = self.version(&data)?;
         self.commit(vec![Change::Put { path, data, expected }])?;
         Ok(version)
     }

@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::change::{named, not_the_root};
 use super::open::{Root, invalid, regular};
-use super::{Answer, Change, Expected, Session, shown};
+use super::{Answer, CHUNK, Change, Expected, Session, View, shown};
 
 /// A name in a folder that is held open.
 #[derive(Clone)]
@@ -72,6 +72,7 @@ const FOLDERS: usize = 500;
 
 /// A commit under way. Dropped by a panic, it takes back what it did.
 struct Commit<'a> {
+    view: &'a View,
     root: &'a Root,
     undo: Vec<Undo>,
     /// How many folders it made.
@@ -87,7 +88,8 @@ impl Session {
         let root = self.root.clone();
         // A poisoned lock guards no data: whoever panicked has taken back what it did.
         let _writing = root.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut commit = Commit { root: &root, undo: Vec::new(), folders: 0, leftovers: Vec::new() };
+        let mut commit =
+            Commit { view: &self.view, root: &root, undo: Vec::new(), folders: 0, leftovers: Vec::new() };
         if let Err(mut error) = self.make(&mut commit, &changes) {
             if let Err(errno) = commit.take_back() {
                 tracing::error!(%errno, "cannot take back a change of the workspace");
@@ -109,7 +111,8 @@ impl Session {
     fn make(&self, commit: &mut Commit<'_>, changes: &[Change]) -> Answer<()> {
         let mut found = Vec::with_capacity(changes.len());
         for change in changes {
-            found.push(check(commit.root, change).map_err(|error| named(error, change, changes))?);
+            self.check_deadline()?;
+            found.push(check(self, change).map_err(|error| named(error, change, changes))?);
         }
         let mut staged = Vec::with_capacity(changes.len());
         for (change, found) in changes.iter().zip(&found) {
@@ -117,6 +120,7 @@ impl Session {
             staged.push(commit.stage(change, found.as_ref()).map_err(|error| named(error, change, changes))?);
         }
         for ((change, found), staged) in changes.iter().zip(found).zip(staged) {
+            self.check_deadline()?;
             commit.apply(change, found, staged).map_err(|error| named(error, change, changes))?;
         }
         Ok(())
@@ -154,13 +158,13 @@ impl Session {
 }
 
 /// Compares what is at a change's path with what it expects.
-fn check(root: &Root, change: &Change) -> Answer<Option<Found>> {
+fn check(view: &View, change: &Change) -> Answer<Option<Found>> {
     let path = change.paths().next().expect("a change has a path");
     let must_exist = !matches!(change, Change::Put { .. });
-    let found = match root.open_file(path) {
+    let found = match view.root.open_file(path) {
         Ok((file, stat)) => {
             let version = match change.expected() {
-                Expected::Version(_) => Some(digest(&file).map_err(|errno| root.failure(errno, path))?),
+                Expected::Version(_) => Some(digest(view, &file, path)?),
                 Expected::Absent | Expected::Any => None,
             };
             Some((stat, version))
@@ -184,7 +188,7 @@ fn check(root: &Root, change: &Change) -> Answer<Option<Found>> {
     }))
 }
 
-fn digest(file: &OwnedFd) -> Result<Digest, Errno> {
+fn digest(view: &View, file: &OwnedFd, path: &RelPath) -> Answer<Digest> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 64 << 10];
     let mut offset = 0;
@@ -192,11 +196,12 @@ fn digest(file: &OwnedFd) -> Result<Digest, Errno> {
         match rustix::io::pread(file, buffer.as_mut_slice(), offset) {
             Ok(0) => return Ok(Digest::from_hash(hasher.finalize().as_slice())),
             Ok(count) => {
+                view.check_deadline()?;
                 hasher.update(&buffer[..count]);
                 offset += count as u64;
             }
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
+            Err(errno) => return Err(view.root.failure(errno, path)),
         }
     }
 }
@@ -221,7 +226,10 @@ impl Commit<'_> {
                 )
                 .map_err(failure)?;
                 self.undo.push(Undo::RemoveFile(temporary.clone()));
-                write_all(&file, data).map_err(failure)?;
+                for part in data.chunks(CHUNK) {
+                    self.view.check_deadline()?;
+                    write_all(&file, part).map_err(failure)?;
+                }
                 if found.is_some() {
                     rustix::fs::fchmod(&file, mode).map_err(failure)?;
                 }

@@ -8,7 +8,7 @@ use gloaming_policies::Access;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
-use super::Session;
+use super::View;
 use super::read::read_into;
 
 /// The largest ignore file that is read, in bytes: 256 KiB. Compiling one is work that no deadline interrupts.
@@ -32,11 +32,12 @@ struct Level {
 }
 
 impl Ignores {
-    /// Reads a folder's ignore files; what cannot be read or understood ignores nothing.
-    pub(super) fn enter(&mut self, session: &Session, folder: &RelPath) {
+    /// Reads a folder's ignore files, of those that it `holds`; what cannot be read or understood ignores
+    /// nothing.
+    pub(super) fn enter(&mut self, view: &View, folder: &RelPath, holds: impl Fn(&str) -> bool) {
         let above = if folder.is_root() { 0 } else { folder.as_str().len() + 1 };
-        let gitignore = load(session, folder, ".gitignore");
-        let ignore = load(session, folder, ".ignore");
+        let load = |name| if holds(name) { load(view, folder, name) } else { Gitignore::empty() };
+        let (gitignore, ignore) = (load(".gitignore"), load(".ignore"));
         self.levels.push(Level { above, gitignore, ignore });
     }
 
@@ -49,7 +50,7 @@ impl Ignores {
     /// `.gitignore`. Its folders are taken to have been asked about before.
     pub(super) fn matches(&self, path: &str, is_folder: bool) -> bool {
         let decided = |pick: fn(&Level) -> &Gitignore| {
-            self.levels.iter().rev().find_map(|level| {
+            self.levels.iter().rev().filter(|level| !pick(level).is_empty()).find_map(|level| {
                 match pick(level).matched(path.get(level.above..)?, is_folder) {
                     Match::None => None,
                     Match::Ignore(_) => Some(true),
@@ -67,8 +68,8 @@ pub(super) fn costly(glob: &str) -> bool {
     glob.len() > LONGEST || glob.bytes().filter(|byte| *byte == b'{').count() > BRACES
 }
 
-fn load(session: &Session, folder: &RelPath, name: &str) -> Gitignore {
-    read(session, folder, name).map_or_else(Gitignore::empty, |text| {
+fn load(view: &View, folder: &RelPath, name: &str) -> Gitignore {
+    read(view, folder, name).map_or_else(Gitignore::empty, |text| {
         let mut builder = GitignoreBuilder::new("");
         for line in text.trim_start_matches('\u{feff}').lines().filter(|line| !costly(line)) {
             if let Err(error) = builder.add_line(None, line) {
@@ -79,15 +80,14 @@ fn load(session: &Session, folder: &RelPath, name: &str) -> Gitignore {
     })
 }
 
-fn read(session: &Session, folder: &RelPath, name: &str) -> Option<String> {
+fn read(view: &View, folder: &RelPath, name: &str) -> Option<String> {
     let path = folder.join(name).ok()?;
-    // Missing in most folders: asked for first, being cheaper than a decision.
-    let (file, stat) = session.root.open_file(&path).ok()?;
+    let (file, stat) = view.root.open_file(&path).ok()?;
     let size = u64::try_from(stat.st_size).ok().filter(|size| *size <= LARGEST)?;
-    if !session.permit.allows(Access::Read, &path) {
+    if !view.permit.allows(Access::Read, &path) {
         return None;
     }
     let mut data = Vec::new();
-    read_into(&file, 0, size, &mut data).ok()?;
+    read_into(view, &path, &file, 0, size, &mut data).ok()?;
     Some(String::from_utf8_lossy(&data).into_owned())
 }

@@ -5,6 +5,7 @@
 //! record. The interfaces in `host` and `wasi` translate and do nothing else.
 
 mod access;
+mod base;
 mod change;
 mod commit;
 mod ignores;
@@ -16,26 +17,31 @@ mod walk;
 mod tests;
 
 use std::io;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gloaming_api::tool::{ToolError, ToolErrorCode};
-use gloaming_api::{RelPath, path::escape_name};
+use gloaming_api::{Digest, RelPath, path::escape_name};
 use gloaming_policies::{Access, Decision, ToolPermit};
 use rustix::fs::{Mode, OFlags};
+use sha2::{Digest as _, Sha256};
 
 pub(crate) use access::AccessLog;
+pub use base::{Base, BaseError, BaseFile};
 pub(crate) use change::{Change, Expected};
 pub(crate) use open::{Info, Kind};
 pub(crate) use read::{Content, Entry, Range};
 #[expect(unreachable_pub, reason = "the generated bindings re-export it, which takes a public item")]
 pub use walk::Walk;
-pub(crate) use walk::{Batch, WalkOptions};
+pub(crate) use walk::{Batch, Visited, WalkOptions};
 
-use crate::SandboxError;
+use crate::{Control, SandboxError};
 use open::{Opener, Root};
 
+/// Bytes that are read, written or hashed between two looks at the clock.
+const CHUNK: usize = 1 << 20;
 /// How long a read on the host's own behalf may take.
 const HOST_READ: Duration = Duration::from_secs(10);
 
@@ -49,6 +55,7 @@ pub(crate) type Answer<T> = Result<T, ToolError>;
 #[derive(Clone)]
 pub struct Files {
     root: Arc<Root>,
+    base: Option<Arc<dyn Base>>,
 }
 
 impl Files {
@@ -61,6 +68,12 @@ impl Files {
     /// `openat2` (before Linux 5.6) or a container's filter forbids it. Slower, same answers.
     pub fn open_stepwise(dir: &Path) -> Result<Self, SandboxError> {
         Self::open_by(dir, Some(Opener::Stepwise))
+    }
+
+    /// Returns the same workspace with the tree it began from, for tools that compare.
+    #[must_use]
+    pub fn with_base(self, base: Arc<dyn Base>) -> Self {
+        Self { base: Some(base), ..self }
     }
 
     /// Reads a whole file (at most 8 MiB) on the host's own behalf, by the same decisions and in the same way as
@@ -83,15 +96,25 @@ impl Files {
         let handle = rustix::fs::open(dir, flags, Mode::empty()).map_err(failed)?;
         let device = rustix::fs::fstat(&handle).map_err(failed)?.st_dev;
         let opener = opener.unwrap_or_else(|| Opener::detect(&handle));
-        Ok(Self { root: Arc::new(Root { handle, device, opener, writing: Mutex::new(()) }) })
+        let root = Arc::new(Root { handle, device, opener, writing: Mutex::new(()) });
+        Ok(Self { root, base: None })
     }
 }
 
-/// One call's view of a workspace.
-pub(crate) struct Session {
+/// What a call may see of a workspace, and until when. Cheap to clone, for the helpers of a walk.
+#[derive(Clone)]
+pub(crate) struct View {
     root: Arc<Root>,
+    base: Option<Arc<dyn Base>>,
     permit: ToolPermit,
     deadline: Instant,
+    /// What stops the call before its deadline.
+    pub(crate) control: Control,
+}
+
+/// One call's view of a workspace, and what it did there.
+pub(crate) struct Session {
+    view: View,
     /// What was done so far.
     pub(crate) access: AccessLog,
     /// The last refusal, kept for tools that cannot be told its reason (WASI has only error codes) or cannot
@@ -101,7 +124,20 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(files: &Files, permit: ToolPermit, deadline: Instant) -> Self {
-        Self { root: files.root.clone(), permit, deadline, access: AccessLog::default(), refused: None }
+        let view = View {
+            root: files.root.clone(),
+            base: files.base.clone(),
+            permit,
+            deadline,
+            control: Control::default(),
+        };
+        Self { view, access: AccessLog::default(), refused: None }
+    }
+
+    /// Lets a control stop it.
+    pub(crate) fn under(mut self, control: &Control) -> Self {
+        self.view.control = control.clone();
+        self
     }
 
     /// Parses a path as a tool spelled it.
@@ -131,22 +167,55 @@ impl Session {
             instead: denial.instead,
         })
     }
+}
 
+impl Deref for Session {
+    type Target = View;
+
+    fn deref(&self) -> &View {
+        &self.view
+    }
+}
+
+impl View {
     /// Whether a name may be shown: a folder's by the policy on listing, anything else's by that on
     /// reading too. Nothing is noted: what is not shown was not asked for.
     fn shows(&self, path: &RelPath, kind: Kind) -> bool {
-        self.permit.allows(Access::List, path)
-            && (kind == Kind::Directory || self.permit.allows(Access::Read, path))
+        if kind == Kind::Directory {
+            return self.permit.allows(Access::List, path);
+        }
+        // What may be read may be listed: one decision for both.
+        let readable = self.permit.allows(Access::Read, path);
+        debug_assert!(!readable || self.permit.allows(Access::List, path), "{path} is readable and hidden");
+        readable
     }
 
-    /// Fails once the call's deadline has passed: no epoch interrupts a host function.
+    /// Fails once the call's deadline has passed or it was told to stop: no epoch interrupts a host function.
     fn check_deadline(&self) -> Answer<()> {
+        if self.control.is_cancelled() {
+            return Err(cancelled());
+        }
         if Instant::now() < self.deadline {
             return Ok(());
         }
         Err(ToolError::new(ToolErrorCode::Timeout, "the call took too long")
             .instead("Narrow it: name a folder, give globs or a smaller depth."))
     }
+
+    /// Returns the version of a content.
+    fn version(&self, data: &[u8]) -> Answer<Digest> {
+        let mut hasher = Sha256::new();
+        for part in data.chunks(CHUNK) {
+            self.check_deadline()?;
+            hasher.update(part);
+        }
+        Ok(Digest::from_hash(hasher.finalize().as_slice()))
+    }
+}
+
+/// The error of a call that was told to stop.
+pub(crate) fn cancelled() -> ToolError {
+    ToolError::new(ToolErrorCode::Cancelled, "the call was cancelled")
 }
 
 /// Returns a path for a message: a name can neither forge a line nor move a terminal's cursor.

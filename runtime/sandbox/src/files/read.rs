@@ -1,17 +1,19 @@
 //! Looking at files and folders.
 
+use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
 
 use gloaming_api::path::escape_name;
 use gloaming_api::tool::{ToolError, ToolErrorCode};
 use gloaming_api::{Digest, RelPath};
 use gloaming_policies::Access;
+use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, FileType, OFlags, RawDir};
 use rustix::io::Errno;
 
 use super::change::not_the_root;
 use super::open::{Info, Kind};
-use super::{Answer, Session, shown};
+use super::{Answer, CHUNK, Session, View, shown};
 
 /// The largest file, and the largest part of one, handed over at once: 8 MiB.
 pub(crate) const WHOLE: u64 = 8 << 20;
@@ -65,9 +67,7 @@ impl Session {
         let (file, stat) = self.root.open_file(path)?;
         let mut size = u64::try_from(stat.st_size).unwrap_or(0);
         let mut data = Vec::new();
-        let fill = |offset, length, data: &mut Vec<u8>| {
-            read_into(&file, offset, length, data).map_err(|errno| self.root.failure(errno, path))
-        };
+        let fill = |offset, length, data: &mut Vec<u8>| read_into(self, path, &file, offset, length, data);
         match range {
             Some(part) => {
                 let rest = size.saturating_sub(part.offset);
@@ -91,7 +91,7 @@ impl Session {
         }
         let whole = range.is_none_or(|part| part.offset == 0) && data.len() as u64 == size;
         self.access.read(path, data.len() as u64);
-        let version = whole.then(|| Digest::of(&data));
+        let version = if whole { Some(self.version(&data)?) } else { None };
         Ok(Content { data, size, version })
     }
 
@@ -126,9 +126,9 @@ impl Session {
             return Err(too_large(path, size, most));
         }
         let mut data = Vec::new();
-        read_into(&file, 0, size, &mut data).map_err(|errno| self.root.failure(errno, path))?;
+        read_into(self, path, &file, 0, size, &mut data)?;
         let readable = self.permit.allows(Access::Read, path);
-        let version = readable.then(|| Digest::of(&data));
+        let version = if readable { Some(self.version(&data)?) } else { None };
         Ok(Some((data, version)))
     }
 
@@ -149,10 +149,7 @@ impl Session {
                 return Err(self.root.failure(errno, path));
             }
         };
-        let mut names = names(&folder).map_err(|errno| match errno {
-            Errno::OVERFLOW => too_many(path),
-            errno => self.root.failure(errno, path),
-        })?;
+        let mut names = names(self, &folder, path)?;
         names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let mut entries = Vec::with_capacity(names.len());
         for (count, (raw, _)) in names.iter().enumerate() {
@@ -166,7 +163,7 @@ impl Session {
             };
             let info = Info::of(&stat);
             if self.shows(&below, info.kind) {
-                entries.push(Entry { name, info, escaped });
+                entries.push(Entry { name: name.into_owned(), info, escaped });
             }
         }
         Ok(entries)
@@ -174,38 +171,58 @@ impl Session {
 }
 
 /// Appends up to `length` bytes from `offset`; fewer where the file ends.
-pub(super) fn read_into(file: &OwnedFd, offset: u64, length: u64, data: &mut Vec<u8>) -> Result<(), Errno> {
+pub(super) fn read_into(
+    view: &View,
+    path: &RelPath,
+    file: &OwnedFd,
+    offset: u64,
+    length: u64,
+    data: &mut Vec<u8>,
+) -> Answer<()> {
+    let failure = |errno| view.root.failure(errno, path);
     let start = data.len();
-    let length = usize::try_from(length).map_err(|_| Errno::FBIG)?;
-    data.resize(start + length, 0);
-    let mut filled = 0;
-    while filled < length {
-        let into = &mut data[start + filled..];
-        match rustix::io::pread(file.as_fd(), into, offset + filled as u64) {
+    let end = start + usize::try_from(length).map_err(|_| failure(Errno::FBIG))?;
+    data.reserve(end - start);
+    while data.len() < end {
+        let at = data.len();
+        let from = offset + (at - start) as u64;
+        let count = if end - start <= CHUNK {
+            // Read into what was never written to: filling it with zeros first shows in a search.
+            rustix::io::pread(file.as_fd(), spare_capacity(data), from)
+        } else {
+            view.check_deadline()?;
+            data.resize(end.min(at + CHUNK), 0);
+            let count = rustix::io::pread(file.as_fd(), &mut data[at..], from);
+            data.truncate(at + *count.as_ref().unwrap_or(&0));
+            count
+        };
+        match count {
             Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(failure(errno)),
         }
     }
-    data.truncate(start + filled);
+    // There may have been room for more than was asked for.
+    data.truncate(end);
     Ok(())
 }
 
-/// Returns the names in a folder with what the folder says they are, unsorted, without `.` and `..`;
-/// OVERFLOW when there are too many.
-pub(super) fn names(folder: &OwnedFd) -> Result<Vec<(Vec<u8>, FileType)>, Errno> {
+/// Returns the names in a folder with what the folder says they are, unsorted, without `.` and `..`.
+pub(super) fn names(view: &View, folder: &OwnedFd, path: &RelPath) -> Answer<Vec<(Vec<u8>, FileType)>> {
     let mut names = Vec::new();
     let mut buffer = Vec::with_capacity(32 << 10);
     let mut dir = RawDir::new(folder, buffer.spare_capacity_mut());
     while let Some(entry) = dir.next() {
-        let entry = entry?;
+        let entry = entry.map_err(|errno| view.root.failure(errno, path))?;
         let name = entry.file_name().to_bytes();
         if name == b"." || name == b".." {
             continue;
         }
         if names.len() == NAMES {
-            return Err(Errno::OVERFLOW);
+            return Err(too_many(path));
+        }
+        if names.len() % 1024 == 1023 {
+            view.check_deadline()?;
         }
         names.push((name.to_vec(), entry.file_type()));
     }
@@ -213,19 +230,19 @@ pub(super) fn names(folder: &OwnedFd) -> Result<Vec<(Vec<u8>, FileType)>, Errno>
 }
 
 /// Returns a name as text, escaped where it is not UTF-8.
-pub(super) fn spelled(raw: &[u8]) -> (String, bool) {
+pub(super) fn spelled(raw: &[u8]) -> (Cow<'_, str>, bool) {
     match std::str::from_utf8(raw) {
-        Ok(name) => (name.to_owned(), false),
-        Err(_) => (escape_name(raw), true),
+        Ok(name) => (name.into(), false),
+        Err(_) => (escape_name(raw).into(), true),
     }
 }
 
-fn too_large(path: &RelPath, size: u64, most: u64) -> ToolError {
+pub(super) fn too_large(path: &RelPath, size: u64, most: u64) -> ToolError {
     let message = format!("{} has {size} bytes, more than the {most} that are read at once", shown(path));
     ToolError::new(ToolErrorCode::TooLarge, message).instead("Read a part of it.")
 }
 
-pub(super) fn too_many(path: &RelPath) -> ToolError {
+fn too_many(path: &RelPath) -> ToolError {
     let message = format!("{} holds more than {NAMES} names", shown(path));
     ToolError::new(ToolErrorCode::TooLarge, message).instead("Give a narrower path.")
 }

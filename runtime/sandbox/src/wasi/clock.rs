@@ -1,4 +1,5 @@
-//! Clocks. A sleep ends at the call's deadline at the latest: no epoch interrupts the host.
+//! Clocks. A sleep ends at the call's deadline at the latest, and when the call is told to stop: no epoch
+//! interrupts the host.
 
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -6,6 +7,7 @@ use wasmtime::component::{HasData, Resource, ResourceTable};
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
+use crate::Control;
 use crate::host::State;
 
 /// The finest step of either clock, in nanoseconds: 1 ms.
@@ -20,10 +22,11 @@ impl HasData for Clocks {
 pub(super) struct View<'a> {
     table: &'a mut ResourceTable,
     deadline: Instant,
+    control: &'a Control,
 }
 
 pub(super) fn view(state: &mut State) -> View<'_> {
-    View { table: &mut state.table, deadline: state.deadline }
+    View { table: &mut state.table, deadline: state.deadline, control: &state.session.control }
 }
 
 impl View<'_> {
@@ -37,7 +40,8 @@ impl View<'_> {
 
     fn sleep(&mut self, nanoseconds: u64) -> wasmtime::Result<Resource<DynPollable>> {
         let wake = Instant::now().checked_add(Duration::from_nanos(nanoseconds)).unwrap_or(self.deadline);
-        let sleep = self.table.push(Sleep(wake.min(self.deadline)))?;
+        let sleep = Sleep { until: wake.min(self.deadline), control: self.control.clone() };
+        let sleep = self.table.push(sleep)?;
         subscribe(self.table, sleep)
     }
 }
@@ -74,11 +78,38 @@ impl monotonic_clock::Host for View<'_> {
     }
 }
 
-struct Sleep(Instant);
+struct Sleep {
+    until: Instant,
+    control: Control,
+}
 
 #[wasmtime_wasi::async_trait]
 impl Pollable for Sleep {
     async fn ready(&mut self) {
-        tokio::time::sleep_until(self.0.into()).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(self.until.into()) => {}
+            () = self.control.cancelled() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sleep_ends_when_the_call_is_stopped() {
+        let control = Control::default();
+        let mut sleep = Sleep { until: Instant::now() + Duration::from_secs(3600), control: control.clone() };
+        let mut ready = std::pin::pin!(sleep.ready());
+        tokio::select! {
+            biased;
+            () = &mut ready => panic!("it woke by itself"),
+            () = std::future::ready(()) => {}
+        }
+        control.cancel();
+        ready.await;
+        // One that begins afterwards does not wait either.
+        Sleep { until: Instant::now() + Duration::from_secs(3600), control }.ready().await;
     }
 }

@@ -514,6 +514,9 @@ fn code(error: &ToolError) -> host_types::ErrorCode {
         ToolErrorCode::InvalidInput => host_types::ErrorCode::Invalid,
         ToolErrorCode::Conflict => host_types::ErrorCode::Exist,
         ToolErrorCode::TooLarge => host_types::ErrorCode::FileTooLarge,
-        ToolErrorCode::Timeout | ToolErrorCode::Failed | ToolErrorCode::Internal => host_types::ErrorCode::Io,
+        ToolErrorCode::Timeout
+        | ToolErrorCode::Cancelled
+        | ToolErrorCode::Failed
+        | ToolErrorCode::Internal => host_types::ErrorCode::Io,
     }
 }

@@ -87,6 +87,9 @@ pub(super) fn apply(name: &str, data: &[u8], hunks: &[Hunk<'_>]) -> Result<Appli
             }
         }
         done = at;
+        if hunk.unended && done == split.len() {
+            out.unend();
+        }
     }
     for line in &split[done..] {
         out.keep(line);
@@ -115,6 +118,11 @@ impl Out<'_> {
         let ending = if ending.is_empty() { self.usual } else { ending };
         self.data.extend_from_slice(ending.as_bytes());
     }
+
+    fn unend(&mut self) {
+        let ending = if self.data.ends_with(b"\r\n") { 2 } else { usize::from(self.data.ends_with(b"\n")) };
+        self.data.truncate(self.data.len() - ending);
+    }
 }
 
 /// Where a hunk belongs.
@@ -137,8 +145,8 @@ fn place(
     let hunk_name = format!("hunk {number} of {name} (line {} of the patch)", hunk.at);
     let mut start = done;
     for header in &hunk.headers {
-        let Some((at, _)) = seek(texts, &[header], start, false) else {
-            let elsewhere = seek(texts, &[header], 0, false);
+        let Some((at, _)) = seek(texts, &[header], start, &Hunk::default()) else {
+            let elsewhere = seek(texts, &[header], 0, &Hunk::default());
             let message = match elsewhere {
                 Some((at, _)) => format!(
                     "{hunk_name}: its header `{header}` stands at line {}, which is before the hunk above it",
@@ -166,12 +174,16 @@ fn place(
     let mut used = hunk.lines.len();
     let wanted = old(used);
     if wanted.is_empty() {
-        // Nothing but new lines: below the header, else at the end.
-        let at = if hunk.headers.is_empty() || hunk.end_of_file { texts.len() } else { start };
+        // Nothing but new lines: where it says, else below the header, else at the end.
+        let at = match hunk.start {
+            Some(at) => at.min(texts.len()),
+            None if hunk.headers.is_empty() || hunk.end_of_file => texts.len(),
+            None => start,
+        };
         return Ok(Place { at: at.max(done), used, fit: Fit::Exact });
     }
     loop {
-        if let Some((at, fit)) = seek(texts, &old(used), start, hunk.end_of_file) {
+        if let Some((at, fit)) = seek(texts, &old(used), start, hunk) {
             return Ok(Place { at, used, fit });
         }
         match hunk.lines[..used].last() {
@@ -180,7 +192,7 @@ fn place(
         }
     }
     let text = wanted.join("\n");
-    if let Some((at, _)) = seek(texts, &wanted, 0, false) {
+    if let Some((at, _)) = seek(texts, &wanted, 0, &Hunk::default()) {
         return Err(Failure::new(
             Code::Conflict,
             format!(
@@ -205,17 +217,25 @@ fn with_near(mut message: String, body: &[u8], text: &str) -> Failure {
     Failure::new(Code::Conflict, message)
 }
 
-/// Finds lines at or behind `start`, the best fit first; at the end of the file when they should be there.
-fn seek(texts: &[&str], wanted: &[&str], start: usize, end_of_file: bool) -> Option<(usize, Fit)> {
+/// Finds lines at or behind `start`, the best fit first: at the end of the file when they should be there, else
+/// nearest to where the hunk says, else the first.
+fn seek(texts: &[&str], wanted: &[&str], start: usize, hunk: &Hunk<'_>) -> Option<(usize, Fit)> {
     let last = texts.len().checked_sub(wanted.len())?;
     let fits =
         |at: usize, fit: Fit| wanted.iter().zip(&texts[at..]).all(|(wanted, text)| fit.equal(text, wanted));
-    if end_of_file && last >= start {
+    if hunk.end_of_file && last >= start {
         for fit in Fit::ALL {
             if fits(last, fit) {
                 return Some((last, fit));
             }
         }
     }
-    Fit::ALL.into_iter().find_map(|fit| (start..=last).find(|&at| fits(at, fit)).map(|at| (at, fit)))
+    Fit::ALL.into_iter().find_map(|fit| {
+        let mut places = (start..=last).filter(|&at| fits(at, fit));
+        let place = match hunk.start {
+            Some(said) => places.min_by_key(|at| at.abs_diff(said)),
+            None => places.next(),
+        };
+        place.map(|at| (at, fit))
+    })
 }

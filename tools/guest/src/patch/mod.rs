@@ -1,12 +1,16 @@
-//! `patch`: the `apply_patch` format of Codex, all or nothing.
+//! `patch`: the `apply_patch` format of Codex, or a unified diff; all or nothing.
 //!
 //! What differs from Codex: nothing is written before everything fits; `Add File` and `Move to` never
 //! overwrite; context that matched loosely keeps the file's own text; line endings, a byte order mark and
 //! a file's mode are kept; added lines below a `@@ header` without context go below that header, not to
 //! the file's end.
+//!
+//! What differs from `git apply`: line numbers only say where to look first, so wrong ones do no harm; modes
+//! are left as they are, which is told; nothing binary.
 
 mod apply;
 mod parse;
+mod unified;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,12 +20,21 @@ use crate::lines;
 use crate::path::{normal, shown};
 use crate::{Changes, Code, Failure};
 
-use parse::{Section, What};
+use parse::{Form, Section, What};
+
+/// How many changed files are named to a model, and how many remarks are made.
+const FILES: usize = 200;
+const REMARKS: usize = 50;
 
 /// What a model is told of the form when it got it wrong.
 const FORM: &str = "A patch is `*** Begin Patch`, then for each file `*** Add File: PATH` with lines that \
     begin with +, `*** Delete File: PATH`, or `*** Update File: PATH` with hunks that begin with @@ and \
     hold lines that begin with a space, - or +; then `*** End Patch`.";
+
+/// The same, of the other form.
+const UNIFIED: &str = "A unified diff has for each file `--- a/PATH` and `+++ b/PATH` (`/dev/null` where there is no \
+    file), then hunks that begin with `@@ -LINE,COUNT +LINE,COUNT @@` and hold lines that begin with a space, - \
+    or +.";
 
 /// A changed file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +63,21 @@ pub struct Output {
 /// Applies a patch.
 pub fn patch(files: &impl Changes, patch: &str) -> Result<Output, Failure> {
     let sections = parse::parse(patch).map_err(|error| {
-        Failure::new(Code::InvalidInput, format!("the patch cannot be read: {error}")).instead(FORM)
+        let form = match parse::form(patch) {
+            Form::ApplyPatch => FORM,
+            Form::Unified => UNIFIED,
+        };
+        let error = error.to_string();
+        let (error, _) = lines::cut(&error, 500);
+        Failure::new(Code::InvalidInput, format!("the patch cannot be read: {error}")).instead(form)
     })?;
-    let mut planned = Planned { files, slots: BTreeMap::new(), done: Vec::new(), loose: Vec::new() };
+    let mut planned = Planned {
+        files,
+        form: parse::form(patch),
+        slots: BTreeMap::new(),
+        done: Vec::new(),
+        remarks: Vec::new(),
+    };
     for section in &sections {
         planned.section(section)?;
     }
@@ -62,10 +87,11 @@ pub fn patch(files: &impl Changes, patch: &str) -> Result<Output, Failure> {
 /// The workspace as it will be.
 struct Planned<'a, F> {
     files: &'a F,
+    form: Form,
     slots: BTreeMap<String, Slot>,
     done: Vec<PatchedFile>,
-    /// Remarks on hunks that fitted only loosely.
-    loose: Vec<String>,
+    /// What fitted only loosely, or was not done.
+    remarks: Vec<String>,
 }
 
 /// One path: what is there, and what will be.
@@ -84,19 +110,15 @@ struct Original {
 
 impl<F: Changes> Planned<'_, F> {
     fn section(&mut self, section: &Section<'_>) -> Result<(), Failure> {
-        let path = normal(section.path);
+        let path = normal(&section.path);
         let name = shown(&path).into_owned();
         match &section.what {
-            What::Add(lines) => {
+            What::Add { lines, ended } => {
                 if self.slot(&path)?.current.is_some() {
-                    return Err(Failure::new(
-                        Code::Conflict,
-                        format!("`*** Add File: {name}`: it exists already"),
-                    )
-                    .instead("Change it with `*** Update File:`, or delete it first in the same patch."));
+                    return Err(self.exists("Add", &name));
                 }
                 let mut data = lines.join("\n").into_bytes();
-                if !lines.is_empty() {
+                if !lines.is_empty() && *ended {
                     data.push(b'\n');
                 }
                 self.slot(&path)?.current = Some(data);
@@ -104,27 +126,47 @@ impl<F: Changes> Planned<'_, F> {
             }
             What::Delete => {
                 let Some(data) = self.slot(&path)?.current.take() else {
-                    return Err(missing("Delete", &name));
+                    return Err(self.missing("Delete", &name));
                 };
                 self.note(path, "deleted", None, 0, lines::split(&data).len());
             }
+            What::DeleteAll(hunks) => {
+                let Some(data) = self.slot(&path)?.current.take() else {
+                    return Err(self.missing("Delete", &name));
+                };
+                let applied = apply::apply(&name, &data, hunks)?;
+                if !applied.data.is_empty() {
+                    let left = lines::split(&applied.data).len();
+                    return Err(Failure::new(
+                        Code::Conflict,
+                        format!("{name} holds {left} lines that the patch does not remove with the file"),
+                    )
+                    .instead("Make the diff against the file as it is, or use `remove`."));
+                }
+                self.remarks.extend(applied.loose);
+                self.note(path, "deleted", None, 0, applied.removed);
+            }
             What::Update { to, hunks } => {
                 let Some(data) = self.slot(&path)?.current.clone() else {
-                    return Err(missing("Update", &name));
+                    return Err(self.missing("Update", &name));
                 };
-                if lines::is_binary(&data) {
+                if lines::is_binary(&data) && !hunks.is_empty() {
                     return Err(Failure::new(Code::InvalidInput, format!("{name} is binary"))
                         .instead("Only text files can be patched."));
                 }
                 let applied = apply::apply(&name, &data, hunks)?;
-                self.loose.extend(applied.loose);
+                self.remarks.extend(applied.loose);
                 self.slot(&path)?.current = Some(applied.data);
-                let to = to.map(normal).filter(|to| *to != path);
+                let to = to.as_deref().map(normal).filter(|to| *to != path);
                 if let Some(to) = &to {
                     if self.slot(to)?.current.is_some() {
+                        let subject = match self.form {
+                            Form::ApplyPatch => format!("`*** Move to: {}`", shown(to)),
+                            Form::Unified => format!("rename to {}", shown(to)),
+                        };
                         return Err(Failure::new(
                             Code::Conflict,
-                            format!("`*** Move to: {}`: something is there already", shown(to)),
+                            format!("{subject}: something is there already"),
                         )
                         .instead("Choose another path, or delete that file first in the same patch."));
                     }
@@ -136,10 +178,38 @@ impl<F: Changes> Planned<'_, F> {
                     slot.moved_from = Some(origin);
                 }
                 let change = if to.is_some() { "moved" } else { "modified" };
-                self.note(path, change, to, applied.added, applied.removed);
+                if to.is_some() || !hunks.is_empty() {
+                    self.note(path, change, to, applied.added, applied.removed);
+                }
             }
         }
+        self.remarks.extend(section.remark.clone());
         Ok(())
+    }
+
+    fn exists(&self, verb: &str, name: &str) -> Failure {
+        let (subject, advice) = match self.form {
+            Form::ApplyPatch => (
+                format!("`*** {verb} File: {name}`"),
+                "Change it with `*** Update File:`, or delete it first in the same patch.",
+            ),
+            Form::Unified => (format!("new file {name}"), "Make the diff against the file as it is."),
+        };
+        Failure::new(Code::Conflict, format!("{subject}: it exists already")).instead(advice)
+    }
+
+    fn missing(&self, verb: &str, name: &str) -> Failure {
+        let (subject, advice) = match self.form {
+            Form::ApplyPatch => (
+                format!("`*** {verb} File: {name}`"),
+                "Find its path with `list`; a new file is made with `*** Add File:`.",
+            ),
+            Form::Unified => (
+                name.to_owned(),
+                "Find its path with `list`; a new file has `--- /dev/null` above its `+++`.",
+            ),
+        };
+        Failure::new(Code::NotFound, format!("{subject}: there is no such file")).instead(advice)
     }
 
     /// Returns a path's slot, reading the file when the patch names it for the first time.
@@ -149,11 +219,7 @@ impl<F: Changes> Planned<'_, F> {
                 Err(failure) if failure.code == Code::NotFound => None,
                 Err(failure) => return Err(failure),
                 Ok(info) if info.kind != Kind::File => {
-                    let what = match info.kind {
-                        Kind::Directory => "a folder",
-                        Kind::Symlink => "a symbolic link, which no tool follows",
-                        _ => "no regular file with one link",
-                    };
+                    let what = info.kind.in_words();
                     return Err(Failure::new(Code::InvalidInput, format!("{} is {what}", shown(path)))
                         .instead("Name files only; `list` shows what there is."));
                 }
@@ -186,7 +252,11 @@ impl<F: Changes> Planned<'_, F> {
     fn commit(self) -> Result<Output, Failure> {
         let (renames, changes) = self.changes();
         if renames.is_empty() && changes.is_empty() {
-            return Err(Failure::new(Code::InvalidInput, "the patch changes nothing")
+            let mut message = "the patch changes nothing".to_owned();
+            for remark in self.remarks.iter().take(REMARKS) {
+                let _ = write!(message, "; {remark}");
+            }
+            return Err(Failure::new(Code::InvalidInput, message)
                 .instead("Mark what is to go with - and what is to come with +."));
         }
         if !renames.is_empty() {
@@ -204,7 +274,7 @@ impl<F: Changes> Planned<'_, F> {
             return Err(failure);
         }
         let mut text = String::from("Applied the patch:\n");
-        for file in &self.done {
+        for file in self.done.iter().take(FILES) {
             // Writing to a String cannot fail.
             let _ = write!(text, "{} {}", file.change, shown(&file.path));
             if let Some(to) = &file.to {
@@ -212,8 +282,14 @@ impl<F: Changes> Planned<'_, F> {
             }
             let _ = writeln!(text, " (+{} -{})", file.added, file.removed);
         }
-        for remark in &self.loose {
+        if self.done.len() > FILES {
+            let _ = writeln!(text, "[{} more files]", self.done.len() - FILES);
+        }
+        for remark in self.remarks.iter().take(REMARKS) {
             let _ = writeln!(text, "[{remark}]");
+        }
+        if self.remarks.len() > REMARKS {
+            let _ = writeln!(text, "[{} more remarks]", self.remarks.len() - REMARKS);
         }
         Ok(Output { text, files: self.done })
     }
@@ -275,11 +351,6 @@ impl<F: Changes> Planned<'_, F> {
 
 fn rename(from: &str, to: &str, expected: &Expected) -> Change {
     Change::Rename { from: from.to_owned(), to: to.to_owned(), expected: expected.clone() }
-}
-
-fn missing(verb: &str, name: &str) -> Failure {
-    Failure::new(Code::NotFound, format!("`*** {verb} File: {name}`: there is no such file"))
-        .instead("Find its path with `list`; a new file is made with `*** Add File:`.")
 }
 
 #[cfg(test)]

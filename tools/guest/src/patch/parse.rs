@@ -1,4 +1,4 @@
-//! The grammar.
+//! The grammar of `apply_patch`, and what both forms of patch are parsed to.
 //!
 //! ```text
 //! patch:   "*** Begin Patch" section+ "*** End Patch"
@@ -13,7 +13,10 @@
 //! numbers of a unified diff's `@@ -1,2 +1,3 @@` are ignored, code fences and an `apply_patch` command
 //! around the patch are dropped.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use super::unified;
 
 const BEGIN: &str = "*** Begin Patch";
 const END: &str = "*** End Patch";
@@ -23,21 +26,44 @@ const UPDATE: &str = "*** Update File:";
 const MOVE: &str = "*** Move to:";
 const END_OF_FILE: &str = "*** End of File";
 
+/// How a patch is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// From `*** Begin Patch` to `*** End Patch`.
+    ApplyPatch,
+    /// As diff and git write it.
+    Unified,
+}
+
 /// What a patch does to one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Section<'a> {
-    pub(super) path: &'a str,
+    pub(super) path: Cow<'a, str>,
     pub(super) what: What<'a>,
+    /// What of the section is not done, in words.
+    pub(super) remark: Option<String>,
 }
 
-/// The three kinds of sections.
+impl<'a> Section<'a> {
+    fn new(path: &'a str, what: What<'a>) -> Self {
+        Self { path: path.into(), what, remark: None }
+    }
+}
+
+/// The kinds of sections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What<'a> {
-    /// The new file's lines.
-    Add(Vec<&'a str>),
+    /// The new file's lines, and whether the last one ends.
+    Add {
+        lines: Vec<&'a str>,
+        ended: bool,
+    },
+    /// Whatever the file holds.
     Delete,
+    /// When nothing remains of the file after its hunks.
+    DeleteAll(Vec<Hunk<'a>>),
     Update {
-        to: Option<&'a str>,
+        to: Option<Cow<'a, str>>,
         hunks: Vec<Hunk<'a>>,
     },
 }
@@ -52,6 +78,10 @@ pub(super) struct Hunk<'a> {
     pub(super) lines: Vec<HunkLine<'a>>,
     /// Whether it lies at the end of the file.
     pub(super) end_of_file: bool,
+    /// Where it says that its lines stand, from 0; others are tried, the nearest first.
+    pub(super) start: Option<usize>,
+    /// Whether the file's last line is to have no newline.
+    pub(super) unended: bool,
 }
 
 /// A line of a hunk.
@@ -79,13 +109,24 @@ impl fmt::Display for ParseError {
     }
 }
 
-fn error<T>(line: usize, message: impl Into<String>) -> Result<T, ParseError> {
+pub(super) fn error<T>(line: usize, message: impl Into<String>) -> Result<T, ParseError> {
     Err(ParseError { line, message: message.into() })
+}
+
+/// Tells the form of a patch by its first line.
+pub(super) fn form(text: &str) -> Form {
+    let first = text.lines().find(|line| !is_wrapping(line));
+    if first.is_some_and(unified::begins) { Form::Unified } else { Form::ApplyPatch }
 }
 
 /// Parses a patch.
 pub(super) fn parse(text: &str) -> Result<Vec<Section<'_>>, ParseError> {
     let lines: Vec<&str> = text.lines().collect();
+    if form(text) == Form::Unified {
+        // A blank line at the end may be context: only the wrappings behind it are dropped.
+        let end = lines.iter().rposition(|line| line.is_empty() || !is_wrapping(line));
+        return unified::parse(&lines[..end.map_or(0, |last| last + 1)]);
+    }
     let (from, to) = body(&lines)?;
     let mut sections: Vec<Section<'_>> = Vec::new();
     for (number, line) in lines.iter().enumerate().take(to).skip(from) {
@@ -109,25 +150,29 @@ pub(super) fn parse(text: &str) -> Result<Vec<Section<'_>>, ParseError> {
     Ok(sections)
 }
 
+/// Whether a line can stand around a patch without being a part of it.
+fn is_wrapping(line: &str) -> bool {
+    let line = line.trim();
+    line.is_empty()
+        || line.starts_with("```")
+        || line.starts_with("<<")
+        || line.starts_with("apply_patch")
+        || line == "EOF"
+        || line == "PATCH"
+}
+
 /// Finds the lines between the markers.
 fn body(lines: &[&str]) -> Result<(usize, usize), ParseError> {
-    let is_wrapping = |line: &&str| {
-        let line = line.trim();
-        line.is_empty()
-            || line.starts_with("```")
-            || line.starts_with("<<")
-            || line.starts_with("apply_patch")
-            || line == "EOF"
-            || line == "PATCH"
-    };
     let first = lines.iter().position(|line| !is_wrapping(line)).unwrap_or(lines.len());
     match lines.get(first) {
         None => return error(0, "it is empty"),
         Some(line) if line.trim() == BEGIN => {}
-        Some(line) if line.starts_with("diff --git ") || line.starts_with("--- ") => {
-            return error(first + 1, "this is a unified diff, not this tool's form");
+        Some(_) => {
+            return error(
+                first + 1,
+                format!("the first line must be `{BEGIN}`, or `diff --git` or `---` of a unified diff"),
+            );
         }
-        Some(_) => return error(first + 1, format!("the first line must be `{BEGIN}`")),
     }
     let last = lines.iter().rposition(|line| !is_wrapping(line)).unwrap_or(first);
     if lines[last].trim() != END {
@@ -139,7 +184,7 @@ fn body(lines: &[&str]) -> Result<(usize, usize), ParseError> {
 fn take<'a>(sections: &mut Vec<Section<'a>>, number: usize, line: &'a str) -> Result<(), ParseError> {
     let trimmed = line.trim();
     for (marker, what) in [
-        (ADD, What::Add(Vec::new())),
+        (ADD, What::Add { lines: Vec::new(), ended: true }),
         (DELETE, What::Delete),
         (UPDATE, What::Update { to: None, hunks: Vec::new() }),
     ] {
@@ -147,7 +192,7 @@ fn take<'a>(sections: &mut Vec<Section<'a>>, number: usize, line: &'a str) -> Re
             if path.is_empty() {
                 return error(number, format!("`{marker}` names no path"));
             }
-            sections.push(Section { path, what });
+            sections.push(Section::new(path, what));
             return Ok(());
         }
     }
@@ -164,7 +209,7 @@ fn take<'a>(sections: &mut Vec<Section<'a>>, number: usize, line: &'a str) -> Re
         );
     };
     match &mut section.what {
-        What::Add(lines) => match line.strip_prefix('+') {
+        What::Add { lines, .. } => match line.strip_prefix('+') {
             Some(text) => lines.push(text),
             None if trimmed.is_empty() => {}
             None => {
@@ -175,7 +220,7 @@ fn take<'a>(sections: &mut Vec<Section<'a>>, number: usize, line: &'a str) -> Re
             }
         },
         What::Delete if trimmed.is_empty() => {}
-        What::Delete => {
+        What::Delete | What::DeleteAll(_) => {
             return error(number, format!("nothing may stand below `{DELETE} {}`", section.path));
         }
         What::Update { to, hunks } => {
@@ -183,7 +228,7 @@ fn take<'a>(sections: &mut Vec<Section<'a>>, number: usize, line: &'a str) -> Re
                 if path.is_empty() || to.is_some() || !hunks.is_empty() {
                     return error(number, format!("`{MOVE} PATH` may stand once, directly below `{UPDATE}`"));
                 }
-                *to = Some(path);
+                *to = Some(path.into());
                 return Ok(());
             }
             return hunk_line(hunks, number, line);
@@ -243,7 +288,7 @@ fn marked<'a>(line: &'a str, marker: &str) -> Option<&'a str> {
 }
 
 /// Returns a hunk's header without the line numbers of a unified diff; none when nothing remains.
-fn without_numbers(header: &str) -> Option<&str> {
+pub(super) fn without_numbers(header: &str) -> Option<&str> {
     let header = header.strip_prefix(' ').unwrap_or(header);
     let is_numbers = |text: &str| {
         let text = text.trim();
@@ -274,23 +319,23 @@ mod tests {
         assert_eq!(
             parse(text).unwrap(),
             [
-                Section { path: "a.txt", what: What::Add(vec!["one", ""]) },
-                Section { path: "b.txt", what: What::Delete },
-                Section {
-                    path: "c.txt",
-                    what: What::Update {
-                        to: Some("d.txt"),
+                Section::new("a.txt", What::Add { lines: vec!["one", ""], ended: true }),
+                Section::new("b.txt", What::Delete),
+                Section::new(
+                    "c.txt",
+                    What::Update {
+                        to: Some("d.txt".into()),
                         hunks: vec![
                             Hunk {
                                 at: 8,
                                 headers: vec!["fn main() {"],
                                 lines: vec![Context("context"), Remove("old"), Add("new"), Context("")],
-                                end_of_file: false,
+                                ..Hunk::default()
                             },
-                            Hunk { at: 13, headers: vec![], lines: vec![Add("end")], end_of_file: true },
+                            Hunk { at: 13, lines: vec![Add("end")], end_of_file: true, ..Hunk::default() },
                         ],
                     },
-                },
+                ),
             ]
         );
     }
@@ -339,8 +384,10 @@ mod tests {
     fn what_is_wrong_is_said_with_its_line() {
         let patch = |body: &str| format!("*** Begin Patch\n{body}\n*** End Patch");
         assert_eq!(failing(""), "it is empty");
-        assert_eq!(failing("hello"), "line 1: the first line must be `*** Begin Patch`");
-        assert_eq!(failing("--- a/x\n+++ b/x\n"), "line 1: this is a unified diff, not this tool's form");
+        assert_eq!(
+            failing("hello"),
+            "line 1: the first line must be `*** Begin Patch`, or `diff --git` or `---` of a unified diff"
+        );
         assert_eq!(
             failing("*** Begin Patch\n*** Delete File: a\n"),
             "line 2: the last line must be `*** End Patch`"

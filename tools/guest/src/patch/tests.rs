@@ -283,3 +283,121 @@ proptest::proptest! {
         }
     }
 }
+
+/// Applies a unified diff: the workspace afterwards, or the failure, which must have changed nothing.
+fn diffed(files: &[(&str, &str)], diff: &str) -> Vec<String> {
+    let files = Memory::new(files);
+    let before = files.show();
+    match patch(&files, diff) {
+        Ok(_) => files.show(),
+        Err(failure) => {
+            assert_eq!(files.show(), before, "a failed patch changes nothing");
+            vec![failure.to_string()]
+        }
+    }
+}
+
+#[test]
+fn a_diff_of_git_is_one_commit() {
+    let files =
+        Memory::new(&[("gone", "x\n"), ("old name", "1\n2\n3\n"), ("src/a.rs", "fn a() {}\nfn b() {}\n")]);
+    let diff = "diff --git a/gone b/gone\ndeleted file mode 100644\nindex 587be6b..0000000\n--- a/gone\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n\
+        diff --git a/new b/new\nnew file mode 100755\nindex 0000000..587be6b\n--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+n\n\\ No newline at end of file\n\
+        diff --git a/empty b/empty\nnew file mode 100644\nindex 0000000..e69de29\n\
+        diff --git a/old name b/new name\nsimilarity index 66%\nrename from old name\nrename to new name\n--- a/old name\t\n+++ b/new name\t\n@@ -1,3 +1,3 @@\n 1\n-2\n+zwei\n 3\n\
+        diff --git a/src/a.rs b/src/a.rs\n--- a/src/a.rs\n+++ b/src/a.rs\n@@ -1,2 +1,3 @@ mod x\n fn a() {}\n+fn ab() {}\n fn b() {}\n-- \n2.43.0\n";
+    let output = patch(&files, diff).unwrap();
+    assert_eq!(
+        output.text,
+        "Applied the patch:\ndeleted gone (+0 -1)\nadded new (+1 -0)\nadded empty (+0 -0)\n\
+         moved old name to new name (+1 -1)\nmodified src/a.rs (+1 -0)\n[the mode 100755 of new is not set: no tool changes modes]\n"
+    );
+    assert_eq!(
+        files.show(),
+        ["empty: ", "new: n", "new name: 1\nzwei\n3\n", "src/a.rs: fn a() {}\nfn ab() {}\nfn b() {}\n"]
+    );
+    assert_eq!(files.log.borrow().len(), 1);
+}
+
+#[test]
+fn line_numbers_of_a_diff_choose_among_equal_places_and_may_be_wrong() {
+    let content = "x\n1\nx\n2\nx\n3\n";
+    let diff = |at: &str| format!("--- a/f\n+++ b/f\n@@ -{at} +{at} @@\n-x\n+y\n");
+    for (at, expected) in [
+        ("1", "y\n1\nx\n2\nx\n3\n"),
+        ("3", "x\n1\ny\n2\nx\n3\n"),
+        ("5,1", "x\n1\nx\n2\ny\n3\n"),
+        ("99", "x\n1\nx\n2\ny\n3\n"),
+        ("2,7", "y\n1\nx\n2\nx\n3\n"),
+    ] {
+        assert_eq!(diffed(&[("f", content)], &diff(at)), [format!("f: {expected}")], "{at}");
+    }
+    // Of an empty range the line before it is named.
+    assert_eq!(diffed(&[("f", "a\nb\n")], "--- f\n+++ f\n@@ -1,0 +2 @@\n+n\n"), ["f: a\nn\nb\n"]);
+    assert_eq!(diffed(&[("f", "a\nb\n")], "--- f\n+++ f\n@@ -0,0 +1 @@\n+n\n"), ["f: n\na\nb\n"]);
+    // Without numbers the header is a line above, as in the other form.
+    assert_eq!(
+        diffed(&[("f", "a\nx\nb\nx\n")], "--- f\n+++ f\n@@ b @@\n-x\n+y\n")[0]
+            .starts_with("Conflict: hunk 1 of f (line 3 of the patch): there is no line `b @@`"),
+        true
+    );
+    assert_eq!(diffed(&[("f", "a\nx\nb\nx\n")], "--- f\n+++ f\n@@ b\n-x\n+y\n"), ["f: a\nx\nb\ny\n"]);
+}
+
+#[test]
+fn lines_of_a_hunk_that_look_like_headers_are_told_by_its_lengths() {
+    let content = "-- x\nend\n";
+    let diff = "--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n--- x\n+++ y\n end\n";
+    assert_eq!(diffed(&[("f", content)], diff), ["f: ++ y\nend\n"]);
+    // And the header of the next file ends a hunk that claims to be longer than it is.
+    let diff = "--- a/f\n+++ b/f\n@@ -1,9 +1,9 @@\n--- x\n+-- z\n--- a/g\n+++ b/g\n@@ -1 +1 @@\n-1\n+2\n";
+    assert_eq!(diffed(&[("f", content), ("g", "1\n")], diff), ["f: -- z\nend\n", "g: 2\n"]);
+}
+
+#[test]
+fn the_last_newline_follows_the_diff() {
+    let diff = |hunk: &str| format!("--- a/f\n+++ b/f\n@@ -1 +1 @@\n{hunk}");
+    let none = "\\ No newline at end of file\n";
+    assert_eq!(diffed(&[("f", "a\n")], &diff(&format!("-a\n+b\n{none}"))), ["f: b"]);
+    assert_eq!(diffed(&[("f", "a")], &diff(&format!("-a\n{none}+a\n"))), ["f: a\n"]);
+    assert_eq!(diffed(&[("f", "a\r\n")], &diff(&format!("-a\n+b\n{none}"))), ["f: b"]);
+    assert_eq!(
+        diffed(&[("f", "x\na")], &format!("--- f\n+++ f\n@@ -1,2 +1,2 @@\n-x\n+y\n a\n{none}")),
+        ["f: y\na"]
+    );
+}
+
+#[test]
+fn a_diff_that_does_not_fit_is_told_and_changes_nothing() {
+    assert!(diffed(&[("f", "a\n")], "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-b\n+c\n")[0].starts_with(
+        "Conflict: hunk 1 of f (line 3 of the patch): its context and removed lines do not occur"
+    ));
+    assert_eq!(
+        diffed(&[("f", "a\n")], "--- /dev/null\n+++ b/f\n@@ -0,0 +1 @@\n+a\n"),
+        ["Conflict: new file f: it exists already\n=> Make the diff against the file as it is."]
+    );
+    assert_eq!(
+        diffed(&[("f", "a\nb\n")], "--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n"),
+        [
+            "Conflict: f holds 1 lines that the patch does not remove with the file\n=> Make the diff against the file as it is, or use `remove`."
+        ]
+    );
+    assert_eq!(
+        diffed(&[], "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n"),
+        [
+            "NotFound: f: there is no such file\n=> Find its path with `list`; a new file has `--- /dev/null` above its `+++`."
+        ]
+    );
+    assert_eq!(
+        diffed(&[("f", "a\n"), ("g", "")], "diff --git a/f b/g\nrename from f\nrename to g\n"),
+        [
+            "Conflict: rename to g: something is there already\n=> Choose another path, or delete that file first in the same patch."
+        ]
+    );
+    assert_eq!(
+        diffed(&[("f", "a\n")], "diff --git a/f b/f\nold mode 100644\nnew mode 100755\n"),
+        [
+            "InvalidInput: the patch changes nothing; the mode 100755 of f is not set: no tool changes modes\n=> Mark what is to go with - and what is to come with +."
+        ]
+    );
+}

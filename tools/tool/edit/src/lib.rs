@@ -14,17 +14,36 @@ mod wit {
 }
 
 use bindings::types::Failure;
-use guest::edit::Args;
-use wit::{EditArgs, EditOutput};
+use guest::edit::{Args, Item};
+use wit::{EditArgs, EditOutput, EditedFile};
 
 struct Tool;
 
 impl wit::Guest for Tool {
     fn edit(args: EditArgs) -> Result<EditOutput, Failure> {
         bindings::begin();
-        let args = Args { path: args.path, old: args.old, new: args.new, all: args.all.unwrap_or(false) };
+        let item = |item: wit::EditItem| Item {
+            path: item.path,
+            old: item.old,
+            new: item.new,
+            all: item.all.unwrap_or(false),
+        };
+        let args = Args {
+            path: args.path,
+            old: args.old,
+            new: args.new,
+            all: args.all.unwrap_or(false),
+            edits: args.edits.map(|edits| edits.into_iter().map(item).collect()),
+        };
         let output = guest::edit::edit(&bindings::Host, &args)?;
-        Ok(EditOutput { text: output.text, path: output.path, replaced: output.replaced })
+        let files =
+            output.files.into_iter().map(|file| EditedFile { path: file.path, replaced: file.replaced });
+        Ok(EditOutput {
+            text: output.text,
+            path: output.path,
+            replaced: output.replaced,
+            files: files.collect(),
+        })
     }
 }
 

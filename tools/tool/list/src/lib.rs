@@ -24,10 +24,12 @@ impl wit::Guest for Tool {
         let args = Args {
             path: args.path,
             globs: args.globs.unwrap_or_default(),
+            types: args.types.unwrap_or_default(),
             depth: args.depth,
             hidden: args.hidden.unwrap_or(false),
             ignored: args.ignored.unwrap_or(false),
             limit: args.limit,
+            cursor: args.cursor,
         };
         let output = guest::list::list(&bindings::Host, &args)?;
         Ok(ListOutput {
@@ -35,6 +37,7 @@ impl wit::Guest for Tool {
             paths: output.paths,
             total: output.total,
             truncated: output.truncated,
+            next: output.next,
         })
     }
 }

@@ -21,7 +21,7 @@ struct Tool;
 impl wit::Guest for Tool {
     fn read(args: ReadArgs) -> Result<ReadOutput, Failure> {
         bindings::begin();
-        let args = Args { path: args.path, start: args.start, lines: args.lines };
+        let args = Args { path: args.path, start: args.start, lines: args.lines, column: args.column };
         let output = guest::read::read(&bindings::Host, &args)?;
         Ok(ReadOutput {
             text: output.text,
@@ -32,6 +32,10 @@ impl wit::Guest for Tool {
             truncated: output.truncated,
             binary: output.binary,
             size: output.size,
+            encoding: output.encoding.map(str::to_owned),
+            media: output.media.map(str::to_owned),
+            width: output.width,
+            height: output.height,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The one way to a file, tried directly, by both openers.
 #![expect(clippy::disallowed_methods, reason = "tests lay out workspaces")]
 
+mod base;
 mod changing;
 mod escapes;
 mod looking;

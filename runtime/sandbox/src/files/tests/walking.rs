@@ -33,7 +33,11 @@ fn walked(session: &mut Session, root: &str, options: WalkOptions) -> Vec<Batch>
 }
 
 fn paths(session: &mut Session, root: &str, options: WalkOptions) -> Vec<String> {
-    walked(session, root, options).into_iter().flat_map(|batch| batch.visited).map(|v| v.path).collect()
+    walked(session, root, options)
+        .into_iter()
+        .flat_map(|batch| batch.visited)
+        .map(|v| v.path.as_str().to_owned())
+        .collect()
 }
 
 #[test]
@@ -197,7 +201,7 @@ fn contents_come_in_batches() {
         let visited: Vec<Visited2> = walked(&mut session, "", capped)
             .into_iter()
             .flat_map(|batch| batch.visited)
-            .map(|v| (v.path, v.info.size, v.at.is_some()))
+            .map(|v| (v.path.as_str().to_owned(), v.info.size, v.at.is_some()))
             .collect();
         assert!(visited.contains(&("4".into(), 300 << 10, false)), "{way}");
         assert!(visited.contains(&("3".into(), 100 << 10, true)), "{way}");
