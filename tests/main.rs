@@ -8,6 +8,7 @@ mod bad_input;
 mod clone;
 mod contracts;
 mod endings;
+mod escape;
 mod evil_model;
 mod layering;
 mod mcp;

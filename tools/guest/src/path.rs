@@ -17,25 +17,30 @@ pub fn normal(path: &str) -> String {
 /// Characters of a path that are shown: more than any file system takes is no path.
 const CHARS: usize = 4096;
 
-/// Returns a path for a line of text: control characters escaped, so that a file's name cannot forge one, and
-/// cut where it is longer than any path.
+/// Returns a path for a line of text: control characters and those that turn or hide text escaped, so that a
+/// file's name cannot forge one, and cut where it is longer than any path. The host words its refusals the same way.
 pub fn shown(path: &str) -> Cow<'_, str> {
     let (kept, dropped) = crate::lines::cut(path, CHARS);
     if dropped > 0 {
         return Cow::Owned(format!("{} [{dropped} more characters]", shown(kept)));
     }
-    if !path.contains(char::is_control) {
+    if !path.contains(unseen) {
         return Cow::Borrowed(if path.is_empty() { "." } else { path });
     }
     let mut out = String::new();
     for c in path.chars() {
-        if c.is_control() {
+        if unseen(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
         }
     }
     Cow::Owned(out)
+}
+
+fn unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -63,6 +68,7 @@ mod tests {
     #[test]
     fn names_cannot_forge_lines() {
         assert_eq!(shown("a\nb"), "a\\nb");
+        assert_eq!(shown("sr.\u{202e}txt.rs"), "sr.\\u{202e}txt.rs");
         assert_eq!(shown("ä b"), "ä b");
         assert_eq!(shown(&"ä".repeat(4099)), format!("{} [3 more characters]", "ä".repeat(4096)));
     }

@@ -58,16 +58,25 @@ struct Found {
 /// How to take one step back.
 enum Undo {
     Exchange(Place, Place),
-    Rename { now: Place, before: Place },
+    Rename {
+        now: Place,
+        before: Place,
+    },
     RemoveFile(Place),
-    RemoveFolder(Place),
+    /// By its path: a handle for each of many folders would be too many.
+    RemoveFolder(RelPath),
 }
+
+/// How many folders one commit may make. None does for good reason, and each is work that no deadline interrupts.
+const FOLDERS: usize = 500;
 
 /// A commit under way. Dropped by a panic, it takes back what it did.
 struct Commit<'a> {
     view: &'a View,
     root: &'a Root,
     undo: Vec<Undo>,
+    /// How many folders it made.
+    folders: usize,
     /// Before-images and staged files that are removed once everything is done.
     leftovers: Vec<Place>,
 }
@@ -79,7 +88,8 @@ impl Session {
         let root = self.root.clone();
         // A poisoned lock guards no data: whoever panicked has taken back what it did.
         let _writing = root.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut commit = Commit { view: &self.view, root: &root, undo: Vec::new(), leftovers: Vec::new() };
+        let mut commit =
+            Commit { view: &self.view, root: &root, undo: Vec::new(), folders: 0, leftovers: Vec::new() };
         if let Err(mut error) = self.make(&mut commit, &changes) {
             if let Err(errno) = commit.take_back() {
                 tracing::error!(%errno, "cannot take back a change of the workspace");
@@ -301,20 +311,43 @@ impl Commit<'_> {
     fn place_made(&mut self, path: &RelPath) -> Answer<Place> {
         let (parent, name) = split(path)?;
         let root = self.root;
-        let failure = |errno| root.failure(errno, path);
         let folder = match root.open_folder(&parent) {
-            Err(Errno::NOENT) => {
-                let above = self.place_made(&parent)?;
-                match rustix::fs::mkdirat(&above.folder, above.name.as_str(), Mode::from_raw_mode(0o755)) {
-                    Ok(()) => self.undo.push(Undo::RemoveFolder(above)),
-                    Err(Errno::EXIST) => {}
-                    Err(errno) => return Err(failure(errno)),
-                }
-                root.open_folder(&parent).map_err(failure)?
-            }
-            other => other.map_err(failure)?,
+            Err(Errno::NOENT) => self.folder_made(&parent, path)?,
+            other => other.map_err(|errno| root.failure(errno, path))?,
         };
         Ok(Place { folder: Arc::new(folder), name })
+    }
+
+    /// Makes a folder and those above it. From the root down, in a loop: a path can name two thousand, and the
+    /// guest decides how much of the stack is left.
+    fn folder_made(&mut self, folder: &RelPath, path: &RelPath) -> Answer<OwnedFd> {
+        let root = self.root;
+        let failure = |errno| root.failure(errno, path);
+        let mut at = RelPath::root();
+        let mut handle = root.open_folder(&at).map_err(failure)?;
+        for name in folder.names() {
+            at = at.join(name).map_err(|error| invalid(error.to_string()))?;
+            handle = match root.step(handle.as_fd(), name) {
+                Err(Errno::NOENT) => {
+                    if self.folders == FOLDERS {
+                        let message =
+                            format!("{}: more than {FOLDERS} folders would be made at once", shown(path));
+                        return Err(ToolError::new(ToolErrorCode::TooLarge, message));
+                    }
+                    match rustix::fs::mkdirat(&handle, name, Mode::from_raw_mode(0o755)) {
+                        Ok(()) => {
+                            self.folders += 1;
+                            self.undo.push(Undo::RemoveFolder(at.clone()));
+                        }
+                        Err(Errno::EXIST) => {}
+                        Err(errno) => return Err(failure(errno)),
+                    }
+                    root.step(handle.as_fd(), name).map_err(failure)?
+                }
+                other => other.map_err(failure)?,
+            };
+        }
+        Ok(handle)
     }
 
     /// Exchanges two names, or where the file system cannot, puts `a` in `b`'s place by two renames and
@@ -378,9 +411,13 @@ impl Commit<'_> {
                 Undo::RemoveFile(place) => {
                     rustix::fs::unlinkat(&place.folder, place.name.as_str(), AtFlags::empty())
                 }
-                Undo::RemoveFolder(place) => {
-                    rustix::fs::unlinkat(&place.folder, place.name.as_str(), AtFlags::REMOVEDIR)
-                }
+                Undo::RemoveFolder(path) => match (path.parent(), path.name()) {
+                    (Some(parent), Some(name)) => self
+                        .root
+                        .open_folder(&parent)
+                        .and_then(|folder| rustix::fs::unlinkat(&folder, name, AtFlags::REMOVEDIR)),
+                    _ => Ok(()),
+                },
             };
             result = result.and(back);
         }

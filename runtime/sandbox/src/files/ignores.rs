@@ -11,8 +11,12 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use super::View;
 use super::read::read_into;
 
-/// The largest ignore file that is read, in bytes.
-const LARGEST: u64 = 1 << 20;
+/// The largest ignore file that is read, in bytes: 256 KiB. Compiling one is work that no deadline interrupts.
+const LARGEST: u64 = 256 << 10;
+
+/// The longest glob, in bytes, and how many braces it may open.
+const LONGEST: usize = 4_096;
+const BRACES: usize = 64;
 
 /// The ignore files from the workspace's root down to one folder.
 #[derive(Default)]
@@ -58,10 +62,16 @@ impl Ignores {
     }
 }
 
+/// Whether a glob could only be meant to break who compiles it: the matcher goes down into braces within braces by
+/// recursion, and a repository's ignore file of ten thousand of them took all of the host's stack.
+pub(super) fn costly(glob: &str) -> bool {
+    glob.len() > LONGEST || glob.bytes().filter(|byte| *byte == b'{').count() > BRACES
+}
+
 fn load(view: &View, folder: &RelPath, name: &str) -> Gitignore {
     read(view, folder, name).map_or_else(Gitignore::empty, |text| {
         let mut builder = GitignoreBuilder::new("");
-        for line in text.trim_start_matches('\u{feff}').lines() {
+        for line in text.trim_start_matches('\u{feff}').lines().filter(|line| !costly(line)) {
             if let Err(error) = builder.add_line(None, line) {
                 tracing::debug!(%error, "skipping a line of an ignore file");
             }

@@ -117,11 +117,7 @@ impl Root {
         let mut above: Option<OwnedFd> = None;
         for step in parent.names() {
             let from = above.as_ref().unwrap_or(&self.handle);
-            let next = open_folder(from.as_fd(), step)?;
-            if rustix::fs::fstat(&next)?.st_dev != self.device {
-                return Err(Errno::XDEV);
-            }
-            above = Some(next);
+            above = Some(self.step(from.as_fd(), step)?);
         }
         let from = above.as_ref().unwrap_or(&self.handle);
         let opened = match rustix::fs::openat(from, name, flags, Mode::empty()) {
@@ -133,6 +129,12 @@ impl Root {
             return Err(Errno::XDEV);
         }
         Ok(opened)
+    }
+
+    /// Opens a folder by its name in the one above it.
+    pub(super) fn step(&self, from: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
+        let folder = open_folder(from, name)?;
+        if rustix::fs::fstat(&folder)?.st_dev == self.device { Ok(folder) } else { Err(Errno::XDEV) }
     }
 
     /// Opens a folder to work in (`O_PATH`).
@@ -207,6 +209,10 @@ impl Root {
         let file = self
             .first_that(path, |stat| FileType::from_raw_mode(stat.st_mode) != FileType::Directory)
             .unwrap_or_else(|| path.clone());
+        // `openat2` says this of a link that a folder was to be, too.
+        if self.stat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink) {
+            return self.link_failure(path);
+        }
         if file == *path {
             invalid(format!("{} is not a folder", shown(path)))
         } else {

@@ -21,6 +21,26 @@ fn version(content: &str) -> Expected {
     Expected::Version(Digest::of(content).to_string())
 }
 
+/// Each level once took a frame of the host's stack, of which the guest leaves as little as it likes: the process
+/// aborted.
+#[test]
+fn a_path_of_two_thousand_new_folders_costs_neither_the_stack_nor_the_disk() {
+    let dir = workspace(&[]);
+    for (way, mut session) in both(dir.path()) {
+        let many = path(&format!("{}x", "n/".repeat(2_000)));
+        let small = std::thread::Builder::new().stack_size(256 << 10);
+        let refused = std::thread::scope(|scope| {
+            let write = || refusal(session.write(many, b"x".to_vec(), Expected::Any));
+            small.spawn_scoped(scope, write).unwrap().join().unwrap()
+        });
+        assert_eq!(refused.0, ToolErrorCode::TooLarge, "{way}: {}", refused.1);
+        assert!(refused.1.ends_with("more than 500 folders would be made at once"), "{way}: {}", refused.1);
+        assert!(tree(dir.path()).is_empty(), "{way}: what was made before is taken back");
+        session.write(path(&format!("{}x", "n/".repeat(500))), b"x".to_vec(), Expected::Any).unwrap();
+        std::fs::remove_dir_all(dir.path().join("n")).unwrap();
+    }
+}
+
 #[test]
 fn a_file_is_made_with_its_folders_and_replaced_with_its_mode_kept() {
     for way in 0..2 {

@@ -88,10 +88,19 @@ fn symlinks_are_not_followed_wherever_they_stand() {
         for name in ["way-out/file.txt", "way-in/file.txt", "magic/passwd", "way-out/folder/new.txt"] {
             let link = name.split('/').next().unwrap();
             let expected = format!("{link} is a symbolic link; not followed");
-            assert_eq!(closed(&mut session, name), (ToolErrorCode::InvalidInput, expected), "{way}");
+            assert_eq!(closed(&mut session, name), (ToolErrorCode::InvalidInput, expected.clone()), "{way}");
             session.stat(&path(name)).expect_err(name);
             session.make_folder(&path(name)).expect_err(name);
             session.remove_folder(&path(name)).expect_err(name);
+            // The kernel says ENOTDIR of a link at the end of the folder's path.
+            let onto = Change::Rename {
+                from: path("real.txt"),
+                to: path(&format!("{link}/new.txt")),
+                expected: Expected::Any,
+                replace: false,
+            };
+            let onto = refusal(session.commit(vec![onto]));
+            assert_eq!(onto, (ToolErrorCode::InvalidInput, expected), "{way} onto {name}");
         }
     }
     assert_eq!(get(outside.path(), "secret.txt").unwrap(), "outside");

@@ -146,6 +146,25 @@ fn ignore_files_are_honoured_as_git_does() {
     }
 }
 
+/// The matcher goes down into braces by recursion: a repository whose ignore file held ten thousand within each
+/// other aborted the process.
+#[test]
+fn braces_within_braces_cost_no_stack() {
+    let deep = format!("{}a{}", "{".repeat(10_000), "}".repeat(10_000));
+    let dir =
+        workspace(&[("a", ""), ("b", ""), (".gitignore", &format!("{deep}\n{}\nb\n", "{a,".repeat(1_000)))]);
+    let (_, mut session) = both(dir.path()).into_iter().next().unwrap();
+    let small = std::thread::Builder::new().stack_size(256 << 10);
+    let walked = std::thread::scope(|scope| {
+        let walk = || {
+            let refused = Walk::start(&mut session, &path(""), globs(&[&deep[..4_000]])).map(|_| ());
+            (paths(&mut session, "", options()), refusal(refused).0)
+        };
+        small.spawn_scoped(scope, walk).unwrap().join().unwrap()
+    });
+    assert_eq!(walked, (vec!["a".to_owned()], ToolErrorCode::InvalidInput));
+}
+
 #[test]
 fn contents_come_in_batches() {
     let big = "b".repeat(300 << 10);

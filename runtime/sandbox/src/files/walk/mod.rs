@@ -15,6 +15,7 @@ use gloaming_api::RelPath;
 use gloaming_policies::Access;
 use ignore::overrides::{Override, OverrideBuilder};
 
+use super::ignores::costly;
 use super::open::{Info, Kind, invalid};
 use super::read::Range;
 use super::{Answer, Session};
@@ -28,7 +29,7 @@ const BATCH: usize = 256 << 10;
 const BATCH_PATHS: usize = 4_096;
 /// The largest content handed over, whatever was asked for: 32 MiB.
 const LARGEST: u64 = 32 << 20;
-/// How many globs, and how long one may be.
+/// How many globs one walk may have.
 const GLOBS: usize = 256;
 
 /// How to walk; see the contract.
@@ -116,8 +117,9 @@ impl Walk {
 
 /// Compiles globs as `rg -g` reads them, anchored at the workspace's root.
 fn globs(globs: &[String]) -> Answer<Override> {
-    if globs.len() > GLOBS || globs.iter().any(|glob| glob.len() > 4_096) {
-        return Err(invalid(format!("too many or too long globs: at most {GLOBS} of 4096 bytes")));
+    if globs.len() > GLOBS || globs.iter().any(|glob| costly(glob)) {
+        let message = format!("too many or too long globs: at most {GLOBS} of 4096 bytes and 64 braces each");
+        return Err(invalid(message));
     }
     let mut builder = OverrideBuilder::new("");
     for glob in globs {

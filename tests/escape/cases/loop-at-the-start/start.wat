@@ -1,0 +1,8 @@
+;; Loops in its start function, before anything was called.
+(component
+    (core module $m
+        (func $start (loop $again (br $again)))
+        (start $start)
+        (func (export "f") (result i32) i32.const 7))
+    (core instance $i (instantiate $m))
+    (func (export "go") (result u32) (canon lift (core func $i "f"))))

@@ -1,0 +1,6 @@
+(component
+    (core module $m
+        (memory (export "memory") 65536)
+        (func (export "f") (result i32) i32.const 7))
+    (core instance $i (instantiate $m))
+    (func (export "go") (result u32) (canon lift (core func $i "f"))))

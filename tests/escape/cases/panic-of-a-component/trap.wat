@@ -1,0 +1,7 @@
+(component
+    (core module $m
+        (func $start unreachable)
+        (start $start)
+        (func (export "f") (result i32) i32.const 7))
+    (core instance $i (instantiate $m))
+    (func (export "go") (result u32) (canon lift (core func $i "f"))))
