@@ -17,3 +17,4 @@ mod rounds;
 mod run;
 mod support;
 mod tamper;
+mod undo;
