@@ -154,9 +154,13 @@ fn written<'a>(before: &'a Tree, after: &'a Tree, form: Form) -> Option<String> 
                         _ => "index 1111111..2222222 100644\n",
                     };
                 }
-                let tab = if path.contains(' ') { "\t" } else { "" };
-                out += &format!("--- {}{tab}\n+++ {}{tab}\n", names('a', old), names('b', new));
-                out += &hunks(&compared(&old_lines, &new_lines), context);
+                let hunks = hunks(&compared(&old_lines, &new_lines), context);
+                // Git says nothing more of an empty file.
+                if !hunks.is_empty() || matches!(form, Form::Plain { .. }) {
+                    let tab = if path.contains(' ') { "\t" } else { "" };
+                    out += &format!("--- {}{tab}\n+++ {}{tab}\n", names('a', old), names('b', new));
+                }
+                out += &hunks;
             }
         }
     }
