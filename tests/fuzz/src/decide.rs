@@ -23,8 +23,15 @@ const BYTES: usize = 48;
 pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (files, questions) = read(text);
+    if questions.is_empty() {
+        return;
+    }
     let mut last: Option<Grant> = None;
     for top in [Layer::Operator, Layer::Repository, Layer::Task] {
+        // Compiling is what takes long: a layer of no file is the one beneath.
+        if last.is_some() && !files.iter().any(|file| file.layer == top) {
+            continue;
+        }
         let files: Vec<&File> = files.iter().filter(|file| file.layer <= top).collect();
         let grant = compiled(&files);
         let units = units(&files);
@@ -200,6 +207,11 @@ fn written_all(files: &[&File]) -> String {
 }
 
 fn compiled(files: &[&File]) -> Grant {
+    static OF_NO_FILE: LazyLock<Grant> = LazyLock::new(|| resolved(&[]));
+    if files.is_empty() { OF_NO_FILE.clone() } else { resolved(files) }
+}
+
+fn resolved(files: &[&File]) -> Grant {
     static REPO: LazyLock<RepoId> = LazyLock::new(|| RepoId::local("example"));
     let layers = files.iter().enumerate().map(|(at, file)| {
         let parsed = gloaming_policies::parse(&format!("{at}.toml"), &written(file));
