@@ -34,15 +34,21 @@ test: tools ## The default suite: format, lints, docs, every test
 	@tests/support/setup.sh test "$(CACHE)"
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --all --check --manifest-path tools/Cargo.toml
+	$(CARGO) fmt --check --manifest-path tests/fuzz/Cargo.toml
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	GLOAMING_WIRE_DIR="$(CACHE)/wire" GLOAMING_MCP_DIR="$(CACHE)/mcp" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --no-fail-fast
 	$(CARGO) test --manifest-path tools/Cargo.toml --locked --workspace
+	$(CARGO) test --manifest-path tests/fuzz/Cargo.toml --locked --no-default-features
 
 .PHONY: examples
 examples: tools ## Make, build, register and call the tools of `gloaming tools new`, in Rust and JavaScript (minutes)
 	@tests/support/setup.sh examples "$(CACHE)"
 	GLOAMING_TEST_EXAMPLES=1 GLOAMING_TEST_JS="$(CACHE)/js" $(CARGO) test --locked --test all a_new_tool_in -- --nocapture
+
+.PHONY: fuzz
+fuzz: ## Fuzz what must hold for any input (FUZZ_SECONDS=30 each, ARGS="patch edit", ARGS=--keep)
+	@tests/fuzz/run.sh "$(CACHE)" $(ARGS)
 
 .PHONY: deny
 deny: ## Check licences and sources of every dependency (cargo-deny, installed when missing)
@@ -56,4 +62,4 @@ bench: tools ## Measure the sandboxed tools against native programs in one run (
 .PHONY: clean
 clean: ## Remove what was built here
 	$(CARGO) clean
-	rm -rf tools/target
+	rm -rf tools/target tests/fuzz/target

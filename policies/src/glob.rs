@@ -419,5 +419,7 @@ fn compile(expressions: impl Iterator<Item = String>, fold: bool) -> Result<Rege
     RegexSetBuilder::new(expressions).case_insensitive(fold).size_limit(MAX_COMPILED).build()
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod reference;
 #[cfg(test)]
 mod tests;

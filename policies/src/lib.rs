@@ -20,6 +20,8 @@ mod decision;
 mod diagnostic;
 mod explain;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod glob;
 mod grant;
 mod limits;

@@ -73,7 +73,11 @@ fn to_val(ty: &Type, value: &Value, at: &str) -> Fit<Val> {
         Type::S16 => Val::S16(signed(i16::MIN.into(), i16::MAX.into()).ok_or_else(misfit)? as i16),
         Type::S32 => Val::S32(signed(i32::MIN.into(), i32::MAX.into()).ok_or_else(misfit)? as i32),
         Type::S64 => Val::S64(signed(i64::MIN, i64::MAX).ok_or_else(misfit)?),
-        Type::Float32 => Val::Float32(value.as_f64().ok_or_else(misfit)? as f32),
+        // What is too large would become infinite, which JSON cannot say.
+        Type::Float32 => {
+            let nearest = value.as_f64().map(|number| number as f32);
+            Val::Float32(nearest.filter(|number| number.is_finite()).ok_or_else(misfit)?)
+        }
         Type::Float64 => Val::Float64(value.as_f64().ok_or_else(misfit)?),
         Type::String => Val::String(value.as_str().ok_or_else(misfit)?.to_owned()),
         Type::Char => {
@@ -297,7 +301,8 @@ fn described(ty: &Type) -> String {
         Type::S16 => format!("a whole number from {} to {}", i16::MIN, i16::MAX),
         Type::S32 => format!("a whole number from {} to {}", i32::MIN, i32::MAX),
         Type::S64 => "a whole number".to_owned(),
-        Type::Float32 | Type::Float64 => "a number".to_owned(),
+        Type::Float32 => "a number that fits 32 bits".to_owned(),
+        Type::Float64 => "a number".to_owned(),
         Type::String => "text".to_owned(),
         Type::Char => "one character".to_owned(),
         Type::Option(inner) => format!("{} or nothing", described(&inner.ty())),
@@ -327,6 +332,8 @@ fn shortened(text: &str) -> String {
     }
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 pub(crate) mod tests {
     use serde_json::json;

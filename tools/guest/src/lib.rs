@@ -26,8 +26,8 @@ pub mod disk;
 mod fuzz;
 pub mod lines;
 mod media;
-#[cfg(test)]
-mod memory;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod memory;
 mod near;
 pub mod path;
 mod prefilter;

@@ -1,4 +1,4 @@
-//! A workspace in memory, for the tests.
+//! A workspace in memory, for the tests and the fuzzers.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,49 +7,59 @@ use crate::files::{Batch, Change, Changed, Content, Expected, Info, Kind, Range,
 use crate::{Base, Changes, Code, Failure, Files, Walks};
 
 /// A file: its content and whether it is executable.
-type File = (Vec<u8>, bool);
+pub type File = (Vec<u8>, bool);
 
 /// Files by path. Folders are there when something is in them; globs are the host's and ignored.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Memory {
+pub struct Memory {
     files: RefCell<BTreeMap<String, File>>,
     /// Kinds of paths that are no files.
-    pub(crate) others: BTreeMap<String, Kind>,
+    pub others: BTreeMap<String, Kind>,
     /// Every commit and write, in words.
-    pub(crate) log: RefCell<Vec<String>>,
+    pub log: RefCell<Vec<String>>,
     /// Paths that may not be written.
-    pub(crate) denied: Vec<String>,
+    pub denied: Vec<String>,
     /// What was there before.
-    pub(crate) base: Option<BTreeMap<String, File>>,
+    pub base: Option<BTreeMap<String, File>>,
     /// The largest file read whole.
-    pub(crate) whole: u64,
+    pub whole: u64,
 }
 
 impl Memory {
-    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+    /// Returns a workspace of these files, by path.
+    pub fn new(files: &[(&str, &str)]) -> Self {
         Self::of_bytes(&files.iter().map(|(path, text)| (*path, text.as_bytes())).collect::<Vec<_>>())
     }
 
-    pub(crate) fn of_bytes(files: &[(&str, &[u8])]) -> Self {
+    /// Returns a workspace of these files, by path.
+    pub fn of_bytes(files: &[(&str, &[u8])]) -> Self {
         let files = files.iter().map(|(path, data)| ((*path).to_owned(), (data.to_vec(), false))).collect();
         Self { files: RefCell::new(files), whole: 8 << 20, ..Self::default() }
     }
 
     /// Makes what is there now the base.
-    pub(crate) fn with_base(mut self) -> Self {
+    #[must_use]
+    pub fn with_base(mut self) -> Self {
         self.base = Some(self.files.borrow().clone());
         self
     }
 
-    pub(crate) fn executable(self, path: &str) -> Self {
+    /// Makes a file executable.
+    #[must_use]
+    pub fn executable(self, path: &str) -> Self {
         if let Some(file) = self.files.borrow_mut().get_mut(path) {
             file.1 = true;
         }
         self
     }
 
+    /// Returns every file.
+    pub fn contents(&self) -> BTreeMap<String, File> {
+        self.files.borrow().clone()
+    }
+
     /// Every file as `path: content`, executable ones with a star.
-    pub(crate) fn show(&self) -> Vec<String> {
+    pub fn show(&self) -> Vec<String> {
         let files = self.files.borrow();
         files
             .iter()
@@ -59,7 +69,11 @@ impl Memory {
             .collect()
     }
 
-    pub(crate) fn text(&self, path: &str) -> String {
+    /// Returns a file's text.
+    ///
+    /// # Panics
+    /// When there is no such file.
+    pub fn text(&self, path: &str) -> String {
         String::from_utf8_lossy(&self.files.borrow()[path].0).into_owned()
     }
 

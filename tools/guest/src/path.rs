@@ -7,11 +7,12 @@ use std::borrow::Cow;
 pub fn normal(path: &str) -> String {
     let rest = match path.strip_prefix("/workspace") {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => rest.trim_start_matches('/'),
+        // Less than all of it could be a spelling of the workspace: `//workspace/x`.
+        _ if path.starts_with('/') => return path.to_owned(),
         _ => path,
     };
     let names: Vec<&str> = rest.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
-    let root = if rest.starts_with('/') { "/" } else { "" };
-    format!("{root}{}", names.join("/"))
+    names.join("/")
 }
 
 /// Characters of a path that are shown: more than any file system takes is no path.
@@ -63,6 +64,9 @@ mod tests {
         assert_eq!(normal("/etc/passwd"), "/etc/passwd");
         assert_eq!(normal("/workspacefoo/a"), "/workspacefoo/a");
         assert_eq!(normal("a/../../b"), "a/../../b");
+        // Found by fuzzing: the host refuses it, and was handed `/workspace/a` instead.
+        assert_eq!(normal("//workspace/a"), "//workspace/a");
+        assert_eq!(normal("/./workspace/a"), "/./workspace/a");
     }
 
     #[test]

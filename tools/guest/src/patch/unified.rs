@@ -212,6 +212,11 @@ fn prefix(path: &str) -> Option<char> {
 
 /// Splits `a/NAME b/NAME`, where a name may hold spaces.
 fn split_names(names: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
+    // A name may end in a space; what a model or a mail left at the line's end is none of it.
+    split_exactly(names).or_else(|| split_exactly(names.trim_end()))
+}
+
+fn split_exactly(names: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
     if names.starts_with('"') {
         let end = closing_quote(names)?;
         let (old, new) = (&names[..=end], names[end + 1..].trim_start());
@@ -219,7 +224,7 @@ fn split_names(names: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
     }
     names.match_indices(' ').find_map(|(at, _)| {
         let (old, new) = (&names[..at], &names[at + 1..]);
-        let new = name(new);
+        let new = if new.starts_with('"') { name(new) } else { Cow::Borrowed(new) };
         let same =
             old == new || (prefix(old).is_some() && prefix(&new).is_some() && old.get(2..) == new.get(2..));
         same.then(|| (Cow::Borrowed(old), new))
@@ -239,10 +244,11 @@ fn closing_quote(text: &str) -> Option<usize> {
     None
 }
 
-/// Reads a path: without the time that `diff` puts behind a tab, and out of git's quotes.
+/// Reads a path: without the time that `diff` puts behind a tab, and out of git's quotes. Git puts a tab behind
+/// a name with spaces, so that those at its end are seen to be the name's.
 fn name(text: &str) -> Cow<'_, str> {
     if !text.starts_with('"') {
-        return Cow::Borrowed(text.split('\t').next().unwrap_or_default().trim_end());
+        return Cow::Borrowed(text.split_once('\t').map_or(text.trim_end(), |(name, _)| name));
     }
     let inner = &text[1..closing_quote(text).unwrap_or(text.len())];
     let mut bytes = Vec::new();
@@ -381,6 +387,8 @@ mod tests {
                 "diff --git \"a/\\303\\244\\n\" \"b/\\303\\244\\n\"\n--- \"a/\\303\\244\\n\"\n+++ \"b/\\303\\244\\n\"\n",
                 "ä\n",
             ),
+            ("diff --git a/x  b/x \n--- a/x \t\n+++ b/x \t\n", "x "),
+            ("--- /dev/null\t\n+++ b/x \t\n", "x "),
             ("Index: x\n=====\n--- x\n+++ x\n", "x"),
             ("diff -u a/x b/x\n--- a/x\n+++ b/x\n", "x"),
         ] {
