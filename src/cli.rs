@@ -38,7 +38,7 @@ pub(crate) enum Command {
     Mcp(McpArgs),
     /// Measure this machine
     Bench(BenchArgs),
-    /// Read and check journals
+    /// Read and check journals, and undo calls
     Journal(JournalArgs),
     /// Run a journal's attempt again without model or network and compare patch and verdict
     Replay(ReplayArgs),
@@ -65,6 +65,7 @@ impl Command {
             Self::Bench(BenchArgs { command: BenchCommand::Tools { json, .. } }) => *json,
             Self::Journal(JournalArgs { command }) => match command {
                 JournalCommand::Show { json, .. } | JournalCommand::Verify { json, .. } => *json,
+                JournalCommand::Undo(args) => args.json,
             },
             Self::Replay(args) => args.json,
             // Its standard output belongs to the protocol.
@@ -364,6 +365,8 @@ pub(crate) enum JournalCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Put back what a call changed, where nothing else was changed there since
+    Undo(UndoArgs),
     /// Check the chain of hashes
     Verify {
         /// The journal
@@ -373,6 +376,33 @@ pub(crate) enum JournalCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Options of `gloaming journal undo`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("calls").required(true))]
+pub(crate) struct UndoArgs {
+    /// The journal
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The call: its number as `gloaming journal show` has it, or its id, like 1.3
+    #[arg(value_name = "CALL", group = "calls")]
+    pub(crate) call: Option<String>,
+    /// Undo this call and all calls after it, as one change
+    #[arg(long, value_name = "CALL", group = "calls")]
+    pub(crate) since: Option<String>,
+    /// The folder, where it has moved; default: where the journal says it is
+    #[arg(long, value_name = "DIR")]
+    pub(crate) repo: Option<PathBuf>,
+    /// A policy that must allow it too, besides the journal's own and the repository's as it is committed now
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Say what would be put back, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Options of `gloaming replay`.

@@ -9,14 +9,15 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use gloaming_api::RepoId;
 use gloaming_api::journal::PolicyLayerText;
+use gloaming_api::{Digest, RepoId, TaskId};
 use gloaming_jobs::{Embedded, Environment, HostFacts};
 use gloaming_policies::{Diagnostic, Grant, Layer, PolicyFile};
 use gloaming_sandbox::{Files, Options, Sandbox};
-use gloaming_worker::GitBase;
+use gloaming_worker::{GitBase, WORKSPACE};
 
 use crate::cli::PolicyChoice;
 use crate::failure::Failure;
@@ -36,6 +37,14 @@ pub(crate) const RECORD_CAP: u64 = 1 << 30;
 
 /// The largest component, bytes: one that holds a language's runtime has a dozen MiB.
 const COMPONENT_CAP: u64 = 128 << 20;
+
+/// The folder of a run in which its attempt works.
+pub(crate) const ATTEMPT: &str = "attempt";
+
+/// How long what a session of `gloaming mcp` replaced or removed is kept after its last change, and how much of all
+/// sessions together, bytes.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+const KEPT_BYTES: u64 = 4 << 30;
 
 /// Bytes that must be free before a run begins.
 const ROOM: usize = 8 << 20;
@@ -102,6 +111,76 @@ impl Home {
     }
 }
 
+impl Home {
+    /// Returns where what a session of `gloaming mcp` replaced or removed is kept. It is named by the first event of
+    /// the session's journal, which says on which folder and by which policy: no other journal, whoever wrote it, can
+    /// have it put back.
+    pub(crate) fn undo_dir(&self, first: &Digest) -> PathBuf {
+        self.data.join("undo").join(first.hex())
+    }
+
+    /// Makes that folder and locks it as long as the value lives. What earlier sessions kept too long is removed.
+    pub(crate) fn new_undo_dir(&self, first: &Digest) -> anyhow::Result<UndoDir> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let path = self.undo_dir(first);
+        let failed = |error| Failure::disk(&format!("make the folder {}", path.display()), error);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
+        let lock = File::create(path.join(ALIVE)).map_err(failed)?;
+        // Where the file system knows no locks, age alone decides.
+        let _ = lock.lock();
+        remove_old(&self.data.join("undo"), now().into());
+        Ok(UndoDir { path, _lock: lock })
+    }
+
+    /// Returns where a run works on a task, or did when it was killed, and what its tools replaced or removed there.
+    pub(crate) fn attempt_dirs(&self, task: &TaskId, first: &Digest) -> (PathBuf, PathBuf) {
+        let work = self.cache.join("work").join(task.as_str());
+        (work.join(ATTEMPT).join(WORKSPACE), undo_dir_of(&work, first))
+    }
+}
+
+fn undo_dir_of(work: &Path, first: &Digest) -> PathBuf {
+    work.join("undo").join(first.hex())
+}
+
+/// A folder of before-images in use.
+#[derive(Debug)]
+pub(crate) struct UndoDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl UndoDir {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Removes what ended sessions kept for undoing: what was last written to too long ago, and the oldest of what is too
+/// much together.
+fn remove_old(all: &Path, now: SystemTime) {
+    let mut kept: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
+    for entry in std::fs::read_dir(all).into_iter().flatten().flatten() {
+        let sizes = std::fs::read_dir(entry.path()).into_iter().flatten().flatten();
+        let size = sizes.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
+        let written = entry.metadata().and_then(|found| found.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+        kept.push((written, size, entry.path()));
+    }
+    kept.sort_unstable_by(|a, b| b.cmp(a));
+    let mut bytes = 0;
+    for (written, size, path) in kept {
+        bytes += size;
+        let old = now.duration_since(written).is_ok_and(|age| age > KEPT);
+        let in_use = File::open(path.join(ALIVE)).is_ok_and(|lock| lock.try_lock().is_err());
+        if in_use || !(old || bytes > KEPT_BYTES) {
+            continue;
+        }
+        if let Err(error) = std::fs::remove_dir_all(&path) {
+            tracing::warn!(folder = %path.display(), %error, "cannot remove what an old session kept for undoing");
+        }
+    }
+}
+
 /// The file in a run's folder that is locked as long as the run lives; the kernel lets go of it whatever the end.
 const ALIVE: &str = "alive";
 
@@ -136,6 +215,11 @@ pub(crate) struct WorkDir {
 impl WorkDir {
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns where what the attempt's tools replace or remove is kept.
+    pub(crate) fn undo_dir(&self, first: &Digest) -> PathBuf {
+        undo_dir_of(&self.path, first)
     }
 }
 
@@ -372,5 +456,30 @@ mod tests {
         let path = next.path().to_owned();
         drop(next);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_old_sessions_kept_for_undoing_goes_and_what_is_young_or_in_use_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home { data: dir.path().to_owned(), cache: dir.path().to_owned() };
+        let age = |path: &Path, days: u64| {
+            let then = SystemTime::from(now()) - Duration::from_secs(days * 24 * 3600);
+            File::open(path).unwrap().set_modified(then).unwrap();
+        };
+        let in_use = home.new_undo_dir(&Digest::of("in use")).unwrap();
+        let [old, young] = ["old", "young"].map(|name| {
+            let session = home.new_undo_dir(&Digest::of(name)).unwrap();
+            std::fs::write(session.path().join("content"), "x").unwrap();
+            session.path().to_owned()
+        });
+        age(in_use.path(), 30);
+        age(&old, 8);
+        age(&young, 6);
+        let next = home.new_undo_dir(&Digest::of("next")).unwrap();
+        assert!(in_use.path().exists() && young.exists() && next.path().exists() && !old.exists());
+        // Too much together: the oldest goes first.
+        File::create(next.path().join("large")).unwrap().set_len(KEPT_BYTES).unwrap();
+        home.new_undo_dir(&Digest::of("last")).unwrap();
+        assert!(in_use.path().exists() && next.path().exists() && !young.exists());
     }
 }

@@ -13,7 +13,8 @@ use crate::console::print_json;
 pub(crate) mod exit {
     /// It did what was asked; for `verify`, the patch passes.
     pub(crate) const OK: u8 = 0;
-    /// `verify`: the patch is blocked; `replay`: the result differs; `journal verify`: the chain is broken.
+    /// `verify`: the patch is blocked; `replay`: the result differs; `journal verify`: the chain is broken; `journal undo`: something
+    /// else was changed there since, or it cannot be undone.
     pub(crate) const BLOCK: u8 = 1;
     /// The command or a file given to it is wrong.
     pub(crate) const USE: u8 = 2;
@@ -67,6 +68,16 @@ impl Failure {
     pub(crate) fn bow_out(reason_code: ReasonCode, summary: impl Into<String>) -> Self {
         let (code, message) = (exit::BOW_OUT, summary.into());
         Self { code, message, hint: None, reason_code: Some(reason_code), source: None }
+    }
+
+    /// What is there is not as it must be.
+    pub(crate) fn blocked(message: impl Into<String>) -> Self {
+        Self { code: exit::BLOCK, ..Self::usage(message) }
+    }
+
+    /// Policy denies it.
+    pub(crate) fn denied(message: impl Into<String>) -> Self {
+        Self { code: exit::DENIED, ..Self::usage(message) }
     }
 
     /// Somebody stopped it.

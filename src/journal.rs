@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use gloaming_api::bowout::shorten;
 use gloaming_api::journal::{ChainError, Event, EventKind, parse};
 use gloaming_api::path::escape_name;
+use gloaming_api::tool::CallRecord;
 use serde_json::json;
 
 use crate::cli::{JournalArgs, JournalCommand};
@@ -27,6 +28,7 @@ pub(crate) fn main(args: JournalArgs) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        JournalCommand::Undo(args) => crate::undo::main(&args),
         JournalCommand::Verify { file, json } => {
             let text = context::read_text(&file, "the journal", context::RECORD_CAP)?;
             match parse(&text) {
@@ -96,13 +98,24 @@ fn tell(kind: &EventKind) -> String {
             )
         }
         EventKind::ModelFailed { error, .. } => format!("model failed: {error}"),
-        EventKind::ToolCall { args, outcome, record, .. } => {
+        EventKind::ToolCall { id, args, outcome, record } => {
             let target = ["path", "pattern", "what"].iter().find_map(|key| args[*key].as_str()).unwrap_or("");
             let how = match &outcome.error {
                 None => "ok".to_owned(),
                 Some(error) => format!("{:?}: {}", error.code, shorten(&error.message, 80)),
             };
-            format!("{} {target}: {how} ({} µs)", record.tool, record.duration_us.total)
+            let micros = record.duration_us.total;
+            format!("{} {target}: {how} ({micros} µs), call {id}{}", record.tool, changed(record))
+        }
+        EventKind::Undone(undone) => {
+            let calls: Vec<String> = undone.calls.iter().map(u64::to_string).collect();
+            format!(
+                "undone: {} of the journal that begins with {}, {} in {}",
+                calls.join(", "),
+                short(undone.journal.hex()),
+                counted(undone.files.len(), "file"),
+                undone.location
+            )
         }
         EventKind::Job { label, record } => {
             format!(
@@ -133,6 +146,23 @@ fn tell(kind: &EventKind) -> String {
         }
     };
     escape_name(text.as_bytes())
+}
+
+/// What a call changed, and whether it can be undone.
+fn changed(record: &CallRecord) -> String {
+    let Some(undo) = &record.undo else { return String::new() };
+    let mut text = format!(", changed {}", counted(undo.files.len(), "file"));
+    if !undo.folders.is_empty() {
+        text.push_str(&format!(" and {}", counted(undo.folders.len(), "folder")));
+    }
+    if let Some(why) = &undo.impossible {
+        text.push_str(&format!(", cannot be undone: {why}"));
+    }
+    text
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn short(hash: &str) -> &str {

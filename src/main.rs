@@ -14,6 +14,7 @@ mod replay;
 mod run;
 mod template;
 mod tools;
+mod undo;
 mod verify;
 
 use std::io::IsTerminal as _;

@@ -44,29 +44,32 @@ pub(crate) async fn main(args: McpArgs) -> anyhow::Result<ExitCode> {
     let Resolved { grant, layers } = resolved;
 
     let journal = journal_file(args.journal.as_deref(), &home)?;
-    let recorder = Journal::create(&journal).map(|journal| Arc::new(Recorder(Mutex::new(journal)))).map_err(
-        |error| {
-            Failure::usage(format!("cannot begin the journal {}: {error}", journal.display()))
-                .hint("name a file that does not exist yet with --journal")
-        },
-    )?;
-    let digest = grant.digest().clone();
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let served = Served { sandbox, files, grant, repo: repo.clone(), folder: folder.clone(), version };
-    let server = Server::new(served, recorder.clone());
+    let mut recorder = Journal::create(&journal).map_err(|error| {
+        Failure::usage(format!("cannot begin the journal {}: {error}", journal.display()))
+            .hint("name a file that does not exist yet with --journal")
+    })?;
     let transport = listener.as_ref().map_or_else(|| "stdio".to_owned(), Listener::url);
+    let offered = sandbox.tools().into_iter().map(|tool| tool.name).filter(|name| grant.offers(name));
     recorder
-        .record(EventKind::ServingStarted(Box::new(ServingStarted {
+        .append(EventKind::ServingStarted(Box::new(ServingStarted {
             format: 1,
             program: format!("gloaming {}", env!("CARGO_PKG_VERSION")),
-            repo,
+            repo: repo.clone(),
             location: folder.display().to_string(),
             transport: transport.clone(),
             policy: layers,
-            grant: digest,
-            tools: server.tool_names(),
+            grant: grant.digest().clone(),
+            tools: offered.collect(),
         })))
         .map_err(|error| Failure::infrastructure("write the journal", error))?;
+    // Held until the end, so that no other session takes it for an old one's.
+    let undo = home.new_undo_dir(recorder.chain().head())?;
+    let files = files.with_images(undo.path()).map_err(|error| {
+        Failure::infrastructure(&format!("open the folder {}", undo.path().display()), error)
+    })?;
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let served = Served { sandbox, files, grant, repo, folder: folder.clone(), version };
+    let server = Server::new(served, Arc::new(Recorder(Mutex::new(recorder))));
     eprintln!("serving {} over {transport}; the journal is {}", folder.display(), journal.display());
 
     let cancel = Cancel::new();
@@ -120,7 +123,7 @@ async fn listen(address: std::net::SocketAddr, token_file: Option<&Path>) -> any
 
 /// Resolves the policy: the operator's, narrowed by the repository's own as it is committed, since what lies in the
 /// folder may have been written by an agent. A folder that is no repository, or has no commit yet, has none.
-fn policy(
+pub(crate) fn policy(
     choice: &PolicyChoice,
     repo: &RepoId,
     folder: &Path,

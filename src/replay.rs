@@ -88,6 +88,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
         model,
         judge: gloaming_gate::judge,
         work_dir: work.path().join("attempt"),
+        images: None,
         cancel: cancel.clone(),
         recorded_checks: Some(Mutex::new(checks(&events).into())),
         recorded_findings: Some(Mutex::new(findings(&events).into())),

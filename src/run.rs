@@ -148,6 +148,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         }
     };
     record(traces.journal(), started(resolved.grant.digest().clone(), resolved.layers.clone()))?;
+    let first = traces.journal().chain().head().clone();
 
     let (engine, environment) = context::engine(&home)?;
     let environment_digest = environment.digest().clone();
@@ -171,7 +172,8 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         environment: environment_digest,
         model,
         judge: gloaming_gate::judge,
-        work_dir: work.path().join("attempt"),
+        work_dir: work.path().join(context::ATTEMPT),
+        images: Some(work.undo_dir(&first)),
         cancel,
         recorded_checks: None,
         recorded_findings: None,

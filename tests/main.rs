@@ -16,3 +16,4 @@ mod rounds;
 mod run;
 mod support;
 mod tamper;
+mod undo;

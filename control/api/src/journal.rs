@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::bowout::{BowOut, Cost, Stage};
 use crate::evidence::{ChangedFile, Origin, Verdict};
 use crate::job::JobRecord;
-use crate::tool::{CallRecord, ToolOutcome};
+use crate::tool::{CallRecord, FileChange, FolderChange, ToolOutcome};
 use crate::{Attempt, Digest, RepoId, TaskId, canonical_json};
 
 /// One line of a journal.
@@ -100,6 +100,8 @@ pub enum EventKind {
         /// What it did.
         record: Box<CallRecord>,
     },
+    /// Calls of another journal were undone; the one event of a journal of its own for each time.
+    Undone(Box<Undone>),
     /// A container ran.
     Job {
         /// The stage it served, and the tree.
@@ -221,6 +223,28 @@ pub struct ServingStarted {
     pub tools: Vec<String>,
 }
 
+/// What undoing calls did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Undone {
+    /// Version of the journal's format: 1.
+    pub format: u32,
+    /// Version of the program that wrote it.
+    pub program: String,
+    /// Hash of the first event of the journal whose calls were undone.
+    pub journal: Digest,
+    /// The numbers of the calls' events there, in the order in which they were undone.
+    pub calls: Vec<u64>,
+    /// The folder.
+    pub location: String,
+    /// Digest of the grant that allowed it.
+    pub grant: Digest,
+    /// The files it changed, by path.
+    pub files: Vec<FileChange>,
+    /// The folders it made or removed, by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<FolderChange>,
+}
+
 /// A policy layer's text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyLayerText {
@@ -292,6 +316,11 @@ impl Default for Chain {
 }
 
 impl Chain {
+    /// Returns the chain that goes on after an event.
+    pub fn after(last: &Event) -> Self {
+        Self { next: last.seq + 1, head: last.hash.clone() }
+    }
+
     /// Returns the hash of the last event, 64 zeros before the first.
     pub fn head(&self) -> &Digest {
         &self.head

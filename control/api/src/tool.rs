@@ -155,6 +155,9 @@ pub struct CallRecord {
     pub bytes_read: u64,
     /// Bytes written in all.
     pub bytes_written: u64,
+    /// What undoing it takes; none when it changed nothing or no before-images are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<UndoRecord>,
     /// Microseconds, in all and by phase.
     pub duration_us: CallDuration,
     /// How often the engine's clock of one millisecond found the guest running. Beside the times, which count a
@@ -180,11 +183,64 @@ impl CallRecord {
             writes: Vec::new(),
             bytes_read: 0,
             bytes_written: 0,
+            undo: None,
             duration_us: CallDuration::default(),
             ticks: 0,
             peak_memory: 0,
         }
     }
+}
+
+/// What a call changed, as undoing it needs it: each path as the call found and as it left it, however often it changed
+/// it in between. The contents that are gone are kept elsewhere, named by their digests.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UndoRecord {
+    /// Why the call cannot be undone; none when it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impossible: Option<String>,
+    /// The files, by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileChange>,
+    /// The folders that were made or removed, by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<FolderChange>,
+}
+
+/// A file before and after a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FileChange {
+    /// The path.
+    pub path: RelPath,
+    /// What the call found there; none when there was nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<FileState>,
+    /// What the call left there; none when there is nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<FileState>,
+}
+
+/// What tells one state of a file from another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct FileState {
+    /// Digest of the content.
+    pub digest: Digest,
+    /// Bytes of the content.
+    pub size: u64,
+    /// Who may read, write and run it, as the system's nine bits.
+    pub mode: u32,
+}
+
+/// A folder before and after a call: its mode, or none when there was or is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FolderChange {
+    /// The path.
+    pub path: RelPath,
+    /// The mode the call found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u32>,
+    /// The mode the call left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u32>,
 }
 
 /// Where a call's time went, in microseconds.

@@ -130,6 +130,7 @@ impl Sandbox {
         if let Err(error) = state.settle_wasi(outcome.ok) {
             outcome = ToolOutcome::error(error);
         }
+        let undo = state.session.undo_record();
         let access = &state.session.access;
         let record = CallRecord {
             tool: permit.tool().to_owned(),
@@ -143,6 +144,7 @@ impl Sandbox {
             writes: access.writes(),
             bytes_read: access.bytes_read,
             bytes_written: access.bytes_written,
+            undo,
             duration_us: CallDuration {
                 total: 0,
                 instantiate: micros(instantiate),

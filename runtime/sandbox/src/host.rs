@@ -295,6 +295,7 @@ impl changes::Host for State {
                     path: session.path(&put.path)?,
                     data: put.data,
                     expected: expectation(put.expected),
+                    mode: None,
                 }),
                 changes::Change::Remove(removal) => Ok(files::Change::Remove {
                     path: session.path(&removal.path)?,

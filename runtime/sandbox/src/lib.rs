@@ -38,7 +38,7 @@ use gloaming_api::Digest;
 pub use call::Call;
 pub use control::{Control, Seen};
 pub use error::SandboxError;
-pub use files::{Base, BaseError, BaseFile, Files};
+pub use files::{Base, BaseError, BaseFile, CallToUndo, Disturbed, Files, ImageError, UndoError, UndoPlan};
 pub use interface::LeftOut;
 pub use registry::{Inspected, Sandbox, inspect};
 pub use store::{NewComponent, StoreError, StoredComponent, ToolStore};

@@ -28,6 +28,9 @@ use crate::{check, code, rename};
 /// How often findings of the verifier go back to the coder.
 pub(crate) const ROUNDS: u32 = 3;
 
+/// The folder below an attempt's own in which the tools work.
+pub const WORKSPACE: &str = "workspace";
+
 /// One attempt at a task.
 #[derive(Debug, Clone)]
 pub struct Assignment {
@@ -63,6 +66,8 @@ pub struct Equipment {
     pub judge: Judge,
     /// A fresh host folder of our own; the caller removes it.
     pub work_dir: PathBuf,
+    /// Where contents that the tools replace or remove are kept, so that calls can be undone; none keeps none.
+    pub images: Option<PathBuf>,
     /// Stops the attempt.
     pub cancel: Cancel,
     /// For a replay: the recorded answers of `check`, in order, played instead of running jobs (whose output
@@ -498,7 +503,7 @@ async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
     for note in repository.notes(&run.assignment.base) {
         (run.progress)(Update::Note(note));
     }
-    let checkout = repository.checkout(&run.assignment.base, &run.equipment.work_dir.join("workspace"))?;
+    let checkout = repository.checkout(&run.assignment.base, &run.equipment.work_dir.join(WORKSPACE))?;
     let hidden = withheld(run)?;
     if !hidden.is_empty() {
         (run.progress)(Update::Note(check::withheld_note(&hidden)));
@@ -527,7 +532,12 @@ async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
             .into());
     }
     let base = GitBase::of(repository.clone(), run.assignment.base.clone());
-    let files = Files::open(checkout.dir()).map_err(WorkerError::Sandbox)?.with_base(Arc::new(base));
+    let mut files = Files::open(checkout.dir()).map_err(WorkerError::Sandbox)?.with_base(Arc::new(base));
+    if let Some(images) = &run.equipment.images {
+        files = files
+            .with_images(images)
+            .map_err(|source| WorkerError::Write { what: "the folder for undoing", source })?;
+    }
     Ok(Bench { checkout, files, profile, engine })
 }
 

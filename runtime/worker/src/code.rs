@@ -294,24 +294,10 @@ fn record_job(run: &mut Run<'_>, label: &str, job: JobRecord) -> Result<(), Work
 }
 
 fn host_record(run: &Run<'_>, tool: &str, args: &Value, decision: Decided, micros: u128) -> CallRecord {
+    let total = u64::try_from(micros).unwrap_or(u64::MAX);
     CallRecord {
-        tool: tool.to_owned(),
-        component: None,
-        grant: run.equipment.grant.digest().clone(),
-        args_digest: Digest::of_json(args),
-        decision,
-        denials: Vec::new(),
-        reads: Vec::new(),
-        reads_total: 0,
-        writes: Vec::new(),
-        bytes_read: 0,
-        bytes_written: 0,
-        duration_us: CallDuration {
-            total: u64::try_from(micros).unwrap_or(u64::MAX),
-            ..CallDuration::default()
-        },
-        ticks: 0,
-        peak_memory: 0,
+        duration_us: CallDuration { total, ..CallDuration::default() },
+        ..CallRecord::without_run(tool, run.equipment.grant.digest(), args, decision)
     }
 }
 

@@ -5,10 +5,10 @@
 )]
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use gloaming_api::journal::{Chain, EventKind};
+use gloaming_api::journal::{Chain, ChainError, EventKind, parse};
 use jiff::Timestamp;
 
 /// An attempt's journal, open for appending.
@@ -24,6 +24,21 @@ impl Journal {
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create_new(true).open(path)?;
         Ok(Self { file, path: path.to_owned(), chain: Chain::default() })
+    }
+
+    /// Goes on with a journal that is written now and then, or begins it. Whoever else wants to waits until the value
+    /// is dropped.
+    pub fn resume(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        file.lock()?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        let chain = match parse(&text) {
+            Ok(events) => Chain::after(events.last().expect("a parsed journal is not empty")),
+            Err(ChainError::Empty) => Chain::default(),
+            Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        };
+        Ok(Self { file, path: path.to_owned(), chain })
     }
 
     /// Appends one event and flushes it to the disk.

@@ -21,7 +21,9 @@ pub mod progress;
 mod rename;
 
 pub use base::GitBase;
-pub use blueprint::{Assignment, Equipment, Outcome, RecordedCheck, Unpublished, Verified, WorkerError, run};
+pub use blueprint::{
+    Assignment, Equipment, Outcome, RecordedCheck, Unpublished, Verified, WORKSPACE, WorkerError, run,
+};
 pub use bow::invalid_repository_policy;
 pub use journal::Journal;
 pub use progress::{Progress, Update};

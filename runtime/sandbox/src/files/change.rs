@@ -21,8 +21,8 @@ pub(crate) enum Expected {
 /// One change, its paths as the tool spelled them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A file's new content.
-    Put { path: RelPath, data: Vec<u8>, expected: Expected },
+    /// A file's new content. With `mode`, who may read, write and run it; else that stays as it was.
+    Put { path: RelPath, data: Vec<u8>, expected: Expected, mode: Option<u32> },
     /// A file's removal.
     Remove { path: RelPath, expected: Expected },
     /// A file's new name. With `replace`, a file that stands there gives way, its mode kept; only WASI
@@ -33,7 +33,7 @@ pub(crate) enum Change {
 /// How many changes one commit may hold.
 const CHANGES: usize = 2_000;
 /// How many bytes one call may write: 128 MiB.
-const BYTES: u64 = 128 << 20;
+pub(super) const BYTES: u64 = 128 << 20;
 
 impl Change {
     pub(super) fn paths(&self) -> impl Iterator<Item = &RelPath> {
@@ -57,7 +57,7 @@ impl Session {
     /// Writes one file and returns its new version.
     pub(crate) fn write(&mut self, path: RelPath, data: Vec<u8>, expected: Expected) -> Answer<Digest> {
         let version = self.version(&data)?;
-        self.commit(vec![Change::Put { path, data, expected }])?;
+        self.commit(vec![Change::Put { path, data, expected, mode: None }])?;
         Ok(version)
     }
 

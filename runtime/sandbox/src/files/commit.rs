@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, PoisonError};
 
-use gloaming_api::tool::{ToolError, ToolErrorCode};
+use gloaming_api::tool::{FileChange, FileState, ToolError, ToolErrorCode};
 use gloaming_api::{Digest, RelPath};
 use gloaming_policies::Access;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Stat};
@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::change::{named, not_the_root};
 use super::open::{Root, invalid, regular};
+use super::undo::{Changes, recorded};
 use super::{Answer, CHUNK, Change, Expected, Session, View, shown};
 
 /// A name in a folder that is held open.
@@ -53,6 +54,28 @@ impl Identity {
 struct Found {
     identity: Identity,
     mode: Mode,
+    /// Its content's digest, where somebody asked for it.
+    version: Option<Digest>,
+    /// The file that gives way to it where it is renamed.
+    replaced: Option<Box<Found>>,
+}
+
+impl Found {
+    fn of(stat: &Stat, version: Option<Digest>) -> Self {
+        let (identity, mode) = (Identity::of(stat), Mode::from_raw_mode(stat.st_mode & 0o777));
+        Self { identity, mode, version, replaced: None }
+    }
+
+    fn state(&self) -> Option<FileState> {
+        let size = u64::try_from(self.identity.size).unwrap_or(0);
+        self.version.clone().map(|digest| FileState { digest, size, mode: recorded(self.mode) })
+    }
+}
+
+/// A new content, written beside its target.
+struct Staged {
+    place: Place,
+    mode: Mode,
 }
 
 /// How to take one step back.
@@ -60,7 +83,8 @@ enum Undo {
     Exchange(Place, Place),
     Rename { now: Place, before: Place },
     RemoveFile(Place),
-    RemoveFolder(Place),
+    RemoveFolder(RelPath),
+    Mode(OwnedFd, Mode),
 }
 
 /// A commit under way. Dropped by a panic, it takes back what it did.
@@ -76,44 +100,73 @@ impl Session {
     /// Makes every change or none.
     pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Answer<()> {
         self.check_changes(&changes)?;
+        self.carry_out(&changes, &[])
+    }
+
+    /// Makes changes that were decided on, and before them `folders` with their modes, which are not there.
+    pub(super) fn carry_out(&mut self, changes: &[Change], folders: &[(&RelPath, u32)]) -> Answer<()> {
         let root = self.root.clone();
         // A poisoned lock guards no data: whoever panicked has taken back what it did.
         let _writing = root.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut commit = Commit { view: &self.view, root: &root, undo: Vec::new(), leftovers: Vec::new() };
-        if let Err(mut error) = self.make(&mut commit, &changes) {
-            if let Err(errno) = commit.take_back() {
-                tracing::error!(%errno, "cannot take back a change of the workspace");
-                let cause = std::io::Error::from(errno);
-                error.code = ToolErrorCode::Internal;
-                error.message =
-                    format!("{}; and taking it back failed ({cause}): look before going on", error.message);
-            }
-            return Err(error);
+        let view = self.view.clone();
+        let mut commit = Commit { view: &view, root: &root, undo: Vec::new(), leftovers: Vec::new() };
+        let made = commit.make_folders(folders).and_then(|()| self.make(&mut commit, changes));
+        let files = match made {
+            Ok(files) => files,
+            Err(error) => return Err(self.taken_back(&mut commit, error)),
+        };
+        for path in commit.folders_made() {
+            let mode = root.stat(&path).map_or(0o755, |stat| stat.st_mode & 0o777);
+            self.changes.folder(path, None, Some(mode));
         }
+        files.into_iter().for_each(|change| self.changes.file(change));
         commit.finish();
-        for change in &changes {
+        for change in changes {
             let bytes = if let Change::Put { data, .. } = change { data.len() as u64 } else { 0 };
             change.paths().for_each(|path| self.access.write(path, bytes));
         }
         Ok(())
     }
 
-    fn make(&self, commit: &mut Commit<'_>, changes: &[Change]) -> Answer<()> {
+    /// Takes back what was done of a commit that failed.
+    fn taken_back(&mut self, commit: &mut Commit<'_>, mut error: ToolError) -> ToolError {
+        if let Err(errno) = commit.take_back() {
+            tracing::error!(%errno, "cannot take back a change of the workspace");
+            self.changes.halfway();
+            let cause = std::io::Error::from(errno);
+            error.code = ToolErrorCode::Internal;
+            error.message =
+                format!("{}; and taking it back failed ({cause}): look before going on", error.message);
+        }
+        error
+    }
+
+    /// Answers with what was there before and is there now, where before-images are kept.
+    fn make(&mut self, commit: &mut Commit<'_>, changes: &[Change]) -> Answer<Vec<FileChange>> {
         let mut found = Vec::with_capacity(changes.len());
         for change in changes {
             self.check_deadline()?;
-            found.push(check(self, change).map_err(|error| named(error, change, changes))?);
+            found.push(
+                check(&self.view, change, &mut self.changes)
+                    .map_err(|error| named(error, change, changes))?,
+            );
         }
         let mut staged = Vec::with_capacity(changes.len());
         for (change, found) in changes.iter().zip(&found) {
             self.check_deadline()?;
             staged.push(commit.stage(change, found.as_ref()).map_err(|error| named(error, change, changes))?);
         }
+        let mut files = Vec::new();
         for ((change, found), staged) in changes.iter().zip(found).zip(staged) {
             self.check_deadline()?;
-            commit.apply(change, found, staged).map_err(|error| named(error, change, changes))?;
+            if self.images.is_some() {
+                files.extend(effects(self, change, found.as_ref(), staged.as_ref())?);
+            }
+            commit
+                .apply(change, found, staged.map(|staged| staged.place))
+                .map_err(|error| named(error, change, changes))?;
         }
-        Ok(())
+        Ok(files)
     }
 
     /// Makes a folder; WASI's only. An empty folder is nothing that git knows of.
@@ -124,7 +177,10 @@ impl Session {
         match rustix::fs::mkdirat(&place.folder, place.name.as_str(), Mode::from_raw_mode(0o755)) {
             Err(Errno::EXIST) => Err(exists(path)),
             other => other.map_err(|errno| root.failure(errno, path)),
-        }
+        }?;
+        let mode = root.stat(path).map_or(0o755, |stat| stat.st_mode & 0o777);
+        self.changes.folder(path.clone(), None, Some(mode));
+        Ok(())
     }
 
     /// Removes an empty folder; WASI's only.
@@ -132,10 +188,13 @@ impl Session {
         not_the_root(path)?;
         self.decide(Access::Write, path)?;
         let (place, root) = (self.place(path)?, self.root.clone());
+        let mode = root.stat(path).map_or(0o755, |stat| stat.st_mode & 0o777);
         match rustix::fs::unlinkat(&place.folder, place.name.as_str(), AtFlags::REMOVEDIR) {
             Err(Errno::NOTEMPTY | Errno::EXIST) => Err(conflict(path, "is not empty")),
             other => other.map_err(|errno| root.failure(errno, path)),
-        }
+        }?;
+        self.changes.folder(path.clone(), Some(mode), None);
+        Ok(())
     }
 
     fn place(&self, path: &RelPath) -> Answer<Place> {
@@ -147,17 +206,18 @@ impl Session {
     }
 }
 
-/// Compares what is at a change's path with what it expects.
-fn check(view: &View, change: &Change) -> Answer<Option<Found>> {
+/// Compares what is at a change's path with what it expects, and keeps what will be gone.
+fn check(view: &View, change: &Change, changes: &mut Changes) -> Answer<Option<Found>> {
     let path = change.paths().next().expect("a change has a path");
     let must_exist = !matches!(change, Change::Put { .. });
     let found = match view.root.open_file(path) {
         Ok((file, stat)) => {
             let version = match change.expected() {
                 Expected::Version(_) => Some(digest(view, &file, path)?),
+                Expected::Any if view.images.is_some() => Some(digest(view, &file, path)?),
                 Expected::Absent | Expected::Any => None,
             };
-            Some((stat, version))
+            Some((file, Found::of(&stat, version)))
         }
         Err(error) if error.code == ToolErrorCode::NotFound && !must_exist => None,
         Err(error) => return Err(error),
@@ -165,20 +225,74 @@ fn check(view: &View, change: &Change) -> Answer<Option<Found>> {
     match (change.expected(), &found) {
         (Expected::Absent, Some(_)) => return Err(exists(path)),
         (Expected::Version(_), None) => return Err(conflict(path, "is no longer there")),
-        (Expected::Version(expected), Some((_, version)))
-            if version.as_ref().is_none_or(|version| version.as_str() != expected) =>
+        (Expected::Version(expected), Some((_, found)))
+            if found.version.as_ref().is_none_or(|version| version.as_str() != expected) =>
         {
             return Err(changed(path));
         }
         _ => {}
     }
-    Ok(found.map(|(stat, _)| Found {
-        identity: Identity::of(&stat),
-        mode: Mode::from_raw_mode(stat.st_mode & 0o777),
-    }))
+    let Some((file, mut found)) = found else { return Ok(None) };
+    match change {
+        // Its content stays, under the new name.
+        Change::Rename { to, replace: true, .. } => {
+            found.replaced = replaced(view, to, changes)?.map(Box::new)
+        }
+        Change::Rename { .. } => {}
+        Change::Put { .. } | Change::Remove { .. } => {
+            if let Some(state) = found.state() {
+                changes.keep(view, path, &file, &state)?;
+            }
+        }
+    }
+    Ok(Some(found))
 }
 
-fn digest(view: &View, file: &OwnedFd, path: &RelPath) -> Answer<Digest> {
+/// Finds the file that gives way to one that is renamed, and keeps what it holds.
+fn replaced(view: &View, to: &RelPath, changes: &mut Changes) -> Answer<Option<Found>> {
+    let (file, stat) = match view.root.open_file(to) {
+        Ok(found) => found,
+        Err(error) if error.code == ToolErrorCode::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let version = if view.images.is_some() { Some(digest(view, &file, to)?) } else { None };
+    let found = Found::of(&stat, version);
+    if let Some(state) = found.state() {
+        changes.keep(view, to, &file, &state)?;
+    }
+    Ok(Some(found))
+}
+
+/// Says what a change makes of its paths.
+fn effects(
+    view: &View,
+    change: &Change,
+    found: Option<&Found>,
+    staged: Option<&Staged>,
+) -> Answer<Vec<FileChange>> {
+    let before = found.and_then(Found::state);
+    Ok(match change {
+        Change::Put { path, data, .. } => {
+            let mode = recorded(staged.map_or(Mode::empty(), |staged| staged.mode));
+            let after = FileState { digest: view.version(data)?, size: data.len() as u64, mode };
+            vec![FileChange { path: path.clone(), before, after: Some(after) }]
+        }
+        Change::Remove { path, .. } => vec![FileChange { path: path.clone(), before, after: None }],
+        Change::Rename { from, to, .. } => {
+            let replaced = found.and_then(|found| found.replaced.as_ref()?.state());
+            let mut after = before.clone();
+            if let (Some(after), Some(replaced)) = (&mut after, &replaced) {
+                after.mode = replaced.mode;
+            }
+            vec![
+                FileChange { path: from.clone(), before, after: None },
+                FileChange { path: to.clone(), before: replaced, after },
+            ]
+        }
+    })
+}
+
+pub(super) fn digest(view: &View, file: &OwnedFd, path: &RelPath) -> Answer<Digest> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 64 << 10];
     let mut offset = 0;
@@ -198,13 +312,14 @@ fn digest(view: &View, file: &OwnedFd, path: &RelPath) -> Answer<Digest> {
 
 impl Commit<'_> {
     /// Makes the folders a change needs and writes its content beside the target.
-    fn stage(&mut self, change: &Change, found: Option<&Found>) -> Answer<Option<Place>> {
+    fn stage(&mut self, change: &Change, found: Option<&Found>) -> Answer<Option<Staged>> {
         let root = self.root;
         match change {
-            Change::Put { path, data, .. } => {
+            Change::Put { path, data, mode, .. } => {
                 let place = self.place_made(path)?;
                 let temporary = beside(&place);
-                let mode = found.map_or(Mode::from_raw_mode(0o644), |found| found.mode);
+                let kept = found.map(|found| found.mode);
+                let mode = mode.map(Mode::from_raw_mode).or(kept);
                 let flags =
                     OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let failure = |errno| root.failure(errno, path);
@@ -220,10 +335,11 @@ impl Commit<'_> {
                     self.view.check_deadline()?;
                     write_all(&file, part).map_err(failure)?;
                 }
-                if found.is_some() {
+                if let Some(mode) = mode {
                     rustix::fs::fchmod(&file, mode).map_err(failure)?;
                 }
-                Ok(Some(temporary))
+                let made = rustix::fs::fstat(&file).map_err(failure)?;
+                Ok(Some(Staged { place: temporary, mode: Mode::from_raw_mode(made.st_mode & 0o777) }))
             }
             Change::Rename { to, .. } => {
                 self.place_made(to)?;
@@ -256,8 +372,8 @@ impl Commit<'_> {
             }
             (Change::Rename { from, to, replace, .. }, _, Some(found)) => {
                 let (source, target) = (self.place(from)?, self.place(to)?);
-                if *replace && self.replace(&source, &target, &found, to)? {
-                    return Ok(());
+                if *replace && let Some(replaced) = &found.replaced {
+                    return self.replace(&source, &target, &found, replaced, to);
                 }
                 self.rename(&source, &target, to)?;
                 self.same(&target, &found, from)
@@ -269,18 +385,18 @@ impl Commit<'_> {
         }
     }
 
-    /// Puts a file in another's place; false when there is none there.
-    fn replace(&mut self, source: &Place, target: &Place, found: &Found, to: &RelPath) -> Answer<bool> {
-        let stat = match self.root.open_file(to) {
-            Ok((_, stat)) => stat,
-            Err(error) if error.code == ToolErrorCode::NotFound => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        let replaced =
-            Found { identity: Identity::of(&stat), mode: Mode::from_raw_mode(stat.st_mode & 0o777) };
+    /// Puts a file in another's place.
+    fn replace(
+        &mut self,
+        source: &Place,
+        target: &Place,
+        found: &Found,
+        replaced: &Found,
+        to: &RelPath,
+    ) -> Answer<()> {
         self.exchange(source, target, to)?;
         self.same(target, found, to)?;
-        self.same(source, &replaced, to)?;
+        self.same(source, replaced, to)?;
         let aside = beside(source);
         self.rename(source, &aside, to)?;
         self.leftovers.push(aside);
@@ -288,7 +404,30 @@ impl Commit<'_> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = self.root.open(to, flags).map_err(|errno| self.root.failure(errno, to))?;
         rustix::fs::fchmod(&file, replaced.mode).map_err(|errno| self.root.failure(errno, to))?;
-        Ok(true)
+        self.undo.push(Undo::Mode(file, found.mode));
+        Ok(())
+    }
+
+    /// Makes folders with their modes, those above first.
+    fn make_folders(&mut self, folders: &[(&RelPath, u32)]) -> Answer<()> {
+        let root = self.root;
+        for (path, mode) in folders {
+            let failure = |errno| root.failure(errno, path);
+            let place = self.place_made(path)?;
+            rustix::fs::mkdirat(&place.folder, place.name.as_str(), Mode::RWXU).map_err(failure)?;
+            self.undo.push(Undo::RemoveFolder((*path).clone()));
+            let folder = root.open(path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failure)?;
+            rustix::fs::fchmod(&folder, Mode::from_raw_mode(*mode)).map_err(failure)?;
+        }
+        Ok(())
+    }
+
+    fn folders_made(&self) -> Vec<RelPath> {
+        let made = self.undo.iter().filter_map(|step| match step {
+            Undo::RemoveFolder(path) => Some(path.clone()),
+            _ => None,
+        });
+        made.collect()
     }
 
     fn place(&self, path: &RelPath) -> Answer<Place> {
@@ -306,7 +445,7 @@ impl Commit<'_> {
             Err(Errno::NOENT) => {
                 let above = self.place_made(&parent)?;
                 match rustix::fs::mkdirat(&above.folder, above.name.as_str(), Mode::from_raw_mode(0o755)) {
-                    Ok(()) => self.undo.push(Undo::RemoveFolder(above)),
+                    Ok(()) => self.undo.push(Undo::RemoveFolder(parent.clone())),
                     Err(Errno::EXIST) => {}
                     Err(errno) => return Err(failure(errno)),
                 }
@@ -378,9 +517,14 @@ impl Commit<'_> {
                 Undo::RemoveFile(place) => {
                     rustix::fs::unlinkat(&place.folder, place.name.as_str(), AtFlags::empty())
                 }
-                Undo::RemoveFolder(place) => {
-                    rustix::fs::unlinkat(&place.folder, place.name.as_str(), AtFlags::REMOVEDIR)
-                }
+                Undo::Mode(file, mode) => rustix::fs::fchmod(file, *mode),
+                Undo::RemoveFolder(path) => match (path.parent(), path.name()) {
+                    (Some(parent), Some(name)) => self
+                        .root
+                        .open_folder(&parent)
+                        .and_then(|folder| rustix::fs::unlinkat(&folder, name, AtFlags::REMOVEDIR)),
+                    _ => Ok(()),
+                },
             };
             result = result.and(back);
         }
@@ -418,7 +562,7 @@ fn rename_to_free(now: &Place, new: &Place) -> Result<(), Errno> {
     }
 }
 
-fn write_all(file: &OwnedFd, mut data: &[u8]) -> Result<(), Errno> {
+pub(super) fn write_all(file: &OwnedFd, mut data: &[u8]) -> Result<(), Errno> {
     while !data.is_empty() {
         match rustix::io::write(file.as_fd(), data) {
             Ok(0) => return Err(Errno::NOSPC),
@@ -447,7 +591,7 @@ fn exists(path: &RelPath) -> ToolError {
     conflict(path, "exists already")
 }
 
-fn changed(path: &RelPath) -> ToolError {
+pub(super) fn changed(path: &RelPath) -> ToolError {
     conflict(path, "has changed since it was read").instead("Read it again and repeat the change.")
 }
 

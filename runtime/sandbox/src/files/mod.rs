@@ -9,8 +9,10 @@ mod base;
 mod change;
 mod commit;
 mod ignores;
+mod images;
 mod open;
 mod read;
+mod undo;
 mod walk;
 
 #[cfg(test)]
@@ -31,8 +33,12 @@ use sha2::{Digest as _, Sha256};
 pub(crate) use access::AccessLog;
 pub use base::{Base, BaseError, BaseFile};
 pub(crate) use change::{Change, Expected};
+pub use images::ImageError;
+use images::Images;
 pub(crate) use open::{Info, Kind};
 pub(crate) use read::{Content, Entry, Range};
+use undo::Changes;
+pub use undo::{CallToUndo, Disturbed, UndoError, UndoPlan};
 #[expect(unreachable_pub, reason = "the generated bindings re-export it, which takes a public item")]
 pub use walk::Walk;
 pub(crate) use walk::{Batch, Visited, WalkOptions};
@@ -56,6 +62,7 @@ pub(crate) type Answer<T> = Result<T, ToolError>;
 pub struct Files {
     root: Arc<Root>,
     base: Option<Arc<dyn Base>>,
+    images: Option<Arc<Images>>,
 }
 
 impl Files {
@@ -74,6 +81,12 @@ impl Files {
     #[must_use]
     pub fn with_base(self, base: Arc<dyn Base>) -> Self {
         Self { base: Some(base), ..self }
+    }
+
+    /// Returns the same workspace with a folder, made where it is missing, in which the contents that calls replace
+    /// or remove are kept. The records of calls on it say what undoing them takes.
+    pub fn with_images(self, folder: &Path) -> io::Result<Self> {
+        Ok(Self { images: Some(Arc::new(Images::open(folder)?)), ..self })
     }
 
     /// Reads a whole file (at most 8 MiB) on the host's own behalf, by the same decisions and in the same way as
@@ -97,7 +110,7 @@ impl Files {
         let device = rustix::fs::fstat(&handle).map_err(failed)?.st_dev;
         let opener = opener.unwrap_or_else(|| Opener::detect(&handle));
         let root = Arc::new(Root { handle, device, opener, writing: Mutex::new(()) });
-        Ok(Self { root, base: None })
+        Ok(Self { root, base: None, images: None })
     }
 }
 
@@ -106,6 +119,7 @@ impl Files {
 pub(crate) struct View {
     root: Arc<Root>,
     base: Option<Arc<dyn Base>>,
+    images: Option<Arc<Images>>,
     permit: ToolPermit,
     deadline: Instant,
     /// What stops the call before its deadline.
@@ -117,6 +131,8 @@ pub(crate) struct Session {
     view: View,
     /// What was done so far.
     pub(crate) access: AccessLog,
+    /// What it changed, where before-images are kept.
+    changes: Changes,
     /// The last refusal, kept for tools that cannot be told its reason (WASI has only error codes) or cannot
     /// hand it on (their errors are their own).
     pub(crate) refused: Option<ToolError>,
@@ -127,11 +143,12 @@ impl Session {
         let view = View {
             root: files.root.clone(),
             base: files.base.clone(),
+            images: files.images.clone(),
             permit,
             deadline,
             control: Control::default(),
         };
-        Self { view, access: AccessLog::default(), refused: None }
+        Self { view, access: AccessLog::default(), changes: Changes::default(), refused: None }
     }
 
     /// Lets a control stop it.

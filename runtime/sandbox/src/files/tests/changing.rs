@@ -6,7 +6,7 @@ use super::escapes::in_own_mounts;
 use super::*;
 
 fn put_change(name: &str, content: &str, expected: Expected) -> Change {
-    Change::Put { path: path(name), data: content.as_bytes().to_vec(), expected }
+    Change::Put { path: path(name), data: content.as_bytes().to_vec(), expected, mode: None }
 }
 
 fn removal(name: &str, expected: Expected) -> Change {
@@ -104,6 +104,21 @@ fn several_changes_happen_together() {
         let writes: Vec<String> =
             session.access.writes().iter().map(|w| format!("{} {}", w.path, w.bytes)).collect();
         assert_eq!(writes, ["a 1", "b 0", "c 0", "moved/far/c 0", "new/n 1"]);
+    }
+}
+
+/// Found by random calls and undoing them.
+#[test]
+fn a_file_that_takes_another_ones_place_has_its_own_mode_again_when_the_commit_fails() {
+    let dir = workspace(&[("a", "a"), ("b", "b"), ("c", "c"), ("taken", "")]);
+    std::fs::set_permissions(dir.path().join("b"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (way, mut session) in both(dir.path()) {
+        let replacing =
+            Change::Rename { from: path("a"), to: path("b"), expected: Expected::Any, replace: true };
+        let answer = refusal(session.commit(vec![replacing, renaming("c", "taken", Expected::Any)]));
+        assert_eq!(answer.0, ToolErrorCode::Conflict, "{way}");
+        assert_eq!((mode(dir.path(), "a") & 0o111, mode(dir.path(), "b")), (0, 0o755), "{way}");
+        assert_eq!(get(dir.path(), "a").unwrap(), "a", "{way}");
     }
 }
 

@@ -5,6 +5,7 @@ mod base;
 mod changing;
 mod escapes;
 mod looking;
+mod undoing;
 mod walking;
 
 use std::os::unix::fs::PermissionsExt;
