@@ -1,11 +1,13 @@
 //! `outline` with its grammars compiled to WebAssembly.
 
 use std::path::Path;
+use std::time::Duration;
 
 use gloaming_api::tool::ToolErrorCode;
+use gloaming_sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 
-use crate::support::{call, sandbox, workspace};
+use crate::support::{call, options, sandbox, workspace};
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/outline/tests/sources");
 const SNAPSHOTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/outline/tests/snapshots");
@@ -76,7 +78,10 @@ fn deep_nesting_fits_on_the_guest_s_stack() {
 #[test]
 fn a_source_that_takes_too_much_memory_is_told_as_that_and_costs_its_call_alone() {
     let dir = workspace(&[("a.cpp", &"a<".repeat(50_000)), ("b.cpp", "int b;\n")]);
-    let failed = call(sandbox(), "outline", dir.path(), json!({}));
+    // Filling the memory takes seconds; on a busy machine more than a call has.
+    let patient = Options { deadline: Duration::from_secs(300), ..options() };
+    let patient = Sandbox::for_tool(patient, "outline").unwrap().unwrap();
+    let failed = call(&patient, "outline", dir.path(), json!({}));
     let error = failed.outcome.error.unwrap();
     assert_eq!(error.code, ToolErrorCode::TooLarge, "{}", error.message);
     assert_eq!(error.message, "the tool needed more than 256 MiB of memory");
