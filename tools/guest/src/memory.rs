@@ -258,6 +258,10 @@ impl Changes for Memory {
                 }
             }
         }
+        // As on the host, where the folder for the one is in the way of the other.
+        if seen.iter().any(|path| path.match_indices('/').any(|(at, _)| seen.contains(&path[..at]))) {
+            return Err(Failure::new(Code::Conflict, "a file cannot lie in a file"));
+        }
         let mut files = self.files.borrow_mut();
         let mut words = Vec::new();
         for change in changes {
