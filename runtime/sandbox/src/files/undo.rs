@@ -422,17 +422,15 @@ impl Session {
         for (path, before) in folders.iter().rev() {
             let now = self.root.stat(path).ok().filter(|stat| Info::of(stat).kind == Kind::Directory);
             let now = now.map(|stat| stat.st_mode & 0o777);
-            match (before, now) {
-                (None, Some(_)) => {
-                    if self.will_be_empty(path, &going).map_err(UndoError::Failed)? {
-                        going.insert((*path).clone());
-                        changes.push(FolderChange { path: (*path).clone(), before: now, after: None });
-                    }
-                }
-                (Some(_), None) => {
-                    changes.push(FolderChange { path: (*path).clone(), before: None, after: *before });
-                }
-                _ => {}
+            let change = FolderChange { path: (*path).clone(), before: now, after: *before };
+            if before.is_some() && now.is_none() {
+                changes.push(change);
+            } else if before.is_none()
+                && now.is_some()
+                && self.will_be_empty(path, &going).map_err(UndoError::Failed)?
+            {
+                going.insert((*path).clone());
+                changes.push(change);
             }
         }
         changes.reverse();
