@@ -114,6 +114,9 @@ pub(super) struct Case {
     /// Files beside those of `base.toml`.
     #[serde(default)]
     pub(super) tree: Vec<Entry>,
+    /// The tree that the work began from, in a commit; none where there is none.
+    #[serde(default)]
+    pub(super) base: Vec<Entry>,
     /// Rules beside those of `base.toml`.
     #[serde(default)]
     pub(super) policy: String,
@@ -246,6 +249,9 @@ pub(super) enum Road {
     Edit,
     Write,
     Patch,
+    Move,
+    Remove,
+    Outline,
     /// The same built against WASI.
     ReadWasi,
     EditWasi,

@@ -99,3 +99,59 @@ fn the_corpus_has_every_topic() {
         assert!(cases.iter().any(|case| case.covers.contains(topic)), "no case is about {topic:?}");
     }
 }
+
+/// A corpus whose cases cannot fail shows nothing: each of these is wrong, and must be told so.
+#[test]
+fn a_case_that_does_not_hold_is_told() {
+    let head = "about = \"It is wrong.\"\ncovers = [\"component\"]\n";
+    let read = "[[call]]\nask = \"read\"\npaths = [\"a.txt\"]\n";
+    for (text, told) in [
+        (format!("{read}expect = \"denied\""), "expected denied, was answered ok"),
+        (format!("{read}expect = \"ok\"\nhas = [\"four\"]"), "the answer lacks \"four\""),
+        (format!("{read}expect = \"ok\"\nlacks = [\"three\"]"), "holds \"three\""),
+        (
+            format!("{read}expect = \"ok\"\nexcept = {{ wasi = \"denied\" }}"),
+            "by Wasi of \"a.txt\" (openat2): expected denied",
+        ),
+        (format!("{read}expect = \"ok\"\nafter = {{ \"new\" = true }}"), "afterwards new is not there"),
+        (
+            "[[call]]\nask = \"read\"\npaths = [\".env\"]\nexpect = \"denied\"\nrule = \"locked\"".into(),
+            "denied by no-secrets instead of locked",
+        ),
+        (
+            "tree = [{ file = \"leak.txt\", text = \"<<canary>>\" }]\n\
+             [[call]]\nask = \"read\"\npaths = [\"leak.txt\"]\nexpect = \"ok\""
+                .into(),
+            "shows what nobody may see",
+        ),
+        (
+            "tree = [{ file = \"leak.txt\", text = \"<<outside>>\" }]\n\
+             [[call]]\ntool = \"search\"\nargs = { pattern = \".\" }\nexpect = \"ok\""
+                .into(),
+            "shows a path of the host",
+        ),
+        ("[[call]]\nask = \"write\"\npaths = [\"a.txt\"]\nexpect = \"ok\"".into(), "a.txt was file"),
+        (
+            "[[call]]\nask = \"read\"\npaths = [\"a.txt\", \"b.txt\"]\nexpect = \"ok\"\nalike = true".into(),
+            "tells \"a.txt\" from \"b.txt\"",
+        ),
+        (
+            format!("mischief = [{{ exchange = [\"a.txt\", \"missing\"] }}]\n{read}expect = \"ok\""),
+            "cannot be done",
+        ),
+        ("[[call]]\njob = \"cat a.txt; exit 3\"\nexpect = \"ok\"".into(), "was answered exit 3"),
+        (
+            "[[call]]\njob = \"cat a.txt\"\nexpect = \"ok\"\nlacks = [\"two\"]".into(),
+            "the job printed \"two\"",
+        ),
+    ] {
+        let case: Case = toml::from_str(&format!("{head}{text}")).expect("it is a case");
+        match Corpus::shared().run(Path::new("nowhere"), &case) {
+            Outcome::Fails(faults) => {
+                assert!(faults.iter().any(|fault| fault.contains(told)), "{text}: {faults:?}");
+            }
+            Outcome::Skipped(_) if text.contains("job") => {}
+            outcome => panic!("{text}: {outcome:?}"),
+        }
+    }
+}

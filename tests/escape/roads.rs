@@ -123,6 +123,11 @@ impl Engine {
             (Road::EditWasi, Question::Edit) => {
                 named(&self.variants, "edit", json!({"path": path, "old": old, "new": new}))
             }
+            (Road::Outline, Question::Walk) => {
+                named(&self.tools, "outline", json!({"path": path, "hidden": true, "ignored": true}))
+            }
+            (Road::Move, Question::Rename) => named(&self.tools, "move", json!({"from": path, "to": to})),
+            (Road::Remove, Question::Remove) => named(&self.tools, "remove", json!({"path": path})),
             (Road::Patch, Question::Create) => patch(format!("*** Add File: {path}\n+{content}")),
             (Road::Patch, Question::Remove) => patch(format!("*** Delete File: {path}")),
             (Road::Patch, Question::Rename) => patch(format!("*** Update File: {path}\n*** Move to: {to}")),
@@ -163,7 +168,7 @@ impl Engine {
 }
 
 impl Road {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Read,
         Self::ReadWasi,
         Self::List,
@@ -172,6 +177,9 @@ impl Road {
         Self::EditWasi,
         Self::Write,
         Self::Patch,
+        Self::Move,
+        Self::Remove,
+        Self::Outline,
         Self::Interface,
         Self::Wasi,
     ];

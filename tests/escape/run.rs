@@ -15,6 +15,7 @@ use gloaming_api::{RelPath, RepoId};
 use gloaming_jobs::{Cancel, Embedded, Engine as _, Environment, HostFacts, Job};
 use gloaming_policies::{Access, Grant, Layer};
 use gloaming_sandbox::{Call as Made, Files, Sandbox};
+use gloaming_worker::GitBase;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -40,6 +41,8 @@ pub(super) struct Corpus {
     ordinary: Witnessed,
     tight: Witnessed,
     lane: Option<Lane>,
+    /// Where what git needs of ours is kept.
+    state: TempDir,
     /// Calls made.
     pub(super) calls: AtomicU64,
 }
@@ -149,6 +152,7 @@ impl Corpus {
                 ordinary: Witnessed::new(Strictness::Ordinary, &grant),
                 tight: Witnessed::new(Strictness::Tight, &grant),
                 lane: Lane::open(),
+                state: TempDir::new().expect("a temporary folder"),
                 base,
                 calls: AtomicU64::new(0),
             }
@@ -215,6 +219,7 @@ struct Run<'a> {
 
 struct Laid {
     scene: Arc<Scene>,
+    base: Option<Arc<GitBase>>,
     before: BTreeMap<PathBuf, String>,
 }
 
@@ -276,8 +281,14 @@ impl Run<'_> {
                 Err(why) if why.contains("Device") => return Err(Stop::Skip(why)),
                 Err(why) => return Err(Stop::Fault(why)),
             };
+            let base = if self.case.base.is_empty() {
+                None
+            } else {
+                let state = self.corpus.state.path();
+                Some(Arc::new(scene.commit(&self.case.base, state).map_err(Stop::Fault)?))
+            };
             let before = scene.look();
-            self.laid = Some(Laid { scene, before });
+            self.laid = Some(Laid { scene, base, before });
         }
         Ok(self.laid.as_ref().expect("just laid").scene.clone())
     }
@@ -350,7 +361,10 @@ impl Run<'_> {
         let scene = self.scene()?;
         let workspace = scene.workspace();
         let open = if stepwise { Files::open_stepwise(&workspace) } else { Files::open(&workspace) };
-        let files = open.map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
+        let mut files = open.map_err(|error| Stop::Fault(format!("{name}: {error}")))?;
+        if let Some(base) = self.laid.as_ref().and_then(|laid| laid.base.clone()) {
+            files = files.with_base(base);
+        }
         let mut answers = Vec::new();
         if self.case.mischief.is_empty() {
             answers.push(self.make_once(way, &files, &scene, name)?);

@@ -7,9 +7,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use gloaming_api::Digest;
+use gloaming_worker::GitBase;
 use rustix::fs::{CWD, FileType, Mode, OFlags, RenameFlags};
 use tempfile::TempDir;
 
@@ -45,11 +47,16 @@ impl Scene {
             .map_err(|error| error.to_string())?;
         let canary = format!("canary{:016x}", RandomState::new().hash_one(dir.path()));
         let scene = Self { dir, canary };
-        std::fs::create_dir(scene.workspace()).map_err(|error| error.to_string())?;
-        for entry in entries {
-            scene.put(entry).map_err(|error| format!("cannot lay {entry:?}: {error}"))?;
-        }
+        scene.lay_in("workspace", entries)?;
         Ok(scene)
+    }
+
+    fn lay_in(&self, folder: &'static str, entries: &[Entry]) -> Result<(), String> {
+        let ground = Ground { scene: self, root: self.dir.path().join(folder) };
+        std::fs::create_dir(&ground.root).map_err(|error| error.to_string())?;
+        entries
+            .iter()
+            .try_for_each(|entry| ground.put(entry).map_err(|error| format!("cannot lay {entry:?}: {error}")))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -94,79 +101,31 @@ impl Scene {
         String::from_utf8_lossy(&self.bytes(text)).into_owned()
     }
 
+    /// Lays a tree beside the workspace and commits it, and returns the base it is.
+    pub(super) fn commit(&self, entries: &[Entry], state_dir: &Path) -> Result<GitBase, String> {
+        let folder = self.dir.path().join("base");
+        self.lay_in("base", entries)?;
+        for args in [&["init", "-q"][..], &["add", "-A", "-f"], &["commit", "-q", "-m", "base"]] {
+            let git = Command::new("git")
+                .args(["-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"])
+                .args(args)
+                .current_dir(&folder)
+                .env("GIT_CONFIG_GLOBAL", "/dev/null")
+                .env("GIT_CONFIG_NOSYSTEM", "1")
+                .output();
+            match git {
+                Ok(output) if output.status.success() => {}
+                Ok(output) => {
+                    return Err(format!("git {args:?}: {}", String::from_utf8_lossy(&output.stderr)));
+                }
+                Err(error) => return Err(format!("git {args:?}: {error}")),
+            }
+        }
+        Ok(GitBase::head(&folder, state_dir))
+    }
+
     fn at(&self, path: &str) -> PathBuf {
         self.workspace().join(OsStr::from_bytes(&self.bytes(path)))
-    }
-
-    /// The path with the folder above it made.
-    fn made(&self, path: &str) -> std::io::Result<PathBuf> {
-        let path = self.at(path);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        Ok(path)
-    }
-
-    fn put(&self, entry: &Entry) -> std::io::Result<()> {
-        let node = |path: &str, kind, device| -> std::io::Result<()> {
-            Ok(rustix::fs::mknodat(CWD, self.made(path)?, kind, Mode::from_raw_mode(0o666), device)?)
-        };
-        let mode_of = |path: &Path, mode: &Option<u32>| match mode {
-            Some(mode) => std::fs::set_permissions(path, std::fs::Permissions::from_mode(*mode)),
-            None => Ok(()),
-        };
-        match entry {
-            Entry::File { file, text, mode } => {
-                let path = self.made(file)?;
-                std::fs::write(&path, self.bytes(text))?;
-                mode_of(&path, mode)
-            }
-            Entry::Folder { folder, mode } => {
-                let path = self.made(folder)?;
-                std::fs::create_dir_all(&path)?;
-                mode_of(&path, mode)
-            }
-            Entry::Link { link, to } => symlink(OsStr::from_bytes(&self.bytes(to)), self.made(link)?),
-            Entry::Hard { hard, of } => std::fs::hard_link(self.at(of), self.made(hard)?),
-            Entry::Fifo { fifo } => node(fifo, FileType::Fifo, 0),
-            // The name stays when the listener is gone.
-            Entry::Socket { socket } => UnixListener::bind(self.made(socket)?).map(drop),
-            Entry::Device { device, major, minor } => {
-                node(device, FileType::CharacterDevice, rustix::fs::makedev(*major, *minor))
-            }
-            Entry::Sparse { sparse, size, text } => {
-                use std::os::unix::fs::FileExt as _;
-                let file = std::fs::File::create(self.made(sparse)?)?;
-                file.set_len(*size)?;
-                let text = self.bytes(text);
-                file.write_all_at(&text, size - text.len() as u64)
-            }
-            Entry::Many { many, count, text } => {
-                let text = self.bytes(text);
-                self.made(many)?;
-                for n in 0..*count {
-                    std::fs::write(self.at(&many.replace("{n}", &n.to_string())), &text)?;
-                }
-                Ok(())
-            }
-            Entry::Deep { deep, levels, file, text } => {
-                // By handles: the whole path may be longer than the system takes.
-                let mut folder =
-                    rustix::fs::open(self.workspace(), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
-                for _ in 0..*levels {
-                    match rustix::fs::mkdirat(&folder, deep.as_str(), Mode::from_raw_mode(0o755)) {
-                        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-                        Err(errno) => return Err(errno.into()),
-                    }
-                    let flags = OFlags::PATH | OFlags::DIRECTORY;
-                    folder = rustix::fs::openat(&folder, deep.as_str(), flags, Mode::empty())?;
-                }
-                let flags = OFlags::WRONLY | OFlags::CREATE;
-                let file = rustix::fs::openat(&folder, file.as_str(), flags, Mode::from_raw_mode(0o644))?;
-                rustix::io::write(&file, &self.bytes(text))?;
-                Ok(())
-            }
-        }
     }
 
     /// Everything there is, by path, with kind, mode, content, inode and time of change: what was rewritten the
@@ -244,5 +203,88 @@ impl Scene {
             rounds.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
+    }
+}
+
+/// A folder that a tree is laid in.
+struct Ground<'a> {
+    scene: &'a Scene,
+    root: PathBuf,
+}
+
+impl Ground<'_> {
+    fn at(&self, path: &str) -> PathBuf {
+        self.root.join(OsStr::from_bytes(&self.scene.bytes(path)))
+    }
+
+    /// The path with the folder above it made.
+    fn made(&self, path: &str) -> std::io::Result<PathBuf> {
+        let path = self.at(path);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        Ok(path)
+    }
+
+    fn put(&self, entry: &Entry) -> std::io::Result<()> {
+        let node = |path: &str, kind, device| -> std::io::Result<()> {
+            Ok(rustix::fs::mknodat(CWD, self.made(path)?, kind, Mode::from_raw_mode(0o666), device)?)
+        };
+        let mode_of = |path: &Path, mode: &Option<u32>| match mode {
+            Some(mode) => std::fs::set_permissions(path, std::fs::Permissions::from_mode(*mode)),
+            None => Ok(()),
+        };
+        match entry {
+            Entry::File { file, text, mode } => {
+                let path = self.made(file)?;
+                std::fs::write(&path, self.scene.bytes(text))?;
+                mode_of(&path, mode)
+            }
+            Entry::Folder { folder, mode } => {
+                let path = self.made(folder)?;
+                std::fs::create_dir_all(&path)?;
+                mode_of(&path, mode)
+            }
+            Entry::Link { link, to } => symlink(OsStr::from_bytes(&self.scene.bytes(to)), self.made(link)?),
+            Entry::Hard { hard, of } => std::fs::hard_link(self.at(of), self.made(hard)?),
+            Entry::Fifo { fifo } => node(fifo, FileType::Fifo, 0),
+            // The name stays when the listener is gone.
+            Entry::Socket { socket } => UnixListener::bind(self.made(socket)?).map(drop),
+            Entry::Device { device, major, minor } => {
+                node(device, FileType::CharacterDevice, rustix::fs::makedev(*major, *minor))
+            }
+            Entry::Sparse { sparse, size, text } => {
+                use std::os::unix::fs::FileExt as _;
+                let file = std::fs::File::create(self.made(sparse)?)?;
+                file.set_len(*size)?;
+                let text = self.scene.bytes(text);
+                file.write_all_at(&text, size - text.len() as u64)
+            }
+            Entry::Many { many, count, text } => {
+                let text = self.scene.bytes(text);
+                self.made(many)?;
+                for n in 0..*count {
+                    std::fs::write(self.at(&many.replace("{n}", &n.to_string())), &text)?;
+                }
+                Ok(())
+            }
+            Entry::Deep { deep, levels, file, text } => {
+                // By handles: the whole path may be longer than the system takes.
+                let mut folder =
+                    rustix::fs::open(&self.root, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+                for _ in 0..*levels {
+                    match rustix::fs::mkdirat(&folder, deep.as_str(), Mode::from_raw_mode(0o755)) {
+                        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                        Err(errno) => return Err(errno.into()),
+                    }
+                    let flags = OFlags::PATH | OFlags::DIRECTORY;
+                    folder = rustix::fs::openat(&folder, deep.as_str(), flags, Mode::empty())?;
+                }
+                let flags = OFlags::WRONLY | OFlags::CREATE;
+                let file = rustix::fs::openat(&folder, file.as_str(), flags, Mode::from_raw_mode(0o644))?;
+                rustix::io::write(&file, &self.scene.bytes(text))?;
+                Ok(())
+            }
+        }
     }
 }

@@ -8,11 +8,13 @@ mod wit {
             "gloaming:tool/types@0.1.0": bindings::types,
             "gloaming:tool/workspace@0.1.0": bindings::workspace,
             "gloaming:tool/changes@0.1.0": bindings::changes,
+            "gloaming:tool/base@0.1.0": bindings::base,
             "gloaming:tool/log@0.1.0": bindings::log,
         },
     });
 }
 
+use bindings::base;
 use bindings::changes::{self, Change, Expected, Put, Removal, Renaming};
 use bindings::types::{Code, Failure};
 use bindings::workspace::{self, ByteRange, Info, Kind, Walk, WalkOptions};
@@ -85,6 +87,12 @@ impl Probe {
                 );
                 entries.collect()
             }),
+            "changed" => {
+                base::changed_paths(path).map(|changed| changed.into_iter().map(|one| one.path).collect())
+            }
+            "read_base" => {
+                base::read(path).map(|content| json!({ "data": String::from_utf8_lossy(&content.data) }))
+            }
             "walk" => walk(path, &options(data)?),
             "hold" => start(path, &options(data)?).map(|walk| {
                 self.walks.push(walk);
