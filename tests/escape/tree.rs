@@ -74,7 +74,7 @@ impl Scene {
         let mut rest = text;
         while let Some(start) = rest.find("<<") {
             let Some(length) = rest[start..].find(">>") else { break };
-            out.extend_from_slice(rest[..start].as_bytes());
+            out.extend_from_slice(&rest.as_bytes()[..start]);
             let word = &rest[start + 2..start + length];
             let byte = word.strip_prefix('x').filter(|digits| digits.len() == 2);
             if word == "canary" {
@@ -88,7 +88,7 @@ impl Scene {
             {
                 out.extend(text.repeat(times).into_bytes());
             } else {
-                out.extend_from_slice(rest[start..start + length + 2].as_bytes());
+                out.extend_from_slice(&rest.as_bytes()[start..start + length + 2]);
             }
             rest = &rest[start + length + 2..];
         }

@@ -198,6 +198,15 @@ proptest! {
     }
 
     #[test]
+    fn folders_are_on_the_way_where_the_reference_has_them_so(pattern in pattern(), path in path()) {
+        prop_assume!(Pattern::parse(&pattern).is_ok());
+        let parsed = Pattern::parse(&pattern).unwrap();
+        let beneath = AllowSet::new(&[&parsed]).unwrap().matches_beneath(&Spelled::new(&path));
+        let listed = allows(&pattern, &path) || !beneath.is_empty();
+        prop_assert_eq!(listed, allows(&pattern, &path) || reference::lists(&pattern, &path));
+    }
+
+    #[test]
     fn every_folder_above_a_match_is_on_the_way(pattern in pattern(), path in path()) {
         prop_assume!(Pattern::parse(&pattern).is_ok());
         if allows(&pattern, &path) {
