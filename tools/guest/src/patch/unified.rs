@@ -227,7 +227,7 @@ fn split_exactly(names: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
         let new = if new.starts_with('"') { name(new) } else { Cow::Borrowed(new) };
         let same =
             old == new || (prefix(old).is_some() && prefix(&new).is_some() && old.get(2..) == new.get(2..));
-        same.then(|| (Cow::Borrowed(old), new))
+        same.then_some((Cow::Borrowed(old), new))
     })
 }
 
@@ -388,7 +388,7 @@ mod tests {
                 "ä\n",
             ),
             ("diff --git a/x  b/x \n--- a/x \t\n+++ b/x \t\n", "x "),
-            ("--- /dev/null\t\n+++ b/x \t\n", "x "),
+            ("--- a/x \t\n+++ b/x \t\n", "x "),
             ("Index: x\n=====\n--- x\n+++ x\n", "x"),
             ("diff -u a/x b/x\n--- a/x\n+++ b/x\n", "x"),
         ] {
