@@ -12,8 +12,11 @@ pub mod patch;
 pub mod path;
 mod tree;
 
+/// Holds an input against all that must be true of it, and panics where it is not.
+pub type Check = fn(&[u8]);
+
 /// Every target's name and check.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Check)] = &[
     ("decide", decide::check),
     ("edit", edit::check),
     ("glob", glob::check),

@@ -1,4 +1,5 @@
 //! The corpus, and variations of it, through every check on whatever toolchain runs the tests.
+#![expect(clippy::disallowed_methods, reason = "the corpus lies beside this file")]
 
 use std::path::PathBuf;
 

@@ -184,6 +184,19 @@ fn when_the_third_of_three_changes_fails_nothing_has_changed() {
     }
 }
 
+// The in-memory workspace of the tools' tests once made both, which a fuzzer found.
+#[test]
+fn a_file_and_a_file_in_it_are_not_made_together() {
+    let dir = workspace(&[]);
+    for (_, mut session) in both(dir.path()) {
+        for names in [["a", "a/b"], ["a/b", "a"]] {
+            let changes = names.map(|name| put_change(name, "", Expected::Absent)).to_vec();
+            assert_eq!(refusal(session.commit(changes)).0, ToolErrorCode::Conflict);
+            assert_eq!(tree(dir.path()), [""; 0]);
+        }
+    }
+}
+
 #[test]
 fn a_rename_that_replaces_keeps_the_mode_of_what_was_there() {
     for way in 0..2 {
