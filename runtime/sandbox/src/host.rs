@@ -296,6 +296,7 @@ impl changes::Host for State {
                     data: put.data,
                     expected: expectation(put.expected),
                     mode: None,
+                    folders: true,
                 }),
                 changes::Change::Remove(removal) => Ok(files::Change::Remove {
                     path: session.path(&removal.path)?,

@@ -21,8 +21,9 @@ pub(crate) enum Expected {
 /// One change, its paths as the tool spelled them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A file's new content. With `mode`, who may read, write and run it; else that stays as it was.
-    Put { path: RelPath, data: Vec<u8>, expected: Expected, mode: Option<u32> },
+    /// A file's new content. With `mode`, who may read, write and run it; else that stays as it was. With `folders`,
+    /// those that are missing on the way are made.
+    Put { path: RelPath, data: Vec<u8>, expected: Expected, mode: Option<u32>, folders: bool },
     /// A file's removal.
     Remove { path: RelPath, expected: Expected },
     /// A file's new name. With `replace`, a file that stands there gives way, its mode kept; only WASI
@@ -56,8 +57,23 @@ impl Change {
 impl Session {
     /// Writes one file and returns its new version.
     pub(crate) fn write(&mut self, path: RelPath, data: Vec<u8>, expected: Expected) -> Answer<Digest> {
+        self.put(path, data, expected, true)
+    }
+
+    /// Like [`Session::write`], where the folder must be there: what WASI opened and has gone with its folder since
+    /// does not bring the folder back.
+    pub(crate) fn write_in_folder(
+        &mut self,
+        path: RelPath,
+        data: Vec<u8>,
+        expected: Expected,
+    ) -> Answer<Digest> {
+        self.put(path, data, expected, false)
+    }
+
+    fn put(&mut self, path: RelPath, data: Vec<u8>, expected: Expected, folders: bool) -> Answer<Digest> {
         let version = self.version(&data)?;
-        self.commit(vec![Change::Put { path, data, expected, mode: None }])?;
+        self.commit(vec![Change::Put { path, data, expected, mode: None, folders }])?;
         Ok(version)
     }
 

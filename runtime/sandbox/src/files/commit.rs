@@ -325,8 +325,8 @@ impl Commit<'_> {
     fn stage(&mut self, change: &Change, found: Option<&Found>) -> Answer<Option<Staged>> {
         let root = self.root;
         match change {
-            Change::Put { path, data, mode, .. } => {
-                let place = self.place_made(path)?;
+            Change::Put { path, data, mode, folders, .. } => {
+                let place = if *folders { self.place_made(path)? } else { self.place(path)? };
                 let temporary = beside(&place);
                 let kept = found.map(|found| found.mode);
                 let mode = mode.map(Mode::from_raw_mode).or(kept);

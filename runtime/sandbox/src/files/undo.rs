@@ -369,7 +369,13 @@ impl Session {
                 return Err(UndoError::TooLarge);
             }
             let data = self.content_again(path, wanted, there)?;
-            changes.push(Change::Put { path: path.clone(), data, expected, mode: Some(wanted.mode) });
+            changes.push(Change::Put {
+                path: path.clone(),
+                data,
+                expected,
+                mode: Some(wanted.mode),
+                folders: true,
+            });
         }
         for (state, paths) in surplus {
             let expected = Expected::Version(state.digest.to_string());

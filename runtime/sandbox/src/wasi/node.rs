@@ -127,7 +127,7 @@ impl Node {
         let Some(content) = self.content.as_ref().filter(|_| self.dirty) else { return Ok(()) };
         // Once: a change that failed is not tried again at the next occasion.
         self.dirty = false;
-        let version = session.write(self.path.clone(), content.clone(), self.expected.clone())?;
+        let version = session.write_in_folder(self.path.clone(), content.clone(), self.expected.clone())?;
         if matches!(self.expected, Expected::Absent) {
             self.expected = Expected::Any;
         }

@@ -6,7 +6,7 @@ use super::escapes::in_own_mounts;
 use super::*;
 
 fn put_change(name: &str, content: &str, expected: Expected) -> Change {
-    Change::Put { path: path(name), data: content.as_bytes().to_vec(), expected, mode: None }
+    Change::Put { path: path(name), data: content.as_bytes().to_vec(), expected, mode: None, folders: true }
 }
 
 fn removal(name: &str, expected: Expected) -> Change {
@@ -242,6 +242,17 @@ fn a_full_disk_is_told_and_leaves_everything_as_it_was() {
     if !done {
         eprintln!("skipped: no right to mount");
     }
+}
+
+#[test]
+fn what_was_opened_does_not_bring_back_a_folder_that_has_gone() {
+    let dir = workspace(&[("there/a", "old")]);
+    let mut session = on(&Files::open(dir.path()).unwrap());
+    let (code, message) = refusal(session.write_in_folder(path("gone/a"), b"new".to_vec(), Expected::Any));
+    assert_eq!((code, message.as_str()), (ToolErrorCode::NotFound, "gone/a does not exist"));
+    session.write_in_folder(path("there/a"), b"new".to_vec(), Expected::Any).unwrap();
+    session.write_in_folder(path("there/b"), b"new".to_vec(), Expected::Absent).unwrap();
+    assert_eq!(tree(dir.path()), ["there", "there/a", "there/b"]);
 }
 
 #[test]

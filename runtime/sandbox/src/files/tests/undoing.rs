@@ -89,7 +89,7 @@ fn chmod(dir: &Path, name: &str, mode: u32) {
 
 fn put_change(name: &str, content: impl AsRef<[u8]>) -> Change {
     let data = content.as_ref().to_vec();
-    Change::Put { path: path(name), data, expected: Expected::Any, mode: None }
+    Change::Put { path: path(name), data, expected: Expected::Any, mode: None, folders: true }
 }
 
 fn removal(name: &str) -> Change {
