@@ -51,6 +51,11 @@ fn failure(path: &str, error: &std::io::Error) -> Failure {
         }
         ErrorKind::NotADirectory => Failure::new(Code::NotFound, format!("{name} lies in no folder"))
             .instead("Find its path with `list`."),
+        // All that WASI lets a host say of a link, a pipe, or a file with a second name.
+        ErrorKind::InvalidInput => {
+            Failure::new(Code::InvalidInput, format!("{name} is no regular file with one link"))
+                .instead("Such files are never opened; work without it.")
+        }
         _ => Failure::new(Code::Internal, format!("{name}: {error}")),
     }
 }
