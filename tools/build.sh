@@ -178,7 +178,12 @@ wit=$tools/../wit
 
 # The tools, and those of them that are also built on the standard library and WASI.
 own=(read list search outline diff edit write patch move remove)
+# The stack lies in the instance's memory, which is looked through after each call for what was written: the 1 MiB
+# that is the rule would be most of it. One that overflows traps, as any does: it lies below everything else.
+common=("${plain_flags[@]}")
+plain_flags+=("-Clink-arg=-zstack-size=262144")
 build "$plain" "${own[@]/#/tool-}"
+plain_flags=("${common[@]}")
 for tool in "${own[@]}"; do
     finish "$plain" "tool-$tool" "$tool-tool" "$tool.wasm" "$wit"
 done

@@ -71,7 +71,7 @@ pub fn push_shown(out: &mut String, number: usize, shown: &str, dropped: usize) 
         rest /= 10;
     }
     let padded = &digits[at.min(digits.len() - 6)..];
-    out.extend(padded.iter().map(|digit| char::from(*digit)));
+    out.push_str(std::str::from_utf8(padded).unwrap_or_default());
     out.push('\t');
     out.push_str(shown);
     // Writing to a String cannot fail.

@@ -14,9 +14,7 @@ const DEFAULT_LINES: u32 = 400;
 pub(crate) const MOST_LINES: u32 = 2000;
 /// The most text one call shows, bytes.
 pub(crate) const TEXT: usize = 64 << 10;
-/// Files up to this size are read at once, bytes: the host's cap.
-const WHOLE: u64 = 8 << 20;
-/// Larger files are read in pieces of this size, bytes,
+/// Files too large to be read at once are read in pieces of this size, bytes,
 const PIECE: u64 = 4 << 20;
 /// up to this size, bytes: counting lines costs time.
 const LARGEST: u64 = 256 << 20;
@@ -66,62 +64,60 @@ pub struct Output {
 /// Shows lines of a file.
 pub fn read(files: &impl Files, args: &Args) -> Result<Output, Failure> {
     let path = normal(&args.path);
-    let name = shown(&path);
     if args.lines == Some(0) {
         return Err(Failure::new(Code::InvalidInput, "`lines` is 0")
             .instead("Ask for at least one line, or leave `lines` out."));
     }
-    let info = files.stat(&args.path)?;
-    match info.kind {
-        Kind::File => {}
-        Kind::Directory => {
-            return Err(Failure::new(Code::InvalidInput, format!("{name} is a folder"))
-                .instead(format!("List it: `list` with `path` = {name:?}.")));
-        }
-        Kind::Symlink => {
-            return Err(Failure::new(
-                Code::InvalidInput,
-                format!("{name} is a symbolic link, which no tool follows"),
-            )
-            .instead("Find the file it points to with `list` and read that one."));
-        }
-        Kind::Other => {
-            return Err(Failure::new(Code::InvalidInput, format!("{name} is no regular file with one link"))
-                .instead("Such files are never opened; work without it."));
-        }
-    }
-    if info.size > LARGEST {
-        return Err(Failure::new(
-            Code::TooLarge,
-            format!("{name} has {} bytes; at most {LARGEST} can be read by lines", info.size),
-        )
-        .instead("Use `search` with `path` set to the file, for the lines that matter."));
-    }
-
     let first = args.start.unwrap_or(1).max(1);
     let column = args.column.unwrap_or(1).max(1);
     let lines = args.lines.unwrap_or(DEFAULT_LINES).min(MOST_LINES);
     let mut collector = Collector::new(first, lines, column);
-    let size = if info.size <= WHOLE {
-        let content = files.read(&args.path, None)?;
-        collector.feed(&content.data);
-        content.size
-    } else {
-        let mut offset = 0;
-        let mut size = info.size;
-        while offset < size && collector.foreign.is_none() {
-            let content = files.read(&args.path, Some(Range { offset, length: PIECE }))?;
-            if content.data.is_empty() {
-                break;
-            }
-            size = content.size.min(LARGEST);
-            offset += content.data.len() as u64;
+    // Most paths name a small file: only what is something else is looked at first.
+    let size = match files.read(&args.path, None) {
+        Ok(content) => {
             collector.feed(&content.data);
+            content.size
         }
-        size
+        Err(failure) => {
+            let (mut offset, mut size) = (0, to_read_in_parts(files, args, failure)?);
+            while offset < size && collector.foreign.is_none() {
+                let content = files.read(&args.path, Some(Range { offset, length: PIECE }))?;
+                if content.data.is_empty() {
+                    break;
+                }
+                size = content.size.min(LARGEST);
+                offset += content.data.len() as u64;
+                collector.feed(&content.data);
+            }
+            size
+        }
     };
     collector.finish();
     collector.into_output(path, size)
+}
+
+/// Says why a path was not read at once, or of a file that is but too large for that, how many bytes it has.
+fn to_read_in_parts(files: &impl Files, args: &Args, failure: Failure) -> Result<u64, Failure> {
+    let Ok(info) = files.stat(&args.path) else { return Err(failure) };
+    let path = normal(&args.path);
+    let name = shown(&path);
+    Err(match info.kind {
+        Kind::File if info.size > LARGEST => Failure::new(
+            Code::TooLarge,
+            format!("{name} has {} bytes; at most {LARGEST} can be read by lines", info.size),
+        )
+        .instead("Use `search` with `path` set to the file, for the lines that matter."),
+        Kind::File if failure.code == Code::TooLarge => return Ok(info.size),
+        Kind::File => failure,
+        Kind::Directory => Failure::new(Code::InvalidInput, format!("{name} is a folder"))
+            .instead(format!("List it: `list` with `path` = {name:?}.")),
+        Kind::Symlink => {
+            Failure::new(Code::InvalidInput, format!("{name} is a symbolic link, which no tool follows"))
+                .instead("Find the file it points to with `list` and read that one.")
+        }
+        Kind::Other => Failure::new(Code::InvalidInput, format!("{name} is no regular file with one link"))
+            .instead("Such files are never opened; work without it."),
+    })
 }
 
 /// Takes a file piece by piece and keeps the lines that are wanted.
@@ -267,8 +263,16 @@ impl Collector {
 
     fn take(&mut self, mut text: &str) {
         while let Some(at) = memchr::memchr(b'\n', text.as_bytes()) {
-            self.extend(&text[..at]);
+            let line = &text[..at];
+            text = &text[at + 1..];
             self.newlines += 1;
+            if !self.begun && self.before == 0 && line.len() <= LINE_CHARS && !line.ends_with('\r') {
+                // Most lines: whole, and shown as they are.
+                self.show(line, 0);
+                self.number += 1;
+                continue;
+            }
+            self.extend(line);
             if self.after_return {
                 self.returns += 1;
                 if self.dropped == 0 && self.line.ends_with('\r') {
@@ -278,7 +282,6 @@ impl Collector {
                 }
             }
             self.end_line();
-            text = &text[at + 1..];
         }
         self.extend(text);
     }
@@ -305,17 +308,26 @@ impl Collector {
         self.dropped += dropped;
     }
 
-    fn end_line(&mut self) {
-        if self.number >= self.first && self.number < self.end && !self.full {
-            if self.text.len() + self.line.len() > TEXT && self.last > 0 {
-                self.full = true;
-            } else {
-                lines::push_shown(&mut self.text, self.number as usize, &self.line, self.dropped);
-                self.last = self.number;
-                self.cut |= self.dropped > 0;
-            }
+    /// Shows the line that ends, where it is wanted.
+    fn show(&mut self, line: &str, dropped: usize) {
+        if self.number < self.first || self.number >= self.end || self.full {
+            return;
         }
-        self.line.clear();
+        if self.text.len() + line.len() > TEXT && self.last > 0 {
+            self.full = true;
+            return;
+        }
+        lines::push_shown(&mut self.text, self.number as usize, line, dropped);
+        self.last = self.number;
+        self.cut |= dropped > 0;
+    }
+
+    fn end_line(&mut self) {
+        let mut line = std::mem::take(&mut self.line);
+        self.show(&line, self.dropped);
+        line.clear();
+        // Its memory serves the next one.
+        self.line = line;
         self.dropped = 0;
         self.before = self.column as usize - 1;
         self.begun = false;
@@ -606,7 +618,7 @@ mod tests {
         let files = Memory::of_bytes(&[("a", data.as_bytes())]);
         let args = Args { path: "a".to_owned(), start: Some(899_999), ..Args::default() };
         let output = read(&files, &args).unwrap();
-        assert!(data.len() as u64 > WHOLE);
+        assert!(data.len() > 8 << 20);
         assert_eq!(
             output.text,
             "899999\t€uro€\n900000\t€uro€\n[lines 899999 to 900000 of 900000]\n[lines end with CRLF; `edit` and `patch` keep that]\n"
