@@ -9,42 +9,51 @@ use serde_json::Value;
 /// This is RFC 8785 but for numbers: floats print in Rust's shortest form, which differs from
 /// ECMAScript's only in exponents; nothing we hash holds such a number.
 pub fn canonical_json(value: &impl Serialize) -> String {
-    let value =
-        serde_json::to_value(value).expect("our wire types always serialise: string keys, finite numbers");
-    let mut out = String::new();
-    write(&value, &mut out);
-    out
+    canonical_value(
+        &serde_json::to_value(value).expect("our wire types always serialise: string keys, finite numbers"),
+    )
 }
 
-fn write(value: &Value, out: &mut String) {
+/// Like [`canonical_json`], of a value that is JSON already.
+pub(crate) fn canonical_value(value: &Value) -> String {
+    let mut out = Vec::with_capacity(128);
+    write(value, &mut out);
+    String::from_utf8(out).expect("serde_json writes UTF-8")
+}
+
+fn write(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Object(map) => {
             // serde_json's own map is sorted only while no crate in the build asks for `preserve_order`.
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by(|a, b| a.0.cmp(b.0));
-            out.push('{');
+            out.push(b'{');
             for (i, (key, item)) in entries.into_iter().enumerate() {
                 if i > 0 {
-                    out.push(',');
+                    out.push(b',');
                 }
-                out.push_str(&Value::from(key.as_str()).to_string());
-                out.push(':');
+                scalar(key, out);
+                out.push(b':');
                 write(item, out);
             }
-            out.push('}');
+            out.push(b'}');
         }
         Value::Array(items) => {
-            out.push('[');
+            out.push(b'[');
             for (i, item) in items.iter().enumerate() {
                 if i > 0 {
-                    out.push(',');
+                    out.push(b',');
                 }
                 write(item, out);
             }
-            out.push(']');
+            out.push(b']');
         }
-        scalar => out.push_str(&scalar.to_string()),
+        other => scalar(other, out),
     }
+}
+
+fn scalar(value: &impl Serialize, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, value).expect("text, numbers and the like go into memory without an error");
 }
 
 #[cfg(test)]

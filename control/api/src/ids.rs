@@ -146,6 +146,11 @@ impl Digest {
         Self::of(crate::canonical_json(value))
     }
 
+    /// Like [`Digest::of_json`], of a value that is JSON already: nothing of it is copied.
+    pub fn of_value(value: &serde_json::Value) -> Self {
+        Self::of(crate::canonical::canonical_value(value))
+    }
+
     /// Wraps the 32 bytes a SHA-256 hasher finished with.
     pub fn from_hash(hash: &[u8]) -> Self {
         // By hand: formatting each byte takes longer than hashing a small file.
@@ -158,7 +163,7 @@ impl Digest {
 
     /// The digest that stands before the first event of a journal: 64 zeros.
     pub fn zero() -> Self {
-        Self(format!("sha256:{}", "0".repeat(64)))
+        Self("sha256:0000000000000000000000000000000000000000000000000000000000000000".to_owned())
     }
 
     /// Returns the 64 hexadecimal digits without the algorithm's name.

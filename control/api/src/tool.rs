@@ -175,7 +175,7 @@ impl CallRecord {
             tool: tool.to_owned(),
             component: None,
             grant: grant.clone(),
-            args_digest: Digest::of_json(args),
+            args_digest: Digest::of_value(args),
             decision,
             denials: Vec::new(),
             reads: Vec::new(),

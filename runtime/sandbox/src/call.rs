@@ -76,7 +76,7 @@ impl Sandbox {
                 call
             }
         };
-        call.record.args_digest = Digest::of_json(args);
+        call.record.args_digest = Digest::of_value(args);
         call.record.duration_us.total = micros(start.elapsed());
         call
     }
@@ -187,7 +187,7 @@ impl Sandbox {
     ) -> ToolOutcome {
         match (ran, result) {
             (Ok(()), Some(Val::Result(Ok(output)))) => {
-                ToolOutcome::ok(output.as_deref().map_or(Value::Null, convert::to_json))
+                ToolOutcome::ok(output.map_or(Value::Null, |output| convert::to_json(*output)))
             }
             (Ok(()), Some(Val::Result(Err(error)))) => {
                 if state.session.control.is_cancelled() {
@@ -204,7 +204,7 @@ impl Sandbox {
                     _ => told,
                 })
             }
-            (Ok(()), Some(output)) => ToolOutcome::ok(convert::to_json(&output)),
+            (Ok(()), Some(output)) => ToolOutcome::ok(convert::to_json(output)),
             (Ok(()), None) => ToolOutcome::ok(Value::Null),
             (Err(error), _) => {
                 if !error.is::<Cancelled>() {

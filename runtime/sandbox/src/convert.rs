@@ -1,5 +1,6 @@
 //! JSON to component values and back, by the component's own types.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use gloaming_api::tool::{ToolError, ToolErrorCode};
@@ -32,19 +33,18 @@ fn fields<'a>(
     let mut known = Vec::new();
     for (name, ty) in expected {
         let key = snake_case(name);
-        let at = joined(at, &key);
-        let value = match (given.get(&key), &ty) {
+        let value = match (given.get(key.as_ref()), &ty) {
             (None, Type::Option(_)) => Val::Option(None),
             (None, _) => {
-                let message = format!("`{at}` is missing: expected {}", described(&ty));
+                let message = format!("`{}` is missing: expected {}", joined(at, &key), described(&ty));
                 return Err(ToolError::new(ToolErrorCode::InvalidInput, message));
             }
-            (Some(value), _) => to_val(&ty, value, &at)?,
+            (Some(value), _) => to_val(&ty, value, &joined(at, &key))?,
         };
         values.push((name.to_owned(), value));
         known.push(key);
     }
-    if let Some(unknown) = given.keys().find(|key| !known.contains(key)) {
+    if let Some(unknown) = given.keys().find(|key| !known.iter().any(|known| known == *key)) {
         let mut message = format!("there is no field `{}`", shortened(&joined(at, unknown)));
         match known.as_slice() {
             [] => message.push_str("; none is expected"),
@@ -161,42 +161,52 @@ fn integer(value: &Value) -> Option<i128> {
 }
 
 /// Returns a component value as JSON: names in snake_case, an absent option as a missing field.
-pub(crate) fn to_json(value: &Val) -> Value {
+pub(crate) fn to_json(value: Val) -> Value {
+    let boxed = |value: Option<Box<Val>>| value.map_or(Value::Null, |value| to_json(*value));
     match value {
-        Val::Bool(b) => Value::Bool(*b),
-        Val::U8(n) => (*n).into(),
-        Val::U16(n) => (*n).into(),
-        Val::U32(n) => (*n).into(),
-        Val::U64(n) => (*n).into(),
-        Val::S8(n) => (*n).into(),
-        Val::S16(n) => (*n).into(),
-        Val::S32(n) => (*n).into(),
-        Val::S64(n) => (*n).into(),
-        Val::Float32(n) => Number::from_f64((*n).into()).map_or(Value::Null, Value::Number),
-        Val::Float64(n) => Number::from_f64(*n).map_or(Value::Null, Value::Number),
+        Val::Bool(b) => Value::Bool(b),
+        Val::U8(n) => n.into(),
+        Val::U16(n) => n.into(),
+        Val::U32(n) => n.into(),
+        Val::U64(n) => n.into(),
+        Val::S8(n) => n.into(),
+        Val::S16(n) => n.into(),
+        Val::S32(n) => n.into(),
+        Val::S64(n) => n.into(),
+        Val::Float32(n) => Number::from_f64(n.into()).map_or(Value::Null, Value::Number),
+        Val::Float64(n) => Number::from_f64(n).map_or(Value::Null, Value::Number),
         Val::Char(c) => c.to_string().into(),
-        Val::String(text) => text.as_str().into(),
+        Val::String(text) => text.into(),
         Val::List(items) | Val::Tuple(items) | Val::FixedLengthList(items) => {
-            items.iter().map(to_json).collect()
+            items.into_iter().map(to_json).collect()
         }
         Val::Record(fields) => {
-            let shown = fields.iter().filter(|(_, value)| !matches!(value, Val::Option(None)));
-            Value::Object(shown.map(|(name, value)| (snake_case(name), to_json(value))).collect())
+            let shown = fields.into_iter().filter(|(_, value)| !matches!(value, Val::Option(None)));
+            Value::Object(shown.map(|(name, value)| (spelled(name), to_json(value))).collect())
         }
-        Val::Variant(name, None) | Val::Enum(name) => snake_case(name).into(),
-        Val::Variant(name, Some(payload)) => tagged(&snake_case(name), to_json(payload)),
-        Val::Option(None) => Value::Null,
-        Val::Option(Some(inner)) => to_json(inner),
-        Val::Result(Ok(inner)) => tagged("ok", inner.as_deref().map_or(Value::Null, to_json)),
-        Val::Result(Err(inner)) => tagged("error", inner.as_deref().map_or(Value::Null, to_json)),
-        Val::Flags(names) => names.iter().map(|name| Value::from(snake_case(name))).collect(),
-        Val::Map(pairs) => pairs.iter().map(|(k, v)| Value::Array(vec![to_json(k), to_json(v)])).collect(),
+        Val::Variant(name, None) | Val::Enum(name) => spelled(name).into(),
+        Val::Variant(name, payload) => tagged(spelled(name), boxed(payload)),
+        Val::Option(inner) => boxed(inner),
+        Val::Result(Ok(inner)) => tagged("ok".to_owned(), boxed(inner)),
+        Val::Result(Err(inner)) => tagged("error".to_owned(), boxed(inner)),
+        Val::Flags(names) => names.into_iter().map(|name| Value::from(spelled(name))).collect(),
+        Val::Map(pairs) => {
+            pairs.into_iter().map(|(k, v)| Value::Array(vec![to_json(k), to_json(v)])).collect()
+        }
         Val::Resource(_) | Val::Future(_) | Val::Stream(_) | Val::ErrorContext(_) => Value::Null,
     }
 }
 
-fn tagged(name: &str, value: Value) -> Value {
-    Value::Object(Map::from_iter([(name.to_owned(), value)]))
+/// Returns a name as JSON spells it, the same memory where it is spelled so already.
+fn spelled(name: String) -> String {
+    match snake_case(&name) {
+        Cow::Borrowed(same) if same.len() == name.len() => name,
+        other => other.into_owned(),
+    }
+}
+
+fn tagged(name: String, value: Value) -> Value {
+    Value::Object(Map::from_iter([(name, value)]))
 }
 
 /// Returns the contract's failure record as an error.
@@ -228,17 +238,17 @@ pub(crate) fn own_error(value: Option<&Val>) -> ToolError {
         Some(Val::String(text)) if text.trim().is_empty() => {}
         Some(Val::String(text)) => error.message.clone_from(text),
         Some(Val::Enum(name) | Val::Variant(name, None)) => {
-            (error.code, error.message) = (code(name), snake_case(name));
+            (error.code, error.message) = (code(name), snake_case(name).into_owned());
         }
         Some(Val::Variant(name, Some(payload))) => {
             let payload = match payload.as_ref() {
                 Val::String(text) => text.clone(),
-                other => to_json(other).to_string(),
+                other => to_json(other.clone()).to_string(),
             };
             (error.code, error.message) = (code(name), format!("{}: {payload}", snake_case(name)));
         }
         Some(value @ Val::Record(fields)) => {
-            error.message = to_json(value).to_string();
+            error.message = to_json(value.clone()).to_string();
             for (name, value) in fields {
                 match (name.as_str(), value) {
                     ("code" | "kind", Val::Enum(name)) => error.code = code(name),
@@ -248,7 +258,7 @@ pub(crate) fn own_error(value: Option<&Val>) -> ToolError {
                 }
             }
         }
-        Some(other) => error.message = to_json(other).to_string(),
+        Some(other) => error.message = to_json(other.clone()).to_string(),
     }
     error
 }
@@ -290,7 +300,6 @@ fn misfit(at: &str, expected: &str, given: &Value) -> ToolError {
 }
 
 fn described(ty: &Type) -> String {
-    let names = |names: Vec<String>| names.join(", ");
     match ty {
         Type::Bool => "true or false".to_owned(),
         Type::U8 => format!("a whole number from 0 to {}", u8::MAX),
@@ -309,19 +318,23 @@ fn described(ty: &Type) -> String {
         Type::List(list) => format!("a list, each {}", described(&list.ty())),
         Type::Tuple(tuple) => format!("a list of {}", tuple.types().len()),
         Type::Record(record) => {
-            format!("an object with {}", names(record.fields().map(|field| snake_case(field.name)).collect()))
+            format!("an object with {}", names(record.fields().map(|field| field.name)))
         }
-        Type::Enum(of) => format!("one of {}", names(of.names().map(snake_case).collect())),
-        Type::Flags(flags) => format!("a list of some of {}", names(flags.names().map(snake_case).collect())),
+        Type::Enum(of) => format!("one of {}", names(of.names())),
+        Type::Flags(flags) => format!("a list of some of {}", names(flags.names())),
         Type::Variant(variant) => {
-            format!("one of {}", names(variant.cases().map(|case| snake_case(case.name)).collect()))
+            format!("one of {}", names(variant.cases().map(|case| case.name)))
         }
         _ => "something else".to_owned(),
     }
 }
 
-fn joined(at: &str, name: &str) -> String {
-    if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") }
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(snake_case).collect::<Vec<_>>().join(", ")
+}
+
+fn joined<'a>(at: &str, name: &'a str) -> Cow<'a, str> {
+    if at.is_empty() { name.into() } else { format!("{at}.{name}").into() }
 }
 
 fn shortened(text: &str) -> String {
@@ -391,7 +404,7 @@ pub(crate) mod tests {
             for value in values {
                 let args = json!({"v": value});
                 let [converted] = arguments(&parameters, &args).unwrap().try_into().unwrap();
-                assert_eq!(to_json(&converted), value, "{ty}");
+                assert_eq!(to_json(converted), value, "{ty}");
             }
         }
     }
@@ -443,7 +456,7 @@ pub(crate) mod tests {
             json!({"the_colour": "blue", "rights": [], "state": {"some_size": 7}, "may_be": 3}),
         ] {
             let [converted] = arguments(&parameters, &args).unwrap().try_into().unwrap();
-            assert_eq!(to_json(&converted), args);
+            assert_eq!(to_json(converted), args);
         }
         let good = json!({"the_colour": "blue", "rights": [], "state": "not_there"});
         for (field, value, expected) in [

@@ -47,8 +47,14 @@ pub(crate) struct Machine {
     pub(crate) places: u32,
     clock: Arc<Clock>,
     ticker: Option<JoinHandle<()>>,
-    free: Mutex<u32>,
+    free: Mutex<Free>,
     freed: Condvar,
+}
+
+/// Places that are free, and callers that wait for one.
+struct Free {
+    places: u32,
+    waiting: u32,
 }
 
 impl Machine {
@@ -80,7 +86,7 @@ impl Machine {
             places,
             clock,
             ticker: Some(ticker),
-            free: Mutex::new(places),
+            free: Mutex::new(Free { places, waiting: 0 }),
             freed: Condvar::new(),
         })
     }
@@ -89,10 +95,12 @@ impl Machine {
     /// at its deadline, so the wait ends too.
     pub(crate) fn place(&self) -> Place<'_> {
         let mut free = lock(&self.free);
-        while *free == 0 {
+        while free.places == 0 {
+            free.waiting += 1;
             free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
+            free.waiting -= 1;
         }
-        *free -= 1;
+        free.places -= 1;
         drop(free);
         self.clock.begin();
         Place { machine: self }
@@ -141,8 +149,14 @@ pub(crate) struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         lock(&self.machine.clock.state).running -= 1;
-        *lock(&self.machine.free) += 1;
-        self.machine.freed.notify_one();
+        let mut free = lock(&self.machine.free);
+        free.places += 1;
+        let waited_for = free.waiting > 0;
+        drop(free);
+        // Waking asks the system, even where nobody waits.
+        if waited_for {
+            self.machine.freed.notify_one();
+        }
     }
 }
 

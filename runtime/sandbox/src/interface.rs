@@ -1,6 +1,8 @@
 //! What a component's types say of it: which of the functions it exports are tools, their names, descriptions
 //! and arguments' schemas, and what it imports. Nothing is compiled or run for that.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 use wit_parser::decoding::DecodedWasm;
 use wit_parser::{
@@ -149,7 +151,7 @@ fn exports(resolve: &Resolve, world: WorldId) -> Vec<(Option<(String, InterfaceI
 
 /// Names each tool after its function; where several have one name, with the interface's before it.
 fn name(functions: &mut [Exported]) -> Result<(), SandboxError> {
-    let plain: Vec<String> = functions.iter().map(|tool| snake_case(&tool.function)).collect();
+    let plain: Vec<_> = functions.iter().map(|tool| snake_case(&tool.function).into_owned()).collect();
     for (tool, name) in functions.iter_mut().zip(&plain) {
         let ambiguous = plain.iter().filter(|other| *other == name).count() > 1;
         tool.name = match &tool.within {
@@ -376,7 +378,7 @@ impl Source<'_> {
         properties: &mut Map<String, Value>,
         required: &mut Vec<String>,
     ) -> Why<()> {
-        let name = snake_case(name);
+        let name = snake_case(name).into_owned();
         let mut schema = match kind(self.resolve, ty) {
             Some((_, TypeDefKind::Option(inner))) => self.schema(inner, depth)?,
             _ => {
@@ -444,11 +446,11 @@ impl Source<'_> {
                 })
             }
             TypeDefKind::Enum(of) => {
-                let names: Vec<String> = of.cases.iter().map(|case| snake_case(&case.name)).collect();
+                let names: Vec<_> = of.cases.iter().map(|case| snake_case(&case.name)).collect();
                 json!({"type": "string", "enum": names})
             }
             TypeDefKind::Flags(flags) => {
-                let names: Vec<String> = flags.flags.iter().map(|flag| snake_case(&flag.name)).collect();
+                let names: Vec<_> = flags.flags.iter().map(|flag| snake_case(&flag.name)).collect();
                 json!({"type": "array", "items": {"type": "string", "enum": names}, "uniqueItems": true})
             }
             TypeDefKind::Variant(variant) => {
@@ -547,8 +549,13 @@ fn text(docs: &Docs) -> Option<String> {
 }
 
 /// Returns a WIT name as JSON spells it.
-pub(crate) fn snake_case(name: &str) -> String {
-    name.trim_start_matches('%').replace('-', "_").to_ascii_lowercase()
+pub(crate) fn snake_case(name: &str) -> Cow<'_, str> {
+    let name = name.trim_start_matches('%');
+    // Most names are one word: nothing is to be changed.
+    if name.bytes().any(|byte| byte == b'-' || byte.is_ascii_uppercase()) {
+        return name.replace('-', "_").to_ascii_lowercase().into();
+    }
+    name.into()
 }
 
 fn not_a_tool(why: String) -> SandboxError {

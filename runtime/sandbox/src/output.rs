@@ -43,7 +43,7 @@ fn schema(ty: &Type, depth: u32) -> Option<Value> {
             let mut properties = Map::new();
             let mut required = Vec::new();
             for field in record.fields() {
-                let name = snake_case(field.name);
+                let name = snake_case(field.name).into_owned();
                 let value = match &field.ty {
                     // A field without a value is left out.
                     Type::Option(option) => schema(&option.ty(), depth)?,
@@ -63,12 +63,12 @@ fn schema(ty: &Type, depth: u32) -> Option<Value> {
         Type::List(list) => json!({"type": "array", "items": schema(&list.ty(), depth)?}),
         Type::Enum(of) => json!({"type": "string", "enum": of.names().map(snake_case).collect::<Vec<_>>()}),
         Type::Flags(flags) => {
-            let names: Vec<String> = flags.names().map(snake_case).collect();
+            let names: Vec<_> = flags.names().map(snake_case).collect();
             json!({"type": "array", "items": {"type": "string", "enum": names}, "uniqueItems": true})
         }
         Type::Variant(variant) => {
             let cases = variant.cases().map(|case| {
-                let name = snake_case(case.name);
+                let name = snake_case(case.name).into_owned();
                 Some(match &case.ty {
                     None => json!({"const": name}),
                     Some(ty) => json!({

@@ -280,7 +280,7 @@ proptest! {
         match (arguments(&parameters, &args), spec.accept(&value, at)) {
             (Ok(converted), Ok(wanted)) => {
                 prop_assert_eq!(converted.len(), 1);
-                let back = to_json(&converted[0]);
+                let back = to_json(converted[0].clone());
                 prop_assert_eq!(&back, &wanted);
                 prop_assert_eq!(missing, back.is_null());
                 let again = if is_record { back } else { json!({"v": back}) };
