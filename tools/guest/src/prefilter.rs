@@ -38,12 +38,16 @@ impl Prefilter {
             .build()
             .parse(pattern);
         let Some(texts) = hir.ok().and_then(|hir| required(&hir)) else { return Self::None };
+        if let Some(needles) = Needles::new(&texts) {
+            return Self::Some(Box::new(needles));
+        }
+        // What is too common or too short for that.
         if let [text] = texts.as_slice()
             && let Some(bytes) = text.iter().map(ByteSet::only).collect::<Option<Vec<u8>>>()
         {
             return Self::One(Box::new(Finder::new(&bytes).into_owned()));
         }
-        Needles::new(&texts).map_or(Self::None, |needles| Self::Some(Box::new(needles)))
+        Self::None
     }
 
     /// Whether a file with this content may match.

@@ -57,14 +57,17 @@ impl Pair {
         let masks = self.bytes.map(|masked| Lanes::of([masked.mask; 16]));
         let bytes = self.bytes.map(|masked| Lanes::of([masked.byte; 16]));
         let mut misses = Misses(0);
-        let look = |[a, b]: [Lanes; 2]| {
-            let same = |lanes: Lanes, which: usize| lanes.and(masks[which]).equal(bytes[which]);
-            same(a, 0).and(same(b, 1))
-        };
-        let found = scan(rows, look, |at, _| {
+        let found = |at, _| {
             let there = begins(&self.needle, &text[at..]);
             (there || misses.too_many(at)).then_some(true)
-        });
+        };
+        // Most needles are to be found as they are spelled: a fifth less to do.
+        let found = if self.bytes.iter().all(|masked| masked.mask == 0xff) {
+            scan(rows, |[a, b]| a.equal(bytes[0]).and(b.equal(bytes[1])), found)
+        } else {
+            let same = |lanes: Lanes, which: usize| lanes.and(masks[which]).equal(bytes[which]);
+            scan(rows, |[a, b]| same(a, 0).and(same(b, 1)), found)
+        };
         found.unwrap_or_else(|| (0..count).any(|at| begins(&self.needle, &text[at..])))
     }
 }

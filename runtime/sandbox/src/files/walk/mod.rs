@@ -1,7 +1,7 @@
 //! Visiting a tree in byte order of its paths, contents in batches.
 //!
-//! Three parts: [`Planner`] goes through the folders and decides what is visited, always in the same order; a
-//! [`Stretch`] is a piece of that plan, opened and read by whichever thread gets to it first; the [`Crew`] are
+//! Three parts: [`Planner`] goes through the folders and says what is visited, always in the same order; a
+//! [`Stretch`] is a piece of that plan, decided on, opened and read by whichever thread gets to it first; the [`Crew`] are
 //! the threads, the caller's own among them, and hands the batches out in the plan's order. So a walk reports
 //! and records the same whether it is helped or not; only the time it takes differs.
 
@@ -25,8 +25,8 @@ use stretch::Stretch;
 
 /// Bytes of contents a batch aims at: 256 KiB.
 const BATCH: usize = 256 << 10;
-/// Paths a batch holds at the most.
-const BATCH_PATHS: usize = 4_096;
+/// Paths of a stretch, and of its batch, where no contents are wanted.
+const PATHS: usize = 1_024;
 /// The largest content handed over, whatever was asked for: 32 MiB.
 const LARGEST: u64 = 32 << 20;
 /// How many globs one walk may have.

@@ -13,9 +13,9 @@ use rustix::io::Errno;
 
 use super::super::ignores::Ignores;
 use super::super::read::{names, spelled};
-use super::super::{Answer, Kind, View};
+use super::super::{Answer, View};
 use super::stretch::{Stretch, Wanted};
-use super::{BATCH_PATHS, WalkOptions};
+use super::{PATHS, WalkOptions};
 
 /// How many names one walk holds at once, and how many bytes their paths may take.
 const HELD: usize = 1_000_000;
@@ -102,7 +102,7 @@ impl Planner {
 
     /// Returns what comes next, none at the end.
     pub(super) fn next(&mut self, view: &View) -> Answer<Option<Stretch>> {
-        let most = if self.options.contents { FILES } else { BATCH_PATHS };
+        let most = if self.options.contents { FILES } else { PATHS };
         let mut wanted: Vec<Wanted> = Vec::new();
         while wanted.len() < most {
             let Some(next) = self.advance(view)? else { break };
@@ -135,13 +135,9 @@ impl Planner {
         Ok(None)
     }
 
-    /// Decides on one name of the folder being visited; none when it is denied.
+    /// Plans one name of the folder being visited; none when the folder is gone.
     fn wanted(&mut self, view: &View, path: RelPath, kind: FileType, raw: Option<Vec<u8>>) -> Option<Wanted> {
         let frame = self.frames.last_mut()?;
-        let expected = if kind == FileType::Directory { Kind::Directory } else { Kind::Other };
-        if !view.shows(&path, expected) {
-            return None;
-        }
         if !self.options.contents || kind != FileType::RegularFile {
             return Some(Wanted::name(path, raw.is_some(), kind));
         }
@@ -220,7 +216,7 @@ impl Planner {
         if self.options.ignore_files && self.ignores.matches(path.as_str(), is_folder) {
             return false;
         }
-        // A file's name is decided on when it is reported.
+        // A file's name is decided on where it is read, by whichever thread does that.
         !is_folder || view.permit.allows(Access::List, path)
     }
 }

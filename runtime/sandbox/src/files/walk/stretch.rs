@@ -38,12 +38,12 @@ impl Spare {
     }
 }
 
-/// Paths that were decided on and are to be reported, in order.
+/// Paths that are to be reported where the policy lets them be, in order.
 pub(super) struct Stretch {
     wanted: VecDeque<Wanted>,
 }
 
-/// A path that was decided on.
+/// A path that was planned.
 pub(super) struct Wanted {
     path: RelPath,
     escaped: bool,
@@ -109,6 +109,9 @@ impl Stretch {
             && let Some(wanted) = self.wanted.pop_front()
         {
             view.check_deadline()?;
+            if !wanted.is_shown(view) {
+                continue;
+            }
             let Some((info, file)) = wanted.open(view, options)? else { continue };
             let size = if file.is_some() { info.size } else { 0 };
             if !batch.visited.is_empty() && batch.bytes.len() as u64 + size > BATCH as u64 {
@@ -136,6 +139,17 @@ impl Stretch {
 }
 
 impl Wanted {
+    /// Whether the policy lets it be reported.
+    fn is_shown(&self, view: &View) -> bool {
+        let kind = match &self.from {
+            From::Plan(info) if info.kind == Kind::Directory => Kind::Directory,
+            // The walk began with it: it was decided on then.
+            From::Root => return true,
+            _ => Kind::Other,
+        };
+        view.shows(&self.path, kind)
+    }
+
     /// Returns what it is and, where its content is wanted and can be read, the file; none when it is gone or
     /// has become a link or a folder.
     fn open(&self, view: &View, options: &WalkOptions) -> Answer<Option<(Info, Option<OwnedFd>)>> {
