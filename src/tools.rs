@@ -64,12 +64,11 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
                     .map_err(|error| Failure::infrastructure("start the WASI builds", error))?;
             }
             let outcome = match grant.permit_tool(&name) {
-                Err(denial) => ToolOutcome::error(ToolError {
-                    code: ToolErrorCode::Denied,
-                    rule: Some(denial.rule.id),
-                    message: format!("policy denies the tool {name}: {}", denial.rule.because),
-                    instead: denial.instead.or_else(|| not_known(&home, &grant, &name)),
-                }),
+                Err(denial) => {
+                    let mut error = denial.of_tool(&name);
+                    error.instead = error.instead.or_else(|| not_known(&home, &grant, &name));
+                    ToolOutcome::error(error)
+                }
                 Ok(_) if name == CHECK => check(&home, &grant, &workspace, &args, record).await?,
                 Ok(permit) => {
                     let call =

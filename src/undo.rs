@@ -26,9 +26,10 @@ pub(crate) fn main(args: &UndoArgs) -> anyhow::Result<ExitCode> {
     let mut permits: Vec<ToolPermit> = Vec::new();
     for call in &calls {
         permits.push(grant.permit_tool(&call.record.tool).map_err(|denial| {
-            let message = format!("policy denies the tool {}: {}", call.record.tool, denial.rule.because);
-            let failure = Failure::denied(format!("{message} (rule {})", denial.rule.id));
-            denial.instead.into_iter().fold(failure, Failure::hint)
+            let rule = denial.rule.id.clone();
+            let error = denial.of_tool(&call.record.tool);
+            let failure = Failure::denied(format!("{} (rule {rule})", error.message));
+            error.instead.into_iter().fold(failure, Failure::hint)
         })?);
     }
     // One at a time, and nothing is done that could not be recorded.

@@ -1,5 +1,6 @@
 //! The words a decision is told in.
 
+use gloaming_api::tool::{ToolError, ToolErrorCode};
 use serde::Serialize;
 
 /// What is asked of a path.
@@ -59,6 +60,18 @@ pub struct Denial {
     pub rule: RuleRef,
     /// The author's advice.
     pub instead: Option<String>,
+}
+
+impl Denial {
+    /// Words the refusal of a whole tool, as the answer to a call of it.
+    pub fn of_tool(self, tool: &str) -> ToolError {
+        ToolError {
+            code: ToolErrorCode::Denied,
+            rule: Some(self.rule.id),
+            message: format!("policy denies the tool {tool}: {}", self.rule.because),
+            instead: self.instead,
+        }
+    }
 }
 
 impl std::fmt::Display for Denial {

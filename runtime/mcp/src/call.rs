@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gloaming_api::journal::EventKind;
 use gloaming_api::tool::{CallRecord, Decided, PathDenial, ToolError, ToolErrorCode, ToolOutcome};
-use gloaming_policies::{Denial, ToolPermit};
+use gloaming_policies::ToolPermit;
 use gloaming_sandbox::Control;
 use rmcp::model::{
     CallToolRequestParams, CallToolResult, ContentBlock, MetaObject, ProgressNotificationParam, ProgressToken,
@@ -101,7 +101,7 @@ impl Shared {
         }
         match self.served.grant.permit_tool(name) {
             Ok(permit) => Decision::Run(permit),
-            Err(denial) => Decision::Refuse(denied(name, denial)),
+            Err(denial) => Decision::Refuse(denial.of_tool(name)),
         }
     }
 
@@ -208,15 +208,6 @@ fn answer(outcome: ToolOutcome, id: Option<&str>) -> CallToolResult {
     };
     result.meta = Some(meta);
     result
-}
-
-fn denied(tool: &str, denial: Denial) -> ToolError {
-    ToolError {
-        code: ToolErrorCode::Denied,
-        rule: Some(denial.rule.id),
-        message: format!("policy denies the tool {tool}: {}", denial.rule.because),
-        instead: denial.instead,
-    }
 }
 
 fn unrecorded() -> ToolError {

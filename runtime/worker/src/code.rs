@@ -221,15 +221,9 @@ pub(crate) async fn call_tool(
     let grant = &run.equipment.grant;
     let (outcome, record, job) = match grant.permit_tool(name) {
         Err(denial) => {
-            let outcome = ToolOutcome::error(ToolError {
-                code: ToolErrorCode::Denied,
-                rule: Some(denial.rule.id.clone()),
-                message: format!("policy denies the tool {name}: {}", denial.rule.because),
-                instead: denial.instead,
-            });
             let mut record = host_record(run, name, &args, Decided::Deny, 0);
-            record.denials.push(PathDenial { path: String::new(), rule: denial.rule.id });
-            (outcome, record, None)
+            record.denials.push(PathDenial { path: String::new(), rule: denial.rule.id.clone() });
+            (ToolOutcome::error(denial.of_tool(name)), record, None)
         }
         Ok(_) if name == "check" && run.equipment.recorded_checks.is_some() => {
             let outcome = recorded_check(run, &args)?;
