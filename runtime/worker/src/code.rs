@@ -8,9 +8,7 @@ use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage, shorten};
 use gloaming_api::evidence::{Evidence, StepResult, Verdict};
 use gloaming_api::job::JobRecord;
 use gloaming_api::journal::EventKind;
-use gloaming_api::tool::{
-    CallDuration, CallRecord, Decided, PathDenial, ToolError, ToolErrorCode, ToolOutcome,
-};
+use gloaming_api::tool::{CallDuration, CallRecord, Decided, PathDenial, ToolOutcome};
 use gloaming_model::{Model, ModelError, Request, ToolDef};
 use gloaming_policies::Access;
 use serde_json::Value;
