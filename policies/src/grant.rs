@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::file::{PolicyFile, Rule, TOOLS, WRITING_TOOLS, forebears};
 use crate::glob::{AllowSet, DenySet, Pattern, Spelled};
 use crate::limits::Limits;
-use crate::preset::{FLOOR_NAME, STANDARD_NAME, floor, floor_line, standard};
+use crate::preset::{FLOOR_NAME, STANDARD_NAME, floor, floor_line, preset_file, standard};
 use crate::{Access, Decision, Denial, Diagnostic, Layer, RuleRef};
 
 /// What an attempt may spend.
@@ -172,13 +172,7 @@ impl Grant {
         }
         let mut units = vec![Unit { layer: Layer::Floor, extended: false, file: Arc::new(floor().clone()) }];
         for (layer, file) in files {
-            for _ in &file.extends {
-                // `standard` is the only preset that parses.
-                let known = |unit: &Unit| unit.layer == layer && unit.extended;
-                if !units.iter().any(known) {
-                    units.push(Unit { layer, extended: true, file: Arc::new(standard().clone()) });
-                }
-            }
+            extend(&mut units, layer, &file);
             units.push(Unit { layer, extended: false, file: Arc::new(file) });
         }
         units.sort_by_cached_key(|unit| {
@@ -186,6 +180,8 @@ impl Grant {
                 unit.layer,
                 unit.file.name != FLOOR_NAME,
                 !unit.extended,
+                // Every other preset narrows it, so theirs is the rule that says more.
+                unit.file.name != STANDARD_NAME,
                 unit.file.name.clone(),
                 unit.file.content().to_string(),
             )
@@ -604,6 +600,18 @@ impl Grant {
         });
         let reason = Reason::Own { id, because: String::new(), instead: None };
         Judged { allow: true, layer, file, line, reason }
+    }
+}
+
+/// Adds the presets that a file extends, and those that they extend, each once for a layer.
+fn extend(units: &mut Vec<Unit>, layer: Layer, file: &PolicyFile) {
+    for name in &file.extends {
+        let preset = preset_file(name).expect("a name that is no preset's does not parse");
+        let known = |unit: &Unit| unit.layer == layer && unit.extended && unit.file.name() == preset.name();
+        if !units.iter().any(known) {
+            units.push(Unit { layer, extended: true, file: preset.clone() });
+            extend(units, layer, preset);
+        }
     }
 }
 

@@ -35,4 +35,4 @@ pub use explain::Explanation;
 pub use file::{PolicyFile, TOOLS, WRITING_TOOLS};
 pub use grant::{Budget, ChangeCaps, DeclaredTool, Grant, JobPermit, ToolPermit};
 pub use parse::parse;
-pub use preset::preset;
+pub use preset::{PRESETS, preset};

@@ -4,7 +4,7 @@ use gloaming_api::job::{JobLimits, JobPurpose};
 
 use crate::file::{PolicyFile, Setting};
 use crate::grant::Unit;
-use crate::preset::{STANDARD_NAME, standard};
+use crate::preset::{STANDARD_NAME, preset_file, standard};
 use crate::{Budget, ChangeCaps, Layer, units};
 
 /// Bytes of each output stream that are kept. No policy sets it yet.
@@ -63,8 +63,7 @@ struct Least<'a> {
 }
 
 impl Least<'_> {
-    /// The least value over layers. A file's own number stands before that of the preset it extends; where
-    /// the operator says nothing, the standard preset does.
+    /// The least value over layers; where the operator says nothing, the standard preset does.
     fn of<T: Copy + PartialOrd>(
         &mut self,
         name: &str,
@@ -74,12 +73,7 @@ impl Least<'_> {
         let default = get(standard()).expect("a test holds that the standard preset sets every number");
         let mut asked: Vec<(Layer, Setting<T>, &str)> = Vec::new();
         for unit in self.units.iter().filter(|unit| !unit.extended) {
-            let inherited = || {
-                let preset = unit.file.extends.first()?;
-                (preset == "standard").then(|| get(standard())).flatten().map(|s| (s, STANDARD_NAME))
-            };
-            let own = get(&unit.file).map(|s| (s, unit.file.name.as_str()));
-            asked.extend(own.or_else(inherited).map(|(setting, file)| (unit.layer, setting, file)));
+            asked.extend(said(&unit.file, &get).map(|(setting, file)| (unit.layer, setting, file)));
         }
         if !asked.iter().any(|(layer, ..)| *layer == Layer::Operator) {
             asked.push((Layer::Operator, default, STANDARD_NAME));
@@ -113,4 +107,17 @@ impl Least<'_> {
         }
         least.map_or(default.value, |(setting, _)| setting.value)
     }
+}
+
+/// What a file says of a number, and which file that is: its own stands before those of the presets it extends, of
+/// which the least counts.
+fn said<'a, T: Copy + PartialOrd>(
+    file: &'a PolicyFile,
+    get: &impl Fn(&PolicyFile) -> Option<Setting<T>>,
+) -> Option<(Setting<T>, &'a str)> {
+    if let Some(own) = get(file) {
+        return Some((own, file.name()));
+    }
+    let inherited = file.extends.iter().filter_map(|name| said(preset_file(name)?, get));
+    inherited.reduce(|least, other| if other.0.value < least.0.value { other } else { least })
 }

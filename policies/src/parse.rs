@@ -15,6 +15,7 @@ use crate::file::{
     ToolTable, Tools,
 };
 use crate::glob::Pattern;
+use crate::preset::PRESETS;
 use crate::units;
 
 /// The largest policy file, in bytes.
@@ -408,12 +409,17 @@ impl<'a> Reader<'a> {
     fn preset(&mut self, (text, span): (String, Range<usize>)) -> Option<String> {
         let name = text.strip_prefix("preset:").filter(|name| crate::preset(name).is_some());
         if name.is_none() {
-            let message = if text.starts_with("preset:") {
-                format!("there is no preset {text:?}")
-            } else {
-                format!("{text:?} cannot be extended: only presets can be, not files or addresses, yet")
+            let (message, near) = match text.strip_prefix("preset:") {
+                Some(name) => (format!("there is no preset {text:?}"), did_you_mean(name, PRESETS)),
+                None => (
+                    format!("{text:?} cannot be extended: only presets can be, not files or addresses, yet"),
+                    None,
+                ),
             };
-            self.fault(span.start, message, Some("write `extends = [\"preset:standard\"]`".into()));
+            let hint = near.unwrap_or_else(|| {
+                format!("write `extends = [\"preset:standard\"]`; the presets are {}", PRESETS.join(", "))
+            });
+            self.fault(span.start, message, Some(hint));
         }
         name.map(str::to_owned)
     }

@@ -159,13 +159,14 @@ because = "\u001b[2J"
 fn repositories_and_presets() {
     let text = r#"schema = 1
 repos = ["acme", "acme/*", "a/b/c", "*"]
-extends = ["preset:lax", "./other.toml", "preset:standard"]
+extends = ["preset:lax", "./other.toml", "preset:rust-lib", "preset:standard"]
 "#;
     insta::assert_snapshot!(faults(text), @r#"
     p.toml:2:10: "acme" does not name repositories (write `owner/name`, `owner/*` or `*`)
     p.toml:2:28: "a/b/c" does not name repositories (write `owner/name`, `owner/*` or `*`)
-    p.toml:3:12: there is no preset "preset:lax" (write `extends = ["preset:standard"]`)
-    p.toml:3:26: "./other.toml" cannot be extended: only presets can be, not files or addresses, yet (write `extends = ["preset:standard"]`)
+    p.toml:3:12: there is no preset "preset:lax" (write `extends = ["preset:standard"]`; the presets are standard, read-only, rust-library, python-service, node-web, docs-only)
+    p.toml:3:26: "./other.toml" cannot be extended: only presets can be, not files or addresses, yet (write `extends = ["preset:standard"]`; the presets are standard, read-only, rust-library, python-service, node-web, docs-only)
+    p.toml:3:42: there is no preset "preset:rust-lib" (did you mean `rust-library`?)
     "#);
 }
 

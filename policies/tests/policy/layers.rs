@@ -212,12 +212,64 @@ fn the_digest_is_of_the_content() {
 
 #[test]
 fn what_is_compiled_in_holds_its_own_tests() {
-    let standard = gloaming_policies::preset("standard").expect("the preset is there");
     assert_eq!(gloaming_policies::preset("lax"), None);
-    resolve(&[(Layer::Operator, "standard.toml", standard)]).unwrap();
+    for name in gloaming_policies::PRESETS {
+        let text = gloaming_policies::preset(name).expect("every name has a text");
+        assert!(text.starts_with(&format!("# preset:{name}: ")), "{name} says what it is");
+        resolve(&[(Layer::Operator, name, text)]).unwrap_or_else(|faults| panic!("{}", show(&faults)));
+    }
     // The floor's tests all expect a denial, so any base will do.
     let all = "[[allow]]\nid = \"all\"\ntools = [\"*\"]\npaths = [\"**\"]\n";
     let floor =
         include_str!("../../presets/floor.toml").replace("schema = 1\n", &format!("schema = 1\n{all}"));
     resolve(&[(Layer::Operator, "floor.toml", &floor)]).unwrap();
+}
+
+#[test]
+fn a_preset_brings_those_it_extends_and_a_file_narrows_them() {
+    let text = "schema = 1\nextends = [\"preset:rust-library\"]\n[budget]\nsteps = 9\n\
+                [[deny]]\nid = \"no-examples\"\ntools = [\"*\"]\naccess = \"write\"\npaths = [\"examples/\"]\n\
+                because = \"They are made by a program.\"\n";
+    let grant = resolve(&[(Layer::Operator, "p.toml", text)]).unwrap();
+    check(
+        &grant,
+        "
+        edit src/lib.rs => allow change-source preset:rust-library:8
+        edit examples/one.rs => deny no-examples p.toml:5
+        edit Cargo.toml => deny no-cargo-configuration preset:rust-library:13
+        edit LICENSE => deny default-deny preset:rust-library:8
+        edit docs/CLAUDE.md => deny no-instruction-changes preset:standard:114
+        read LICENSE => allow look-at-every-file preset:standard:4
+        read src/.env => deny no-secrets preset:standard:19
+    ",
+    );
+    // Its own number, and those of the preset that its preset extends.
+    assert_eq!((grant.budget().steps, grant.change().lines), (9, 400));
+
+    // A preset's number stands before that of the one it extends; of several presets the least counts.
+    let lines = |extends: &str| {
+        let text = format!("schema = 1\nextends = [{extends}]\n");
+        resolve(&[(Layer::Operator, "p.toml", text.as_str())]).unwrap().change().lines
+    };
+    assert_eq!(lines("\"preset:docs-only\""), 1000);
+    assert_eq!(lines("\"preset:docs-only\", \"preset:standard\""), 400);
+    assert_eq!(lines("\"preset:standard\", \"preset:docs-only\""), 400);
+}
+
+#[test]
+fn several_presets_narrow_each_other() {
+    let text = "schema = 1\nextends = [\"preset:rust-library\", \"preset:docs-only\"]\n";
+    check(
+        &resolve(&[(Layer::Operator, "p.toml", text)]).unwrap(),
+        "
+        edit docs/a.md => allow change-source preset:rust-library:8
+        edit src/lib.rs => deny default-deny preset:docs-only:5
+        edit docs/build.sh => deny no-programs preset:docs-only:10
+    ",
+    );
+    let only = "schema = 1\nextends = [\"preset:read-only\"]\n";
+    let grant = resolve(&[(Layer::Operator, "p.toml", only)]).unwrap();
+    assert!(
+        !grant.offers("edit") && !grant.offers("remove") && grant.offers("read") && grant.offers("check")
+    );
 }
