@@ -53,7 +53,7 @@ impl Command {
             Self::Profile(args) => args.json,
             Self::Policy(PolicyArgs { command }) => match command {
                 PolicyCommand::Check { json, .. } | PolicyCommand::Explain { json, .. } => *json,
-                PolicyCommand::Show { .. } => false,
+                PolicyCommand::Show { .. } | PolicyCommand::New { .. } => false,
             },
             Self::Tools(ToolsArgs { command }) => match command {
                 ToolsCommand::List { json, .. }
@@ -203,6 +203,18 @@ pub(crate) enum PolicyCommand {
         /// Print one JSON object on standard output
         #[arg(long)]
         json: bool,
+    },
+    /// Write a commented policy for a repository, ready to be edited
+    New {
+        /// The repository, or `owner/*` for all of an owner's
+        #[arg(value_name = "OWNER/NAME")]
+        repo: String,
+        /// The preset it narrows: standard, read-only, rust-library, python-service, node-web or docs-only
+        #[arg(long, default_value = "standard", value_name = "PRESET")]
+        from: String,
+        /// The file to write; `-` for standard output [default: OWNER-NAME.toml]
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Print a preset, ready to be copied and edited
     Show {

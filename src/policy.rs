@@ -1,6 +1,7 @@
 //! `gloaming policy`.
 
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -76,12 +77,76 @@ pub(crate) fn main(args: PolicyArgs) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::from(if allowed { exit::OK } else { exit::DENIED }))
         }
+        PolicyCommand::New { repo, from, out } => new(&repo, &from, out),
         PolicyCommand::Show { preset } => {
-            let text = gloaming_policies::preset(&preset).ok_or_else(|| {
-                Failure::usage(format!("there is no preset {preset:?}")).hint("the presets are: standard")
-            })?;
-            print!("{text}");
+            print!("{}", preset_text(&preset)?);
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn preset_text(name: &str) -> Result<&'static str, Failure> {
+    // As it is written in `extends`, too.
+    let bare = name.strip_prefix("preset:").unwrap_or(name);
+    gloaming_policies::preset(bare).ok_or_else(|| {
+        Failure::usage(format!("there is no preset {name:?}"))
+            .hint(format!("the presets are: {}", gloaming_policies::PRESETS.join(", ")))
+    })
+}
+
+/// Writes a policy that narrows a preset, with what authors most often add as comments.
+fn new(repo: &str, from: &str, out: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+    let text = preset_text(from)?;
+    let from = from.strip_prefix("preset:").unwrap_or(from);
+    // The preset's own words on what it is: its first comment, up to where the policy begins.
+    let about: String =
+        text.lines().take_while(|line| line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    let policy = format!("{}{about}{}", header(repo, from), include_str!("policy/new.toml"));
+    let policy = policy.replace("@REPO@", repo).replace("@PRESET@", from);
+    let name = out.as_ref().map_or_else(|| format!("{repo}.toml"), |out| out.display().to_string());
+    // What is written loads; where not, the repository's name is to blame.
+    gloaming_policies::parse(&name, &policy)
+        .and_then(|file| {
+            let repo = file.example_repo();
+            gloaming_policies::Grant::resolve(&repo, vec![(gloaming_policies::Layer::Operator, file)])
+        })
+        .map_err(|_| {
+            Failure::usage(format!("{repo:?} does not name a repository"))
+                .hint("write `owner/name`, `owner/*` or `*`")
+        })?;
+    let out = out.unwrap_or_else(|| file_name(repo).into());
+    if out.as_os_str() == "-" {
+        print!("{policy}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&out)
+        .and_then(|mut file| file.write_all(policy.as_bytes()));
+    match written {
+        Ok(()) => {
+            let shown = out.display();
+            println!("made {shown}, which narrows preset:{from} for {repo}");
+            println!("check it with: gloaming policy check {shown}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(Failure::usage(format!("{} exists already", out.display()))
+                .hint("name another file with --out")
+                .into())
+        }
+        Err(error) => Err(Failure::disk(&format!("write {}", out.display()), error).into()),
+    }
+}
+
+fn header(repo: &str, from: &str) -> String {
+    format!(
+        "# What Gloaming may do in {repo}. Made from preset:{from}; `gloaming policy show {from}` prints that.\n#\n"
+    )
+}
+
+/// `acme/*` is kept in `acme-all.toml`.
+fn file_name(repo: &str) -> String {
+    format!("{}.toml", repo.replace('*', "all").replace('/', "-"))
 }

@@ -198,6 +198,53 @@ fn policy_check_points_at_file_line_and_column() {
 }
 
 #[test]
+fn policy_new_writes_a_file_that_loads_and_overwrites_none() {
+    let scene = Scene::new(FILES);
+    let explain = |file: &str, name: &str, call: &str, code: i32| {
+        scene
+            .gloaming(&["policy", "explain", "--policy", file, "--as", name, "--json", call])
+            .exits(code)
+            .json()
+    };
+    let said = scene.gloaming(&["policy", "new", "acme/api", "--from", "rust-library"]).exits(0).stdout;
+    assert!(said.contains("gloaming policy check acme-api.toml"), "{said}");
+    scene.gloaming(&["policy", "check", "acme-api.toml"]).exits(0);
+    assert_eq!(explain("acme-api.toml", "acme/api", "edit src/lib.rs", 0)["file"], "preset:rust-library");
+    assert_eq!(explain("acme-api.toml", "acme/api", "edit Cargo.toml", 5)["rule"], "no-cargo-configuration");
+    // What the file holds as comments loads too, once it is no comment.
+    let text = std::fs::read_to_string(scene.path().join("acme-api.toml")).unwrap();
+    let from = text.find("schema = 1").expect("the policy begins");
+    let is_setting = |line: &str| {
+        line.split_once(" = ")
+            .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+    };
+    let told: String = text[from..]
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(key) if key.starts_with('[') || is_setting(key) => format!("{key}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    std::fs::write(scene.path().join("told.toml"), told).unwrap();
+    scene.gloaming(&["policy", "check", "told.toml"]).exits(0);
+
+    let again = scene.gloaming(&["policy", "new", "acme/api"]).exits(2).stderr;
+    assert!(again.contains("acme-api.toml exists already") && again.contains("--out"), "{again}");
+    assert_eq!(std::fs::read_to_string(scene.path().join("acme-api.toml")).unwrap(), text);
+    scene.gloaming(&["policy", "new", "acme/*", "--from", "preset:docs-only"]).exits(0);
+    assert_eq!(explain("acme-all.toml", "acme/site", "edit docs/a.md", 0)["rule"], "change-documents");
+    let shown = scene.gloaming(&["policy", "new", "acme/api", "--out", "-"]).exits(0).stdout;
+    assert!(shown.contains("extends = [\"preset:standard\"]"), "{shown}");
+    let unknown = scene.gloaming(&["policy", "new", "acme/api", "--from", "lax"]).exits(2).stderr;
+    assert!(unknown.contains("read-only"), "{unknown}");
+    for wrong in ["acme", "acme/api\"]\n", "../up/there", ""] {
+        let said = scene.gloaming(&["policy", "new", wrong, "--out", "wrong.toml"]).exits(2).stderr;
+        assert!(said.contains("does not name a repository"), "{said}");
+    }
+    assert!(!scene.path().join("wrong.toml").exists());
+}
+
+#[test]
 fn verify_prints_one_object_with_its_steps() {
     let scene = Scene::new(FILES);
     let diff = scene
