@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::file::TOOLS;
 use crate::grant::Judged;
-use crate::parse::did_you_mean;
 use crate::preset::{FLOOR_NAME, floor_line};
+use crate::suggest::did_you_mean;
 use crate::{Access, Grant, Layer};
 
 /// How and by which rule a call is decided.

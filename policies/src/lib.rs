@@ -27,6 +27,7 @@ mod grant;
 mod limits;
 mod parse;
 mod preset;
+mod suggest;
 mod units;
 
 pub use decision::{Access, Decision, Denial, Layer, RuleRef};
