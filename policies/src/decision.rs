@@ -41,7 +41,7 @@ impl Decision {
 }
 
 /// A rule, its place and its reason.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct RuleRef {
     /// The rule's id.
     pub id: String,

@@ -1,15 +1,13 @@
-//! Calls as authors write them, and how one is decided.
+//! How a call is decided, and by which rule.
 
-use gloaming_api::job::JobPurpose;
+use gloaming_api::RelPath;
 use gloaming_api::tool::Decided;
-use gloaming_api::{PathError, RelPath};
 use serde::Serialize;
 
-use crate::file::TOOLS;
+use crate::call::Call;
 use crate::grant::Judged;
 use crate::preset::{FLOOR_NAME, floor_line};
-use crate::suggest::did_you_mean;
-use crate::{Access, Grant, Layer};
+use crate::{Access, Grant, Layer, RuleRef};
 
 /// How and by which rule a call is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,48 +27,15 @@ pub struct Explanation {
     pub instead: Option<String>,
     /// The layer the rule belongs to.
     pub layer: Layer,
+    /// Rules with `enforce = "warn"` that would deny it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<RuleRef>,
 }
 
-/// A call in words: `edit src/lib.rs`, `list`, `check test`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Call {
-    /// A tool and the path it is called on; the path may be one that is never granted.
-    Path { tool: String, path: Result<RelPath, PathError> },
-    /// The `check` tool, and the job it asks for.
-    Check(Option<JobPurpose>),
-}
-
-impl Call {
-    /// Parses a call of one of `tools`.
-    pub(crate) fn parse(text: &str, tools: &[&str]) -> Result<Self, String> {
-        let text = text.trim_start();
-        let (name, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-        if name.is_empty() {
-            return Err("the call is empty; write a tool and a path, like `edit src/lib.rs`".into());
-        }
-        if !tools.contains(&name) {
-            let hint =
-                did_you_mean(name, tools).unwrap_or_else(|| format!("the tools are {}", tools.join(", ")));
-            return Err(format!("there is no tool {name:?}; {hint}"));
-        }
-        let path = rest.trim_start();
-        let tool = name.to_owned();
-        match name {
-            "check" => match path.trim_end() {
-                "" => Ok(Self::Check(None)),
-                word => match JobPurpose::ALL.iter().find(|purpose| purpose.as_str() == word) {
-                    Some(purpose) => Ok(Self::Check(Some(*purpose))),
-                    None => Err(format!(
-                        "there is no check {word:?}; write `check build`, `check test` or `check lint`"
-                    )),
-                },
-            },
-            "list" | "search" | "diff" => Ok(Self::Path { tool, path: RelPath::parse(path) }),
-            // What a registered tool takes is its own affair.
-            _ if !TOOLS.contains(&name) => Ok(Self::Path { tool, path: RelPath::parse(path) }),
-            _ if path.is_empty() => Err(format!("{name} needs a path, like `{name} src/lib.rs`")),
-            _ => Ok(Self::Path { tool, path: RelPath::parse(path) }),
-        }
+impl Explanation {
+    /// Whether the call is allowed.
+    pub fn is_allow(&self) -> bool {
+        self.decision == Decided::Allow
     }
 }
 
@@ -79,15 +44,38 @@ impl Grant {
     /// tool would need is asked for, and a denial told, rather by a rule than by the lack of one. Of a
     /// registered tool only reading is known to be needed.
     ///
+    /// Other questions: `check test cargo test --locked` (may the profile's command be this one?),
+    /// `connect test HOST`, `env test NAME`, `secret test NAME`, `image test DIGEST`, `submit ASKER WHAT` and
+    /// `model PROVIDER:MODEL [SCHEME://HOST:PORT]`.
+    ///
     /// The error is a sentence about a call that makes no sense (an unknown tool, no path). A path that
     /// leaves the workspace makes sense and is denied.
     pub fn explain(&self, call: &str) -> Result<Explanation, String> {
-        Ok(match Call::parse(call, &self.tool_names())? {
+        Ok(self.explain_call(&Call::parse(call, &self.tool_names())?))
+    }
+
+    pub(crate) fn explain_call(&self, call: &Call) -> Explanation {
+        let warnings = match call {
+            Call::Path { tool, path: Ok(path) } => {
+                let accesses = Call::accesses(tool).iter();
+                let mut all: Vec<RuleRef> =
+                    accesses.flat_map(|access| self.warnings(tool, *access, path)).collect();
+                all.sort();
+                all.dedup();
+                all
+            }
+            Call::Job { purpose, ask } => self.job_warnings(*purpose, &ask.asked()),
+            _ => Vec::new(),
+        };
+        let explanation = match call {
             Call::Check(purpose) => match (self.judge_tool("check"), purpose) {
-                (judged, None) => self.explanation(judged),
-                (judged, _) if !judged.allow => self.explanation(judged),
-                (_, Some(purpose)) => self.explanation(self.judge_job(purpose)),
+                (judged, None) => explanation(judged),
+                (judged, _) if !judged.allow => explanation(judged),
+                (_, Some(purpose)) => explanation(self.judge_job(*purpose)),
             },
+            Call::Job { purpose, ask } => explanation(self.judge_asked(*purpose, &ask.asked())),
+            Call::Submit { asker, what } => explanation(self.judge_submit(asker, what)),
+            Call::Model { model, address } => explanation(self.judge_model(model, address.as_ref())),
             Call::Path { path: Err(error), .. } => Explanation {
                 decision: Decided::Deny,
                 rule: "outside-workspace".into(),
@@ -96,47 +84,47 @@ impl Grant {
                 because: error.to_string(),
                 instead: None,
                 layer: Layer::Floor,
+                warnings: Vec::new(),
             },
-            Call::Path { tool, path: Ok(path) } => {
-                let tool = tool.as_str();
-                let accesses: &[Access] = match tool {
-                    "list" => &[Access::List],
-                    "write" | "remove" => &[Access::Write],
-                    "edit" | "patch" | "move" => &[Access::Read, Access::Write],
-                    _ => &[Access::Read],
-                };
-                let mut judged = self.judge(tool, accesses[0], &path);
-                for access in &accesses[1..] {
-                    let next = self.judge(tool, *access, &path);
-                    // A rule that was written for the path says more than that none was.
-                    if judged.allow || (judged.is_default_deny() && !next.allow && !next.is_default_deny()) {
-                        judged = next;
-                    }
-                }
-                // A folder that holds something to look at may be named to these.
-                if matches!(tool, "search" | "diff") && !judged.allow && judged.is_default_deny() {
-                    let folder = self.judge(tool, Access::List, &path);
-                    if folder.allow {
-                        judged = folder;
-                    }
-                }
-                self.explanation(judged)
-            }
-        })
+            Call::Path { tool, path: Ok(path) } => explanation(self.judge_call(tool, path)),
+        };
+        Explanation { warnings, ..explanation }
     }
 
-    fn explanation(&self, judged: Judged<'_>) -> Explanation {
-        let layer = judged.layer;
-        let allow = judged.allow;
-        let denial = judged.into_denial();
-        Explanation {
-            decision: if allow { Decided::Allow } else { Decided::Deny },
-            rule: denial.rule.id,
-            file: denial.rule.file,
-            line: denial.rule.line,
-            because: denial.rule.because,
-            instead: if allow { None } else { denial.instead },
-            layer,
+    /// What is decided of a call of a tool on a path: of every access it needs.
+    pub(crate) fn judge_call(&self, tool: &str, path: &RelPath) -> Judged<'_> {
+        let accesses = Call::accesses(tool);
+        let mut judged = self.judge(tool, accesses[0], path);
+        for access in &accesses[1..] {
+            let next = self.judge(tool, *access, path);
+            // A rule that was written for the path says more than that none was.
+            if judged.allow || (judged.is_default_deny() && !next.allow && !next.is_default_deny()) {
+                judged = next;
+            }
         }
+        // A folder that holds something to look at may be named to these.
+        if matches!(tool, "search" | "diff") && !judged.allow && judged.is_default_deny() {
+            let folder = self.judge(tool, Access::List, path);
+            if folder.allow {
+                judged = folder;
+            }
+        }
+        judged
+    }
+}
+
+fn explanation(judged: Judged<'_>) -> Explanation {
+    let layer = judged.layer;
+    let allow = judged.allow;
+    let denial = judged.into_denial();
+    Explanation {
+        decision: if allow { Decided::Allow } else { Decided::Deny },
+        rule: denial.rule.id,
+        file: denial.rule.file,
+        line: denial.rule.line,
+        because: denial.rule.because,
+        instead: if allow { None } else { denial.instead },
+        layer,
+        warnings: Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! A policy file as it was written, checked, with the lines of what can decide.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gloaming_api::job::JobPurpose;
 use gloaming_api::{Digest, RepoId};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::Access;
 use crate::glob::Pattern;
+use crate::subject::{Asked, Host, Kind, Subject, Wild};
 
 /// The tools a rule may name.
 pub const TOOLS: &[&str] =
@@ -31,13 +33,16 @@ pub(crate) fn forebears(tool: &str) -> &'static [&'static str] {
 pub struct PolicyFile {
     pub(crate) name: String,
     pub(crate) repos: Vec<String>,
-    /// Names of presets, without `preset:`.
-    pub(crate) extends: Vec<String>,
+    pub(crate) extends: Vec<Extended>,
     pub(crate) allow: Vec<Rule>,
     pub(crate) deny: Vec<Rule>,
+    pub(crate) job_allow: Vec<JobRule>,
+    pub(crate) job_deny: Vec<JobRule>,
     pub(crate) jobs: BTreeMap<JobPurpose, JobSection>,
     pub(crate) budget: BudgetSection,
     pub(crate) change: ChangeSection,
+    pub(crate) submit: Option<SubmitSection>,
+    pub(crate) model: Option<ModelSection>,
     pub(crate) tests: Vec<InlineTest>,
     /// Registered tools the file knows.
     pub(crate) tools: Vec<ToolTable>,
@@ -91,6 +96,31 @@ impl PolicyFile {
             },
         });
         // Left out where there is none, so that a policy from before there were any keeps its digest.
+        let job_rules = |rules: &[JobRule]| {
+            let mut rules: Vec<Value> = rules.iter().map(JobRule::content).collect();
+            rules.sort_by_key(ToString::to_string);
+            rules
+        };
+        for (key, rules) in [("job_allow", &self.job_allow), ("job_deny", &self.job_deny)] {
+            if !rules.is_empty() {
+                content[key] = json!(job_rules(rules));
+            }
+        }
+        if let Some(submit) = &self.submit {
+            let mut entries: Vec<Value> = submit.entries.iter().map(SubmitEntry::content).collect();
+            entries.sort_by_key(ToString::to_string);
+            content["submit"] = json!(entries);
+        }
+        if let Some(model) = &self.model {
+            let sorted = |mut texts: Vec<String>| {
+                texts.sort_unstable();
+                texts
+            };
+            content["model"] = json!({
+                "allow": sorted(model.allow.iter().map(|(pattern, _)| pattern.text()).collect()),
+                "hosts": sorted(model.hosts.iter().map(|host| host.text.clone()).collect()),
+            });
+        }
         if !self.tools.is_empty() {
             let tools: BTreeMap<&str, Option<&Digest>> =
                 self.tools.iter().map(|tool| (tool.name.as_str(), tool.digest.as_ref())).collect();
@@ -103,6 +133,17 @@ impl PolicyFile {
     pub(crate) fn knows(&self, tool: &str) -> bool {
         TOOLS.contains(&tool) || self.tools.iter().any(|known| known.name == tool)
     }
+}
+
+/// What a file extends.
+#[derive(Debug, Clone)]
+pub(crate) struct Extended {
+    /// As it is written: `preset:standard`, `file:base.toml`.
+    pub(crate) text: String,
+    /// The file itself; none while a `file:` has not been read.
+    pub(crate) file: Option<Arc<PolicyFile>>,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
 }
 
 /// One `[[tool]]`: a registered tool that the file's rules may name.
@@ -124,14 +165,29 @@ pub(crate) struct Rule {
     pub(crate) paths: Vec<Pattern>,
     pub(crate) because: String,
     pub(crate) instead: Option<String>,
+    /// Only for `[[deny]]`: decides nothing yet, and is told where it would.
+    pub(crate) warn: bool,
     pub(crate) line: u32,
+    pub(crate) column: u32,
 }
 
 impl Rule {
-    /// Whether a denial binds a tool: it names it, or one that could write before this one was there.
+    /// Whether a denial binds a tool: it names it, or one that the tool comes to the same as. What may not be edited may
+    /// not be overwritten, moved away or removed either; what may not be written or removed may not be by a patch. A
+    /// denial of a tool as a whole is about that tool; only those that are younger than it are bound too.
     pub(crate) fn binds(&self, tool: &str) -> bool {
-        let forebears = if WRITING_TOOLS.contains(&tool) { forebears(tool) } else { &[] };
-        self.tools.include(tool) || self.tools.include_any(forebears)
+        let whole = || self.paths.iter().any(Pattern::is_catch_all);
+        let same: &[&str] = match tool {
+            "edit" => &["patch"],
+            "write" => &["edit", "patch"],
+            "patch" => &["edit", "write", "remove"],
+            "move" => &["edit", "write", "patch", "remove"],
+            "remove" => &["edit", "write", "patch"],
+            _ => &[],
+        };
+        self.tools.include(tool)
+            || (self.tools.include_any(forebears(tool)) && WRITING_TOOLS.contains(&tool))
+            || (self.tools.include_any(same) && !whole())
     }
 
     /// Whether a denial binds a tool's access. What `read` may not see no other tool may: an error of edit
@@ -152,11 +208,94 @@ impl Rule {
                 names
             }
         };
-        json!({
+        let mut content = json!({
             "id": self.id, "tools": tools, "only_writes": self.only_writes, "paths": paths,
             "because": self.because, "instead": self.instead,
-        })
+        });
+        if self.warn {
+            content["enforce"] = json!("warn");
+        }
+        content
     }
+}
+
+/// One `[[allow]]` or `[[deny]]` about jobs.
+#[derive(Debug, Clone)]
+pub(crate) struct JobRule {
+    pub(crate) id: String,
+    pub(crate) purposes: Vec<JobPurpose>,
+    pub(crate) kind: Kind,
+    /// With the line and column of each.
+    pub(crate) subjects: Vec<(Subject, u32, u32)>,
+    pub(crate) because: String,
+    pub(crate) instead: Option<String>,
+    pub(crate) warn: bool,
+    pub(crate) line: u32,
+}
+
+impl JobRule {
+    /// Whether the rule speaks of such a thing of such jobs.
+    pub(crate) fn speaks(&self, purpose: JobPurpose, kind: Kind) -> bool {
+        self.kind == kind && self.purposes.contains(&purpose)
+    }
+
+    pub(crate) fn allows(&self, purpose: JobPurpose, asked: &Asked<'_>) -> bool {
+        self.speaks(purpose, asked.kind()) && self.subjects.iter().any(|(subject, ..)| subject.allows(asked))
+    }
+
+    pub(crate) fn denies(&self, purpose: JobPurpose, asked: &Asked<'_>) -> bool {
+        self.speaks(purpose, asked.kind()) && self.subjects.iter().any(|(subject, ..)| subject.denies(asked))
+    }
+
+    fn content(&self) -> Value {
+        let mut subjects: Vec<String> = self.subjects.iter().map(|(subject, ..)| subject.text()).collect();
+        subjects.sort_unstable();
+        let mut purposes: Vec<&str> = self.purposes.iter().map(|purpose| purpose.as_str()).collect();
+        purposes.sort_unstable();
+        let mut content = json!({
+            "id": self.id, "jobs": purposes, "because": self.because, "instead": self.instead,
+        });
+        content[self.kind.key()] = json!(subjects);
+        if self.warn {
+            content["enforce"] = json!("warn");
+        }
+        content
+    }
+}
+
+/// `[submit]`: who may ask for what.
+#[derive(Debug, Clone)]
+pub(crate) struct SubmitSection {
+    pub(crate) line: u32,
+    pub(crate) entries: Vec<SubmitEntry>,
+}
+
+/// One line of `[submit]`.
+#[derive(Debug, Clone)]
+pub(crate) struct SubmitEntry {
+    /// Like `local`, `token:chat-*` or `github:alice`.
+    pub(crate) asker: Wild,
+    /// `model`, playbooks by name, or `*`.
+    pub(crate) what: Vec<Wild>,
+    pub(crate) line: u32,
+}
+
+impl SubmitEntry {
+    fn content(&self) -> Value {
+        let mut what: Vec<String> = self.what.iter().map(Wild::text).collect();
+        what.sort_unstable();
+        json!({"asker": self.asker.text(), "what": what})
+    }
+}
+
+/// `[model]`: where a repository's code may be sent.
+#[derive(Debug, Clone)]
+pub(crate) struct ModelSection {
+    pub(crate) line: u32,
+    /// Like `anthropic:*`, each with its line.
+    pub(crate) allow: Vec<(Wild, u32)>,
+    /// Addresses besides the provider's own.
+    pub(crate) hosts: Vec<Host>,
 }
 
 /// The tools a rule is about.
@@ -197,17 +336,25 @@ pub(crate) struct JobSection {
     pub(crate) timeout: Option<Setting<u64>>,
     pub(crate) cpus: Option<Setting<f64>>,
     pub(crate) processes: Option<Setting<u32>>,
+    /// What such jobs may reach, each with its line and column.
+    pub(crate) network: Vec<(Host, u32, u32)>,
 }
 
 impl JobSection {
     fn content(&self) -> Value {
-        json!({
+        let mut content = json!({
             "enabled": self.enabled.map(|s| s.value),
             "memory": self.memory.map(|s| s.value),
             "timeout_s": self.timeout.map(|s| s.value),
             "cpus": self.cpus.map(|s| s.value),
             "processes": self.processes.map(|s| s.value),
-        })
+        });
+        if !self.network.is_empty() {
+            let mut hosts: Vec<&str> = self.network.iter().map(|(host, ..)| host.text.as_str()).collect();
+            hosts.sort_unstable();
+            content["network"] = json!(hosts);
+        }
+        content
     }
 }
 

@@ -16,6 +16,7 @@
 //! - permits have no public constructor.
 #![forbid(unsafe_code)]
 
+mod call;
 mod decision;
 mod diagnostic;
 mod explain;
@@ -25,8 +26,10 @@ pub mod fuzzing;
 mod glob;
 mod grant;
 mod limits;
+mod load;
 mod parse;
 mod preset;
+mod subject;
 mod suggest;
 mod units;
 
@@ -34,6 +37,7 @@ pub use decision::{Access, Decision, Denial, Layer, RuleRef};
 pub use diagnostic::Diagnostic;
 pub use explain::Explanation;
 pub use file::{PolicyFile, TOOLS, WRITING_TOOLS};
-pub use grant::{Budget, ChangeCaps, DeclaredTool, Grant, JobPermit, ToolPermit};
+pub use grant::{Budget, ChangeCaps, DeclaredTool, Grant, JobPermit, Lanes, ToolPermit};
+pub use load::load;
 pub use parse::parse;
 pub use preset::{PRESETS, preset};

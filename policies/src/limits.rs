@@ -4,7 +4,7 @@ use gloaming_api::job::{JobLimits, JobPurpose};
 
 use crate::file::{PolicyFile, Setting};
 use crate::grant::Unit;
-use crate::preset::{STANDARD_NAME, preset_file, standard};
+use crate::preset::{STANDARD_NAME, standard};
 use crate::{Budget, ChangeCaps, Layer, units};
 
 /// Bytes of each output stream that are kept. No policy sets it yet.
@@ -118,6 +118,6 @@ fn said<'a, T: Copy + PartialOrd>(
     if let Some(own) = get(file) {
         return Some((own, file.name()));
     }
-    let inherited = file.extends.iter().filter_map(|name| said(preset_file(name)?, get));
+    let inherited = file.extends.iter().filter_map(|extended| said(extended.file.as_ref()?, get));
     inherited.reduce(|least, other| if other.0.value < least.0.value { other } else { least })
 }

@@ -262,7 +262,7 @@ fn folders_on_the_way_to_what_is_allowed_can_be_listed() {
         r#"schema = 1
 [[allow]]
 id = "one-crate"
-tools = ["*"]
+tools = ["read", "list"]
 paths = ["crates/one/src/**"]
 [[deny]]
 id = "no-drafts"
@@ -305,6 +305,29 @@ fn a_tool_that_only_looks_never_writes() {
 }
 
 #[test]
+fn what_comes_to_the_same_is_bound_too() {
+    let deny = |tools: &str, paths: &str| {
+        operator(&format!(
+            "schema = 1\nextends = [\"preset:standard\"]\n[[deny]]\nid = \"kept\"\ntools = {tools}\npaths = {paths}\n\
+             because = \"It is kept.\"\n"
+        ))
+    };
+    let bound = |grant: &gloaming_policies::Grant| {
+        let tools = ["edit", "write", "patch", "move", "remove"];
+        let denied = |tool: &&&str| !grant.allows(tool, Access::Write, &path("kept/a"));
+        tools.iter().filter(denied).copied().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(bound(&deny(r#"["edit"]"#, r#"["kept/"]"#)), "edit write patch move remove");
+    assert_eq!(bound(&deny(r#"["patch"]"#, r#"["kept/"]"#)), "edit write patch move remove");
+    assert_eq!(bound(&deny(r#"["write"]"#, r#"["kept/"]"#)), "write patch move remove");
+    assert_eq!(bound(&deny(r#"["remove"]"#, r#"["kept/"]"#)), "patch move remove");
+    assert_eq!(bound(&deny(r#"["move"]"#, r#"["kept/"]"#)), "move");
+    // As a whole it is the tool that is denied.
+    assert_eq!(bound(&deny(r#"["patch"]"#, r#"["**"]"#)), "patch move remove");
+    assert_eq!(bound(&deny(r#"["remove"]"#, r#"["**"]"#)), "remove");
+}
+
+#[test]
 fn a_rule_binds_the_tools_it_names() {
     let grant = operator(
         r#"schema = 1
@@ -318,6 +341,7 @@ because = "The layout is settled."
     );
     assert!(!grant.allows("write", Access::Write, &path("src/new.rs")));
     assert!(grant.allows("edit", Access::Write, &path("src/lib.rs")));
+    assert!(!grant.allows("patch", Access::Write, &path("src/new.rs")), "a patch makes files too");
     assert!(!grant.allows("Write", Access::Write, &path("src/lib.rs")), "tools are named exactly");
     assert!(!grant.allows("", Access::Read, &path("src/lib.rs")));
     // A patch is judged by whether any tool could have made it.

@@ -48,7 +48,7 @@ expects = "allow"
 "#;
     insta::assert_snapshot!(faults(text), @r#"
     p.toml:2:1: a policy has no key `repo` (did you mean `repos`?)
-    p.toml:3:1: a policy has no key `frobnicate` (the keys of a policy are schema, repos, extends, tool, allow, deny, jobs, budget, change, test)
+    p.toml:3:1: a policy has no key `frobnicate` (the keys of a policy are schema, repos, extends, tool, allow, deny, jobs, budget, change, submit, model, test)
     p.toml:4:3: a policy has no key `alow` (did you mean `allow`?)
     p.toml:8:1: [[allow]] has no key `tool` (did you mean `tools`?)
     p.toml:11:1: [[allow]] has no key `instead` (the keys of [[allow]] are id, tools, paths, because)
@@ -140,9 +140,9 @@ because = "\u001b[2J"
     p.toml:9:26: "a[b" has a `[` that is not closed within one name (close it with `]`, or write `\[` for the character itself)
     p.toml:9:33: "/workspace/src" is an absolute path; a leading `/` is the repository's root (write "/src")
     p.toml:11:1: [[deny]] needs the key `id` (write `id = "a-short-name"`)
+    p.toml:11:1: [[deny]] needs the key `because` (write `because = "why, for those it stops"`)
     p.toml:11:1: [[deny]] needs the key `tools` (write `tools = ["read"]` or `tools = ["*"]`)
     p.toml:11:1: [[deny]] needs the key `paths` (write `paths = ["src/**"]`)
-    p.toml:11:1: [[deny]] needs the key `because` (write `because = "why, for those it stops"`)
     p.toml:13:6: "Größe" is not a rule id (letters, digits, `-` and `_`, at most 64, like "no-secrets")
     p.toml:14:9: `tools` is empty, so the rule could never decide anything (write `tools = ["*"]` for every tool)
     p.toml:15:9: `paths` is empty, so the rule could never decide anything (write `paths = ["**"]` for every file)
@@ -164,8 +164,8 @@ extends = ["preset:lax", "./other.toml", "preset:rust-lib", "preset:standard"]
     insta::assert_snapshot!(faults(text), @r#"
     p.toml:2:10: "acme" does not name repositories (write `owner/name`, `owner/*` or `*`)
     p.toml:2:28: "a/b/c" does not name repositories (write `owner/name`, `owner/*` or `*`)
-    p.toml:3:12: there is no preset "preset:lax" (write `extends = ["preset:standard"]`; the presets are standard, read-only, rust-library, python-service, node-web, docs-only)
-    p.toml:3:26: "./other.toml" cannot be extended: only presets can be, not files or addresses, yet (write `extends = ["preset:standard"]`; the presets are standard, read-only, rust-library, python-service, node-web, docs-only)
+    p.toml:3:12: there is no preset "preset:lax" (write `extends = ["preset:standard"]`, or `"file:base.toml"` for a file beside this one; the presets are standard, read-only, rust-library, python-service, node-web, docs-only)
+    p.toml:3:26: "./other.toml" cannot be extended: it is neither a preset nor a file (write `extends = ["preset:standard"]`, or `"file:base.toml"` for a file beside this one; the presets are standard, read-only, rust-library, python-service, node-web, docs-only)
     p.toml:3:42: there is no preset "preset:rust-lib" (did you mean `rust-library`?)
     "#);
 }
@@ -194,7 +194,6 @@ files = 99999999999
 lines = 0x10
 "#;
     insta::assert_snapshot!(faults(text), @r#"
-    p.toml:3:12: no engine here can let some hosts through and hold the others back, and a rule that cannot be enforced does not load (write `network = []`; jobs run without network)
     p.toml:4:10: "4G" is not a size `memory` can have (write a size of at least 16MiB, like `memory = "4GiB"`)
     p.toml:5:11: "20 min" is not a duration `timeout` can have (write a duration from 1s to 168h, like `timeout = "20m"`)
     p.toml:6:8: `cpus` is out of range (write a number of CPUs above 0, like `cpus = 2`)

@@ -3,6 +3,7 @@
 mod decisions;
 mod diagnostics;
 mod docs;
+mod jobs;
 mod layers;
 mod properties;
 mod registered;

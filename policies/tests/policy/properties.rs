@@ -54,6 +54,12 @@ fn write(rules: &[Rule], extends: bool, steps: u32) -> PolicyFile {
         text.push_str(&format!("tools = {:?}\npaths = {:?}\n", rule.tools, rule.paths));
         if rule.deny {
             text.push_str("because = \"x\"\n");
+        } else if rule.tools.contains(&"*") {
+            // Narrowed to some paths, `check` does not load.
+            text.push_str(&format!(
+                "[[allow]]\nid = \"check-{}-{i}\"\ntools = [\"check\"]\npaths = [\"**\"]\n",
+                &id[..16]
+            ));
         }
     }
     parse("p.toml", &text).expect("generated policies are right")

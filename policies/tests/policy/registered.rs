@@ -61,13 +61,14 @@ fn a_star_narrows_and_denies_a_registered_tool_that_it_does_not_know() {
     let operator_file = "schema = 1\n[[tool]]\nname = \"word_count\"\n[[allow]]\nid = \"count\"\n\
                          tools = [\"word_count\"]\npaths = [\"**\"]\n";
     let narrowing = "schema = 1\n[[allow]]\nid = \"source\"\ntools = [\"*\"]\npaths = [\"src/**\"]\n\
+                     [[allow]]\nid = \"jobs\"\ntools = [\"check\"]\npaths = [\"**\"]\n\
                      [[deny]]\nid = \"big\"\ntools = [\"*\"]\npaths = [\"src/big/\"]\nbecause = \"Big.\"\n";
     let layers = [(Layer::Operator, "o.toml", operator_file), (Layer::Repository, "r.toml", narrowing)];
     check(
         &resolve(&layers).unwrap(),
         "word_count src/lib.rs => allow source r.toml:2
          word_count docs/a.md => deny default-deny r.toml:2
-         word_count src/big/a => deny big r.toml:6",
+         word_count src/big/a => deny big r.toml:10",
     );
 }
 

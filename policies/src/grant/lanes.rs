@@ -1,0 +1,88 @@
+//! What the lanes can hold a rule to; a rule that none of them can does not load.
+
+use super::Unit;
+use crate::file::{TOOLS, Tools, WRITING_TOOLS};
+use crate::glob::Pattern;
+use crate::subject::Kind;
+use crate::{Diagnostic, Layer};
+
+/// What the job lane's engine can enforce beyond what every engine must.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lanes {
+    /// Whether it lets a job reach some hosts and holds the others back.
+    pub hosts: bool,
+    /// Whether it hands a job secrets by name.
+    pub secrets: bool,
+}
+
+/// Returns a fault for each rule that some lane it reaches cannot enforce.
+pub(super) fn unenforceable(units: &[Unit], lanes: Lanes) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    for unit in units {
+        let file = &unit.file;
+        let mut fault = |line: u32, column: u32, message: String, hint: &str| {
+            let (file, hint) = (file.name.clone(), Some(hint.to_owned()));
+            faults.push(Diagnostic { file, line, column, message, hint });
+        };
+        if !lanes.hosts {
+            let hint = "write `network = []`; jobs run without network";
+            for (host, line, column) in file.jobs.values().flat_map(|section| &section.network) {
+                fault(*line, *column, format!("{:?}: {NO_HOSTS}", host.text), hint);
+            }
+        }
+        for rule in file.job_allow.iter().chain(&file.job_deny) {
+            let (message, hint) = match rule.kind {
+                Kind::Hosts if !lanes.hosts => (
+                    NO_HOSTS,
+                    "leave the rule out: jobs run without network, so no host can be reached at all",
+                ),
+                Kind::Secrets if !lanes.secrets => {
+                    (NO_SECRETS, "leave the rule out: no job is given a secret, and none of our environment")
+                }
+                _ => continue,
+            };
+            for (subject, line, column) in &rule.subjects {
+                fault(*line, *column, format!("{:?}: {message}", subject.text()), hint);
+            }
+        }
+        // A job's copy of the workspace can leave files out that are denied; what it may see cannot be given as a
+        // list of what is allowed without taking away what its build needs.
+        let check = |tools: &Tools| tools.include("check");
+        let mut narrow = file.allow.iter().filter(|rule| check(&rule.tools)).peekable();
+        let whole =
+            file.allow.iter().any(|rule| check(&rule.tools) && rule.paths.iter().any(Pattern::is_catch_all));
+        if let Some(rule) = narrow.peek().filter(|_| !whole) {
+            fault(
+                rule.line,
+                rule.column,
+                format!(
+                    "rule {} allows `check` some paths, and that cannot be enforced: build, test and lint see every \
+                     file that no rule denies",
+                    rule.id
+                ),
+                "name the other tools, allow `check` with `paths = [\"**\"]`, and deny it what it must not see",
+            );
+        }
+        // The floor's own rule is what keeps these tools from writing.
+        for rule in file.deny.iter().filter(|rule| rule.only_writes && unit.layer != Layer::Floor) {
+            let Tools::Named(names) = &rule.tools else { continue };
+            let looks =
+                |name: &String| TOOLS.contains(&name.as_str()) && !WRITING_TOOLS.contains(&name.as_str());
+            if names.iter().all(looks) {
+                fault(
+                    rule.line,
+                    rule.column,
+                    format!("rule {} would decide nothing: {} never write", rule.id, names.join(" and ")),
+                    "name tools that write, or leave `access` out to deny reading",
+                );
+            }
+        }
+    }
+    faults.sort();
+    faults
+}
+
+const NO_HOSTS: &str = "no engine here can let some hosts through and hold the others back, and a rule that cannot be \
+                        enforced does not load";
+const NO_SECRETS: &str =
+    "no engine here hands secrets to jobs, and a rule that cannot be enforced does not load";

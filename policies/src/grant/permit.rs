@@ -1,0 +1,75 @@
+//! The permits without which no tool and no job runs.
+
+use gloaming_api::job::{JobLimits, JobPurpose};
+use gloaming_api::{Digest, RelPath};
+
+use super::Grant;
+use crate::{Access, Decision, Denial, RuleRef};
+
+/// The right to call one tool; only a [`Grant`] makes it.
+#[derive(Debug, Clone)]
+pub struct ToolPermit {
+    pub(super) tool: String,
+    pub(super) grant: Grant,
+}
+
+impl ToolPermit {
+    /// Returns the tool's name.
+    pub fn tool(&self) -> &str {
+        &self.tool
+    }
+
+    /// Returns the grant it was made by.
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// Decides one access of the tool to a path.
+    pub fn decide(&self, access: Access, path: &RelPath) -> Decision {
+        self.grant.decide(&self.tool, access, path)
+    }
+
+    /// Returns the rules that would deny it and only warn yet.
+    pub fn warnings(&self, access: Access, path: &RelPath) -> Vec<RuleRef> {
+        self.grant.warnings(&self.tool, access, path)
+    }
+
+    /// Whether [`ToolPermit::decide`] allows it, without putting the rule in words.
+    pub fn allows(&self, access: Access, path: &RelPath) -> bool {
+        self.grant.allows(&self.tool, access, path)
+    }
+}
+
+/// The right to run jobs of one purpose; only a [`Grant`] makes it.
+#[derive(Debug, Clone)]
+pub struct JobPermit {
+    pub(super) purpose: JobPurpose,
+    pub(super) limits: JobLimits,
+    pub(super) grant: Grant,
+}
+
+impl JobPermit {
+    /// Returns what the jobs are for.
+    pub fn purpose(&self) -> JobPurpose {
+        self.purpose
+    }
+
+    /// Returns the limits they run under.
+    pub fn limits(&self) -> JobLimits {
+        self.limits
+    }
+
+    /// Returns the digest of the grant that permits them.
+    pub fn grant_digest(&self) -> &Digest {
+        self.grant.digest()
+    }
+
+    /// Decides on what an engine is about to start: a command that a rule denies, whoever made it of the profile's,
+    /// or an environment that jobs may not see.
+    ///
+    /// # Errors
+    /// The denial.
+    pub fn admit(&self, argv: &[String], environment: &Digest) -> Result<(), Denial> {
+        self.grant.admit(self.purpose, argv, environment)
+    }
+}

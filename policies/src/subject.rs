@@ -1,0 +1,549 @@
+//! What a rule about jobs is about: the command a job is started with, hosts, images, variables, secrets.
+//!
+//! As with paths, a denial takes more than an allowance. An allowed command is the words as they stand; a denied one
+//! is found behind a program that starts others (`env`, `timeout`), within a script handed to a shell, and with
+//! further words behind it. What the started program goes on to start by itself no rule sees: a container's limits
+//! and its lack of a network bind that.
+
+use gloaming_api::Digest;
+
+use crate::glob::BadPattern;
+
+/// The longest pattern about jobs, in bytes.
+const MAX_PATTERN: usize = 1024;
+
+/// Names of sets of hosts; what is in them is settled where the hosts are reached.
+pub(crate) const HOST_SETS: &[&str] = &["registry"];
+
+/// The kinds of what a rule about jobs can be about, as its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    Commands,
+    Hosts,
+    Images,
+    Env,
+    Secrets,
+}
+
+impl Kind {
+    pub(crate) const ALL: &'static [Self] =
+        &[Self::Commands, Self::Hosts, Self::Images, Self::Env, Self::Secrets];
+
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Commands => "commands",
+            Self::Hosts => "hosts",
+            Self::Images => "images",
+            Self::Env => "env",
+            Self::Secrets => "secrets",
+        }
+    }
+
+    /// An example for hints.
+    pub(crate) fn example(self) -> &'static str {
+        match self {
+            Self::Commands => "commands = [\"cargo test *\"]",
+            Self::Hosts => "hosts = [\"*.example.org\"]",
+            Self::Images => "images = [\"sha256:…\"]",
+            Self::Env => "env = [\"RUSTFLAGS\"]",
+            Self::Secrets => "secrets = [\"DEPLOY_TOKEN\"]",
+        }
+    }
+
+    /// Whether a job has it where no rule speaks of it: the profile's commands run in the environment there is, with
+    /// the variables the profile sets; hosts and secrets are never had unasked.
+    pub(crate) fn open(self) -> bool {
+        matches!(self, Self::Commands | Self::Images | Self::Env)
+    }
+}
+
+/// What is asked about a job.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asked<'a> {
+    Command(&'a [String]),
+    Host(&'a Host),
+    Image(&'a Digest),
+    Env(&'a str),
+    Secret(&'a str),
+}
+
+impl Asked<'_> {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Command(_) => Kind::Commands,
+            Self::Host(_) => Kind::Hosts,
+            Self::Image(_) => Kind::Images,
+            Self::Env(_) => Kind::Env,
+            Self::Secret(_) => Kind::Secrets,
+        }
+    }
+}
+
+impl std::fmt::Display for Asked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Command(argv) => write!(f, "the command `{}`", shell_words::join(*argv)),
+            Self::Host(host) => write!(f, "the host {}", host.text),
+            Self::Image(image) => write!(f, "the image {image}"),
+            Self::Env(name) => write!(f, "the variable {name}"),
+            Self::Secret(name) => write!(f, "the secret {name}"),
+        }
+    }
+}
+
+/// One pattern of a rule about jobs.
+#[derive(Debug, Clone)]
+pub(crate) enum Subject {
+    Command(Command),
+    Host(Host),
+    /// None is any image.
+    Image(Option<Digest>),
+    Name(Wild),
+}
+
+impl Subject {
+    pub(crate) fn parse(kind: Kind, text: &str) -> Result<Self, BadPattern> {
+        if text.len() > MAX_PATTERN || text.chars().any(char::is_control) {
+            return bad("it is longer than 1024 bytes or holds a control character", "write it plainly");
+        }
+        match kind {
+            Kind::Commands => Command::parse(text).map(Self::Command),
+            Kind::Hosts => Host::parse(text, true).map(Self::Host),
+            Kind::Images if text == "*" => Ok(Self::Image(None)),
+            Kind::Images => match text.parse() {
+                Ok(digest) => Ok(Self::Image(Some(digest))),
+                Err(_) => bad(
+                    format!("{text:?} is not an image: names can be moved, digests cannot"),
+                    "write `sha256:` and 64 hexadecimal digits, as a job's record has them as `environment`, or `*`",
+                ),
+            },
+            Kind::Env | Kind::Secrets => {
+                let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '*';
+                if text.is_empty()
+                    || !text.chars().all(fits)
+                    || text.starts_with(|c: char| c.is_ascii_digit())
+                {
+                    return bad(
+                        format!("{text:?} is not the name of a variable"),
+                        "letters, digits and `_`, with `*` for any of them, like `AWS_*`",
+                    );
+                }
+                Ok(Self::Name(Wild::new(text)))
+            }
+        }
+    }
+
+    /// The pattern as the author wrote it.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Command(command) => command.text.clone(),
+            Self::Host(host) => host.text.clone(),
+            Self::Image(None) => "*".into(),
+            Self::Image(Some(digest)) => digest.to_string(),
+            Self::Name(name) => name.0.join("*"),
+        }
+    }
+
+    pub(crate) fn allows(&self, asked: &Asked<'_>) -> bool {
+        match (self, asked) {
+            (Self::Command(command), Asked::Command(argv)) => command.allows(argv),
+            (Self::Host(host), Asked::Host(asked)) => host.covers(asked),
+            (Self::Image(image), Asked::Image(asked)) => image.as_ref().is_none_or(|image| image == *asked),
+            (Self::Name(name), Asked::Env(asked) | Asked::Secret(asked)) => name.matches(asked),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn denies(&self, asked: &Asked<'_>) -> bool {
+        match (self, asked) {
+            (Self::Command(command), Asked::Command(argv)) => command.denies(argv),
+            (Self::Host(host), Asked::Host(asked)) => host.touches(asked),
+            // Some systems hold variables that differ by case for the same.
+            (Self::Name(name), Asked::Env(asked) | Asked::Secret(asked)) => {
+                name.folded().matches(&asked.to_ascii_uppercase())
+            }
+            _ => self.allows(asked),
+        }
+    }
+}
+
+fn bad<T>(message: impl Into<String>, hint: impl Into<String>) -> Result<T, BadPattern> {
+    Err(BadPattern { message: message.into(), hint: hint.into() })
+}
+
+/// Text with `*` for any characters: the pieces between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wild(Vec<String>);
+
+impl Wild {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.split('*').map(str::to_owned).collect())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.0.join("*")
+    }
+
+    fn folded(&self) -> Self {
+        Self(self.0.iter().map(|piece| piece.to_ascii_uppercase()).collect())
+    }
+
+    /// Each piece is looked for as early as it can be, the last at the end: linear in practice, and never
+    /// exponential.
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        let [first, middle @ .., last] = self.0.as_slice() else { return self.0[0] == text };
+        let Some(rest) = text.strip_prefix(first.as_str()) else { return false };
+        let Some(mut rest) = rest.strip_suffix(last.as_str()) else { return false };
+        for piece in middle {
+            match rest.find(piece.as_str()) {
+                Some(at) => rest = &rest[at + piece.len()..],
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+/// A pattern over the words of a command.
+#[derive(Debug, Clone)]
+pub(crate) struct Command {
+    text: String,
+    words: Vec<Wild>,
+    /// Whether the last word was `*` alone: any further words, or none.
+    open: bool,
+}
+
+impl Command {
+    fn parse(text: &str) -> Result<Self, BadPattern> {
+        if let Some(before) = text.strip_suffix(":*") {
+            return bad(
+                format!("{text:?} ends in `:*`, which this dialect does not know"),
+                format!("write {:?}", format!("{before} *")),
+            );
+        }
+        let Ok(mut words) = shell_words::split(text) else {
+            return bad(format!("{text:?} has a quote that is not closed"), "close it");
+        };
+        if let Some(operator) =
+            words.iter().find(|word| matches!(word.as_str(), "&&" | "||" | ";" | "|" | "&"))
+        {
+            return bad(
+                format!("{text:?} holds the shell operator `{operator}`; no shell reads a job's command"),
+                "write one pattern for each command",
+            );
+        }
+        if words.is_empty() {
+            return bad("an empty pattern matches no command", "write `*` for every command");
+        }
+        let open = words.last().is_some_and(|word| word == "*");
+        if open {
+            words.pop();
+        }
+        Ok(Self { text: text.to_owned(), words: words.iter().map(|word| Wild::new(word)).collect(), open })
+    }
+
+    fn allows(&self, argv: &[String]) -> bool {
+        let fits = self.words.len() == argv.len() || (self.open && self.words.len() < argv.len());
+        fits && self.words.iter().zip(argv).all(|(pattern, word)| pattern.matches(word))
+    }
+
+    /// Whether the command, or one it plainly starts, begins with the pattern's words.
+    fn denies(&self, argv: &[String]) -> bool {
+        let plain: Vec<Word> = argv.iter().map(|word| Word { text: word.clone(), varies: false }).collect();
+        self.found_in(&plain)
+            || scripts(argv).any(|script| commands_of(script).iter().any(|words| self.found_in(words)))
+    }
+
+    /// Looks for the words from any position, since `env`, `timeout 5`, `xargs` and their like come before what they
+    /// start.
+    fn found_in(&self, words: &[Word]) -> bool {
+        (0..words.len()).any(|from| {
+            let tail = &words[from..];
+            // A word the shell fills in can stand for a program only where a program stands.
+            if from > 0 && tail[0].varies {
+                return false;
+            }
+            let mut at = 0;
+            for pattern in &self.words {
+                let Some(word) = tail.get(at) else { return false };
+                let base = if at == 0 { word.text.rsplit('/').next().unwrap_or_default() } else { "" };
+                if !(word.varies || pattern.matches(&word.text) || (at == 0 && pattern.matches(base))) {
+                    return false;
+                }
+                at += 1;
+            }
+            !self.words.is_empty() || self.open
+        })
+    }
+}
+
+/// A word of a script.
+struct Word {
+    text: String,
+    /// Whether the shell puts something in its place that cannot be seen here.
+    varies: bool,
+}
+
+/// The scripts that a command hands to a shell: the words behind `-c` (`-ec`, `-lc`) of one.
+fn scripts(argv: &[String]) -> impl Iterator<Item = &str> {
+    const SHELLS: &[&str] = &["sh", "bash", "dash", "zsh", "ksh", "ash", "busybox", "fish", "cmd", "eval"];
+    let shell = argv.iter().any(|word| SHELLS.contains(&word.rsplit('/').next().unwrap_or_default()));
+    // Every word of several: which one is the script depends on each shell's own options.
+    argv.iter().skip(1).filter(move |word| shell && word.contains(char::is_whitespace)).map(String::as_str)
+}
+
+/// The simple commands of a script, cut at the shell's operators wherever they are not quoted. What is cut too often
+/// only gives a denial more to look at.
+fn commands_of(script: &str) -> Vec<Vec<Word>> {
+    let mut commands: Vec<Vec<Word>> = vec![Vec::new()];
+    let mut word: Option<Word> = None;
+    let mut quote: Option<char> = None;
+    let mut chars = script.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(q), _) if q == c => quote = None,
+            (Some('\''), _) => word.get_or_insert_with(Word::empty).text.push(c),
+            (_, '\\') => word.get_or_insert_with(Word::empty).text.extend(chars.next()),
+            (_, '$') => word.get_or_insert_with(Word::empty).varies = true,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_with(Word::empty);
+            }
+            // A substitution runs a command, quoted or not.
+            (_, '`' | '(' | ')') | (None, ';' | '&' | '|' | '\n' | '{' | '}' | '<' | '>') => {
+                let last = commands.last_mut().expect("it is never empty");
+                last.extend(word.take());
+                commands.push(Vec::new());
+                quote = None;
+            }
+            (None, c) if c.is_whitespace() => {
+                commands.last_mut().expect("it is never empty").extend(word.take());
+            }
+            (_, c) => word.get_or_insert_with(Word::empty).text.push(c),
+        }
+    }
+    commands.last_mut().expect("it is never empty").extend(word);
+    commands
+}
+
+impl Word {
+    fn empty() -> Self {
+        Self { text: String::new(), varies: false }
+    }
+}
+
+/// A host, every host beneath one, or a host at a port by a scheme.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Host {
+    pub(crate) text: String,
+    /// Lower case, without `*.`.
+    name: String,
+    beneath: bool,
+    /// Scheme and port come together.
+    at: Option<(String, u16)>,
+    /// Whether the name is that of a set.
+    set: bool,
+}
+
+impl Host {
+    /// Parses a host; `pattern` says whether `*.host` and the names of sets are let in.
+    pub(crate) fn parse(text: &str, pattern: bool) -> Result<Self, BadPattern> {
+        let refused = |why: &str| {
+            bad(
+                format!("{text:?} is not a host: {why}"),
+                format!(
+                    "write `host`, `*.host` or `scheme://host:port`, or the name of a set ({})",
+                    HOST_SETS.join(", ")
+                ),
+            )
+        };
+        let (rest, at) = match text.split_once("://") {
+            None => (text, None),
+            Some((scheme, rest)) => {
+                let Some((host, port)) = rest.rsplit_once(':') else {
+                    return refused("with a scheme it needs a port");
+                };
+                let Some(port) = port.parse::<u16>().ok().filter(|port| *port > 0) else {
+                    return refused("the port is no number from 1 to 65535");
+                };
+                if scheme.is_empty() || !scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+                {
+                    return refused("the scheme is not lower-case letters");
+                }
+                (host, Some((scheme.to_owned(), port)))
+            }
+        };
+        let (name, beneath) = match rest.strip_prefix("*.") {
+            Some(_) if !pattern || at.is_some() => {
+                return refused("`*.` stands in a pattern without a scheme");
+            }
+            Some(name) => (name, true),
+            None => (rest, false),
+        };
+        let label = |label: &str| {
+            !label.is_empty()
+                && label.len() <= 63
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        if name.len() > 253 || !name.split('.').all(label) {
+            let why = if name.contains('*') {
+                "`*` stands only as the whole first name"
+            } else if name.contains(['/', ':', '@', '?', '#']) {
+                "it has a path, a port without a scheme, or an account"
+            } else if !name.is_ascii() {
+                "write an international name in its ASCII form (xn--…)"
+            } else {
+                "its names are letters, digits and `-`"
+            };
+            return refused(why);
+        }
+        let name = name.to_ascii_lowercase();
+        let set = HOST_SETS.contains(&name.as_str()) && at.is_none() && !beneath;
+        if set && !pattern {
+            return refused("it is the name of a set");
+        }
+        Ok(Self { text: text.to_owned(), name, beneath, at, set })
+    }
+
+    /// Whether everything that is asked for is within the pattern.
+    pub(crate) fn covers(&self, asked: &Self) -> bool {
+        self.named(asked) && (self.at.is_none() || self.at == asked.at)
+    }
+
+    /// Whether anything that is asked for is within it.
+    fn touches(&self, asked: &Self) -> bool {
+        self.named(asked) && (self.at.is_none() || asked.at.is_none() || self.at == asked.at)
+    }
+
+    fn named(&self, asked: &Self) -> bool {
+        if self.set || asked.set {
+            return self.set && asked.set && self.name == asked.name;
+        }
+        if self.beneath {
+            return asked.name.strip_suffix(&self.name).is_some_and(|front| front.ends_with('.'));
+        }
+        self.name == asked.name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn argv(text: &str) -> Vec<String> {
+        shell_words::split(text).unwrap()
+    }
+
+    #[test]
+    fn an_allowed_command_is_the_words_as_they_stand() {
+        let allows = |pattern: &str, command: &str| {
+            let Subject::Command(pattern) = Subject::parse(Kind::Commands, pattern).unwrap() else {
+                panic!()
+            };
+            pattern.allows(&argv(command))
+        };
+        assert!(allows("cargo test *", "cargo test"));
+        assert!(allows("cargo test *", "cargo test --locked -- --nocapture"));
+        assert!(allows("cargo te*", "cargo test") && allows("*", "make test"));
+        assert!(!allows("cargo test", "cargo test --locked"));
+        assert!(!allows("cargo test *", "cargo testbed"));
+        assert!(!allows("cargo test *", "./cargo test"));
+        assert!(!allows("cargo test *", "sh -c 'cargo test'"));
+        assert!(!allows("cargo test *", "env cargo test"));
+    }
+
+    #[test]
+    fn a_denied_command_is_found_behind_others_and_in_scripts() {
+        let denies = |pattern: &str, command: &str| {
+            let Subject::Command(pattern) = Subject::parse(Kind::Commands, pattern).unwrap() else {
+                panic!()
+            };
+            pattern.denies(&argv(command))
+        };
+        for command in [
+            "cargo publish",
+            "cargo publish --dry-run",
+            "/usr/bin/cargo publish",
+            "env A=1 cargo publish",
+            "timeout 60 cargo publish",
+            "sh -c 'cd x && cargo publish'",
+            "bash -ec \"true; cargo publish\"",
+            "sh -c 'echo $(cargo publish)'",
+            "sh -c 'echo \"`cargo publish`\"'",
+            "sh -c '$CARGO publish'",
+            "sh -c 'cargo \"pub\"lish'",
+            "sh -c 'cargo $WHAT'",
+        ] {
+            assert!(denies("cargo publish", command), "{command}");
+        }
+        for command in
+            ["cargo test publish", "cargo test", "sh -c 'cargo test $FLAGS'", "sh -c \"echo 'a b'\""]
+        {
+            assert!(!denies("cargo publish", command), "{command}");
+        }
+        assert!(denies("rm", "sh -c 'ls; /bin/rm -rf x'"));
+        assert!(denies("*", "anything"));
+    }
+
+    #[test]
+    fn hosts_are_hosts_and_nothing_else() {
+        let parse = |text: &str| Host::parse(text, true);
+        for text in
+            ["example.org", "*.example.org", "https://example.org:443", "registry", "localhost", "10.0.0.1"]
+        {
+            assert!(parse(text).is_ok(), "{text}");
+        }
+        for text in [
+            "",
+            "*",
+            "*.",
+            "a..b",
+            "https://example.org",
+            "example.org:443",
+            "https://example.org:0",
+            "a/b",
+            "a@b",
+            "https://*.example.org:443",
+            "ex*mple.org",
+            "*.*.org",
+            "-a.org",
+            "http://a:99999",
+            "bücher.example",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        let (exact, beneath) = (parse("Example.org").unwrap(), parse("*.example.org").unwrap());
+        let port = parse("https://example.org:443").unwrap();
+        let asked = |text: &str| Host::parse(text, false).unwrap();
+        assert!(exact.covers(&asked("example.ORG")) && exact.covers(&asked("https://example.org:8443")));
+        assert!(beneath.covers(&asked("a.b.example.org")) && !beneath.covers(&asked("example.org")));
+        assert!(!beneath.covers(&asked("evilexample.org")) && !exact.covers(&asked("a.example.org")));
+        assert!(
+            port.covers(&asked("https://example.org:443")) && !port.covers(&asked("http://example.org:80"))
+        );
+        assert!(!port.covers(&asked("example.org")) && port.touches(&asked("example.org")));
+        assert!(Host::parse("registry", false).is_err());
+    }
+
+    #[test]
+    fn names_are_compared_whole() {
+        let name = |text: &str| Subject::parse(Kind::Env, text).unwrap();
+        assert!(
+            name("AWS_*").allows(&Asked::Env("AWS_KEY")) && !name("AWS_*").allows(&Asked::Env("MY_AWS_KEY"))
+        );
+        assert!(
+            !name("AWS_*").allows(&Asked::Env("aws_key")) && name("AWS_*").denies(&Asked::Env("aws_key"))
+        );
+        assert!(
+            name("*_TOKEN").allows(&Asked::Secret("A_TOKEN")) && name("a*b*c").allows(&Asked::Env("aXbbXc"))
+        );
+        assert!(!name("a*ab").allows(&Asked::Env("ab")));
+        assert!(Subject::parse(Kind::Env, "A-B").is_err() && Subject::parse(Kind::Secrets, "").is_err());
+        assert!(Subject::parse(Kind::Images, "rust:1").is_err() && Subject::parse(Kind::Images, "*").is_ok());
+        assert!(
+            Subject::parse(Kind::Commands, "npm run test:*").unwrap_err().hint.contains("npm run test *")
+        );
+    }
+}
