@@ -4,6 +4,7 @@
     reason = "the edge: environment and operator's files are read here and nowhere else"
 )]
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -334,11 +335,7 @@ pub(crate) fn resolve_policy(
 ) -> anyhow::Result<Result<Resolved, Vec<Diagnostic>>> {
     let mut layers = Vec::new();
     if let Some(path) = &choice.policy {
-        layers.push(PolicyLayerText {
-            layer: "operator".into(),
-            file: path.display().to_string(),
-            text: read_text(path, "the policy file", FILE_CAP)?,
-        });
+        layers = operator_layers(path)?;
     }
     let operator = grant_of(repo, &layers).map_err(|diagnostics| bad_policy(&diagnostics))?;
     let Some(text) = repository_policy else {
@@ -348,16 +345,59 @@ pub(crate) fn resolve_policy(
     Ok(grant_of(repo, &layers).map(|grant| Resolved { grant, layers }))
 }
 
+/// Reads an operator's policy and the files that it extends.
+fn operator_layers(path: &Path) -> anyhow::Result<Vec<PolicyLayerText>> {
+    let file = path.display().to_string();
+    let text = read_text(path, "the policy file", FILE_CAP)?;
+    let bases = std::cell::RefCell::new(Vec::new());
+    let read = |name: &str| {
+        let text =
+            read_text(Path::new(name), "the policy file", FILE_CAP).map_err(|error| error.to_string())?;
+        let (layer, file) = (BASE.to_owned(), name.to_owned());
+        bases.borrow_mut().push(PolicyLayerText { layer, file, text: text.clone() });
+        Ok(text)
+    };
+    gloaming_policies::load(&file, &text, &read).map_err(|diagnostics| bad_policy(&diagnostics))?;
+    let mut layers = bases.into_inner();
+    layers.sort_by(|a, b| a.file.cmp(&b.file));
+    layers.dedup();
+    layers.push(PolicyLayerText { layer: "operator".into(), file, text });
+    Ok(layers)
+}
+
+/// The layer by which a journal names a file that one of the operator's extends.
+const BASE: &str = "base";
+
+/// Loads an operator's policy file with what it extends.
+pub(crate) fn load_policy(path: &Path) -> anyhow::Result<Result<PolicyFile, Vec<Diagnostic>>> {
+    let text = read_text(path, "the policy file", FILE_CAP)?;
+    let read = |name: &str| {
+        read_text(Path::new(name), "the policy file", FILE_CAP).map_err(|error| error.to_string())
+    };
+    Ok(gloaming_policies::load(&path.display().to_string(), &text, &read))
+}
+
 /// Makes a grant of layers as a journal carries them.
 pub(crate) fn grant_of(repo: &RepoId, layers: &[PolicyLayerText]) -> Result<Grant, Vec<Diagnostic>> {
+    let read = |name: &str| {
+        let base = layers.iter().find(|layer| layer.layer == BASE && layer.file == name);
+        match base {
+            Some(base) => Ok(base.text.clone()),
+            None => Err("it is not among the layers".to_owned()),
+        }
+    };
     let mut files: Vec<(Layer, PolicyFile)> = Vec::new();
-    for layer in layers {
+    for layer in layers.iter().filter(|layer| layer.layer != BASE) {
         let kind = match layer.layer.as_str() {
             "operator" => Layer::Operator,
             "repository" => Layer::Repository,
             _ => Layer::Task,
         };
-        files.push((kind, gloaming_policies::parse(&layer.file, &layer.text)?));
+        let parsed = match kind {
+            Layer::Repository => gloaming_policies::parse(&layer.file, &layer.text)?,
+            _ => gloaming_policies::load(&layer.file, &layer.text, &read)?,
+        };
+        files.push((kind, parsed));
     }
     Grant::resolve(repo, files)
 }
@@ -406,6 +446,18 @@ pub(crate) fn sandbox(home: &Home, grant: &Grant) -> anyhow::Result<Sandbox> {
         None => Ok(sandbox),
         Some(missing) => Err(missing.failure().into()),
     }
+}
+
+/// Opens the sandbox as [`sandbox`] does, and makes the components that serve the tools part of the grant.
+pub(crate) fn equip(home: &Home, resolved: &mut Resolved) -> anyhow::Result<Sandbox> {
+    let sandbox = sandbox(home, &resolved.grant)?;
+    resolved.grant = resolved.grant.clone().with_tools(components(&sandbox));
+    Ok(sandbox)
+}
+
+/// Returns the components that serve the tools of a sandbox, by the tools' names.
+pub(crate) fn components(sandbox: &Sandbox) -> BTreeMap<String, Digest> {
+    sandbox.tools().into_iter().filter_map(|tool| Some((tool.name, tool.component?))).collect()
 }
 
 /// Returns the embedded container engine and the environment its jobs see.

@@ -42,6 +42,7 @@ pub(crate) async fn main(args: McpArgs) -> anyhow::Result<ExitCode> {
         resolved = context::narrow(resolved, &repo, read_only(&sandbox.tools()))?;
     }
     let Resolved { grant, layers } = resolved;
+    let grant = grant.with_tools(context::components(&sandbox));
 
     let journal = journal_file(args.journal.as_deref(), &home)?;
     let mut recorder = Journal::create(&journal).map_err(|error| {
@@ -60,6 +61,7 @@ pub(crate) async fn main(args: McpArgs) -> anyhow::Result<ExitCode> {
             policy: layers,
             grant: grant.digest().clone(),
             tools: offered.collect(),
+            components: grant.tools().clone(),
         })))
         .map_err(|error| Failure::infrastructure("write the journal", error))?;
     // Held until the end, so that no other session takes it for an old one's.

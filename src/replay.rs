@@ -55,6 +55,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
         started.base.parse().map_err(|error| Failure::usage(format!("the journal's base: {error}")))?;
     let base = repository.resolve(Some(base.as_str())).map_err(repo_failure)?;
     let grant = context::grant_of(&started.repo, &started.policy).map_err(|d| context::bad_policy(&d))?;
+    let grant = grant.with_tools(started.components.clone());
     if *grant.digest() != started.grant {
         console.show(Update::Note(
             "the grant differs from the record: this version resolves the policy otherwise".into(),
@@ -77,6 +78,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
         repo: started.repo.clone(),
         text: started.text.clone(),
         base,
+        asker: started.asker.clone().unwrap_or_else(|| "local".to_owned()),
         seed: context::seed(),
     };
     let equipment = Equipment {

@@ -4,6 +4,7 @@
     reason = "the edge: results are written to the operator's own out folder"
 )]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,6 +29,9 @@ use crate::failure::{Failure, exit, in_one_line, report, unless_cancelled};
 
 /// The largest task text read, bytes; a longer one bows out before this is reached.
 const TASK_CAP: usize = 1 << 20;
+
+/// Who asks on the command line, as a policy's `[submit]` names them.
+const ASKER: &str = "local";
 
 pub(crate) async fn main(args: Box<RunArgs>) -> ExitCode {
     let mut traces = Traces {
@@ -113,14 +117,18 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
     let repo =
         context::repo_name(&args.policy, Path::new(args.repo.trim_end_matches('/').trim_end_matches(".git")));
     let base = repository.resolve(args.base.as_deref()).map_err(repo_failure)?;
-    let resolved = policy_at(&args.policy, &repo, &repository, &base)?;
+    let mut resolved = policy_at(&args.policy, &repo, &repository, &base)?;
+    let sandbox = match &mut resolved {
+        Ok(resolved) => Some(context::equip(&home, resolved)?),
+        Err(_) => None,
+    };
 
     traces.journal = Some(
         Journal::create(&out.join("journal.jsonl"))
             .map_err(|error| Failure::disk(&format!("begin the journal in {}", out.display()), error))?,
     );
     traces.fresh_clone = None;
-    let started = |grant: Digest, layers| {
+    let started = |grant: Digest, layers, components| {
         EventKind::AttemptStarted(Box::new(AttemptStarted {
             format: 1,
             program: format!("gloaming {}", env!("CARGO_PKG_VERSION")),
@@ -132,6 +140,8 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
             text: text.clone(),
             policy: layers,
             grant,
+            components,
+            asker: Some(ASKER.to_owned()),
             model: args.model.model.clone(),
             model_price: args.model.model_price.clone(),
         }))
@@ -140,14 +150,18 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         Ok(resolved) => resolved,
         Err(diagnostics) => {
             // A repository's policy that is present and does not load fails closed.
-            record(traces.journal(), started(Digest::zero(), Vec::new()))?;
+            record(traces.journal(), started(Digest::zero(), Vec::new(), BTreeMap::new()))?;
             let bow_out = gloaming_worker::invalid_repository_policy(&task, Attempt(1), &diagnostics);
             record(traces.journal(), EventKind::BowedOut { bow_out: Box::new(bow_out.clone()) })?;
             traces.journal = None;
             return finish_bow_out(args, traces, &out, &bow_out, &console);
         }
     };
-    record(traces.journal(), started(resolved.grant.digest().clone(), resolved.layers.clone()))?;
+    let grant = &resolved.grant;
+    record(
+        traces.journal(),
+        started(grant.digest().clone(), resolved.layers.clone(), grant.tools().clone()),
+    )?;
     let first = traces.journal().chain().head().clone();
 
     let (engine, environment) = context::engine(&home)?;
@@ -162,11 +176,12 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         repo: repo.clone(),
         text: text.clone(),
         base: base.clone(),
+        asker: ASKER.to_owned(),
         seed: context::seed(),
     };
     let equipment = Equipment {
         repository,
-        sandbox: context::sandbox(&home, &resolved.grant)?,
+        sandbox: sandbox.expect("it is opened where the policy loads"),
         grant: resolved.grant,
         engine,
         environment: environment_digest,

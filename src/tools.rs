@@ -45,7 +45,10 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
                     .hint("give an object, like '{\"path\": \"src/lib.rs\"}'")
             })?;
             let repo = context::repo_name_by_hand(&policy, &workspace)?;
-            let grant = operator_grant(&policy, &repo)?;
+            // The repository's own policy counts here as everywhere.
+            let grant = crate::mcp::policy(&policy, &repo, &std::path::absolute(&workspace)?, &home)?
+                .map_err(|diagnostics| context::bad_policy(&diagnostics))?
+                .grant;
             let files = context::workspace_files(&home, &workspace)?;
             // Loading the other tools would take longer than the call.
             let mut sandbox = match context::built_in_tool(&home, &name)? {

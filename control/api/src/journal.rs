@@ -4,6 +4,8 @@
 //! A journal is JSON lines, one [`Event`] each. An event's `hash` is the SHA-256 of the canonical JSON
 //! of the event without `hash`; its `prev` is the hash of the event before, 64 zeros for the first.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -193,6 +195,12 @@ pub struct AttemptStarted {
     pub policy: Vec<PolicyLayerText>,
     /// Digest of the grant.
     pub grant: Digest,
+    /// The components that serve the tools, by the tools' names; part of the grant.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub components: BTreeMap<String, Digest>,
+    /// Who asked for it, as a policy's `[submit]` names them; none in journals from before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asker: Option<String>,
     /// The model's spec, where one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -221,6 +229,9 @@ pub struct ServingStarted {
     pub grant: Digest,
     /// The tools that are offered, by name.
     pub tools: Vec<String>,
+    /// The components that serve them, by name; part of the grant.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub components: BTreeMap<String, Digest>,
 }
 
 /// What undoing calls did.
@@ -248,7 +259,7 @@ pub struct Undone {
 /// A policy layer's text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyLayerText {
-    /// `operator`, `repository`, `task`.
+    /// `operator`, `repository`, `task`; `base` for a file that one of the operator's extends.
     pub layer: String,
     /// The file's name.
     pub file: String,

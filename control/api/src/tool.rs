@@ -143,6 +143,9 @@ pub struct CallRecord {
     /// The paths that were denied, with the rule; capped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub denials: Vec<PathDenial>,
+    /// What rules with `enforce = "warn"` would have denied of what was read and written; capped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<PathDenial>,
     /// Files read, with bytes; capped at 1,000 entries, see `reads_total`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<PathBytes>,
@@ -178,6 +181,7 @@ impl CallRecord {
             args_digest: Digest::of_value(args),
             decision,
             denials: Vec::new(),
+            warnings: Vec::new(),
             reads: Vec::new(),
             reads_total: 0,
             writes: Vec::new(),

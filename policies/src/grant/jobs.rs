@@ -182,6 +182,9 @@ impl Grant {
     /// # Errors
     /// What is wrong with the address.
     pub fn decide_model(&self, model: &str, address: Option<&str>) -> Result<Decision, String> {
+        if self.inner.units.iter().all(|unit| unit.file.model.is_none()) {
+            return Ok(self.judge_model(model, None).into_decision());
+        }
         let address = address.map(|text| Host::parse(text, false)).transpose().map_err(|bad| bad.message)?;
         Ok(self.judge_model(model, address.as_ref()).into_decision())
     }

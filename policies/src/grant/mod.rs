@@ -394,7 +394,7 @@ fn extend(units: &mut Vec<Unit>, layer: Layer, file: &PolicyFile) {
 /// is read from the base commit alone.
 fn not_read(layer: Layer, file: &PolicyFile) -> Vec<Diagnostic> {
     let missing = file.extends.iter().filter(|extended| {
-        extended.file.is_none() || (layer != Layer::Operator && extended.text.starts_with("file:"))
+        extended.file.is_none() || (layer == Layer::Repository && extended.text.starts_with("file:"))
     });
     missing
         .map(|extended| Diagnostic {

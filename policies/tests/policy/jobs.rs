@@ -144,7 +144,9 @@ fn models_are_named_with_where_they_are() {
         model openai:gpt-5 http://llm.internal:8080 => deny model policy.toml:3
         ",
     );
-    assert!(grant.decide_model("openai:local-coder", Some("not a host")).is_err());
+    assert!(grant.decide_model("openai:local-coder", Some("http://[::1]:8080")).is_err());
+    let open = operator("schema = 1\nextends = [\"preset:standard\"]\n");
+    assert!(open.decide_model("openai:local-coder", Some("http://[::1]:8080")).unwrap().is_allow());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use gloaming_api::RelPath;
 use gloaming_api::job::JobRecord;
-use gloaming_policies::JobPermit;
+use gloaming_policies::{Denial, JobPermit};
 use serde::{Deserialize, Serialize};
 
 use crate::Cancel;
@@ -20,7 +20,7 @@ pub trait Engine: Send + Sync {
     /// Returns the engine's name as it is written in job records.
     fn name(&self) -> &str;
 
-    /// Runs one job to its end.
+    /// Runs one job to its end, when the permit admits its command and the engine's environment.
     ///
     /// A command that fails, is missing, runs out of time or memory, or is cancelled is `Ok`: its exit says so
     /// (a program that does not exist exits with 127 and one that cannot be executed with 126, as in a shell,
@@ -105,6 +105,14 @@ pub enum JobError {
         label: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The policy denies what was about to be started.
+    #[error("job {label:?} is not let run: {denial}")]
+    Denied {
+        /// The job's label.
+        label: String,
+        /// The rule.
+        denial: Box<Denial>,
     },
     /// Something on the host failed.
     #[error("{doing}")]

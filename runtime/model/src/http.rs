@@ -406,6 +406,15 @@ impl Model for Client {
         &self.name
     }
 
+    fn address(&self) -> Option<String> {
+        let own = self.spec.provider.default_base_url().and_then(|own| reqwest::Url::parse(own).ok());
+        let is_own = own.is_some_and(|own| own.origin() == self.url.origin());
+        (!is_own).then(|| {
+            let port = self.url.port_or_known_default().unwrap_or_default();
+            format!("{}://{}:{port}", self.url.scheme(), self.url.host_str().unwrap_or_default())
+        })
+    }
+
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, ModelError>> {
         Box::pin(self.call(request))
     }

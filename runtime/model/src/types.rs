@@ -18,6 +18,12 @@ pub trait Model: Send + Sync {
     /// Returns the model's spec as it is written in journals: `anthropic:claude-...`.
     fn spec(&self) -> &str;
 
+    /// Returns the server, `scheme://host:port`, where it is another than the provider's own, and so sees what is sent
+    /// in the provider's stead.
+    fn address(&self) -> Option<String> {
+        None
+    }
+
     /// Asks the model once and returns its whole answer. Failures that may pass are tried again inside.
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, ModelError>>;
 

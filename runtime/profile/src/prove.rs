@@ -8,7 +8,7 @@ use gloaming_api::job::{JobExit, JobPurpose, JobRecord};
 use gloaming_api::profile::{Command, CommandKind, Proof, Rejected};
 use gloaming_api::{Digest, Profile};
 use gloaming_jobs::{Cancel, Engine, Job, JobError, JobOutput};
-use gloaming_policies::Grant;
+use gloaming_policies::{Denial, Grant};
 use jiff::Timestamp;
 
 use crate::choose::{Survey, words};
@@ -72,19 +72,15 @@ pub async fn prove(
         let Some(position) = profile.commands.iter().position(|command| command.kind == kind) else {
             continue;
         };
-        let permit = match grant.permit_job(purpose(kind)) {
-            Ok(permit) => permit,
-            Err(denial) => {
-                let rule = denial.rule;
-                profile.gaps.push(format!(
-                    "policy permits no {} job (rule {} of {}:{})",
-                    kind.as_str(),
-                    rule.id,
-                    rule.file,
-                    rule.line
-                ));
-                continue;
-            }
+        let not_permitted = |denial: Denial| {
+            let rule = denial.rule;
+            format!(
+                "policy permits no {} job (rule {} of {}:{})",
+                kind.as_str(),
+                rule.id,
+                rule.file,
+                rule.line
+            )
         };
         let mut tried: Vec<Command> = Vec::new();
         let mut next = Some(profile.commands[position].clone());
@@ -92,6 +88,13 @@ pub async fn prove(
             if cancel.is_cancelled() {
                 return Err(ProfileError::Cancelled);
             }
+            let permit = match grant.permit_command(purpose(kind), &command.argv, command.env.keys()) {
+                Ok(permit) => permit,
+                Err(denial) => {
+                    profile.gaps.push(not_permitted(denial));
+                    break;
+                }
+            };
             let tree = work_dir.join(format!("tree-{trees}"));
             trees += 1;
             // As in an attempt: what the policy lets nobody read, no job sees.
@@ -110,10 +113,13 @@ pub async fn prove(
                 mounts: Vec::new(),
                 label: format!("profile-{}", kind.as_str()),
             };
-            let output = engine
-                .run(&permit, &job, cancel)
-                .await
-                .map_err(|source| ProfileError::Job { kind, source })?;
+            let output = match engine.run(&permit, &job, cancel).await {
+                Err(JobError::Denied { denial, .. }) => {
+                    profile.gaps.push(not_permitted(*denial));
+                    break;
+                }
+                output => output.map_err(|source| ProfileError::Job { kind, source })?,
+            };
             // Of no use any more; what cannot be removed goes with the work folder.
             let _ = std::fs::remove_dir_all(&tree);
             let exit = output.record.exit;
@@ -137,7 +143,9 @@ pub async fn prove(
                 });
             }
         }
-        settle(profile, position, tried);
+        if !tried.is_empty() {
+            settle(profile, position, tried);
+        }
     }
     Ok(records)
 }

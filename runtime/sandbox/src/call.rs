@@ -139,6 +139,7 @@ impl Sandbox {
             args_digest: Digest::zero(),
             decision: access.decision(),
             denials: access.denials(),
+            warnings: access.warnings(permit),
             reads: access.reads(),
             reads_total: access.reads_total,
             writes: access.writes(),

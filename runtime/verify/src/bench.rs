@@ -13,6 +13,7 @@ use gloaming_api::evidence::JobEvidence;
 use gloaming_api::job::{JobExit, JobPurpose};
 use gloaming_api::profile::{Command, CommandKind, TestRunner};
 use gloaming_jobs::{Job, JobOutput, Mount};
+use gloaming_policies::{Denial, JobPermit};
 use gloaming_workspace::{copy_tree, withhold};
 
 use crate::change::Change;
@@ -251,7 +252,7 @@ impl<'a> Bench<'a> {
         label: &str,
     ) -> Result<Option<(JobExit, lint::Findings)>, VerifyError> {
         let Some(command) = self.inputs.profile.command(CommandKind::Lint) else { return Ok(None) };
-        if self.inputs.grant.permit_job(JobPurpose::Lint).is_err() {
+        if self.permit(JobPurpose::Lint).is_err() {
             return Ok(None);
         }
         let invocation =
@@ -265,6 +266,19 @@ impl<'a> Bench<'a> {
         text.push('\n');
         text.push_str(&String::from_utf8_lossy(&output.stderr));
         Ok(Some((output.record.exit, lint::parse(&text))))
+    }
+
+    /// Permits the profile's command of a purpose; what is run may be made of it, with a report or one test.
+    fn permit(&self, purpose: JobPurpose) -> Result<JobPermit, Denial> {
+        let kind = match purpose {
+            JobPurpose::Build => CommandKind::Build,
+            JobPurpose::Test => CommandKind::Test,
+            JobPurpose::Lint => CommandKind::Lint,
+        };
+        match self.inputs.profile.command(kind) {
+            Some(command) => self.inputs.grant.permit_command(purpose, &command.argv, command.env.keys()),
+            None => self.inputs.grant.permit_job(purpose),
+        }
     }
 
     /// Makes a copy of a lane for one run.
@@ -324,11 +338,7 @@ impl<'a> Bench<'a> {
         if self.inputs.cancel.is_cancelled() {
             return Err(VerifyError::Cancelled);
         }
-        let permit = self
-            .inputs
-            .grant
-            .permit_job(purpose)
-            .map_err(|denial| VerifyError::Denied { purpose, denial })?;
+        let permit = self.permit(purpose).map_err(|denial| VerifyError::Denied { purpose, denial })?;
         let scratch = self.scratch_dir(lane.scratch)?;
         let mut mounts = Vec::new();
         if let Some(report) = report {

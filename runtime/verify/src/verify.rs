@@ -51,6 +51,12 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
         Err(VerifyError::Job(JobError::NoEngine(error))) => {
             steps.note("V3", Found::unknown(Finding::NoEngine, error.to_string()));
         }
+        Err(VerifyError::Job(JobError::Denied { denial, .. })) => {
+            steps.note(
+                "V7",
+                Found::unknown(Finding::NoTests, format!("the policy permits no such job: {denial}")),
+            );
+        }
         Err(VerifyError::Denied { purpose, denial }) => {
             steps.note(
                 "V7",

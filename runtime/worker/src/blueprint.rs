@@ -14,7 +14,7 @@ use gloaming_api::tool::ToolOutcome;
 use gloaming_api::{Attempt, Digest, Judge, RepoId, TaskId};
 use gloaming_jobs::{Cancel, Engine, JobError, NoEngine};
 use gloaming_model::Model;
-use gloaming_policies::Grant;
+use gloaming_policies::{Decision, Grant};
 use gloaming_sandbox::{Files, Sandbox};
 use gloaming_verify::{Baseline, VerifyError};
 use gloaming_workspace::{Checkout, CommitId, Patch, RepoError, Repository};
@@ -44,6 +44,8 @@ pub struct Assignment {
     pub text: String,
     /// The commit to start from.
     pub base: CommitId,
+    /// Who asked, as a policy's `[submit]` names them: `local`, `token:NAME`, `github:LOGIN`.
+    pub asker: String,
     /// Seeds the names of control tests; known to nobody before the patch is frozen.
     pub seed: u64,
 }
@@ -197,6 +199,17 @@ impl From<JobError> for End {
     fn from(error: JobError) -> Self {
         match error {
             JobError::NoEngine(reason) => no_engine(&reason).into(),
+            JobError::Denied { label, denial } => Draft::new(
+                Stage::Authorize,
+                ReasonCode::PolicyBlocked,
+                format!("The policy does not let the job `{label}` run."),
+            )
+            .evidence(BowOutEvidence::note("policy", denial.to_string()))
+            .unblock(
+                "let it run",
+                format!("rule {} in {}:{}", denial.rule.id, denial.rule.file, denial.rule.line),
+            )
+            .into(),
             error => Self::Error(error.into()),
         }
     }
@@ -457,6 +470,41 @@ fn keep(run: &Run<'_>, bench: &Bench) -> Option<Box<Unpublished>> {
     }
 }
 
+/// Holds who asked against the policy, and which model would see the code, before either costs anything.
+fn may_work(run: &Run<'_>, origin: &Origin) -> Result<(), End> {
+    let grant = &run.equipment.grant;
+    let blocked = |summary: String, evidence: String, action: &str, detail: String| {
+        let draft = Draft::new(Stage::Authorize, ReasonCode::PolicyBlocked, summary);
+        draft.evidence(BowOutEvidence::note("policy", evidence)).unblock(action, detail)
+    };
+    let what = match origin {
+        Origin::Playbook(name) => name.as_str(),
+        _ => "model",
+    };
+    let asker = &run.assignment.asker;
+    if let Decision::Deny(denial) = grant.decide_submit(asker, what) {
+        let place = format!("[submit] in {}:{}", denial.rule.file, denial.rule.line);
+        let summary = format!("The policy does not let `{asker}` ask for `{what}` here.");
+        return Err(blocked(
+            summary,
+            denial.to_string(),
+            "let somebody ask who may, or name the asker",
+            place,
+        )
+        .into());
+    }
+    let Origin::Model(model) = origin else { return Ok(()) };
+    let address = run.equipment.model.as_ref().and_then(|model| model.address());
+    let denied = match grant.decide_model(model, address.as_deref()) {
+        Ok(Decision::Allow(_)) => return Ok(()),
+        Ok(Decision::Deny(denial)) => denial.to_string(),
+        Err(wrong) => wrong,
+    };
+    let summary = format!("The policy does not let this repository's code be sent to {model}.");
+    let detail = format!("`gloaming policy explain \"model {model}\"` tells which file's [model] decides");
+    Err(blocked(summary, denied, "use a model that may see the code", detail).into())
+}
+
 fn triage(run: &mut Run<'_>, choice: &Choice) -> Result<Origin, End> {
     let (origin, because) = match choice {
         Choice::Playbook(rename) => (
@@ -489,6 +537,7 @@ fn triage(run: &mut Run<'_>, choice: &Choice) -> Result<Origin, End> {
             return Err(draft.into());
         }
     };
+    may_work(run, &origin)?;
     run.record(EventKind::OriginChosen { origin: origin.clone(), because })?;
     Ok(origin)
 }

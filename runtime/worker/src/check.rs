@@ -9,7 +9,7 @@ use gloaming_api::path::escape_name;
 use gloaming_api::profile::{Command, CommandKind, Profile, TestRunner};
 use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome, ToolSpec};
 use gloaming_jobs::{Cancel, Engine, Job, JobError};
-use gloaming_policies::Grant;
+use gloaming_policies::{Denial, Grant};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -72,6 +72,15 @@ pub fn spec() -> ToolSpec {
     }
 }
 
+fn denied(purpose: JobPurpose, denial: Denial) -> ToolError {
+    ToolError {
+        code: ToolErrorCode::Denied,
+        rule: Some(denial.rule.id),
+        message: format!("policy does not let {} jobs run: {}", purpose.as_str(), denial.rule.because),
+        instead: denial.instead,
+    }
+}
+
 /// Runs the command that `args` name and returns what a model is shown, and the job's record.
 pub async fn call(bench: &Bench<'_>, args: &Value) -> Result<(ToolOutcome, Option<JobRecord>), JobError> {
     let refuse = |error: ToolError| Ok((ToolOutcome::error(error), None));
@@ -122,20 +131,9 @@ pub async fn call(bench: &Bench<'_>, args: &Value) -> Result<(ToolOutcome, Optio
         }
         (_, None) => command.argv.clone(),
     };
-    let permit = match bench.grant.permit_job(purpose) {
+    let permit = match bench.grant.permit_command(purpose, &command.argv, command.env.keys()) {
         Ok(permit) => permit,
-        Err(denial) => {
-            return refuse(ToolError {
-                code: ToolErrorCode::Denied,
-                rule: Some(denial.rule.id),
-                message: format!(
-                    "policy does not let {} jobs run: {}",
-                    purpose.as_str(),
-                    denial.rule.because
-                ),
-                instead: denial.instead,
-            });
-        }
+        Err(denial) => return refuse(denied(purpose, denial)),
     };
     // A job's debris must never end in the patch, so it gets a copy; the build cache stays between calls.
     let copy = bench.work_dir.join("tree");
@@ -170,7 +168,10 @@ pub async fn call(bench: &Bench<'_>, args: &Value) -> Result<(ToolOutcome, Optio
         mounts: Vec::new(),
         label: format!("check {}", kind.as_str()),
     };
-    let output = bench.engine.run(&permit, &job, bench.cancel).await?;
+    let output = match bench.engine.run(&permit, &job, bench.cancel).await {
+        Err(JobError::Denied { denial, .. }) => return refuse(denied(purpose, *denial)),
+        output => output?,
+    };
     let mut text = render(&output.record, &output.stdout, &output.stderr);
     if !output.record.exit.success() && !withheld.is_empty() {
         text.push_str(&format!("--- note\n{}\n", withheld_note(&withheld)));

@@ -306,6 +306,9 @@ impl Engine for Embedded {
         cancel: &'a Cancel,
     ) -> BoxFuture<'a, Result<JobOutput, JobError>> {
         Box::pin(async move {
+            permit
+                .admit(&job.argv, self.environment.digest())
+                .map_err(|denial| JobError::Denied { label: job.label.clone(), denial: Box::new(denial) })?;
             let limits = permit.limits();
             let run = Run {
                 argv: &job.argv,

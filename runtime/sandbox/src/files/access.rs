@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use gloaming_api::RelPath;
 use gloaming_api::path::escape_name;
 use gloaming_api::tool::{Decided, PathBytes, PathDenial};
+use gloaming_policies::{Access, ToolPermit};
 
 /// How many paths of each kind a record names.
 const PATHS: usize = 1_000;
@@ -64,6 +65,21 @@ impl AccessLog {
     /// Returns the denials.
     pub(crate) fn denials(&self) -> Vec<PathDenial> {
         self.denials.clone()
+    }
+
+    /// Returns what rules that only warn would have denied.
+    pub(crate) fn warnings(&self, permit: &ToolPermit) -> Vec<PathDenial> {
+        let reads = self.reads.keys().map(|path| (Access::Read, path));
+        let touched = reads.chain(self.writes.keys().map(|path| (Access::Write, path)));
+        let warned = touched.flat_map(|(access, path)| {
+            let path_shown = escape_name(path.as_str().as_bytes());
+            let rules = permit.warnings(access, path).into_iter();
+            rules.map(move |rule| PathDenial { path: path_shown.clone(), rule: rule.id })
+        });
+        let mut warned: Vec<PathDenial> = warned.take(DENIALS).collect();
+        warned.sort_by(|a, b| (&a.path, &a.rule).cmp(&(&b.path, &b.rule)));
+        warned.dedup();
+        warned
     }
 
     /// Returns the files read, by path.
