@@ -24,7 +24,7 @@ pub(crate) enum Call {
 }
 
 /// What a job would have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum JobAsk {
     Command(Vec<String>),
     Host(Host),

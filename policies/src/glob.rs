@@ -43,6 +43,21 @@ enum Piece {
     Class { negated: bool, ranges: Vec<(char, char)> },
 }
 
+impl Piece {
+    fn sample(&self, many: &str) -> String {
+        match self {
+            Self::Literal(c) => c.to_string(),
+            Self::One => "x".into(),
+            Self::Many => many.to_owned(),
+            Self::Class { negated: false, ranges } => ranges.first().map_or('x', |(low, _)| *low).to_string(),
+            Self::Class { negated: true, ranges } => {
+                let within = |c: &char| ranges.iter().any(|(low, high)| (*low..=*high).contains(c));
+                "x0_-éA".chars().find(|c| !within(c)).unwrap_or('x').to_string()
+            }
+        }
+    }
+}
+
 /// Why a pattern is refused, and what to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BadPattern {
@@ -132,6 +147,65 @@ impl Pattern {
             }
         }
         Ok(Self { segments, folder_only, text })
+    }
+
+    /// Returns the pattern for one file, with what has a meaning in a pattern escaped.
+    pub(crate) fn exact(path: &gloaming_api::RelPath) -> Self {
+        let mut text = String::from("/");
+        for c in path.as_str().chars() {
+            if matches!(c, '*' | '?' | '[' | '\\') {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+        if text.ends_with(' ') {
+            text.insert(text.len() - 1, '\\');
+        }
+        // A name with a control character is written with `?`, as an author has to.
+        let text: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).nfc().collect();
+        let name = |name: &str| {
+            Segment::Name(
+                name.chars().map(|c| if c.is_control() { Piece::One } else { Piece::Literal(c) }).collect(),
+            )
+        };
+        let composed: String = path.as_str().nfc().collect();
+        Self { segments: composed.split('/').map(name).collect(), folder_only: false, text }
+    }
+
+    /// Some paths that the pattern takes, as samples for comparing policies: `*` stands for nothing and for a word,
+    /// `**` for no folder and for one.
+    pub(crate) fn samples(&self) -> Vec<String> {
+        let mut out: Vec<Vec<String>> = vec![Vec::new()];
+        for (i, segment) in self.segments.iter().enumerate() {
+            let last = i + 1 == self.segments.len();
+            let names: Vec<Option<String>> = match segment {
+                Segment::Any if last => vec![Some("sample".into())],
+                Segment::Any => vec![None, Some("sample".into())],
+                Segment::Name(pieces) => ["", "sample"]
+                    .map(|many| pieces.iter().map(|piece| piece.sample(many)).collect::<String>())
+                    .into_iter()
+                    .filter(|name| !name.is_empty())
+                    .map(Some)
+                    .collect(),
+            };
+            out = out
+                .iter()
+                .flat_map(|path| {
+                    names.iter().map(|name| path.iter().cloned().chain(name.clone()).collect::<Vec<_>>())
+                })
+                .take(16)
+                .collect();
+        }
+        let mut paths: Vec<String> =
+            out.iter().map(|names| names.join("/")).filter(|path| !path.is_empty()).collect();
+        if self.folder_only {
+            paths = paths.iter().map(|path| format!("{path}/sample")).collect();
+        } else {
+            paths.extend(out.first().map(|names| format!("{}/sample", names.join("/"))));
+        }
+        paths.sort_unstable();
+        paths.dedup();
+        paths
     }
 
     /// The pattern as the author wrote it, in NFC.

@@ -19,25 +19,35 @@
 mod call;
 mod decision;
 mod diagnostic;
+mod difference;
 mod explain;
 mod file;
+mod flip;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod glob;
 mod grant;
+mod learn;
 mod limits;
 mod load;
 mod parse;
+mod past;
 mod preset;
 mod subject;
 mod suggest;
+mod tested;
 mod units;
 
 pub use decision::{Access, Decision, Denial, Layer, RuleRef};
 pub use diagnostic::Diagnostic;
+pub use difference::{Change, Difference, PastChange, difference};
 pub use explain::Explanation;
 pub use file::{PolicyFile, TOOLS, WRITING_TOOLS};
+pub use flip::{Edit, Flip};
 pub use grant::{Budget, ChangeCaps, DeclaredTool, Grant, JobPermit, Lanes, ToolPermit};
+pub use learn::{Learned, Lesson, learn};
 pub use load::load;
 pub use parse::parse;
+pub use past::Past;
 pub use preset::{PRESETS, preset};
+pub use tested::{TestResult, Tested, run_tests};

@@ -7,6 +7,7 @@
 
 use gloaming_api::Digest;
 
+use crate::call::JobAsk;
 use crate::glob::BadPattern;
 
 /// The longest pattern about jobs, in bytes.
@@ -144,6 +145,39 @@ impl Subject {
         }
     }
 
+    /// Some things the pattern takes, as samples for comparing policies, in the form [`JobAsk`] has.
+    pub(crate) fn samples(&self, kind: Kind) -> Vec<JobAsk> {
+        let names = |wild: &Wild| {
+            [wild.0.join(""), wild.0.join("SAMPLE")].into_iter().filter(|name| !name.is_empty())
+        };
+        match self {
+            Self::Command(command) => {
+                let words = |many: &str| -> Vec<String> {
+                    command
+                        .words
+                        .iter()
+                        .map(|word| word.0.join(many))
+                        .filter(|word| !word.is_empty())
+                        .collect()
+                };
+                let mut all = vec![words(""), words("sample")];
+                let mut longer = words("");
+                longer.push("sample".into());
+                all.push(longer);
+                all.into_iter().filter(|argv| !argv.is_empty()).map(JobAsk::Command).collect()
+            }
+            Self::Host(host) => {
+                let text = if host.beneath { format!("sample.{}", host.name) } else { host.text.clone() };
+                Host::parse(&text, false).map(JobAsk::Host).into_iter().collect()
+            }
+            Self::Image(image) => {
+                vec![JobAsk::Image(image.clone().unwrap_or_else(|| Digest::of("sample")))]
+            }
+            Self::Name(name) if kind == Kind::Secrets => names(name).map(JobAsk::Secret).collect(),
+            Self::Name(name) => names(name).map(JobAsk::Env).collect(),
+        }
+    }
+
     pub(crate) fn allows(&self, asked: &Asked<'_>) -> bool {
         match (self, asked) {
             (Self::Command(command), Asked::Command(argv)) => command.allows(argv),
@@ -182,6 +216,11 @@ impl Wild {
 
     pub(crate) fn text(&self) -> String {
         self.0.join("*")
+    }
+
+    /// The text with a word in the place of each `*`.
+    pub(crate) fn sample(&self) -> String {
+        self.0.join("sample")
     }
 
     fn folded(&self) -> Self {
@@ -333,7 +372,7 @@ impl Word {
 }
 
 /// A host, every host beneath one, or a host at a port by a scheme.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Host {
     pub(crate) text: String,
     /// Lower case, without `*.`.

@@ -100,6 +100,9 @@ pub struct JobRecord {
     pub purpose: JobPurpose,
     /// The command.
     pub argv: Vec<String>,
+    /// The profile's command that it was made of, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
     /// The folder inside the workspace, `.` for its root.
     pub cwd: String,
     /// Variables set for this job beyond the environment's own (never secrets).

@@ -27,7 +27,7 @@ impl Grant {
         asked.extend(env.into_iter().map(|name| Asked::Env(name)));
         match asked.iter().map(|asked| self.judge_asked(purpose, asked)).find(|judged| !judged.allow) {
             Some(denied) => Err(denied.into_denial()),
-            None => Ok(permit),
+            None => Ok(JobPermit { command: Some(argv.to_vec()), ..permit }),
         }
     }
 

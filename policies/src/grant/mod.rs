@@ -123,6 +123,16 @@ impl Grant {
         layers: Vec<(Layer, PolicyFile)>,
         lanes: Lanes,
     ) -> Result<Self, Vec<Diagnostic>> {
+        let grant = Self::resolve_untested(repo, layers, lanes)?;
+        grant.run_tests()?;
+        Ok(grant)
+    }
+
+    pub(crate) fn resolve_untested(
+        repo: &RepoId,
+        layers: Vec<(Layer, PolicyFile)>,
+        lanes: Lanes,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let mut files: Vec<(Layer, PolicyFile)> = Vec::new();
         let mut others: Vec<PolicyFile> = Vec::new();
         for (layer, file) in layers {
@@ -162,9 +172,22 @@ impl Grant {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let grant = Self::compile(units)?;
-        grant.run_tests()?;
-        Ok(grant)
+        Self::compile(units)
+    }
+
+    /// The limits of the kind of jobs at a place of [`JobPurpose::ALL`].
+    pub(crate) fn job_limits(&self, at: usize) -> gloaming_api::job::JobLimits {
+        self.inner.limits.jobs[at]
+    }
+
+    /// The files of every layer, with what they extend.
+    pub(crate) fn units(&self) -> &[Unit] {
+        &self.inner.units
+    }
+
+    /// Compiles files that were changed after they were resolved.
+    pub(crate) fn recompiled(units: Vec<Unit>) -> Result<Self, String> {
+        Self::compile(units).map_err(|faults| faults.iter().map(ToString::to_string).collect())
     }
 
     fn compile(units: Vec<Unit>) -> Result<Self, Vec<Diagnostic>> {
@@ -375,7 +398,7 @@ impl Grant {
             return Err(judged.into_denial());
         }
         let at = JobPurpose::ALL.iter().position(|p| *p == purpose).expect("every purpose is in ALL");
-        Ok(JobPermit { purpose, limits: self.inner.limits.jobs[at], grant: self.clone() })
+        Ok(JobPermit { purpose, limits: self.inner.limits.jobs[at], command: None, grant: self.clone() })
     }
 }
 

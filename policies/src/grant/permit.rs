@@ -45,6 +45,7 @@ impl ToolPermit {
 pub struct JobPermit {
     pub(super) purpose: JobPurpose,
     pub(super) limits: JobLimits,
+    pub(super) command: Option<Vec<String>>,
     pub(super) grant: Grant,
 }
 
@@ -52,6 +53,11 @@ impl JobPermit {
     /// Returns what the jobs are for.
     pub fn purpose(&self) -> JobPurpose {
         self.purpose
+    }
+
+    /// Returns the profile's command it was made for; none where no command was asked about.
+    pub fn command(&self) -> Option<&[String]> {
+        self.command.as_deref()
     }
 
     /// Returns the limits they run under.

@@ -325,6 +325,7 @@ impl Engine for Embedded {
                 record: JobRecord {
                     purpose: permit.purpose(),
                     argv: job.argv.clone(),
+                    command: permit.command().filter(|command| *command != job.argv).map(<[String]>::to_vec),
                     cwd: job.cwd.to_string(),
                     env: job.env.clone(),
                     engine: self.name().to_owned(),
