@@ -263,7 +263,7 @@ impl Reader<'_> {
             ("Write", Verdict::Allow) => {
                 // Whoever may write every file whole needs no editing tool to change them.
                 self.edits.all = true;
-                let message = "every file may be written whole, so the editing tools are not narrowed either";
+                let message = "who may write every file whole may edit it too; where an `Edit(path)` rule is allowed that narrows all of them";
                 self.draft.note(&rule.cited, NoteKind::Changed, message, None);
             }
             ("Read" | "Grep" | "Glob" | "LS", Verdict::Allow) => self.allowed_look(rule),
@@ -279,6 +279,14 @@ impl Reader<'_> {
             ("Write", _) => {
                 let message = "it takes `write` and `patch`, and with them `move` and `remove`";
                 self.deny_paths(rule, Reach::WholeFiles, vec!["**".into()], asked, NoteKind::Changed, message);
+            }
+            ("Grep", _) => {
+                let message = "it takes `search`; reading and listing stay";
+                let paths = vec!["**".into()];
+                self.deny_paths(rule, Reach::Searching, paths, asked, NoteKind::Changed, message);
+            }
+            ("NotebookEdit", _) => {
+                self.draft.left_out(&rule.cited, "there is no tool for notebooks here: they are files like others");
             }
             ("Glob" | "LS", _) => {
                 let message = "it takes `list`; searching stays";

@@ -95,6 +95,10 @@ impl Ranked<'_, '_, '_> {
                 // Those above it decide there too.
                 let below: Vec<&Denied<'_>> = denied.iter().filter(|denied| denied.rank > at).collect();
                 listed |= self.allow(rule, what, whole_verdict, &below);
+            } else if beneath && matches!(what, Told::Whole) && self.is_main(rule) {
+                if let Some(whole) = whole {
+                    self.rest(rule, rules[whole], whole_line);
+                }
             } else {
                 let over = (beneath && whole_verdict == Some(Verdict::Allow)).then_some(whole_line);
                 self.deny(rule, what, over);
@@ -107,9 +111,35 @@ impl Ranked<'_, '_, '_> {
 
     /// Whether a rule is about the domain as a whole, not one of its lesser tools.
     fn is_main(&self, rule: &Rule) -> bool {
-        rule.reaches.iter().any(|(domain, reach)| {
+        let main = rule.reaches.iter().any(|(domain, reach)| {
             *domain == self.domain && !matches!(reach, Reach::Listing | Reach::Searching | Reach::WholeFiles)
-        })
+        });
+        // Who may replace text in a file may not for that write it whole.
+        let part =
+            self.domain == Domain::Change && rule.verdict == Verdict::Allow && !rule.names(&["write_file"]);
+        main && !part
+    }
+
+    /// A denial of a whole domain beneath an allowance of its main tool: what that does not name is denied.
+    fn rest(&mut self, rule: &Rule, allowed: &Rule, line: u32) {
+        let mut rest = Vec::new();
+        if self.domain == Domain::Look && !allowed.names(&["list_directory", "glob"]) {
+            rest.push(Reach::Listing);
+        }
+        if self.domain == Domain::Look && !allowed.names(&["search_file_content", "grep_search"]) {
+            rest.push(Reach::Searching);
+        }
+        if rest.is_empty() {
+            let message = format!("the allow rule on line {line} has priority and fits whatever it fits");
+            return self.draft.inert(&rule.cited, message);
+        }
+        let asked = rule.verdict == Verdict::Ask;
+        for reach in rest {
+            let id = self.draft.deny(&rule.cited, reach, vec!["**".into()], asked, rule.because.as_deref());
+            let message =
+                format!("it takes what the allow rule on line {line}, which has priority, does not name");
+            self.draft.note(&rule.cited, NoteKind::Changed, message, id.ok());
+        }
     }
 
     fn reach(&self, rule: &Rule) -> Reach {

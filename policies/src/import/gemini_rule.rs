@@ -39,12 +39,20 @@ pub(super) struct Rule {
     pub(super) verdict: Verdict,
     pub(super) priority: i64,
     pub(super) reaches: Vec<(Domain, Reach)>,
+    names: Vec<String>,
     pub(super) about: About,
     /// Whether it counts for every agent and in the usual mode, with nobody there.
     pub(super) always: bool,
     /// Why Gemini CLI never takes it.
     pub(super) dead: Option<&'static str>,
     pub(super) because: Option<String>,
+}
+
+impl Rule {
+    /// Whether it names one of these tools, or every tool.
+    pub(super) fn names(&self, tools: &[&str]) -> bool {
+        self.names.iter().any(|name| name == "*" || tools.contains(&name.as_str()))
+    }
 }
 
 const LOOK: &[&str] =
@@ -270,7 +278,8 @@ impl Reader<'_, '_> {
             (None, None, None) => About::Whole,
         };
         let because = because.map(|lines| lines.join(" "));
-        Some(Rule { cited, verdict, priority, reaches, about, always, dead, because })
+        let names = names.unwrap_or_else(|| vec!["*".into()]);
+        Some(Rule { cited, verdict, priority, reaches, names, about, always, dead, because })
     }
 
     /// Which tools here a rule is about.

@@ -182,6 +182,32 @@ fn gemini_policies() {
 }
 
 #[test]
+fn a_denial_of_everything_beneath_allowances_in_gemini() {
+    let rule = |tools: &str, decision: &str, priority: u32| {
+        format!("[[rule]]\ntoolName = {tools}\ndecision = \"{decision}\"\npriority = {priority}\n")
+    };
+    let of = |rules: &[String]| grant(Source::Gemini, "a.toml", &rules.concat());
+    let nothing = rule("\"*\"", "deny", 1);
+    let calls = |read: &str, list: &str, edit: &str, test: &str| {
+        format!("read a => {read}\nlist a => {list}\nedit a => {edit}\ncheck test => {test}")
+    };
+    check(&of(std::slice::from_ref(&nothing)), &calls("deny", "deny", "deny", "deny"));
+    let looking = rule(r#"["read_file", "glob", "grep_search"]"#, "allow", 9);
+    check(&of(&[nothing.clone(), looking.clone()]), &calls("allow", "allow", "deny", "deny"));
+    check(
+        &of(&[nothing.clone(), rule(r#""read_file""#, "allow", 9)]),
+        &calls("allow", "deny", "deny", "deny"),
+    );
+    // To replace text is not to write a file whole.
+    check(
+        &of(&[nothing.clone(), looking.clone(), rule(r#""replace""#, "allow", 9)]),
+        &calls("allow", "allow", "deny", "deny"),
+    );
+    let changing = rule(r#"["replace", "write_file"]"#, "allow", 9);
+    check(&of(&[nothing, looking, changing]), &calls("allow", "allow", "allow", "deny"));
+}
+
+#[test]
 fn goose_permissions() {
     let imported = import_goose("permission.yaml", GOOSE, &goose_value()).expect("it is right");
     insta::assert_snapshot!("goose", show(&imported));
@@ -231,6 +257,7 @@ fn modes_of_claude() {
     check(&of(r#""allow": ["Edit", "Write(src/**)"]"#), "edit a => allow\nedit Cargo.lock => deny");
     check(&of(r#""allow": ["Read(src/**)", "Grep"]"#), "read a => allow\nedit a => allow");
     check(&of(r#""deny": ["Bash"], "allow": ["Bash(npm test)"]"#), "edit a => allow\ncheck test => deny");
+    check(&of(r#""deny": ["Grep", "Glob"]"#), "read a => allow\nsearch a => deny\nlist a => deny");
     check(&of(r#""ask": ["Edit"]"#), "read a => allow\nedit a => deny\nremove a => deny");
     check(&of(r#""ask": ["*"]"#), "read a => deny\nlist => deny\ncheck test => deny");
     check(
