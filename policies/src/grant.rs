@@ -7,8 +7,9 @@ use gloaming_api::job::{JobLimits, JobPurpose};
 use gloaming_api::{Digest, RelPath, RepoId};
 use serde_json::json;
 
+use crate::allowances::Allowances;
 use crate::file::{PolicyFile, Rule, TOOLS, WRITING_TOOLS, forebears};
-use crate::glob::{AllowSet, DenySet, Pattern, Spelled};
+use crate::glob::{DenySet, Pattern, Spelled};
 use crate::limits::Limits;
 use crate::preset::{FLOOR_NAME, STANDARD_NAME, floor, floor_line, preset_file, standard};
 use crate::{Access, Decision, Denial, Diagnostic, Layer, RuleRef};
@@ -77,14 +78,6 @@ enum DeniedBy {
     Protected { unit: usize, at: usize },
 }
 
-/// A unit's allow rules; `set` holds the patterns of those that are not catch-alls.
-#[derive(Debug)]
-struct Allowances {
-    set: AllowSet,
-    /// Which rule each pattern belongs to.
-    rule_of: Vec<usize>,
-}
-
 /// A decision before it is put in words.
 #[derive(Debug, Clone)]
 pub(crate) struct Judged<'a> {
@@ -104,9 +97,11 @@ enum Reason<'a> {
         because: String,
         instead: Option<String>,
     },
+    /// None of the rules that name one of the tools fits.
     DefaultDeny {
         tool: String,
-        rules: Vec<&'a Rule>,
+        names: Vec<String>,
+        rules: &'a [Rule],
     },
 }
 
@@ -119,12 +114,14 @@ impl Judged<'_> {
         let (id, because, instead) = match self.reason {
             Reason::Rule(rule) => (rule.id.clone(), rule.because.clone(), rule.instead.clone()),
             Reason::Own { id, because, instead } => (id, because, instead),
-            Reason::DefaultDeny { tool, rules } if rules.is_empty() => {
+            Reason::DefaultDeny { tool, rules: [], .. } => {
                 ("default-deny".into(), format!("No rule allows the tool `{tool}`."), None)
             }
-            Reason::DefaultDeny { tool, rules } => {
+            Reason::DefaultDeny { tool, names, rules } => {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let speaking = rules.iter().filter(|rule| rule.tools.include_any(&names));
                 let mut paths: Vec<&str> =
-                    rules.iter().flat_map(|rule| rule.paths.iter().map(Pattern::as_str)).collect();
+                    speaking.flat_map(|rule| rule.paths.iter().map(Pattern::as_str)).collect();
                 paths.sort_unstable();
                 paths.dedup();
                 let more = if paths.len() > 12 { ", ..." } else { "" };
@@ -152,8 +149,7 @@ impl Grant {
     /// this repository there is no grant. A repository's or task's file always counts: it can only narrow.
     ///
     /// # Errors
-    /// Every fault found: a file for other repositories, an inline `[[test]]` that fails, patterns too
-    /// large to compile.
+    /// Every fault found: a file for other repositories, an inline `[[test]]` that fails.
     pub fn resolve(repo: &RepoId, layers: Vec<(Layer, PolicyFile)>) -> Result<Self, Vec<Diagnostic>> {
         let mut files: Vec<(Layer, PolicyFile)> = Vec::new();
         let mut others: Vec<PolicyFile> = Vec::new();
@@ -206,24 +202,9 @@ impl Grant {
                 denied_by.push(DeniedBy::Protected { unit: index, at });
                 deny_patterns.push(&protected.pattern);
             }
-            let mut patterns = Vec::new();
-            let mut rule_of = Vec::new();
-            for (at, rule) in unit.file.allow.iter().enumerate() {
-                if !rule.paths.iter().any(Pattern::is_catch_all) {
-                    for pattern in &rule.paths {
-                        patterns.push(pattern);
-                        rule_of.push(at);
-                    }
-                }
-            }
-            let set = AllowSet::new(&patterns).map_err(|_| vec![too_large(&unit.file)])?;
-            allowances.push(Allowances { set, rule_of });
+            allowances.push(Allowances::new(&unit.file.allow));
         }
-        let denials = DenySet::new(&deny_patterns).map_err(|_| {
-            let largest =
-                units.iter().max_by_key(|unit| unit.file.deny.len()).map(|unit| too_large(&unit.file));
-            largest.into_iter().collect::<Vec<_>>()
-        })?;
+        let denials = DenySet::new(&deny_patterns);
         let limits = Limits::resolve(&units);
         let digest = Digest::of_json(&json!({
             "schema": 1,
@@ -425,48 +406,11 @@ impl Grant {
         if let Some(denied) = self.denied(tool, access, &path) {
             return denied;
         }
-        self.allowed(tool, |unit, rules, names| {
-            let allowances = &self.0.allowances[unit];
-            // Among rules that all allow it the id decides which is told, so that order does not.
-            let mut best: Option<usize> = None;
-            let mut consider = |at: usize| {
-                if best.is_none_or(|held| rules[at].id < rules[held].id) {
-                    best = Some(at);
-                }
-            };
-            let mut matched = false;
-            for (at, rule) in rules.iter().enumerate() {
-                if rule.tools.include_any(names) && rule.paths.iter().any(Pattern::is_catch_all) {
-                    matched = true;
-                    consider(at);
-                }
-            }
-            if matched {
-                return best;
-            }
-            let found = match access {
-                Access::List => {
-                    let mut found = allowances.set.matches(&path);
-                    found.extend(allowances.set.matches_beneath(&path));
-                    found
-                }
-                Access::Read | Access::Write => allowances.set.matches(&path),
-            };
-            for pattern in found {
-                let at = allowances.rule_of[pattern];
-                if rules[at].tools.include_any(names) {
-                    consider(at);
-                }
-            }
-            best
-        })
+        self.allowed(tool, |unit, rules, names| self.0.allowances[unit].fitting(rules, names, access, &path))
     }
 
     /// The denial that is told first: by unit from the floor up, then by id.
     fn denied(&self, tool: &str, access: Access, path: &Spelled<'_>) -> Option<Judged<'_>> {
-        if !self.0.denials.is_match(path) {
-            return None;
-        }
         let mut found: Vec<(usize, &str, u32, Option<&Rule>)> = Vec::new();
         for pattern in self.0.denials.matches(path) {
             match self.0.denied_by[pattern] {
@@ -512,16 +456,14 @@ impl Grant {
         let mut by_operator = false;
         for (index, unit) in self.0.units.iter().enumerate() {
             let rules = unit.file.allow.as_slice();
-            let named = rules.iter().any(|rule| rule.tools.include(tool));
+            let allowances = &self.0.allowances[index];
             let own = [tool];
+            let named = allowances.first_line(&own).is_some();
             let names = if named { &own[..] } else { forebears(tool) };
-            let speaking: Vec<&Rule> = rules.iter().filter(|rule| rule.tools.include_any(names)).collect();
-            if speaking.is_empty() {
-                continue;
-            }
+            let Some(line) = allowances.first_line(names) else { continue };
             let Some(at) = fitting(index, rules, names) else {
-                let line = speaking.iter().map(|rule| rule.line).min().unwrap_or(1);
-                let reason = Reason::DefaultDeny { tool: tool.to_owned(), rules: speaking };
+                let names = names.iter().map(|name| (*name).to_owned()).collect();
+                let reason = Reason::DefaultDeny { tool: tool.to_owned(), names, rules };
                 return Judged { allow: false, layer: unit.layer, file: &unit.file.name, line, reason };
             };
             by_operator |= named && unit.layer == Layer::Operator && unit.file.knows(tool);
@@ -543,7 +485,7 @@ impl Grant {
                     layer: Layer::Operator,
                     file: unit.map_or(FLOOR_NAME, |unit| &unit.file.name),
                     line: 1,
-                    reason: Reason::DefaultDeny { tool: tool.to_owned(), rules: Vec::new() },
+                    reason: Reason::DefaultDeny { tool: tool.to_owned(), names: Vec::new(), rules: &[] },
                 }
             }
         }
@@ -565,10 +507,7 @@ impl Grant {
                 };
             }
         }
-        self.allowed(tool, |_, rules, names| {
-            let named = rules.iter().enumerate().filter(|(_, rule)| rule.tools.include_any(names));
-            named.min_by_key(|(_, rule)| &rule.id).map(|(at, _)| at)
-        })
+        self.allowed(tool, |unit, rules, names| self.0.allowances[unit].naming(rules, names))
     }
 
     pub(crate) fn judge_job(&self, purpose: JobPurpose) -> Judged<'_> {
@@ -623,16 +562,6 @@ fn for_other_repositories(file: &PolicyFile, repo: &RepoId) -> Diagnostic {
         column,
         message: format!("this policy is for {}, and the repository is {repo}", file.repos.join(", ")),
         hint: Some("name the repository with `--as owner/name`, or add it to `repos`".into()),
-    }
-}
-
-fn too_large(file: &PolicyFile) -> Diagnostic {
-    Diagnostic {
-        file: file.name.clone(),
-        line: 1,
-        column: 1,
-        message: "the patterns of this file are too many to compile".into(),
-        hint: Some("name folders instead of files".into()),
     }
 }
 

@@ -16,6 +16,7 @@
 //! - permits have no public constructor.
 #![forbid(unsafe_code)]
 
+mod allowances;
 mod decision;
 mod diagnostic;
 mod explain;
