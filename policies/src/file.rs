@@ -73,7 +73,7 @@ impl PolicyFile {
     pub(crate) fn content(&self) -> Value {
         let rules = |rules: &[Rule]| {
             let mut rules: Vec<Value> = rules.iter().map(Rule::content).collect();
-            rules.sort_by_key(ToString::to_string);
+            rules.sort_by_cached_key(ToString::to_string);
             rules
         };
         let mut protected: Vec<&str> = self.change.protected.iter().map(|p| p.pattern.as_str()).collect();
@@ -310,6 +310,14 @@ impl Tools {
         match self {
             Self::All => true,
             Self::Named(names) => names.iter().any(|name| name == tool),
+        }
+    }
+
+    /// The names it is made of.
+    pub(crate) fn named(&self) -> &[String] {
+        match self {
+            Self::All => &[],
+            Self::Named(names) => names,
         }
     }
 

@@ -381,7 +381,7 @@ fn lifted(units: &[Unit], at: usize, rule: &str, line: u32, call: &Call) -> Vec<
 /// The patterns that take a path when they deny.
 fn matching(patterns: &[Pattern], path: &RelPath) -> Vec<String> {
     let spelled = Spelled::new(path.as_str());
-    let takes = |pattern: &&Pattern| DenySet::new(&[*pattern]).is_ok_and(|set| set.is_match(&spelled));
+    let takes = |pattern: &&Pattern| !DenySet::new(&[*pattern]).matches(&spelled).is_empty();
     patterns.iter().filter(takes).map(|pattern| pattern.as_str().to_owned()).collect()
 }
 

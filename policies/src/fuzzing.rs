@@ -17,12 +17,11 @@ pub struct Matched {
 /// Asks the matcher; none where the pattern is refused.
 pub fn matched(pattern: &str, path: &str) -> Option<Matched> {
     let pattern = Pattern::parse(pattern).ok()?;
-    let (allow, deny) = (AllowSet::new(&[&pattern]).ok()?, DenySet::new(&[&pattern]).ok()?);
+    let (allow, deny) = (AllowSet::new(&[&pattern]), DenySet::new(&[&pattern]));
     let path = Spelled::new(path);
     let covered = !allow.matches(&path).is_empty();
-    let denied = deny.is_match(&path);
-    assert_eq!(denied, !deny.matches(&path).is_empty(), "both questions of a denial have one answer");
-    let list = covered || !allow.matches_beneath(&path).is_empty();
+    let denied = !deny.matches(&path).is_empty();
+    let list = covered || !allow.anywhere().is_empty() || !allow.matches_beneath(&path).is_empty();
     Some(Matched { allow: covered, deny: denied, list })
 }
 

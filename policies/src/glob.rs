@@ -1,23 +1,26 @@
 //! The one glob dialect: gitignore's.
 //!
-//! A pattern is parsed once into segments and compiled to a regular expression over whole characters.
-//! `globset` was looked at for this and left: it matches bytes, so that `?` and `[é]` never meet a
-//! character beyond ASCII, and a negated class of its may run over a `/`.
+//! A pattern is parsed once into segments, and patterns are filed by what they demand of a path
+//! ([`index`]), then compared by whole characters ([`matcher`]). `globset` was looked at for this and left: it
+//! matches bytes, so that `?` and `[é]` never meet a character beyond ASCII, and a negated class of its may run
+//! over a `/`.
 //!
 //! - no `/` but a trailing one: the pattern matches at any depth; else it is anchored at the root;
 //! - `*` and `?` stay within one name; `**` as a whole name spans folders; `[a-z]`, `[!a-z]`, `\x`;
 //!   braces are themselves;
 //! - what matches a folder covers everything beneath it.
 
-use std::borrow::Cow;
+mod index;
+mod matcher;
+mod spelled;
 
-use regex::{RegexSet, RegexSetBuilder};
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+use unicode_normalization::UnicodeNormalization;
+
+pub(crate) use index::{AllowSet, DenySet};
+pub(crate) use spelled::Spelled;
 
 /// The longest pattern, in bytes.
 const MAX_PATTERN: usize = 1024;
-/// Bytes one compiled set may take.
-const MAX_COMPILED: usize = 64 << 20;
 
 /// A parsed pattern.
 #[derive(Debug, Clone)]
@@ -225,6 +228,14 @@ impl Pattern {
             }
     }
 
+    /// The names before the first `**`.
+    fn lead(&self) -> impl Iterator<Item = &[Piece]> {
+        self.segments.iter().map_while(|segment| match segment {
+            Segment::Any => None,
+            Segment::Name(name) => Some(name.as_slice()),
+        })
+    }
+
     fn has_negated_class(&self) -> bool {
         self.segments.iter().any(|segment| match segment {
             Segment::Any => false,
@@ -232,61 +243,6 @@ impl Pattern {
                 name.iter().any(|piece| matches!(piece, Piece::Class { negated: true, .. }))
             }
         })
-    }
-
-    /// The expression for what the pattern matches. Whether `build/` names a folder or a file cannot be
-    /// seen in a path: a denial takes both, an allowance only what lies beneath.
-    fn expression(&self, polarity: Polarity) -> String {
-        let end = match (self.folder_only, polarity) {
-            (true, Polarity::Allow) => "/",
-            _ => "(?:/|$)",
-        };
-        let mut out = String::from("^");
-        for (i, segment) in self.segments.iter().enumerate() {
-            let last = i + 1 == self.segments.len();
-            match segment {
-                Segment::Any if last => {
-                    out.push_str("[^/]+");
-                    out.push_str(end);
-                }
-                Segment::Any => out.push_str("(?:[^/]+/)*"),
-                Segment::Name(name) => {
-                    push_name(name, &mut out);
-                    out.push_str(if last { end } else { "/" });
-                }
-            }
-        }
-        out
-    }
-
-    /// The expression for the folders that something matching may lie beneath.
-    fn ancestors(&self) -> String {
-        let mut out = String::from("^");
-        let mut open = 0;
-        for (i, segment) in self.segments.iter().enumerate() {
-            if *segment == Segment::Any {
-                // Anything below here may hold a match.
-                out.push_str(if i == 0 { "" } else { "(?:/|$)" });
-                out.push_str(&")".repeat(open));
-                return out;
-            }
-            if i + 1 == self.segments.len() && !self.folder_only {
-                break;
-            }
-            let Segment::Name(name) = segment else { continue };
-            if i > 0 {
-                out.push_str("(?:$|/");
-                open += 1;
-            }
-            push_name(name, &mut out);
-        }
-        if out.len() == 1 {
-            // A single anchored name: only the root is above it.
-            return String::from("^$");
-        }
-        out.push('$');
-        out.push_str(&")".repeat(open));
-        out
     }
 }
 
@@ -361,138 +317,14 @@ fn class(whole: &str, chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> R
     Ok(Piece::Class { negated, ranges })
 }
 
-fn push_name(name: &[Piece], out: &mut String) {
-    for piece in name {
-        match piece {
-            Piece::Literal(c) => out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
-            Piece::One => out.push_str("[^/]"),
-            Piece::Many => out.push_str("[^/]*"),
-            Piece::Class { negated, ranges } => {
-                out.push_str(if *negated { "[[^" } else { "[[" });
-                for (low, high) in ranges {
-                    out.push_str(&format!(r"\x{{{:x}}}-\x{{{:x}}}", *low as u32, *high as u32));
-                }
-                out.push_str("]&&[^/]]");
-            }
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Polarity {
     Allow,
     Deny,
 }
 
-/// A path in the spellings it is compared in.
-pub(crate) struct Spelled<'a> {
-    nfc: Cow<'a, str>,
-    /// As file systems fold names: without characters HFS+ ignores, without the dots and spaces that
-    /// Windows drops from a name's end. Only where that differs.
-    stripped: Option<String>,
-}
-
-impl<'a> Spelled<'a> {
-    pub(crate) fn new(path: &'a str) -> Self {
-        // Nearly every path ends here; this runs for every file of a walk.
-        let dropped = path.ends_with(['.', ' ']) || path.contains("./") || path.contains(" /");
-        if path.is_ascii() && !dropped {
-            return Self { nfc: Cow::Borrowed(path), stripped: None };
-        }
-        let nfc = match is_nfc_quick(path.chars()) {
-            IsNormalized::Yes => Cow::Borrowed(path),
-            _ => Cow::Owned(path.nfc().collect()),
-        };
-        let droppable = |name: &str| name.ends_with(['.', ' ']) || name.contains(ignorable);
-        let stripped = nfc.split('/').any(droppable).then(|| {
-            let names = nfc.split('/').map(|name| {
-                let kept: String = name.chars().filter(|c| !ignorable(*c)).collect();
-                match kept.trim_end_matches(['.', ' ']) {
-                    "" => name.to_owned(),
-                    kept => kept.to_owned(),
-                }
-            });
-            names.collect::<Vec<_>>().join("/")
-        });
-        Self { nfc, stripped }
-    }
-}
-
-/// The characters HFS+ leaves out of a comparison (git's `next_hfs_char`).
-fn ignorable(c: char) -> bool {
-    matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
-}
-
-/// Patterns of denials, compiled together. Matches in any case and however a file system may fold a
-/// name, so that a denial cannot be walked round by spelling.
-#[derive(Debug)]
-pub(crate) struct DenySet {
-    folded: RegexSet,
-    /// `[!A-Z]` folded would match less than it does as written; such patterns stand here too.
-    exact: RegexSet,
-    exact_index: Vec<usize>,
-}
-
-impl DenySet {
-    pub(crate) fn new(patterns: &[&Pattern]) -> Result<Self, regex::Error> {
-        let negated: Vec<usize> = (0..patterns.len()).filter(|i| patterns[*i].has_negated_class()).collect();
-        Ok(Self {
-            folded: compile(patterns.iter().map(|p| p.expression(Polarity::Deny)), true)?,
-            exact: compile(negated.iter().map(|i| patterns[*i].expression(Polarity::Deny)), false)?,
-            exact_index: negated,
-        })
-    }
-
-    /// Whether any pattern matches.
-    pub(crate) fn is_match(&self, path: &Spelled<'_>) -> bool {
-        self.folded.is_match(&path.nfc)
-            || (!self.exact.is_empty() && self.exact.is_match(&path.nfc))
-            || path.stripped.as_ref().is_some_and(|path| self.folded.is_match(path))
-    }
-
-    /// The indexes of the patterns that match, each at least once.
-    pub(crate) fn matches(&self, path: &Spelled<'_>) -> Vec<usize> {
-        let mut out: Vec<usize> = self.folded.matches(&path.nfc).iter().collect();
-        if !self.exact.is_empty() {
-            out.extend(self.exact.matches(&path.nfc).iter().map(|i| self.exact_index[i]));
-        }
-        if let Some(path) = &path.stripped {
-            out.extend(self.folded.matches(path).iter());
-        }
-        out
-    }
-}
-
-/// Patterns of allowances, compiled together. Case matters.
-#[derive(Debug)]
-pub(crate) struct AllowSet {
-    paths: RegexSet,
-    ancestors: RegexSet,
-}
-
-impl AllowSet {
-    pub(crate) fn new(patterns: &[&Pattern]) -> Result<Self, regex::Error> {
-        Ok(Self {
-            paths: compile(patterns.iter().map(|p| p.expression(Polarity::Allow)), false)?,
-            ancestors: compile(patterns.iter().map(|p| p.ancestors()), false)?,
-        })
-    }
-
-    /// The indexes of the patterns that match.
-    pub(crate) fn matches(&self, path: &Spelled<'_>) -> Vec<usize> {
-        self.paths.matches(&path.nfc).iter().collect()
-    }
-
-    /// The indexes of the patterns that something beneath the path may match.
-    pub(crate) fn matches_beneath(&self, path: &Spelled<'_>) -> Vec<usize> {
-        self.ancestors.matches(&path.nfc).iter().collect()
-    }
-}
-
-fn compile(expressions: impl Iterator<Item = String>, fold: bool) -> Result<RegexSet, regex::Error> {
-    RegexSetBuilder::new(expressions).case_insensitive(fold).size_limit(MAX_COMPILED).build()
-}
-
+#[cfg(test)]
+mod plain;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod reference;
 #[cfg(test)]

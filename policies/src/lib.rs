@@ -16,6 +16,7 @@
 //! - permits have no public constructor.
 #![forbid(unsafe_code)]
 
+mod allowances;
 mod call;
 mod decision;
 mod diagnostic;
@@ -46,9 +47,9 @@ pub use explain::Explanation;
 pub use file::{PolicyFile, TOOLS, WRITING_TOOLS};
 pub use flip::{Edit, Flip};
 pub use grant::{Budget, ChangeCaps, DeclaredTool, Grant, JobPermit, Lanes, ToolPermit};
+pub use import::{Imported, Note, NoteKind, Source as ImportSource, import, import_goose};
 pub use learn::{Learned, Lesson, learn};
 pub use load::load;
-pub use import::{Imported, Note, NoteKind, Source as ImportSource, import, import_goose};
 pub use parse::parse;
 pub use past::Past;
 pub use preset::{PRESETS, preset};

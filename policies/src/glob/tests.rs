@@ -6,16 +6,19 @@ use super::*;
 
 fn allows(pattern: &str, path: &str) -> bool {
     let pattern = Pattern::parse(pattern).unwrap();
-    !AllowSet::new(&[&pattern]).unwrap().matches(&Spelled::new(path)).is_empty()
+    !AllowSet::new(&[&pattern]).matches(&Spelled::new(path)).is_empty()
+}
+
+/// Whether something beneath the folder may match.
+fn leads_to(pattern: &str, folder: &str) -> bool {
+    let pattern = Pattern::parse(pattern).unwrap();
+    let set = AllowSet::new(&[&pattern]);
+    !set.anywhere().is_empty() || !set.matches_beneath(&Spelled::new(folder)).is_empty()
 }
 
 fn denies(pattern: &str, path: &str) -> bool {
     let pattern = Pattern::parse(pattern).unwrap();
-    let set = DenySet::new(&[&pattern]).unwrap();
-    let path = Spelled::new(path);
-    let matched = set.is_match(&path);
-    assert_eq!(matched, !set.matches(&path).is_empty());
-    matched
+    !DenySet::new(&[&pattern]).matches(&Spelled::new(path)).is_empty()
 }
 
 #[test]
@@ -110,9 +113,7 @@ fn folders_on_the_way_are_known() {
         ("a/**/c", "a/x/y", true),
         ("a/**/c", "b", false),
     ] {
-        let parsed = Pattern::parse(pattern).unwrap();
-        let set = AllowSet::new(&[&parsed]).unwrap();
-        assert_eq!(!set.matches_beneath(&Spelled::new(folder)).is_empty(), want, "{pattern:?} on {folder:?}");
+        assert_eq!(leads_to(pattern, folder), want, "{pattern:?} on {folder:?}");
     }
 }
 
@@ -200,9 +201,7 @@ proptest! {
     #[test]
     fn folders_are_on_the_way_where_the_reference_has_them_so(pattern in pattern(), path in path()) {
         prop_assume!(Pattern::parse(&pattern).is_ok());
-        let parsed = Pattern::parse(&pattern).unwrap();
-        let beneath = AllowSet::new(&[&parsed]).unwrap().matches_beneath(&Spelled::new(&path));
-        let listed = allows(&pattern, &path) || !beneath.is_empty();
+        let listed = allows(&pattern, &path) || leads_to(&pattern, &path);
         prop_assert_eq!(listed, allows(&pattern, &path) || reference::lists(&pattern, &path));
     }
 
@@ -210,13 +209,10 @@ proptest! {
     fn every_folder_above_a_match_is_on_the_way(pattern in pattern(), path in path()) {
         prop_assume!(Pattern::parse(&pattern).is_ok());
         if allows(&pattern, &path) {
-            let parsed = Pattern::parse(&pattern).unwrap();
-            let set = AllowSet::new(&[&parsed]).unwrap();
             let mut folder = path.as_str();
             while let Some((parent, _)) = folder.rsplit_once('/') {
                 folder = parent;
-                let spelled = Spelled::new(folder);
-                prop_assert!(!set.matches_beneath(&spelled).is_empty() || !set.matches(&spelled).is_empty());
+                prop_assert!(leads_to(&pattern, folder) || allows(&pattern, folder));
             }
         }
     }
@@ -227,5 +223,167 @@ proptest! {
             let _ = denies(&text, &path);
             let _ = allows(&text, &path);
         }
+    }
+}
+
+/// Patterns as people write them, over few enough names that they meet: each shape that the index knows, and
+/// those it does not.
+fn written_pattern() -> impl Strategy<Value = String> {
+    let text = prop::sample::select(vec![
+        "src",
+        "SRC",
+        "lib",
+        "a",
+        "K",
+        "s",
+        ".env",
+        "secrets",
+        "Makefile",
+        "gen",
+        "é",
+        "É",
+        "ſ",
+        "ß",
+        "ς",
+        "日本",
+        "x.pem",
+        "id_rsa",
+        "azure-pipelines",
+    ]);
+    let wild = prop::sample::select(vec![
+        "*",
+        "*.pem",
+        "*.tar.gz",
+        "*.PEM",
+        ".env*",
+        "id_rsa*",
+        "azure-pipelines*.yml",
+        "*_test.rs",
+        "*é",
+        "É*",
+        "*.",
+        "?",
+        "a?",
+        "[a-k]",
+        "[!a]",
+        "[K-S]*",
+        "*[ſ-Σ]",
+        "*a*",
+        "**",
+        "*s.*",
+        "**",
+        "[!É]*",
+    ]);
+    let name = prop_oneof![3 => text, 2 => wild];
+    let names = prop::collection::vec(name, 1..5);
+    (prop::sample::select(vec!["", "", "/"]), names, prop::sample::select(vec!["", "", "/", "/**"]))
+        .prop_map(|(lead, names, trail)| format!("{lead}{}{trail}", names.join("/")))
+        .prop_filter("a pattern that is refused", |text| Pattern::parse(text).is_ok())
+}
+
+fn written_path() -> impl Strategy<Value = String> {
+    let stem = prop::sample::select(vec![
+        "src",
+        "Src",
+        "lib",
+        "LIB",
+        "a",
+        "A",
+        "b",
+        "k",
+        "K",
+        "\u{212a}",
+        "s",
+        "S",
+        "ſ",
+        ".env",
+        ".ENV",
+        "secrets",
+        "ſecrets",
+        "Makefile",
+        "gen",
+        "é",
+        "É",
+        "e\u{301}",
+        "ss",
+        "ß",
+        "ẞ",
+        "ς",
+        "Σ",
+        "σ",
+        "日本",
+        "x.pem",
+        "X.Pem",
+        "y.tar.gz",
+        "id_rsa",
+        "ID_RSA_1",
+        "azure-pipelines.yml",
+        "azure-pipelines-2.YML",
+        "x_test.rs",
+        "\n",
+        "s\u{200c}rc",
+        "x.p\u{feff}em",
+    ]);
+    let end = prop::sample::select(vec!["", "", "", "", ".", " ", ". .", ".pem", "x"]);
+    let name = (stem, end).prop_map(|(stem, end)| format!("{stem}{end}"));
+    prop::collection::vec(name, 1..7).prop_map(|names| names.join("/"))
+}
+
+/// What an index finds, as the automaton tells it.
+fn in_order(mut found: Vec<usize>) -> Vec<usize> {
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn agrees(patterns: &[String], paths: &[String]) -> Result<(), TestCaseError> {
+    let parsed: Vec<Pattern> = patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+    let parsed: Vec<&Pattern> = parsed.iter().collect();
+    let (allow, deny) = (AllowSet::new(&parsed), DenySet::new(&parsed));
+    let plain = plain::Sets::new(&parsed);
+    for path in paths {
+        let spelled = Spelled::new(path);
+        prop_assert_eq!(in_order(allow.matches(&spelled)), plain.allowances(path), "{:?}", path);
+        prop_assert_eq!(in_order(deny.matches(&spelled)), plain.denials(path), "{:?}", path);
+        let mut beneath = allow.matches_beneath(&spelled);
+        beneath.extend(allow.anywhere());
+        prop_assert_eq!(in_order(beneath), plain.beneath(path), "{:?}", path);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_folds_to_ascii_is_known() {
+    // Hashes of a folded text stand for every spelling of it, so no character may be missing here.
+    let set = plain::compile(('a'..='z').map(|c| format!("^{c}$")), true);
+    for c in '\u{80}'..=char::MAX {
+        let text = c.to_string();
+        if let Some(letter) = set.matches(&text).iter().next() {
+            let letter = char::from(b'a' + u8::try_from(letter).unwrap());
+            assert_eq!(spelled::fold(&text), letter.to_string());
+        } else {
+            assert_eq!(spelled::fold(&text), text);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn an_index_finds_what_an_automaton_finds(
+        patterns in prop::collection::vec(written_pattern(), 1..24),
+        paths in prop::collection::vec(written_path(), 1..24),
+    ) {
+        agrees(&patterns, &paths)?;
+    }
+
+    #[test]
+    fn an_index_finds_what_an_automaton_finds_of_any_pattern(
+        patterns in prop::collection::vec(pattern(), 1..8),
+        paths in prop::collection::vec(path(), 1..24),
+    ) {
+        let patterns: Vec<String> = patterns.into_iter().filter(|text| Pattern::parse(text).is_ok()).collect();
+        agrees(&patterns, &paths)?;
     }
 }

@@ -32,9 +32,11 @@ pub(super) enum Reason<'a> {
         because: String,
         instead: Option<String>,
     },
+    /// None of the rules that name one of the tools fits.
     DefaultDeny {
         tool: String,
-        rules: Vec<&'a Rule>,
+        names: Vec<String>,
+        rules: &'a [Rule],
     },
     /// No rule about jobs covers what is asked; `may` is what they do.
     NotAmong {
@@ -58,11 +60,13 @@ impl Judged<'_> {
                 let instead = (!may.is_empty()).then(|| format!("They may have {}.", listed(may)));
                 ("default-deny".into(), format!("No rule lets these jobs have {asked}."), instead)
             }
-            Reason::DefaultDeny { tool, rules } if rules.is_empty() => {
+            Reason::DefaultDeny { tool, rules: [], .. } => {
                 ("default-deny".into(), format!("No rule allows the tool `{tool}`."), None)
             }
-            Reason::DefaultDeny { tool, rules } => {
-                let paths = rules.iter().flat_map(|rule| &rule.paths).map(|path| path.as_str().to_owned());
+            Reason::DefaultDeny { tool, names, rules } => {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let speaking = rules.iter().filter(|rule| rule.tools.include_any(&names));
+                let paths = speaking.flat_map(|rule| &rule.paths).map(|path| path.as_str().to_owned());
                 (
                     "default-deny".into(),
                     format!("No rule lets `{tool}` touch this path."),
@@ -143,47 +147,12 @@ impl Grant {
             return denied;
         }
         self.allowed(tool, |unit, rules, names| {
-            let allowances = &self.inner.allowances[unit];
-            // Among rules that all allow it the id decides which is told, so that order does not.
-            let mut best: Option<usize> = None;
-            let mut consider = |at: usize| {
-                if best.is_none_or(|held| rules[at].id < rules[held].id) {
-                    best = Some(at);
-                }
-            };
-            let mut matched = false;
-            for (at, rule) in rules.iter().enumerate() {
-                if rule.tools.include_any(names) && rule.paths.iter().any(Pattern::is_catch_all) {
-                    matched = true;
-                    consider(at);
-                }
-            }
-            if matched {
-                return best;
-            }
-            let found = match access {
-                Access::List => {
-                    let mut found = allowances.set.matches(&path);
-                    found.extend(allowances.set.matches_beneath(&path));
-                    found
-                }
-                Access::Read | Access::Write => allowances.set.matches(&path),
-            };
-            for pattern in found {
-                let at = allowances.rule_of[pattern];
-                if rules[at].tools.include_any(names) {
-                    consider(at);
-                }
-            }
-            best
+            self.inner.allowances[unit].fitting(rules, names, access, &path)
         })
     }
 
     /// The denial that is told first: by unit from the floor up, then by id.
     pub(super) fn denied(&self, tool: &str, access: Access, path: &Spelled<'_>) -> Option<Judged<'_>> {
-        if !self.inner.denials.is_match(path) {
-            return None;
-        }
         let mut found: Vec<(usize, &str, u32, Option<&Rule>)> = Vec::new();
         for pattern in self.inner.denials.matches(path) {
             match self.inner.denied_by[pattern] {
@@ -229,16 +198,14 @@ impl Grant {
         let mut by_operator = false;
         for (index, unit) in self.inner.units.iter().enumerate() {
             let rules = unit.file.allow.as_slice();
-            let named = rules.iter().any(|rule| rule.tools.include(tool));
+            let allowances = &self.inner.allowances[index];
             let own = [tool];
+            let named = allowances.first_line(&own).is_some();
             let names = if named { &own[..] } else { forebears(tool) };
-            let speaking: Vec<&Rule> = rules.iter().filter(|rule| rule.tools.include_any(names)).collect();
-            if speaking.is_empty() {
-                continue;
-            }
+            let Some(line) = allowances.first_line(names) else { continue };
             let Some(at) = fitting(index, rules, names) else {
-                let line = speaking.iter().map(|rule| rule.line).min().unwrap_or(1);
-                let reason = Reason::DefaultDeny { tool: tool.to_owned(), rules: speaking };
+                let names = names.iter().map(|name| (*name).to_owned()).collect();
+                let reason = Reason::DefaultDeny { tool: tool.to_owned(), names, rules };
                 return Judged { allow: false, layer: unit.layer, file: &unit.file.name, line, reason };
             };
             by_operator |= named && unit.layer == Layer::Operator && unit.file.knows(tool);
@@ -255,7 +222,7 @@ impl Grant {
                     layer: Layer::Operator,
                     file: unit.map_or(FLOOR_NAME, |unit| &unit.file.name),
                     line: 1,
-                    reason: Reason::DefaultDeny { tool: tool.to_owned(), rules: Vec::new() },
+                    reason: Reason::DefaultDeny { tool: tool.to_owned(), names: Vec::new(), rules: &[] },
                 }
             }
         }
@@ -280,10 +247,7 @@ impl Grant {
                 };
             }
         }
-        self.allowed(tool, |_, rules, names| {
-            let named = rules.iter().enumerate().filter(|(_, rule)| rule.tools.include_any(names));
-            named.min_by_key(|(_, rule)| &rule.id).map(|(at, _)| at)
-        })
+        self.allowed(tool, |unit, rules, names| self.inner.allowances[unit].naming(rules, names))
     }
 
     pub(crate) fn judge_job(&self, purpose: JobPurpose) -> Judged<'_> {

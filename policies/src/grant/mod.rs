@@ -16,8 +16,9 @@ use gloaming_api::{Digest, RelPath, RepoId};
 pub(crate) use self::judge::Judged;
 pub use self::lanes::Lanes;
 pub use self::permit::{JobPermit, ToolPermit};
+use crate::allowances::Allowances;
 use crate::file::{PolicyFile, TOOLS};
-use crate::glob::{AllowSet, DenySet, Pattern, Spelled};
+use crate::glob::{DenySet, Pattern, Spelled};
 use crate::limits::Limits;
 use crate::preset::{FLOOR_NAME, STANDARD_NAME, floor, standard};
 use crate::{Access, Decision, Denial, Diagnostic, Layer, RuleRef};
@@ -92,14 +93,6 @@ enum DeniedBy {
     Protected { unit: usize, at: usize },
 }
 
-/// A unit's allow rules; `set` holds the patterns of those that are not catch-alls.
-#[derive(Debug)]
-struct Allowances {
-    set: AllowSet,
-    /// Which rule each pattern belongs to.
-    rule_of: Vec<usize>,
-}
-
 impl Grant {
     /// Compiles layers, given in any order, into a grant for one repository.
     ///
@@ -109,7 +102,7 @@ impl Grant {
     ///
     /// # Errors
     /// Every fault found: a file for other repositories, a rule that no lane can enforce, an inline `[[test]]`
-    /// that fails, patterns too large to compile.
+    /// that fails.
     pub fn resolve(repo: &RepoId, layers: Vec<(Layer, PolicyFile)>) -> Result<Self, Vec<Diagnostic>> {
         Self::resolve_on(repo, layers, Lanes::default())
     }
@@ -205,24 +198,9 @@ impl Grant {
                 denied_by.push(DeniedBy::Protected { unit: index, at });
                 deny_patterns.push(&protected.pattern);
             }
-            let mut patterns = Vec::new();
-            let mut rule_of = Vec::new();
-            for (at, rule) in unit.file.allow.iter().enumerate() {
-                if !rule.paths.iter().any(Pattern::is_catch_all) {
-                    for pattern in &rule.paths {
-                        patterns.push(pattern);
-                        rule_of.push(at);
-                    }
-                }
-            }
-            let set = AllowSet::new(&patterns).map_err(|_| vec![too_large(&unit.file)])?;
-            allowances.push(Allowances { set, rule_of });
+            allowances.push(Allowances::new(&unit.file.allow));
         }
-        let denials = DenySet::new(&deny_patterns).map_err(|_| {
-            let largest =
-                units.iter().max_by_key(|unit| unit.file.deny.len()).map(|unit| too_large(&unit.file));
-            largest.into_iter().collect::<Vec<_>>()
-        })?;
+        let denials = DenySet::new(&deny_patterns);
         let limits = Limits::resolve(&units);
         let warns = units.iter().any(|unit| {
             unit.file.deny.iter().any(|rule| rule.warn) || unit.file.job_deny.iter().any(|rule| rule.warn)
@@ -441,15 +419,5 @@ fn for_other_repositories(file: &PolicyFile, repo: &RepoId) -> Diagnostic {
         column,
         message: format!("this policy is for {}, and the repository is {repo}", file.repos.join(", ")),
         hint: Some("name the repository with `--as owner/name`, or add it to `repos`".into()),
-    }
-}
-
-fn too_large(file: &PolicyFile) -> Diagnostic {
-    Diagnostic {
-        file: file.name.clone(),
-        line: 1,
-        column: 1,
-        message: "the patterns of this file are too many to compile".into(),
-        hint: Some("name folders instead of files".into()),
     }
 }

@@ -229,7 +229,6 @@ fn goose_permissions() {
 
 /// Rules about commands are not known to the loader of this branch: this runs once they are.
 #[test]
-#[ignore = "rules about the commands of jobs load with issue 4"]
 fn whole_policies_load() {
     for (source, name, text) in FIXTURES {
         loaded(&imported(*source, name, text).policy);

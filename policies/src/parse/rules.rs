@@ -217,12 +217,7 @@ impl Reader<'_> {
     }
 
     /// The one thing a rule about jobs is about.
-    fn subjects(
-        &mut self,
-        table: &DeTable<'_>,
-        at: usize,
-        kind: &str,
-    ) -> Option<(Kind, Placed)> {
+    fn subjects(&mut self, table: &DeTable<'_>, at: usize, kind: &str) -> Option<(Kind, Placed)> {
         let mut found = Kind::ALL.iter().filter_map(|kind| Some((*kind, table.get(kind.key())?)));
         let Some((subject, value)) = found.next() else {
             let hint = format!("write what of them it is about, like `{}`", Kind::Commands.example());
