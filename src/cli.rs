@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use gloaming_api::RepoId;
 
 const AFTER: &str = "\
-Exit codes: 0 done or passed; 1 blocked, different or broken; 2 wrong use; 3 bowed out; 4 infrastructure failed; \
+Exit codes: 0 done or passed; 1 blocked, different, wider or broken; 2 wrong use; 3 bowed out; 4 infrastructure failed; \
 5 denied; 130 interrupted.
 
 State (caches, object stores) lives under $GLOAMING_HOME, by default in the platform's data and cache folders. \
@@ -30,7 +30,7 @@ pub(crate) enum Command {
     Verify(Box<VerifyArgs>),
     /// Find a repository's build, test and lint commands, and prove them by running them
     Profile(ProfileArgs),
-    /// Check and explain policies
+    /// Write, check, test, explain, compare and verify policies
     Policy(PolicyArgs),
     /// List, call and make sandboxed tools
     Tools(ToolsArgs),
@@ -52,8 +52,16 @@ impl Command {
             Self::Verify(args) => args.json,
             Self::Profile(args) => args.json,
             Self::Policy(PolicyArgs { command }) => match command {
-                PolicyCommand::Check { json, .. } | PolicyCommand::Explain { json, .. } => *json,
-                PolicyCommand::Show { .. } | PolicyCommand::New { .. } => false,
+                PolicyCommand::Check { json, .. }
+                | PolicyCommand::Test { json, .. }
+                | PolicyCommand::Explain { json, .. }
+                | PolicyCommand::Diff { json, .. }
+                | PolicyCommand::Learn { json, .. }
+                | PolicyCommand::Verify { json, .. }
+                | PolicyCommand::Import { json, .. }
+                | PolicyCommand::New { json, .. }
+                | PolicyCommand::Show { json, .. } => *json,
+                PolicyCommand::Schema { .. } | PolicyCommand::Export { .. } => false,
             },
             Self::Tools(ToolsArgs { command }) => match command {
                 ToolsCommand::List { json, .. }
@@ -104,8 +112,9 @@ pub(crate) struct RunArgs {
 /// The policy and the name it hangs on.
 #[derive(Debug, Args)]
 pub(crate) struct PolicyChoice {
-    /// The operator's policy; default: preset:standard
-    #[arg(long, value_name = "FILE")]
+    /// The operator's policy: a file, a folder of files (those for the repository count), or preset:NAME; default:
+    /// preset:standard
+    #[arg(long, value_name = "FILE|DIR|PRESET")]
     pub(crate) policy: Option<PathBuf>,
     /// The name the repository goes by in policies; default: local/FOLDER
     #[arg(long = "as", value_name = "OWNER/NAME")]
@@ -183,8 +192,8 @@ pub(crate) struct PolicyArgs {
 pub(crate) enum PolicyCommand {
     /// Check policy files; each error with file, line and column
     Check {
-        /// The files
-        #[arg(required = true, value_name = "FILE")]
+        /// The files, or folders of them
+        #[arg(required = true, value_name = "FILE|DIR")]
         files: Vec<PathBuf>,
         /// The repository's name that the inline tests are checked for
         #[arg(long = "as", value_name = "OWNER/NAME")]
@@ -193,13 +202,118 @@ pub(crate) enum PolicyCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Say what a policy decides on a call, like "edit src/lib.rs", and by which rule
+    /// Run the inline tests of policy files; exit 1 when one fails
+    Test {
+        /// The files, or folders of them
+        #[arg(required = true, value_name = "FILE|DIR")]
+        files: Vec<PathBuf>,
+        /// Name the rules that decided no test
+        #[arg(long)]
+        coverage: bool,
+        /// The repository's name that the tests are run for
+        #[arg(long = "as", value_name = "OWNER/NAME")]
+        name: Option<RepoId>,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what a policy decides on a call, like "edit src/lib.rs", by which rule, and what would turn it round
     Explain {
+        /// The repository: a folder, whose own policy counts too, or a name
+        #[arg(long, value_name = "DIR|OWNER/NAME")]
+        repo: Option<String>,
         #[command(flatten)]
         policy: PolicyChoice,
-        /// The call: a tool and a path, or `check` and build, test or lint
+        /// The call: a tool and a path, or `check` and build, test or lint, with a command where that is in question.
+        /// Other questions: connect test HOST, env test NAME, submit ASKER WHAT, model PROVIDER:MODEL
         #[arg(value_name = "CALL")]
         call: String,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// List what a new policy allows and an old one does not, and the other way; exit 1 when it allows anything more
+    Diff {
+        /// The policy as it was: a file, a folder of files, or preset:NAME
+        #[arg(value_name = "OLD")]
+        old: PathBuf,
+        /// The policy as it will be
+        #[arg(value_name = "NEW")]
+        new: PathBuf,
+        /// The repository whose files are asked about
+        #[arg(long, value_name = "DIR")]
+        tree: Option<PathBuf>,
+        /// Journals whose calls are decided by both, or folders of them
+        #[arg(long, value_name = "JOURNAL|DIR", num_args = 1..)]
+        history: Vec<PathBuf>,
+        /// The repository's name; default: one that the new policy is for
+        #[arg(long = "as", value_name = "OWNER/NAME")]
+        name: Option<RepoId>,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the tightest policy under which what journals tell would have happened
+    Learn {
+        /// The journals, or folders of them
+        #[arg(long, required = true, value_name = "JOURNAL|DIR", num_args = 1..)]
+        from: Vec<PathBuf>,
+        /// The repository, for naming folders of which every file was used; default: where the journals say it is
+        #[arg(long, value_name = "DIR")]
+        repo: Option<PathBuf>,
+        /// The file to write; `-` for standard output
+        #[arg(long, short, default_value = "-", value_name = "FILE")]
+        out: PathBuf,
+        /// The repository's name; default: the one the journals have
+        #[arg(long = "as", value_name = "OWNER/NAME")]
+        name: Option<RepoId>,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try every rule in a scratch copy, through the real tools and a real container; exit 1 when one does not hold
+    Verify {
+        /// The repository
+        #[arg(long, default_value = ".", value_name = "DIR")]
+        repo: PathBuf,
+        #[command(flatten)]
+        policy: PolicyChoice,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of policy files, for editors
+    Schema {
+        /// The file to write; `-` for standard output
+        #[arg(long, short, default_value = "-", value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Translate a policy, with its layers, for other tools
+    Export {
+        /// Cedar policies and their schema, for formal analysis
+        #[arg(long, required = true)]
+        cedar: bool,
+        /// The repository: a folder, whose own policy counts too, or a name
+        #[arg(long, value_name = "DIR|OWNER/NAME")]
+        repo: Option<String>,
+        #[command(flatten)]
+        policy: PolicyChoice,
+        /// The folder to write policy.cedar and policy.cedarschema into; default: the policies, on standard output
+        #[arg(long, short, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Make a policy of another agent's permissions, and tell what did not carry over
+    Import {
+        /// Whose they are
+        #[arg(value_enum, value_name = "AGENT")]
+        from: Agent,
+        /// The file: Claude Code's settings.json, Codex's config.toml or .rules, Gemini's policy TOML, goose's
+        /// permission.yaml
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The policy to write; `-` for standard output, the report then goes to standard error
+        #[arg(long, short, default_value = "-", value_name = "FILE")]
+        out: PathBuf,
         /// Print one JSON object on standard output
         #[arg(long)]
         json: bool,
@@ -215,13 +329,37 @@ pub(crate) enum PolicyCommand {
         /// The file to write; `-` for standard output [default: OWNER-NAME.toml]
         #[arg(long, short, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
     },
-    /// Print a preset, ready to be copied and edited
+    /// Print a preset, ready to be copied and edited, or the whole policy that counts for a repository
     Show {
         /// The preset's name
-        #[arg(default_value = "standard", value_name = "PRESET")]
-        preset: String,
+        #[arg(value_name = "PRESET", conflicts_with_all = ["repo", "policy", "name"])]
+        preset: Option<String>,
+        /// The repository: a folder, whose own policy counts too, or a name
+        #[arg(long, value_name = "DIR|OWNER/NAME")]
+        repo: Option<String>,
+        #[command(flatten)]
+        policy: PolicyChoice,
+        /// Print the grant: the compiled policy of all layers as one JSON object, with its digest
+        #[arg(long, conflicts_with = "preset")]
+        json: bool,
     },
+}
+
+/// An agent whose permissions can be imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Agent {
+    /// Claude Code: settings.json
+    Claude,
+    /// Codex: config.toml or a .rules file
+    Codex,
+    /// Gemini CLI: a policy TOML
+    Gemini,
+    /// goose: permission.yaml
+    Goose,
 }
 
 #[derive(Debug, Args)]

@@ -297,8 +297,10 @@ pub(crate) fn repo_name(choice: &PolicyChoice, location: &Path) -> RepoId {
 pub(crate) fn repo_name_by_hand(choice: &PolicyChoice, location: &Path) -> anyhow::Result<RepoId> {
     let name = repo_name(choice, location);
     let (None, Some(path)) = (&choice.name, &choice.policy) else { return Ok(name) };
-    let text = read_text(path, "the policy file", FILE_CAP)?;
-    match gloaming_policies::parse(&path.display().to_string(), &text) {
+    if path.is_dir() {
+        return Ok(name);
+    }
+    match load_policy(path)? {
         Ok(file) if !file.applies_to(&name) => {
             let example = file.example_repo();
             eprintln!(
@@ -335,7 +337,7 @@ pub(crate) fn resolve_policy(
 ) -> anyhow::Result<Result<Resolved, Vec<Diagnostic>>> {
     let mut layers = Vec::new();
     if let Some(path) = &choice.policy {
-        layers = operator_layers(path)?;
+        layers = operator_layers(path, repo)?;
     }
     let operator = grant_of(repo, &layers).map_err(|diagnostics| bad_policy(&diagnostics))?;
     let Some(text) = repository_policy else {
@@ -345,36 +347,98 @@ pub(crate) fn resolve_policy(
     Ok(grant_of(repo, &layers).map(|grant| Resolved { grant, layers }))
 }
 
-/// Reads an operator's policy and the files that it extends.
-fn operator_layers(path: &Path) -> anyhow::Result<Vec<PolicyLayerText>> {
-    let file = path.display().to_string();
-    let text = read_text(path, "the policy file", FILE_CAP)?;
-    let bases = std::cell::RefCell::new(Vec::new());
-    let read = |name: &str| {
-        let text =
-            read_text(Path::new(name), "the policy file", FILE_CAP).map_err(|error| error.to_string())?;
-        let (layer, file) = (BASE.to_owned(), name.to_owned());
-        bases.borrow_mut().push(PolicyLayerText { layer, file, text: text.clone() });
-        Ok(text)
-    };
-    gloaming_policies::load(&file, &text, &read).map_err(|diagnostics| bad_policy(&diagnostics))?;
-    let mut layers = bases.into_inner();
-    layers.sort_by(|a, b| a.file.cmp(&b.file));
+/// Reads an operator's policy, and the files that it extends: one file, `preset:NAME`, or those of a folder's files that
+/// are for the repository.
+fn operator_layers(path: &Path, repo: &RepoId) -> anyhow::Result<Vec<PolicyLayerText>> {
+    let mut layers = Vec::new();
+    let mut faults = Vec::new();
+    for named in policy_files(path)? {
+        let (file, text) = policy_text(&named)?;
+        let bases = std::cell::RefCell::new(Vec::new());
+        let read = |name: &str| {
+            let text = read_base(name)?;
+            let (layer, file) = (BASE.to_owned(), name.to_owned());
+            bases.borrow_mut().push(PolicyLayerText { layer, file, text: text.clone() });
+            Ok(text)
+        };
+        match gloaming_policies::load(&file, &text, &read) {
+            Err(found) => faults.extend(found),
+            Ok(loaded) if path.is_dir() && !loaded.applies_to(repo) => {}
+            Ok(_) => {
+                layers.append(&mut bases.into_inner());
+                layers.push(PolicyLayerText { layer: "operator".into(), file, text });
+            }
+        }
+    }
+    if !faults.is_empty() {
+        return Err(bad_policy(&faults));
+    }
+    if layers.is_empty() {
+        return Err(Failure::usage(format!("no policy in {} is for {repo}", path.display()))
+            .hint("name the repository with `--as owner/name`, or write one: gloaming policy new OWNER/NAME")
+            .into());
+    }
+    layers.sort_by(|a, b| (a.layer != BASE, &a.file).cmp(&(b.layer != BASE, &b.file)));
     layers.dedup();
-    layers.push(PolicyLayerText { layer: "operator".into(), file, text });
     Ok(layers)
 }
 
 /// The layer by which a journal names a file that one of the operator's extends.
 const BASE: &str = "base";
 
+fn read_base(name: &str) -> Result<String, String> {
+    read_text(Path::new(name), "the policy file", FILE_CAP).map_err(|error| error.to_string())
+}
+
+/// Returns a policy's name and text; `preset:NAME` is one that is compiled in.
+pub(crate) fn policy_text(path: &Path) -> anyhow::Result<(String, String)> {
+    let name = path.display().to_string();
+    if let Some(preset) = name.strip_prefix("preset:") {
+        let text = gloaming_policies::preset(preset).ok_or_else(|| no_preset(preset))?;
+        return Ok((name, text.to_owned()));
+    }
+    let text = read_text(path, "the policy file", FILE_CAP)?;
+    Ok((name, text))
+}
+
+pub(crate) fn no_preset(name: &str) -> Failure {
+    Failure::usage(format!("there is no preset {name:?}"))
+        .hint(format!("the presets are: {}", gloaming_policies::PRESETS.join(", ")))
+}
+
+/// Returns the policy files that a path names: itself, or every `.toml` file of a folder and of those below it, sorted.
+pub(crate) fn policy_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+        let entries = entries
+            .map_err(|error| Failure::usage(format!("cannot read the folder {}: {error}", folder.display())))?;
+        for entry in entries {
+            let below = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(below);
+            } else if below.extension().is_some_and(|extension| extension == "toml") {
+                files.push(below);
+            }
+        }
+    }
+    if files.is_empty() {
+        return Err(Failure::usage(format!("no policy is in {}", path.display()))
+            .hint("a policy is a .toml file; write one with: gloaming policy new OWNER/NAME")
+            .into());
+    }
+    files.sort();
+    Ok(files)
+}
+
 /// Loads an operator's policy file with what it extends.
 pub(crate) fn load_policy(path: &Path) -> anyhow::Result<Result<PolicyFile, Vec<Diagnostic>>> {
-    let text = read_text(path, "the policy file", FILE_CAP)?;
-    let read = |name: &str| {
-        read_text(Path::new(name), "the policy file", FILE_CAP).map_err(|error| error.to_string())
-    };
-    Ok(gloaming_policies::load(&path.display().to_string(), &text, &read))
+    let (name, text) = policy_text(path)?;
+    Ok(gloaming_policies::load(&name, &text, &read_base))
 }
 
 /// Makes a grant of layers as a journal carries them.

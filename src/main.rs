@@ -53,7 +53,7 @@ fn main() -> ExitCode {
             cli::Command::Run(args) => Ok(run::main(args).await),
             cli::Command::Verify(args) => verify::main(args).await,
             cli::Command::Profile(args) => profile::main(args).await,
-            cli::Command::Policy(args) => policy::main(args),
+            cli::Command::Policy(args) => policy::main(args).await,
             cli::Command::Tools(args) => tools::main(args).await,
             cli::Command::Mcp(args) => mcp::main(args).await,
             cli::Command::Bench(args) => bench::main(args),

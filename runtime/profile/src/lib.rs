@@ -24,3 +24,4 @@ mod yaml;
 
 pub use choose::detect;
 pub use prove::{ProfileError, prove};
+pub use yaml::yaml_value;
