@@ -29,6 +29,7 @@ mod limits;
 mod load;
 mod parse;
 mod preset;
+mod schema;
 mod subject;
 mod suggest;
 mod units;
@@ -41,3 +42,4 @@ pub use grant::{Budget, ChangeCaps, DeclaredTool, Grant, JobPermit, Lanes, ToolP
 pub use load::load;
 pub use parse::parse;
 pub use preset::{PRESETS, preset};
+pub use schema::schema;
