@@ -263,14 +263,12 @@ impl Command {
             if from > 0 && tail[0].varies {
                 return false;
             }
-            let mut at = 0;
-            for pattern in &self.words {
+            for (at, pattern) in self.words.iter().enumerate() {
                 let Some(word) = tail.get(at) else { return false };
                 let base = if at == 0 { word.text.rsplit('/').next().unwrap_or_default() } else { "" };
                 if !(word.varies || pattern.matches(&word.text) || (at == 0 && pattern.matches(base))) {
                     return false;
                 }
-                at += 1;
             }
             !self.words.is_empty() || self.open
         })

@@ -15,6 +15,9 @@ use crate::preset::{PRESETS, preset_file};
 use crate::subject::{Host, Kind, Subject};
 use crate::suggest::did_you_mean;
 
+/// With its line and column.
+type Placed<T> = (T, u32, u32);
+
 /// A rule of either kind.
 pub(super) enum AnyRule {
     Files(Rule),
@@ -219,7 +222,7 @@ impl Reader<'_> {
         table: &DeTable<'_>,
         at: usize,
         kind: &str,
-    ) -> Option<(Kind, Vec<(Subject, u32, u32)>)> {
+    ) -> Option<(Kind, Vec<Placed<Subject>>)> {
         let mut found = Kind::ALL.iter().filter_map(|kind| Some((*kind, table.get(kind.key())?)));
         let Some((subject, value)) = found.next() else {
             let hint = format!("write what of them it is about, like `{}`", Kind::Commands.example());
