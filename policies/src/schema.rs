@@ -312,7 +312,7 @@ fn jobs() -> Value {
                 "memory": {
                     "description": "Memory, at least 16MiB.",
                     "type": "string",
-                    "pattern": r"^[0-9]+(\.[0-9]{1,6})?[ \t]*(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)$",
+                    "pattern": r"^[0-9]+(\.[0-9]{1,6})?\s*(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)$",
                     "examples": ["512MiB", "4GiB"],
                 },
                 "timeout": duration("How long one may run, from 1s to 168h."),

@@ -7,6 +7,7 @@ mod jobs;
 mod layers;
 mod properties;
 mod registered;
+mod schema;
 
 use gloaming_policies::{Diagnostic, Grant, Layer, PolicyFile, parse};
 
