@@ -415,8 +415,9 @@ pub(crate) fn policy_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut folders = vec![path.to_owned()];
     while let Some(folder) = folders.pop() {
         let entries = std::fs::read_dir(&folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-        let entries = entries
-            .map_err(|error| Failure::usage(format!("cannot read the folder {}: {error}", folder.display())))?;
+        let entries = entries.map_err(|error| {
+            Failure::usage(format!("cannot read the folder {}: {error}", folder.display()))
+        })?;
         for entry in entries {
             let below = entry.path();
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

@@ -65,8 +65,10 @@ fn subject(repo: Option<&str>, mut choice: PolicyChoice) -> anyhow::Result<Subje
     let folder = repo.filter(|repo| Path::new(repo).is_dir()).map(Path::new);
     if let (Some(text), None) = (repo, folder) {
         let name = text.parse::<RepoId>().map_err(|error| {
-            Failure::usage(format!("--repo {text:?} is neither a folder nor the name of a repository: {error}"))
-                .hint("give a folder, or owner/name")
+            Failure::usage(format!(
+                "--repo {text:?} is neither a folder nor the name of a repository: {error}"
+            ))
+            .hint("give a folder, or owner/name")
         })?;
         choice.name.get_or_insert(name);
     }

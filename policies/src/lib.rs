@@ -18,6 +18,7 @@
 
 mod allowances;
 mod call;
+mod cedar;
 mod decision;
 mod diagnostic;
 mod difference;
@@ -36,11 +37,13 @@ mod parse;
 mod past;
 mod preset;
 mod probe;
+mod schema;
 mod subject;
 mod suggest;
 mod tested;
 mod units;
 
+pub use cedar::CedarExport;
 pub use decision::{Access, Decision, Denial, Layer, RuleRef};
 pub use diagnostic::Diagnostic;
 pub use difference::{Change, Difference, PastChange, difference};
@@ -55,4 +58,5 @@ pub use parse::parse;
 pub use past::Past;
 pub use preset::{PRESETS, preset};
 pub use probe::{Probe, Probed};
+pub use schema::schema;
 pub use tested::{TestResult, Tested, run_tests};

@@ -50,7 +50,9 @@ pub(super) fn test(
             }
             object
         });
-        print_json(&json!({"ok": failed == 0, "run": run, "failed": failed, "files": files.collect::<Vec<_>>()}));
+        print_json(
+            &json!({"ok": failed == 0, "run": run, "failed": failed, "files": files.collect::<Vec<_>>()}),
+        );
     } else {
         for (path, tested) in &all {
             for test in tested.tests.iter().filter(|test| !test.passed) {
@@ -113,7 +115,10 @@ pub(super) fn explain(
             println!("  instead: {instead}");
         }
         for rule in &explanation.warnings {
-            println!("  would be denied by rule {} at {}:{}, which only warns", rule.id, rule.file, rule.line);
+            println!(
+                "  would be denied by rule {} at {}:{}, which only warns",
+                rule.id, rule.file, rule.line
+            );
         }
         print_flip(&flip, allowed);
     }
@@ -223,8 +228,7 @@ fn print_difference(found: &Difference, repo: &RepoId) {
             println!("    and {} more (--json lists all)", found.past.len() - SHOWN);
         }
     }
-    let looked =
-        format!("{} and {} of the past", counted(found.files, "file"), counted(found.calls, "call"));
+    let looked = format!("{} and {} of the past", counted(found.files, "file"), counted(found.calls, "call"));
     match (found.is_empty(), found.widens()) {
         (true, _) => println!("no difference for {repo} on {looked}"),
         (false, true) => println!("the new policy is wider for {repo} (looked at {looked})"),
@@ -257,7 +261,9 @@ fn journals(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
             for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
                 match entry.file_type() {
                     Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                    Ok(_) if entry.path().extension().is_some_and(|end| end == "jsonl") => files.push(entry.path()),
+                    Ok(_) if entry.path().extension().is_some_and(|end| end == "jsonl") => {
+                        files.push(entry.path())
+                    }
                     _ => {}
                 }
             }
@@ -306,16 +312,18 @@ pub(super) fn learn(
         (Some(name), _) => name,
         (None, Some(first)) => first.repo.clone(),
         (None, None) => {
-            return Err(Failure::usage("no journal says which repository it is of").hint("--as OWNER/NAME").into());
+            return Err(Failure::usage("no journal says which repository it is of")
+                .hint("--as OWNER/NAME")
+                .into());
         }
     };
     let other = past.iter().find(|(_, beginning)| beginning.as_ref().is_some_and(|found| found.repo != name));
     if let (Some((past, Some(beginning))), Some(_)) = (other, first) {
         eprintln!("note: {} is of {}, and is taken for one of {name}", past.journal, beginning.repo);
     }
-    let folder = repo.map(Path::to_owned).or_else(|| {
-        first.map(|first| PathBuf::from(&first.location)).filter(|location| location.is_dir())
-    });
+    let folder = repo
+        .map(Path::to_owned)
+        .or_else(|| first.map(|first| PathBuf::from(&first.location)).filter(|location| location.is_dir()));
     let files = match &folder {
         Some(folder) => tree(&Home::open()?, &std::path::absolute(folder)?)?,
         None => Vec::new(),
@@ -346,11 +354,16 @@ pub(super) fn learn(
             eprintln!("left out: {}", escape_name(call.as_bytes()));
         }
         if folder.is_none() {
-            eprintln!("note: every file is named by itself; with --repo DIR, folders that were used whole are named");
+            eprintln!(
+                "note: every file is named by itself; with --repo DIR, folders that were used whole are named"
+            );
         }
         if out.as_os_str() != "-" {
             println!("made {} from {}", out.display(), counted(learned.calls, "call"));
-            println!("read it before you use it; compare it with: gloaming policy diff OLD {}", out.display());
+            println!(
+                "read it before you use it; compare it with: gloaming policy diff OLD {}",
+                out.display()
+            );
         }
     }
     Ok(ExitCode::from(if learned.left_out.is_empty() { exit::OK } else { exit::BLOCK }))

@@ -55,8 +55,9 @@ pub(super) fn import(from: Agent, file: &Path, out: &Path, json: bool) -> anyhow
         Agent::Codex => gloaming_policies::import(ImportSource::Codex, &name, &text),
         Agent::Gemini => gloaming_policies::import(ImportSource::Gemini, &name, &text),
         Agent::Goose => {
-            let value = gloaming_profile::yaml_value(&text)
-                .ok_or_else(|| Failure::usage(format!("{name} is not YAML")).hint("goose keeps it in permission.yaml"))?;
+            let value = gloaming_profile::yaml_value(&text).ok_or_else(|| {
+                Failure::usage(format!("{name} is not YAML")).hint("goose keeps it in permission.yaml")
+            })?;
             gloaming_policies::import_goose(&name, &text, &value)
         }
     };

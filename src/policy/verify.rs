@@ -4,10 +4,7 @@
 //! of them and must answer as `policy explain` does; what is denied must not come out by any answer, and must stay as it
 //! is. Names, links and renames are the ways round that are tried. A job then prints every file it finds: it must find
 //! what policy shows to jobs, and nothing else, and reach no network.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "plants and reads canaries in a scratch copy of its own"
-)]
+#![expect(clippy::disallowed_methods, reason = "plants and reads canaries in a scratch copy of its own")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -126,7 +123,9 @@ pub(super) async fn main(repo: &Path, choice: &PolicyChoice, json: bool) -> anyh
             }
         }
         match &jobs {
-            Ok(jobs) => println!("{tried} things tried of {}, {jobs} of them in jobs", counted(found.len(), "rule")),
+            Ok(jobs) => {
+                println!("{tried} things tried of {}, {jobs} of them in jobs", counted(found.len(), "rule"))
+            }
             Err(why) => println!(
                 "{tried} things tried of {}; the job lane was skipped: {why}",
                 counted(found.len(), "rule")
@@ -151,7 +150,8 @@ fn copy(home: &Home, folder: &Path, work: &WorkDir) -> anyhow::Result<(PathBuf, 
             .map_err(|error| Failure::usage(format!("cannot copy {}: {error}", folder.display())))?;
     }
     let base = GitBase::head(folder, &home.cache.join("git"));
-    let files = Files::open(&root).map_err(|error| Failure::infrastructure("open the scratch copy", error))?;
+    let files =
+        Files::open(&root).map_err(|error| Failure::infrastructure("open the scratch copy", error))?;
     Ok((root, files.with_base(Arc::new(base))))
 }
 
@@ -244,7 +244,8 @@ impl Bench<'_> {
             _ => json!({"path": name}),
         };
         // Quoting of odd names in a diff is a matter of its own.
-        let odd = tool == "patch" && name.contains(|c: char| !c.is_ascii_graphic() || matches!(c, '"' | '\\'));
+        let odd =
+            tool == "patch" && name.contains(|c: char| !c.is_ascii_graphic() || matches!(c, '"' | '\\'));
         if odd {
             return Ok(());
         }
@@ -326,13 +327,16 @@ impl Bench<'_> {
             *tried += 1;
             let (code, answer) = self.call("read", &json!({"path": spelling}));
             if !readable && answer.contains(canary) {
-                faults.push(format!("read {spelling}: it gives the content of {path}, which may not be read"));
+                faults
+                    .push(format!("read {spelling}: it gives the content of {path}, which may not be read"));
             }
             let target = json!({"path": spelling, "content": "changed\n", "overwrite": true});
             let _ = self.call("write", &target);
             let content = std::fs::read_to_string(self.host(path)).unwrap_or_default();
             if !writable && content != format!("{canary}\n") {
-                faults.push(format!("write {spelling}: it changes {path}, which may not be changed ({code:?})"));
+                faults.push(format!(
+                    "write {spelling}: it changes {path}, which may not be changed ({code:?})"
+                ));
             }
             self.write(path, canary);
         }
@@ -388,7 +392,9 @@ impl Bench<'_> {
             tried += 1;
             let allowed = self.grant.explain(&call).map_err(Failure::usage)?.is_allow();
             if allowed == denied {
-                entry.faults.push(format!("{call}: explain and the permit for {} jobs differ", purpose.as_str()));
+                entry
+                    .faults
+                    .push(format!("{call}: explain and the permit for {} jobs differ", purpose.as_str()));
             }
         }
         let (engine, _) = context::engine(home)?;
@@ -457,7 +463,8 @@ impl Bench<'_> {
                 let mut fault = String::new();
                 match (&withheld, shown) {
                     (Some(denial), true) => {
-                        let _ = write!(fault, "rule {} keeps it from jobs, and one printed it", denial.rule.id);
+                        let _ =
+                            write!(fault, "rule {} keeps it from jobs, and one printed it", denial.rule.id);
                     }
                     // Git's own folder is no part of the copy, and output beyond the limit is cut.
                     (None, false) if ran && output.dropped == 0 && !path.as_str().starts_with(".git/") => {
@@ -474,7 +481,11 @@ impl Bench<'_> {
         floor.place = "builtin:floor:1".into();
         floor.tried += 2;
         if !ran {
-            let why = format!("the {} job that prints every file ended with {}", purpose.as_str(), output.record.exit);
+            let why = format!(
+                "the {} job that prints every file ended with {}",
+                purpose.as_str(),
+                output.record.exit
+            );
             floor.skipped.push(why);
         }
         let mut nothing = [0; 1];

@@ -21,7 +21,8 @@ const MAX_FILE: usize = 1 << 20;
 /// The most patterns of one file.
 const MAX_PATTERNS: usize = 4096;
 /// Ids that decisions without a rule of their own go by.
-const RESERVED: &[&str] = &["default-deny", "outside-workspace", "protected", "repository-root"];
+pub(crate) const RESERVED: &[&str] =
+    &["default-deny", "model", "outside-workspace", "protected", "repository-root", "submit"];
 
 /// Parses and checks a policy file; returns every fault found, in the file's order.
 ///

@@ -8,6 +8,7 @@ mod jobs;
 mod layers;
 mod properties;
 mod registered;
+mod schema;
 
 use gloaming_policies::{Diagnostic, Grant, Layer, PolicyFile, parse};
 

@@ -145,9 +145,11 @@ pub fn yaml_value(text: &str) -> Option<serde_json::Value> {
         match &node.value {
             Value::Scalar(text) => text.as_str().into(),
             Value::Sequence(items) => items.iter().map(value).collect(),
-            Value::Mapping(entries) => {
-                entries.iter().map(|(name, node)| (name.clone(), value(node))).collect::<serde_json::Map<_, _>>().into()
-            }
+            Value::Mapping(entries) => entries
+                .iter()
+                .map(|(name, node)| (name.clone(), value(node)))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
             Value::Nothing => serde_json::Value::Null,
         }
     }
