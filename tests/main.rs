@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod clone;
+mod complaints;
 mod contracts;
 mod endings;
 mod escape;
