@@ -347,12 +347,12 @@ pub(crate) fn resolve_policy(
     Ok(grant_of(repo, &layers).map(|grant| Resolved { grant, layers }))
 }
 
-/// Reads an operator's policy, and the files that it extends: one file, `preset:NAME`, or those of a folder's files that
-/// are for the repository.
+/// Reads an operator's policy, and the files that it extends: one file, `preset:NAME`, or those of a folder's own files
+/// that are for the repository. Folders below it are for what these extend.
 fn operator_layers(path: &Path, repo: &RepoId) -> anyhow::Result<Vec<PolicyLayerText>> {
     let mut layers = Vec::new();
     let mut faults = Vec::new();
-    for named in policy_files(path)? {
+    for named in policy_files(path, false)? {
         let (file, text) = policy_text(&named)?;
         let bases = std::cell::RefCell::new(Vec::new());
         let read = |name: &str| {
@@ -406,8 +406,9 @@ pub(crate) fn no_preset(name: &str) -> Failure {
         .hint(format!("the presets are: {}", gloaming_policies::PRESETS.join(", ")))
 }
 
-/// Returns the policy files that a path names: itself, or every `.toml` file of a folder and of those below it, sorted.
-pub(crate) fn policy_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// Returns the policy files that a path names: itself, or every `.toml` file of a folder, and, when `below`, of those
+/// below it, sorted.
+pub(crate) fn policy_files(path: &Path, below: bool) -> anyhow::Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -419,11 +420,11 @@ pub(crate) fn policy_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
             Failure::usage(format!("cannot read the folder {}: {error}", folder.display()))
         })?;
         for entry in entries {
-            let below = entry.path();
+            let found = entry.path();
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                folders.push(below);
-            } else if below.extension().is_some_and(|extension| extension == "toml") {
-                files.push(below);
+                folders.extend(below.then_some(found));
+            } else if found.extension().is_some_and(|extension| extension == "toml") {
+                files.push(found);
             }
         }
     }

@@ -120,7 +120,7 @@ fn walk(folder: &Path, at: &RelPath, found: &mut Vec<RelPath>) {
 fn all_files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
-        files.extend(context::policy_files(path)?);
+        files.extend(context::policy_files(path, true)?);
     }
     Ok(files)
 }

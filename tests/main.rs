@@ -14,6 +14,7 @@ mod evil_model;
 mod layering;
 mod mcp;
 mod own_tools;
+mod policy;
 mod rounds;
 mod run;
 mod support;

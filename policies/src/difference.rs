@@ -88,8 +88,16 @@ pub fn difference(old: &Grant, new: &Grant, tree: &[RelPath], past: &[Past]) -> 
             found.past.push(PastChange { journal: told.journal.clone(), seq, call, now_allowed: after });
         }
     }
-    found.gained.sort();
-    found.lost.sort();
+    for list in [&mut found.gained, &mut found.lost] {
+        list.sort();
+        // What a pattern takes beneath what it takes is no news.
+        let plain: BTreeSet<(String, Vec<String>)> =
+            list.iter().map(|change| (change.what.clone(), change.of.clone())).collect();
+        list.retain(|change| {
+            let above = change.what.rsplit_once('/').map(|(above, _)| (above.to_owned(), change.of.clone()));
+            !(change.sample && above.is_some_and(|above| plain.contains(&above)))
+        });
+    }
     found
 }
 

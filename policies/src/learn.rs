@@ -71,6 +71,7 @@ pub fn learn(repo: &RepoId, lessons: &[Lesson<'_>], tree: &[RelPath]) -> Learned
             }
         }
     }
+    let denied = Denials::of(lessons);
     let jobs: Vec<_> = lessons.iter().flat_map(|lesson| &lesson.past.jobs).collect();
     let checked = lessons.iter().any(|lesson| lesson.past.checks > 0);
 
@@ -100,10 +101,8 @@ pub fn learn(repo: &RepoId, lessons: &[Lesson<'_>], tree: &[RelPath]) -> Learned
     }
     for purpose in JobPurpose::ALL {
         let mut commands: BTreeSet<String> = BTreeSet::new();
-        let mut env: BTreeSet<&str> = BTreeSet::new();
         for job in jobs.iter().filter(|job| job.purpose == *purpose) {
             commands.insert(shell_words::join(&job.argv));
-            env.extend(job.env.iter().map(String::as_str));
         }
         let name = purpose.as_str();
         if commands.is_empty() {
@@ -115,14 +114,9 @@ pub fn learn(repo: &RepoId, lessons: &[Lesson<'_>], tree: &[RelPath]) -> Learned
             "\n[[allow]]\nid = \"{name}-commands\"\njobs = [\"{name}\"]\ncommands = {}\n",
             lines(&commands)
         ));
-        if !env.is_empty() {
-            text.push_str(&format!(
-                "\n[[allow]]\nid = \"{name}-variables\"\njobs = [\"{name}\"]\nenv = {}\n",
-                list(env.into_iter())
-            ));
-        }
     }
-    text.push_str(&numbers(lessons));
+    text.push_str(&denied.rules);
+    text.push_str(&numbers(lessons, &denied.protected));
     finish(repo, lessons, text, tests)
 }
 
@@ -167,7 +161,79 @@ fn finish(
     Learned { policy: text, calls, left_out }
 }
 
-fn numbers(lessons: &[Lesson<'_>]) -> String {
+/// What the journals' own policies denied, which stays denied: a folder of which every file was used may get others.
+struct Denials {
+    rules: String,
+    protected: BTreeSet<String>,
+}
+
+impl Denials {
+    fn of(lessons: &[Lesson<'_>]) -> Self {
+        let (mut rules, mut protected) = (String::new(), BTreeSet::new());
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        let mut ids: BTreeSet<String> = BTreeSet::new();
+        let mut write = |id: &str, rest: String| {
+            // The same rule of several grants once; another of the same id under a name of its own.
+            if !seen.insert(format!("{id}{rest}")) {
+                return;
+            }
+            let free = |id: &String| !ids.contains(id);
+            let numbered = (2..).map(|n| format!("{}-{n}", &id[..id.len().min(56)]));
+            let id = std::iter::once(id.to_owned()).chain(numbered).find(free).unwrap_or_default();
+            rules.push_str(&format!("\n[[deny]]\nid = {}\n{rest}", quote(&id)));
+            ids.insert(id);
+        };
+        let units = lessons.iter().filter_map(|lesson| lesson.grant).flat_map(Grant::units);
+        for unit in units.filter(|unit| unit.layer != Layer::Floor) {
+            for rule in unit.file.deny.iter().filter(|rule| !rule.warn) {
+                let names: Vec<&str> = match rule.tools.named() {
+                    [] => vec!["*"],
+                    // One that is not registered any more denies nothing.
+                    names => {
+                        names.iter().map(String::as_str).filter(|name| crate::TOOLS.contains(name)).collect()
+                    }
+                };
+                if names.is_empty() {
+                    continue;
+                }
+                let paths: Vec<String> = rule.paths.iter().map(|path| path.as_str().to_owned()).collect();
+                let access = if rule.only_writes { "access = \"write\"\n" } else { "" };
+                write(
+                    &rule.id,
+                    format!(
+                        "tools = {}\n{access}paths = {}\n{}",
+                        list(names.into_iter()),
+                        lines(&paths),
+                        said(&rule.because, rule.instead.as_deref())
+                    ),
+                );
+            }
+            for rule in unit.file.job_deny.iter().filter(|rule| !rule.warn) {
+                let subjects: Vec<String> =
+                    rule.subjects.iter().map(|(subject, ..)| subject.text()).collect();
+                write(
+                    &rule.id,
+                    format!(
+                        "jobs = {}\n{} = {}\n{}",
+                        list(rule.purposes.iter().map(|purpose| purpose.as_str())),
+                        rule.kind.key(),
+                        lines(&subjects),
+                        said(&rule.because, rule.instead.as_deref())
+                    ),
+                );
+            }
+            protected.extend(unit.file.change.protected.iter().map(|p| p.pattern.as_str().to_owned()));
+        }
+        Self { rules, protected }
+    }
+}
+
+fn said(because: &str, instead: Option<&str>) -> String {
+    let instead = instead.map(|instead| format!("instead = {}\n", quote(instead))).unwrap_or_default();
+    format!("because = {}\n{instead}", quote(because))
+}
+
+fn numbers(lessons: &[Lesson<'_>], protected: &BTreeSet<String>) -> String {
     let most = |get: &dyn Fn(&Past) -> u32| lessons.iter().map(|lesson| get(lesson.past)).max().unwrap_or(0);
     let mut text = String::new();
     let attempts: Vec<&Past> = lessons
@@ -187,13 +253,17 @@ fn numbers(lessons: &[Lesson<'_>]) -> String {
         if most(&|past| past.model_calls) > 0 {
             text.push_str(&format!("steps = {}\n", most(&|past| past.model_calls)));
         }
-        if most(&|past| past.files) > 0 {
-            text.push_str(&format!(
-                "\n[change]\nfiles = {}\nlines = {}\n",
-                most(&|past| past.files),
-                most(&|past| past.lines).max(1)
-            ));
-        }
+    }
+    if most(&|past| past.files) > 0 || !protected.is_empty() {
+        text.push_str("\n[change]\n");
+    }
+    if most(&|past| past.files) > 0 {
+        let (files, lines) = (most(&|past| past.files), most(&|past| past.lines).max(1));
+        text.push_str(&format!("files = {files}\nlines = {lines}\n"));
+    }
+    if !protected.is_empty() {
+        let protected: Vec<String> = protected.iter().cloned().collect();
+        text.push_str(&format!("protected = {}\n", lines(&protected)));
     }
     let models: BTreeSet<&str> =
         lessons.iter().flat_map(|lesson| lesson.past.models.iter().map(String::as_str)).collect();

@@ -50,7 +50,10 @@ struct Found {
 
 /// The scratch copy and all that is asked of it.
 struct Bench<'a> {
+    /// What `explain` is asked.
     grant: &'a Grant,
+    /// What the lanes obey: the same one, but in a test that plants a fault.
+    lane: &'a Grant,
     sandbox: Sandbox,
     files: Files,
     root: PathBuf,
@@ -74,7 +77,8 @@ pub(super) async fn main(repo: &Path, choice: &PolicyChoice, json: bool) -> anyh
     console.show(Update::Doing("copying the repository".into()));
     let (root, files) = copy(&home, &folder, &work)?;
     let canaries = BTreeMap::new();
-    let mut bench = Bench { grant: &grant, sandbox, files, root, canaries, seed: context::seed() };
+    let mut bench =
+        Bench { grant: &grant, lane: &grant, sandbox, files, root, canaries, seed: context::seed() };
 
     let probes = grant.probes();
     let mut found: BTreeMap<(String, u32, String), Found> = BTreeMap::new();
@@ -213,7 +217,7 @@ impl Bench<'_> {
 
     /// Calls a tool as an agent's call would come; what it answers, with its error's code.
     fn call(&self, tool: &str, args: &Value) -> (Option<ToolErrorCode>, String) {
-        match self.grant.permit_tool(tool) {
+        match self.lane.permit_tool(tool) {
             Err(denial) => (Some(ToolErrorCode::Denied), denial.to_string()),
             Ok(permit) => {
                 let outcome = self.sandbox.call(&permit, &self.files, args).outcome;
@@ -226,7 +230,9 @@ impl Bench<'_> {
     /// Holds one tool's answer against what `explain` says.
     fn try_tool(&self, tool: &str, path: &RelPath, canary: &str) -> Result<(), String> {
         let explained = self.grant.explain(&format!("{tool} {path}"))?;
-        let allowed = explained.is_allow();
+        // Of `list` the answer is that for a folder; a file is listed where it may be read, too.
+        let listed = tool != "list" || self.grant.allows("list", Access::Read, path);
+        let allowed = explained.is_allow() && listed;
         let says = |allowed: bool| if allowed { "allow" } else { "deny" };
         let name = path.as_str();
         let parent = path.parent().unwrap_or_else(RelPath::root);
@@ -373,13 +379,13 @@ impl Bench<'_> {
         for probe in probes {
             let (purpose, call, denied) = match &probe.what {
                 Probed::Command { purpose, argv } => {
-                    let denied = self.grant.permit_command(*purpose, argv, []).is_err();
+                    let denied = self.lane.permit_command(*purpose, argv, []).is_err();
                     (purpose, format!("check {} {}", purpose.as_str(), shell_words::join(argv)), denied)
                 }
                 Probed::Variable { purpose, name } => {
                     let argv = ["true".to_owned()];
-                    let plain = self.grant.permit_command(*purpose, &argv, []).is_err();
-                    let denied = self.grant.permit_command(*purpose, &argv, [name]).is_err();
+                    let plain = self.lane.permit_command(*purpose, &argv, []).is_err();
+                    let denied = self.lane.permit_command(*purpose, &argv, [name]).is_err();
                     if plain {
                         continue;
                     }
@@ -402,10 +408,10 @@ impl Bench<'_> {
             return Ok(Err(error.to_string()));
         }
         for purpose in JobPurpose::ALL {
-            let Ok(permit) = self.grant.permit_job(*purpose) else { continue };
+            let Ok(permit) = self.lane.permit_job(*purpose) else { continue };
             let tree = work.path().join(format!("job-{}", purpose.as_str()));
             let prepared = gloaming_workspace::copy_tree(&self.root, &tree).and_then(|()| {
-                gloaming_workspace::withhold(&tree, &|path| self.grant.withheld(path).is_some())
+                gloaming_workspace::withhold(&tree, &|path| self.lane.withheld(path).is_some())
             });
             prepared.map_err(|error| Failure::disk("copy the tree for a job", error))?;
             let listener = std::net::TcpListener::bind("127.0.0.1:0")
@@ -502,4 +508,52 @@ impl Bench<'_> {
 
 fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().take(160).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gloaming_policies::{Layer, parse};
+
+    fn grant(text: &str) -> Grant {
+        let file = parse("p.toml", text).unwrap();
+        Grant::resolve(&"acme/api".parse().unwrap(), vec![(Layer::Operator, file)]).unwrap()
+    }
+
+    /// A lane that does otherwise than `explain` says is found, whichever way, and by which rule is told.
+    #[test]
+    fn a_lane_that_does_not_hold_is_found() {
+        let open = grant("schema = 1\nextends = [\"preset:standard\"]\n");
+        let strict = grant(
+            "schema = 1\nextends = [\"preset:standard\"]\n[[deny]]\nid = \"kept\"\ntools = [\"*\"]\npaths = [\"kept/*.rs\"]\n\
+             because = \"x\"\n",
+        );
+        for (says, does, want) in [(&strict, &open, true), (&strict, &strict, false), (&open, &strict, true)]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let root = dir.path().join("tree");
+            std::fs::create_dir(&root).unwrap();
+            let cache = Home { data: dir.path().to_owned(), cache: dir.path().join("cache") };
+            let sandbox = context::built_in_sandbox(&cache).unwrap();
+            let files = Files::open(&root).unwrap();
+            let mut bench =
+                Bench { grant: says, lane: does, sandbox, files, root, canaries: BTreeMap::new(), seed: 7 };
+            let probes: Vec<Probe> =
+                strict.probes().into_iter().filter(|probe| probe.rule.id == "kept").collect();
+            bench.plant(&probes);
+            let mut found = Found::default();
+            for probe in &probes {
+                let Probed::Files { paths, .. } = &probe.what else { panic!() };
+                bench.try_files(paths, &mut found);
+            }
+            assert!(found.tried > 20);
+            assert_eq!(!found.faults.is_empty(), want, "{:?}", found.faults);
+            if want {
+                for tool in ["read", "list", "search", "edit", "write", "patch", "move", "remove"] {
+                    let told = found.faults.iter().any(|fault| fault.starts_with(&format!("{tool} ")));
+                    assert!(told, "{tool}: {:?}", found.faults);
+                }
+            }
+        }
+    }
 }

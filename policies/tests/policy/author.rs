@@ -213,7 +213,6 @@ local = ["*"]
     insta::assert_snapshot!(shown(&found), @r#"
     + number jobs.test.memory: 1GiB becomes 2GiB []
     + path migrations/.sql [edit move patch remove write] (sample)
-    + path migrations/.sql/sample [edit move patch remove write] (sample)
     + path migrations/sample.sql [edit move patch remove write] (sample)
     - commands the command `any-other-command` [test]
     - env the variable AWS_ [build]
@@ -327,6 +326,147 @@ fn journals_teach_the_tightest_policy() {
 
     [jobs.lint]
     enabled = false
+
+    [[deny]]
+    id = "no-secrets"
+    tools = ["*"]
+    paths = [
+        ".env*",
+        "*.env",
+        ".netrc",
+        "_netrc",
+        ".npmrc",
+        ".pypirc",
+        ".pgpass",
+        ".my.cnf",
+        ".git-credentials",
+        ".htpasswd",
+        ".dockercfg",
+        "**/.docker/config.json",
+        "**/.cargo/credentials",
+        "**/.cargo/credentials.toml",
+        "**/.gem/credentials",
+        "**/.kube/config",
+        "**/.config/gcloud/",
+        ".aws/",
+        ".azure/",
+        ".ssh/",
+        ".gnupg/",
+        "secrets/",
+        ".secrets/",
+        "*.pem",
+        "*.key",
+        "*.p12",
+        "*.pfx",
+        "*.pkcs12",
+        "*.jks",
+        "*.keystore",
+        "*.kdbx",
+        "*.ppk",
+        "*.gpg",
+        "id_rsa*",
+        "id_dsa*",
+        "id_ecdsa*",
+        "id_ed25519*",
+        "credentials.json",
+        "client_secret*.json",
+        "service-account*.json",
+        "service_account*.json",
+        "secrets.json",
+        "secrets.toml",
+        "secrets.yml",
+        "secrets.yaml",
+        "*.tfstate",
+        "*.tfstate.*",
+        "*.tfvars",
+        ".vault-token",
+        ".vault-pass",
+        ".terraformrc",
+    ]
+    because = "Secrets never enter a model's context."
+    instead = "Name the variable or the file in the code; its value is given to the program where it runs."
+
+    [[deny]]
+    id = "no-ci-changes"
+    tools = ["*"]
+    access = "write"
+    paths = [
+        "/.github/dependabot.yml",
+        "/.github/dependabot.yaml",
+        "renovate.json",
+        "renovate.json5",
+        ".renovaterc*",
+    ]
+    because = "Automation with rights of its own is a person's to configure."
+    instead = "Describe the change in the summary."
+
+    [[deny]]
+    id = "no-owner-changes"
+    tools = ["*"]
+    access = "write"
+    paths = [
+        "CODEOWNERS",
+        "OWNERS",
+    ]
+    because = "Who must review is not decided by what is reviewed."
+    instead = "Describe the change in the summary."
+
+    [[deny]]
+    id = "no-lockfile-changes"
+    tools = ["*"]
+    access = "write"
+    paths = [
+        "*.lock",
+        "*.lockb",
+        "*.lockfile",
+        "package-lock.json",
+        "npm-shrinkwrap.json",
+        "pnpm-lock.yaml",
+        "packages.lock.json",
+        "go.sum",
+        "Package.resolved",
+        "*.lock.hcl",
+        "mix.lock",
+    ]
+    because = "A lockfile decides what is downloaded and run; it is made by its tool, not by hand."
+    instead = "Work with the versions that are locked, or say in the summary which dependency would have to change."
+
+    [[deny]]
+    id = "no-instruction-changes"
+    tools = ["*"]
+    access = "write"
+    paths = [
+        "AGENTS.md",
+        "AGENTS.override.md",
+        "AGENT.md",
+        "CLAUDE.md",
+        "CLAUDE.local.md",
+        "GEMINI.md",
+        ".claude/",
+        ".codex/",
+        ".gemini/",
+        ".cursor/",
+        ".cursorrules",
+        ".windsurfrules",
+        ".windsurf/",
+        ".clinerules",
+        ".roo/",
+        ".aider*",
+        "**/.github/copilot-instructions.md",
+        "**/.github/instructions/",
+        "**/.github/prompts/",
+        "**/.github/agents/",
+    ]
+    because = "What later agents are told is not written by an agent."
+    instead = "Describe the change in the summary."
+
+    [[deny]]
+    id = "no-policy-changes"
+    tools = ["*"]
+    access = "write"
+    paths = [".gloaming/"]
+    because = "A policy is not changed by what it binds."
+    instead = "Say in the summary which rule stood in the way."
 
     [[test]]
     call = "edit src/a.rs"

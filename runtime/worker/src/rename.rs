@@ -70,7 +70,8 @@ fn unnameable_source(run: &Run<'_>) -> Result<Option<String>, End> {
 /// it is no regular file.
 fn look(run: &Run<'_>, bench: &Bench, path: &str, from: &str, to: &str) -> Option<FileIdentifiers> {
     let at = RelPath::parse(path).ok()?;
-    let permit = run.equipment.grant.permit_tool("read").ok()?;
+    // What the search that named the file was let read, and its record tells of.
+    let permit = run.equipment.grant.permit_tool("search").ok()?;
     // By name alone: source that cannot be parsed must still count as source, or the rename would pass it by.
     let language = Language::of(path);
     let mut file = FileIdentifiers {

@@ -65,6 +65,7 @@ impl Engine for Scripted {
         let record = JobRecord {
             purpose: permit.purpose(),
             argv: job.argv.clone(),
+            command: None,
             cwd: job.cwd.to_string(),
             env: job.env.clone(),
             engine: self.name().to_owned(),

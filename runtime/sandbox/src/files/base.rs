@@ -65,6 +65,7 @@ impl Session {
         if !self.permit.allows(Access::Read, below) && !self.permit.allows(Access::List, below) {
             self.decide(Access::Read, below)?;
         }
+        self.decide_named(below)?;
         let base = self.base()?;
         let files = base.files().map_err(unreadable)?;
         let mut changed = Vec::new();

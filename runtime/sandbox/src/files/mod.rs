@@ -163,6 +163,19 @@ impl Session {
             .map_err(|error| ToolError::new(ToolErrorCode::InvalidInput, error.to_string()))
     }
 
+    /// Decides on the place that a call names, of a tool that reads what is below it. What a rule keeps from being read
+    /// is refused there in words: passed over, as it is where it is met on the way, it would look like nothing. Of a
+    /// folder that no rule allows as a whole some files may still be.
+    pub(crate) fn decide_named(&mut self, path: &RelPath) -> Answer<()> {
+        if self.permit.tool() == "list" {
+            return Ok(());
+        }
+        match self.permit.decide(Access::Read, path) {
+            Decision::Deny(denial) if denial.rule.id != "default-deny" => self.decide(Access::Read, path),
+            _ => Ok(()),
+        }
+    }
+
     /// Asks the permit, and notes and words a denial.
     pub(crate) fn decide(&mut self, access: Access, path: &RelPath) -> Answer<()> {
         let Decision::Deny(denial) = self.permit.decide(access, path) else { return Ok(()) };

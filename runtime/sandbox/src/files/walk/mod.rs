@@ -81,6 +81,7 @@ impl Walk {
     pub(crate) fn start(session: &mut Session, root: &RelPath, options: WalkOptions) -> Answer<Self> {
         let globs = globs(&options.globs)?;
         let info = session.stat(root)?;
+        session.decide_named(root)?;
         if info.kind != Kind::Directory {
             // Refused here, in words, and not left out as a file met on the way would be.
             session.root.open_file(root)?;
