@@ -168,6 +168,13 @@ impl Grant {
         Self::compile(units)
     }
 
+    /// Returns the files that the grant was made of, without the floor and without what they extend, which they bring
+    /// with them: resolved again they make the same grant.
+    pub fn layers(&self) -> Vec<(Layer, PolicyFile)> {
+        let own = self.units().iter().filter(|unit| !unit.extended && unit.layer != Layer::Floor);
+        own.map(|unit| (unit.layer, PolicyFile::clone(&unit.file))).collect()
+    }
+
     /// The limits of the kind of jobs at a place of [`JobPurpose::ALL`].
     pub(crate) fn job_limits(&self, at: usize) -> gloaming_api::job::JobLimits {
         self.inner.limits.jobs[at]

@@ -82,6 +82,132 @@ fn questions() -> impl Iterator<Item = (&'static str, Access, RelPath)> {
     })
 }
 
+/// What rules about jobs, `[submit]` and `[model]` can say here, and what can be asked of them.
+const JOB_RULES: &[&str] = &[
+    "[[allow]]\nid = \"@\"\njobs = [\"test\"]\ncommands = [\"cargo *\"]\n",
+    "[[allow]]\nid = \"@\"\njobs = [\"*\"]\ncommands = [\"cargo test *\", \"make\"]\n",
+    "[[deny]]\nid = \"@\"\njobs = [\"*\"]\ncommands = [\"cargo publish\"]\nbecause = \"x\"\n",
+    "[[deny]]\nid = \"@\"\njobs = [\"build\"]\ncommands = [\"*\"]\nbecause = \"x\"\n",
+    "[[deny]]\nid = \"@\"\njobs = [\"test\"]\nenv = [\"A*\"]\nbecause = \"x\"\n",
+    "[[allow]]\nid = \"@\"\njobs = [\"test\"]\nenv = [\"AB\", \"C\"]\n",
+    "[[allow]]\nid = \"@\"\njobs = [\"*\"]\nhosts = [\"*.example.org\"]\n",
+    "[[allow]]\nid = \"@\"\njobs = [\"test\"]\nhosts = [\"https://a.example.org:443\"]\n",
+    "[[deny]]\nid = \"@\"\njobs = [\"*\"]\nhosts = [\"b.example.org\"]\nbecause = \"x\"\n",
+    "[[allow]]\nid = \"@\"\njobs = [\"lint\"]\nsecrets = [\"T*\"]\n",
+    "[[deny]]\nid = \"@\"\njobs = [\"*\"]\ncommands = [\"make\"]\nbecause = \"x\"\nenforce = \"warn\"\n",
+    "[jobs.lint]\nenabled = false\n",
+    "[submit]\nlocal = [\"rename\"]\n\"token:*\" = [\"*\"]\n",
+    "[model]\nallow = [\"anthropic:*\"]\n",
+];
+
+const JOB_QUESTIONS: &[&str] = &[
+    "check test",
+    "check lint",
+    "check test cargo test -q",
+    "check test cargo publish",
+    "check build make",
+    "check build sh -c 'make && cargo publish'",
+    "env test AB",
+    "env build AB",
+    "connect test a.example.org",
+    "connect test https://a.example.org:443",
+    "connect lint b.example.org",
+    "secret lint TOKEN",
+    "secret test TOKEN",
+    "submit local rename",
+    "submit local model",
+    "submit token:x model",
+    "model anthropic:a",
+    "model openai:a",
+    "model anthropic:a http://proxy.example:80",
+];
+
+fn job_rules() -> impl Strategy<Value = Vec<&'static str>> {
+    subsequence(JOB_RULES, 0..6)
+}
+
+fn job_file(name: &str, rules: &[&str]) -> PolicyFile {
+    // Tables after the rules, whatever the order: TOML has it so. The id is of the rule, so that order keeps it.
+    let id = |rule: &str| format!("r-{}", &gloaming_api::Digest::of(rule).hex()[..12]);
+    let rules: String = rules.iter().map(|rule| rule.replace('@', &id(rule))).collect();
+    parse(name, &format!("schema = 1\nextends = [\"preset:standard\"]\n{rules}"))
+        .expect("these rules are right")
+}
+
+fn on_able_lanes(layers: Vec<(Layer, PolicyFile)>) -> Grant {
+    let lanes = gloaming_policies::Lanes { hosts: true, secrets: true };
+    Grant::resolve_on(&"acme/api".parse().expect("a repository"), layers, lanes).expect("they compile")
+}
+
+fn decisions(grant: &Grant) -> Vec<bool> {
+    JOB_QUESTIONS.iter().map(|call| grant.explain(call).expect("a question").is_allow()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_layer_on_top_never_lets_jobs_have_more(base in job_rules(), top in job_rules(), layer in select(&[Layer::Operator, Layer::Repository, Layer::Task][..])) {
+        let below = on_able_lanes(vec![(Layer::Operator, job_file("o.toml", &base))]);
+        let with = on_able_lanes(vec![(Layer::Operator, job_file("o.toml", &base)), (layer, job_file("t.toml", &top))]);
+        for ((call, before), after) in JOB_QUESTIONS.iter().zip(decisions(&below)).zip(decisions(&with)) {
+            // A second file of the operator's may give hosts and secrets that the first does not speak of.
+            let given = layer == Layer::Operator && (call.starts_with("connect") || call.starts_with("secret"));
+            prop_assert!(before || !after || given, "{call}");
+        }
+    }
+
+    #[test]
+    fn order_of_job_rules_and_files_does_not_matter(a in job_rules(), b in job_rules()) {
+        let reversed = |rules: &[&'static str]| rules.iter().rev().copied().collect::<Vec<_>>();
+        let (one, two) = (("a.toml", a.clone()), ("b.toml", b.clone()));
+        let forward = on_able_lanes(vec![(Layer::Operator, job_file(one.0, &one.1)), (Layer::Repository, job_file(two.0, &two.1))]);
+        let back = on_able_lanes(vec![
+            (Layer::Repository, job_file(two.0, &reversed(&two.1))),
+            (Layer::Operator, job_file(one.0, &reversed(&one.1))),
+        ]);
+        prop_assert_eq!(decisions(&forward), decisions(&back));
+        prop_assert_eq!(forward.digest(), back.digest());
+    }
+
+    #[test]
+    fn the_effective_policy_of_the_effective_policy_is_itself(
+        rules in rules(), more in rules(), a in job_rules(), b in job_rules(), extends in any::<bool>(),
+    ) {
+        let once = on_able_lanes(vec![
+            (Layer::Operator, write(&rules, extends, 9)),
+            (Layer::Operator, job_file("j.toml", &a)),
+            (Layer::Repository, write(&more, false, 5)),
+            (Layer::Task, job_file("t.toml", &b)),
+        ]);
+        let again = on_able_lanes(once.layers());
+        prop_assert_eq!(once.digest(), again.digest());
+        // Said twice it is what it was.
+        let twice = on_able_lanes(once.layers().into_iter().chain(once.layers()).collect());
+        prop_assert_eq!(decisions(&once), decisions(&twice));
+        for (tool, access, path) in questions() {
+            prop_assert_eq!(once.allows(tool, access, &path), twice.allows(tool, access, &path), "{} {:?} {}", tool, access, path);
+        }
+    }
+
+    #[test]
+    fn a_denial_about_jobs_wins(rules in job_rules(), denied in select(vec![2_usize, 3, 4, 8])) {
+        let deny = JOB_RULES[denied];
+        let alone = on_able_lanes(vec![(Layer::Operator, job_file("d.toml", &[JOB_RULES[6], deny]))]);
+        let mut all = rules;
+        all.retain(|rule| *rule != deny);
+        all.insert(0, deny);
+        let with = on_able_lanes(vec![(Layer::Operator, job_file("d.toml", &all))]);
+        let by_rule = |grant: &Grant, call: &str| {
+            let told = grant.explain(call).expect("a question");
+            !told.is_allow() && told.rule.starts_with("r-")
+        };
+        for call in JOB_QUESTIONS {
+            prop_assert!(!by_rule(&alone, call) || !with.explain(call).expect("a question").is_allow(), "{call}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
