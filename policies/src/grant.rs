@@ -333,6 +333,11 @@ impl Grant {
         declared.collect()
     }
 
+    /// The layers from the floor up, in the order in which they are asked.
+    pub(crate) fn units(&self) -> &[Unit] {
+        &self.0.units
+    }
+
     /// The tools that some layer knows.
     pub(crate) fn tool_names(&self) -> Vec<&str> {
         let registered = self.0.units.iter().flat_map(|unit| &unit.file.tools);

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod allowances;
+mod cedar;
 mod decision;
 mod diagnostic;
 mod explain;
@@ -31,6 +32,7 @@ mod preset;
 mod suggest;
 mod units;
 
+pub use cedar::{CedarExport, CedarRequest, DEPTH as CEDAR_DEPTH, cedar_request};
 pub use decision::{Access, Decision, Denial, Layer, RuleRef};
 pub use diagnostic::Diagnostic;
 pub use explain::Explanation;

@@ -1,5 +1,6 @@
 //! The crate from outside: what authors see.
 
+mod cedar;
 mod decisions;
 mod diagnostics;
 mod docs;
