@@ -10,6 +10,7 @@
 //!   braces are themselves;
 //! - what matches a folder covers everything beneath it.
 
+pub(crate) mod cedar;
 mod index;
 mod matcher;
 mod spelled;

@@ -43,7 +43,7 @@ mod suggest;
 mod tested;
 mod units;
 
-pub use cedar::CedarExport;
+pub use cedar::{CedarExport, CedarRequest, DEPTH as CEDAR_DEPTH, cedar_request};
 pub use decision::{Access, Decision, Denial, Layer, RuleRef};
 pub use diagnostic::Diagnostic;
 pub use difference::{Change, Difference, PastChange, difference};

@@ -31,7 +31,7 @@ pub(super) struct Glob {
     beyond: usize,
 }
 
-type Chunk = Box<[NameGlob]>;
+pub(super) type Chunk = Box<[NameGlob]>;
 
 /// A pattern for one name.
 #[derive(Debug)]
@@ -97,6 +97,21 @@ impl Glob {
     /// The names of the pattern in order.
     pub(super) fn names(&self) -> impl Iterator<Item = &NameGlob> {
         self.chunks.iter().flatten()
+    }
+
+    /// The rows of names between the `**`.
+    pub(super) fn chunks(&self) -> &[Chunk] {
+        &self.chunks
+    }
+
+    /// Whether the first of them stands at the root.
+    pub(super) fn anchored(&self) -> bool {
+        self.anchored
+    }
+
+    /// How many more names there must be behind the last.
+    pub(super) fn beyond(&self) -> usize {
+        self.beyond
     }
 
     /// Whether every path but the root is covered.
@@ -200,6 +215,18 @@ fn literal(c: char, case: Case) -> Result<char, Token> {
     match &class {
         Token::Class(ranges) if **ranges != [(c, c)] => Err(class),
         _ => Ok(c),
+    }
+}
+
+/// Returns one character for all that are the same to a folded comparison.
+pub(super) fn representative(c: char) -> char {
+    match literal(c, Case::Folded) {
+        Ok(c) => c,
+        Err(Token::Class(ranges)) => {
+            let same = || ranges.iter().flat_map(|(low, high)| *low..=*high);
+            same().find(|c| c.is_lowercase()).or(same().next()).unwrap_or(c)
+        }
+        Err(_) => c,
     }
 }
 

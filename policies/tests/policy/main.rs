@@ -1,6 +1,7 @@
 //! The crate from outside: what authors see.
 
 mod author;
+mod cedar;
 mod decisions;
 mod diagnostics;
 mod docs;
