@@ -41,6 +41,15 @@ test: tools ## The default suite: format, lints, docs, every test
 	$(CARGO) test --manifest-path tools/Cargo.toml --locked --workspace
 	$(CARGO) test --manifest-path tests/fuzz/Cargo.toml --locked --no-default-features
 
+.PHONY: cedar
+cedar: ## Hold the export to Cedar against Cedar itself
+	$(CARGO) fmt --check --manifest-path tests/cedar/Cargo.toml
+	$(CARGO) test --manifest-path tests/cedar/Cargo.toml --locked
+
+.PHONY: bench-policy
+bench-policy: ## Measure what a decision costs, for 10 to 10,000 rules and against Cedar's, in one run
+	$(CARGO) bench --manifest-path tests/cedar/Cargo.toml --locked --bench decide -- --quick nothing
+
 .PHONY: examples
 examples: tools ## Make, build, register and call the tools of `gloaming tools new`, in Rust and JavaScript (minutes)
 	@tests/support/setup.sh examples "$(CACHE)"

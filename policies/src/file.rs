@@ -98,7 +98,7 @@ impl PolicyFile {
         // Left out where there is none, so that a policy from before there were any keeps its digest.
         let job_rules = |rules: &[JobRule]| {
             let mut rules: Vec<Value> = rules.iter().map(JobRule::content).collect();
-            rules.sort_by_key(ToString::to_string);
+            rules.sort_by_cached_key(ToString::to_string);
             rules
         };
         for (key, rules) in [("job_allow", &self.job_allow), ("job_deny", &self.job_deny)] {
@@ -108,7 +108,7 @@ impl PolicyFile {
         }
         if let Some(submit) = &self.submit {
             let mut entries: Vec<Value> = submit.entries.iter().map(SubmitEntry::content).collect();
-            entries.sort_by_key(ToString::to_string);
+            entries.sort_by_cached_key(ToString::to_string);
             content["submit"] = json!(entries);
         }
         if let Some(model) = &self.model {

@@ -1,7 +1,6 @@
 //! The crate from outside: what authors see.
 
 mod author;
-mod cedar;
 mod decisions;
 mod diagnostics;
 mod docs;

@@ -7,12 +7,33 @@ use cedar_policy::{
     Authorizer, Context, Decision, Entities, EntityUid, PolicySet, Request, Schema, ValidationMode, Validator,
 };
 use gloaming_api::RelPath;
-use gloaming_policies::{Access, CEDAR_DEPTH, Grant, Layer, PRESETS, TOOLS, cedar_request, parse};
+use gloaming_policies::{
+    Access, CEDAR_DEPTH, Diagnostic, Grant, Layer, PRESETS, PolicyFile, TOOLS, cedar_request, parse,
+};
 use insta::assert_snapshot;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use crate::{operator, resolve, show};
+fn file(name: &str, text: &str) -> PolicyFile {
+    parse(name, text).unwrap_or_else(|faults| panic!("{}", show(&faults)))
+}
+
+fn operator(text: &str) -> Grant {
+    resolve(&[(Layer::Operator, "policy.toml", text)]).unwrap_or_else(|faults| panic!("{}", show(&faults)))
+}
+
+fn resolve(layers: &[(Layer, &str, &str)]) -> Result<Grant, Vec<Diagnostic>> {
+    let layers = layers.iter().map(|(layer, name, text)| (*layer, file(name, text))).collect();
+    Grant::resolve(&"acme/api".parse().expect("a repository"), layers)
+}
+
+fn show(faults: &[Diagnostic]) -> String {
+    let line = |fault: &Diagnostic| match &fault.hint {
+        Some(hint) => format!("{fault} ({hint})\n"),
+        None => format!("{fault}\n"),
+    };
+    faults.iter().map(line).collect()
+}
 
 const ASKED: &[&str] = &["read", "list", "outline", "edit", "move", "counter", "check", "unheard_of"];
 const ACCESSES: [Access; 3] = [Access::Read, Access::List, Access::Write];
@@ -305,6 +326,11 @@ fn policy() -> impl Strategy<Value = String> {
                 "id = \"r{at}\"\ntools = {tools:?}\npaths = {}\n",
                 toml_list(&rule.paths)
             ));
+            let checks = tools.iter().any(|tool| tool == "*" || tool == "check");
+            if !rule.deny && checks && !rule.paths.contains(&"**".to_owned()) {
+                // Narrowed to some paths alone, `check` does not load.
+                text.push_str(&format!("[[allow]]\nid = \"c{at}\"\ntools = [\"check\"]\npaths = [\"**\"]\n"));
+            }
         }
         text
     })
