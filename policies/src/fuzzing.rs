@@ -1,7 +1,8 @@
 //! A door for the fuzzers in tests/fuzz, open with the feature `fuzzing` alone: one pattern against one path, by
-//! the matcher and by the slow reference. Nothing here decides anything.
+//! the matcher and by the slow reference, and one against a command. Nothing here decides anything.
 
 use crate::glob::{AllowSet, DenySet, Pattern, Spelled, reference};
+use crate::subject::{Asked, Kind, Subject};
 
 /// What a pattern says of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,4 +34,20 @@ pub fn by_reference(pattern: &str, path: &str) -> Matched {
         deny: reference::denies(pattern, path),
         list: reference::lists(pattern, path),
     }
+}
+
+/// What a pattern of `commands` says of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commanded {
+    /// Whether an allowance of it takes the command.
+    pub allow: bool,
+    /// Whether a denial of it does.
+    pub deny: bool,
+}
+
+/// Asks a pattern of `commands`; none where the pattern is refused.
+pub fn commanded(pattern: &str, argv: &[String]) -> Option<Commanded> {
+    let pattern = Subject::parse(Kind::Commands, pattern).ok()?;
+    let asked = Asked::Command(argv);
+    Some(Commanded { allow: pattern.allows(&asked), deny: pattern.denies(&asked) })
 }

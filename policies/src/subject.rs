@@ -326,7 +326,7 @@ fn scripts(argv: &[String]) -> impl Iterator<Item = &str> {
     const SHELLS: &[&str] = &["sh", "bash", "dash", "zsh", "ksh", "ash", "busybox", "fish", "cmd", "eval"];
     let shell = argv.iter().any(|word| SHELLS.contains(&word.rsplit('/').next().unwrap_or_default()));
     // Every word of several: which one is the script depends on each shell's own options.
-    argv.iter().skip(1).filter(move |word| shell && word.contains(char::is_whitespace)).map(String::as_str)
+    argv.iter().skip(1).filter(move |_| shell).map(String::as_str)
 }
 
 /// The simple commands of a script, cut at the shell's operators wherever they are not quoted. What is cut too often
@@ -521,6 +521,8 @@ mod tests {
             assert!(!denies("cargo publish", command), "{command}");
         }
         assert!(denies("rm", "sh -c 'ls; /bin/rm -rf x'"));
+        // A script needs no space.
+        assert!(denies("rm", "sh -c 'ls;rm'") && denies("rm", "sh -c '$RM'"));
         assert!(denies("*", "anything"));
     }
 

@@ -3,13 +3,14 @@
 //!
 //! Lines of the input, each of words: `operator`, `repository` or `task` begins a policy file (with `extends`
 //! behind it, of the standard preset); `allow TOOL,TOOL PATTERN..`, `deny ..` and `deny-writes ..` are rules of it,
-//! `protected PATTERN..` and `tool NAME` say what they say; `? TOOL ACCESS PATH` asks.
+//! `protected PATTERN..` and `tool NAME` say what they say; `? TOOL ACCESS PATH` asks. A file that may not load, as
+//! nothing could hold anybody to a rule of it, must be refused, and is put right before anything is asked.
 
 use std::sync::LazyLock;
 
 use gloaming_api::{RelPath, RepoId};
 use gloaming_policies::fuzzing::{by_reference, matched};
-use gloaming_policies::{Access, Grant, Layer, TOOLS, WRITING_TOOLS};
+use gloaming_policies::{Access, Diagnostic, Grant, Layer, TOOLS, WRITING_TOOLS};
 use serde::Deserialize;
 
 /// How much an input holds at most: compiling patterns and trying everything take time.
@@ -22,9 +23,16 @@ const BYTES: usize = 48;
 /// Holds one input against all that must be true of it.
 pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let (files, questions) = read(text);
+    let (mut files, questions) = read(text);
     if questions.is_empty() {
         return;
+    }
+    for file in &mut files {
+        let sound = repaired(file);
+        if let Some(sound) = sound {
+            assert!(resolved(&[file]).is_err(), "it loads:\n{}", written(file));
+            *file = sound;
+        }
     }
     let mut last: Option<Grant> = None;
     for top in [Layer::Operator, Layer::Repository, Layer::Task] {
@@ -207,18 +215,37 @@ fn written_all(files: &[&File]) -> String {
 }
 
 fn compiled(files: &[&File]) -> Grant {
-    static OF_NO_FILE: LazyLock<Grant> = LazyLock::new(|| resolved(&[]));
-    if files.is_empty() { OF_NO_FILE.clone() } else { resolved(files) }
+    static OF_NO_FILE: LazyLock<Grant> = LazyLock::new(|| resolved(&[]).expect("it loads"));
+    if files.is_empty() {
+        return OF_NO_FILE.clone();
+    }
+    resolved(files).unwrap_or_else(|faults| panic!("{faults:?}\n{}", written_all(files)))
 }
 
-fn resolved(files: &[&File]) -> Grant {
+fn resolved(files: &[&File]) -> Result<Grant, Vec<Diagnostic>> {
     static REPO: LazyLock<RepoId> = LazyLock::new(|| RepoId::local("example"));
     let layers = files.iter().enumerate().map(|(at, file)| {
         let parsed = gloaming_policies::parse(&format!("{at}.toml"), &written(file));
         (file.layer, parsed.unwrap_or_else(|faults| panic!("{faults:?}\n{}", written(file))))
     });
     Grant::resolve(&REPO, layers.collect())
-        .unwrap_or_else(|faults| panic!("{faults:?}\n{}", written_all(files)))
+}
+
+/// The file without what keeps it from loading: jobs see every file that is not denied, and tools that only look do
+/// not write. None where it loads as it is.
+fn repaired(file: &File) -> Option<File> {
+    let mut sound = file.clone();
+    let about_jobs: Vec<&Rule> = file.allow.iter().filter(|rule| names(rule, "check")).collect();
+    if !about_jobs.is_empty() && !about_jobs.iter().any(|rule| is_whole(rule)) {
+        sound.allow.push(Rule { tools: vec!["check".into()], paths: vec!["**".into()], access: None });
+    }
+    let looks = |tool: &String| TOOLS.contains(&tool.as_str()) && !WRITING_TOOLS.contains(&tool.as_str());
+    for rule in sound.deny.iter_mut().filter(|rule| rule.tools.iter().all(looks)) {
+        rule.access = None;
+    }
+    let changed = sound.allow.len() != file.allow.len()
+        || sound.deny.iter().zip(&file.deny).any(|(now, before)| now.access != before.access);
+    changed.then_some(sound)
 }
 
 /// All that binds: the files, what they extend, the floor, and the preset where no operator said anything.
@@ -249,9 +276,24 @@ fn names(rule: &Rule, tool: &str) -> bool {
     rule.tools.iter().any(|name| name == "*" || name == tool)
 }
 
-/// Whether a denial is about a tool.
+/// Whether a denial is about a tool: the table of "What a denial binds".
 fn binds(rule: &Rule, tool: &str) -> bool {
-    names(rule, tool) || (WRITING_TOOLS.contains(&tool) && older(tool).iter().any(|older| names(rule, older)))
+    let as_well = |named: &str| -> &[&str] {
+        match named {
+            "edit" => &["write", "patch", "move", "remove"],
+            "write" => &["patch", "move", "remove"],
+            "patch" => &["edit", "write", "move", "remove"],
+            "remove" => &["patch", "move"],
+            _ => &[],
+        }
+    };
+    let younger = WRITING_TOOLS.contains(&tool) && older(tool).iter().any(|older| names(rule, older));
+    let bound = rule.tools.iter().any(|named| as_well(named).contains(&tool));
+    names(rule, tool) || younger || (bound && !is_whole(rule))
+}
+
+fn is_whole(rule: &Rule) -> bool {
+    rule.paths.iter().any(|pattern| is_everything(pattern))
 }
 
 fn allows(units: &[File], tool: &str, access: Access, path: &RelPath) -> bool {
@@ -311,9 +353,7 @@ fn granted(units: &[File], tool: &str, covers: impl Fn(&Rule) -> bool) -> bool {
 }
 
 fn offers(units: &[File], tool: &str) -> bool {
-    let whole = |rule: &Rule| {
-        binds(rule, tool) && rule.access.is_none() && rule.paths.iter().any(|pattern| is_everything(pattern))
-    };
+    let whole = |rule: &Rule| binds(rule, tool) && rule.access.is_none() && is_whole(rule);
     !units.iter().flat_map(|unit| &unit.deny).any(whole) && granted(units, tool, |_| true)
 }
 

@@ -5,11 +5,15 @@
 //! line, and a body. What is no such text is an input too, of less.
 #![forbid(unsafe_code)]
 
+pub mod command;
 pub mod decide;
 pub mod edit;
 pub mod glob;
+pub mod import;
 pub mod patch;
 pub mod path;
+mod places;
+pub mod policy;
 mod tree;
 
 /// Holds an input against all that must be true of it, and panics where it is not.
@@ -17,11 +21,14 @@ pub type Check = fn(&[u8]);
 
 /// Every target's name and check.
 pub const TARGETS: &[(&str, Check)] = &[
+    ("command", command::check),
     ("decide", decide::check),
     ("edit", edit::check),
     ("glob", glob::check),
+    ("import", import::check),
     ("patch", patch::check),
     ("path", path::check),
+    ("policy", policy::check),
 ];
 
 /// Splits an input into the heads and bodies of its parts. The newlines around a `====` belong to it.

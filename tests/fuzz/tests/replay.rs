@@ -77,10 +77,13 @@ macro_rules! variations {
 }
 
 variations! {
+    variations_of_commands_hold of command in 1;
     // Each compiles several policies.
     variations_of_decisions_hold of decide in 16;
     variations_of_edits_hold of edit in 1;
     variations_of_globs_hold of glob in 1;
+    variations_of_imports_hold of import in 4;
     variations_of_patches_hold of patch in 1;
     variations_of_paths_hold of path in 1;
+    variations_of_policies_hold of policy in 16;
 }
