@@ -573,8 +573,8 @@ proptest! {
     /// What was done passes under what was learned of it, and nothing on the tree that was not used does.
     #[test]
     fn what_is_learned_allows_what_was_done_and_little_else(
-        used in prop::collection::btree_set(prop::sample::select(&FILES[..]), 1..8),
-        edits in prop::collection::btree_set(prop::sample::select(&FILES[..]), 0..4),
+        used in prop::collection::btree_set(prop::sample::select(FILES), 1..8),
+        edits in prop::collection::btree_set(prop::sample::select(FILES), 0..4),
     ) {
         let mut chain = Chain::default();
         let mut kinds: Vec<EventKind> = used.iter().map(|p| call("read", p, &[p], &[], None)).collect();
@@ -595,7 +595,7 @@ proptest! {
     #[test]
     fn every_edit_that_is_told_turns_the_decision(
         tool in prop::sample::select(&["read", "edit", "write", "search", "list"][..]),
-        file in prop::sample::select(&FILES[..]),
+        file in prop::sample::select(FILES),
     ) {
         let grant = operator(POLICY);
         let flip = grant.flip(&format!("{tool} {file}"), &[]).unwrap();

@@ -106,6 +106,24 @@ pub(crate) fn parse(text: &str) -> Option<Node> {
     None
 }
 
+/// Returns a YAML document as JSON, every scalar as text, of an operator's own small file; none where it is not YAML or
+/// larger than any of those.
+pub fn yaml_value(text: &str) -> Option<serde_json::Value> {
+    fn value(node: &Node) -> serde_json::Value {
+        match &node.value {
+            Value::Scalar(text) => text.as_str().into(),
+            Value::Sequence(items) => items.iter().map(value).collect(),
+            Value::Mapping(entries) => entries
+                .iter()
+                .map(|(name, node)| (name.clone(), value(node)))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+            Value::Nothing => serde_json::Value::Null,
+        }
+    }
+    parse(text).as_ref().map(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,22 +154,4 @@ mod tests {
         assert!(parse(&"- ".repeat(10_000)).is_none());
         assert!(parse(&"- x\n".repeat(60_000)).is_none());
     }
-}
-
-/// Returns a YAML document as JSON, every scalar as text, of an operator's own small file; none where it is not YAML or
-/// larger than any of those.
-pub fn yaml_value(text: &str) -> Option<serde_json::Value> {
-    fn value(node: &Node) -> serde_json::Value {
-        match &node.value {
-            Value::Scalar(text) => text.as_str().into(),
-            Value::Sequence(items) => items.iter().map(value).collect(),
-            Value::Mapping(entries) => entries
-                .iter()
-                .map(|(name, node)| (name.clone(), value(node)))
-                .collect::<serde_json::Map<_, _>>()
-                .into(),
-            Value::Nothing => serde_json::Value::Null,
-        }
-    }
-    parse(text).as_ref().map(value)
 }
