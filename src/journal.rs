@@ -54,6 +54,15 @@ pub(crate) fn main(args: JournalArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// What rules that only warn would have denied.
+fn warning(rules: &[&str]) -> String {
+    let rules: std::collections::BTreeSet<&str> = rules.iter().copied().collect();
+    match rules.len() {
+        0 => String::new(),
+        _ => format!(", would be denied by {}", rules.into_iter().collect::<Vec<_>>().join(", ")),
+    }
+}
+
 /// Reads a journal and checks its chain; a broken one is an error of use.
 pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<Event>> {
     let text = context::read_text(file, "the journal", context::RECORD_CAP)?;
@@ -105,7 +114,13 @@ fn tell(kind: &EventKind) -> String {
                 Some(error) => format!("{:?}: {}", error.code, shorten(&error.message, 80)),
             };
             let micros = record.duration_us.total;
-            format!("{} {target}: {how} ({micros} µs), call {id}{}", record.tool, changed(record))
+            let warned: Vec<&str> = record.warnings.iter().map(|warning| warning.rule.as_str()).collect();
+            format!(
+                "{} {target}: {how} ({micros} µs), call {id}{}{}",
+                record.tool,
+                changed(record),
+                warning(&warned)
+            )
         }
         EventKind::Undone(undone) => {
             let calls: Vec<String> = undone.calls.iter().map(u64::to_string).collect();
@@ -118,11 +133,13 @@ fn tell(kind: &EventKind) -> String {
             )
         }
         EventKind::Job { label, record } => {
+            let warned: Vec<&str> = record.warnings.iter().map(String::as_str).collect();
             format!(
-                "job {label}: {} — {} in {:.1} s",
+                "job {label}: {} — {} in {:.1} s{}",
                 shorten(&record.argv.join(" "), 80),
                 record.exit,
-                record.duration_ms as f64 / 1e3
+                record.duration_ms as f64 / 1e3,
+                warning(&warned)
             )
         }
         EventKind::Frozen { patch, files, .. } => {

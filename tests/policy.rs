@@ -266,6 +266,25 @@ fn who_may_ask_and_which_model_may_see_the_code_is_decided_before_anything_is_sp
 }
 
 #[test]
+fn what_a_warning_rule_would_have_denied_is_in_the_journal() {
+    let scene = Scene::new(FILES);
+    put(
+        &scene,
+        "p.toml",
+        "schema = 1\nextends = [\"preset:standard\"]\n[[deny]]\nid = \"soon\"\ntools = [\"*\"]\naccess = \"write\"\n\
+         paths = [\"src/\"]\nbecause = \"x\"\nenforce = \"warn\"\n[[deny]]\nid = \"not-cargo\"\njobs = [\"*\"]\n\
+         commands = [\"cargo\"]\nbecause = \"x\"\nenforce = \"warn\"\n",
+    );
+    let args = ["run", "--repo", "repo", "--task", RENAME, "--out", "out", "--json", "--policy", "p.toml"];
+    assert_eq!(scene.gloaming(&args).exits(0).json()["outcome"], "branch");
+    let story = scene.gloaming(&["journal", "show", "out/journal.jsonl"]).exits(0).stdout;
+    let said = |rule: &str| {
+        story.lines().filter(|line| line.contains(&format!("would be denied by {rule}"))).count()
+    };
+    assert!(said("soon") == 1 && said("not-cargo") > 2, "{story}");
+}
+
+#[test]
 fn permissions_of_other_agents_become_policies() {
     let scene = Scene::new(FILES);
     put(

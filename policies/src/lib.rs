@@ -38,6 +38,7 @@ mod past;
 mod preset;
 mod probe;
 mod schema;
+mod script;
 mod subject;
 mod suggest;
 mod tested;

@@ -9,6 +9,7 @@ use gloaming_api::Digest;
 
 use crate::call::JobAsk;
 use crate::glob::BadPattern;
+use crate::script::{self, Word};
 
 /// The longest pattern about jobs, in bytes.
 const MAX_PATTERN: usize = 1024;
@@ -288,9 +289,10 @@ impl Command {
 
     /// Whether the command, or one it plainly starts, begins with the pattern's words.
     fn denies(&self, argv: &[String]) -> bool {
-        let plain: Vec<Word> = argv.iter().map(|word| Word { text: word.clone(), varies: false }).collect();
+        let plain: Vec<Word> = argv.iter().map(|word| Word::plain(word)).collect();
         self.found_in(&plain)
-            || scripts(argv).any(|script| commands_of(script).iter().any(|words| self.found_in(words)))
+            || script::scripts(argv)
+                .any(|script| script::commands(script).iter().any(|words| self.found_in(words)))
     }
 
     /// Looks for the words from any position, since `env`, `timeout 5`, `xargs` and their like come before what they
@@ -298,8 +300,12 @@ impl Command {
     fn found_in(&self, words: &[Word]) -> bool {
         (0..words.len()).any(|from| {
             let tail = &words[from..];
-            // A word the shell fills in can stand for a program only where a program stands.
-            if from > 0 && tail[0].varies {
+            // What a shell fills in may be the whole command where one begins. Elsewhere it may be a program where what
+            // follows fits, or every script with a variable would be denied by `rm`.
+            if tail[0].varies && from == 0 && tail.len() == 1 {
+                return true;
+            }
+            if tail[0].varies && from > 0 && !tail.iter().take(self.words.len()).any(|word| !word.varies) {
                 return false;
             }
             for (at, pattern) in self.words.iter().enumerate() {
@@ -311,61 +317,6 @@ impl Command {
             }
             !self.words.is_empty() || self.open
         })
-    }
-}
-
-/// A word of a script.
-struct Word {
-    text: String,
-    /// Whether the shell puts something in its place that cannot be seen here.
-    varies: bool,
-}
-
-/// The scripts that a command hands to a shell: the words behind `-c` (`-ec`, `-lc`) of one.
-fn scripts(argv: &[String]) -> impl Iterator<Item = &str> {
-    const SHELLS: &[&str] = &["sh", "bash", "dash", "zsh", "ksh", "ash", "busybox", "fish", "cmd", "eval"];
-    let shell = argv.iter().any(|word| SHELLS.contains(&word.rsplit('/').next().unwrap_or_default()));
-    // Every word of several: which one is the script depends on each shell's own options.
-    argv.iter().skip(1).filter(move |_| shell).map(String::as_str)
-}
-
-/// The simple commands of a script, cut at the shell's operators wherever they are not quoted. What is cut too often
-/// only gives a denial more to look at.
-fn commands_of(script: &str) -> Vec<Vec<Word>> {
-    let mut commands: Vec<Vec<Word>> = vec![Vec::new()];
-    let mut word: Option<Word> = None;
-    let mut quote: Option<char> = None;
-    let mut chars = script.chars();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some(q), _) if q == c => quote = None,
-            (Some('\''), _) => word.get_or_insert_with(Word::empty).text.push(c),
-            (_, '\\') => word.get_or_insert_with(Word::empty).text.extend(chars.next()),
-            (_, '$') => word.get_or_insert_with(Word::empty).varies = true,
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_with(Word::empty);
-            }
-            // A substitution runs a command, quoted or not.
-            (_, '`' | '(' | ')') | (None, ';' | '&' | '|' | '\n' | '{' | '}' | '<' | '>') => {
-                let last = commands.last_mut().expect("it is never empty");
-                last.extend(word.take());
-                commands.push(Vec::new());
-                quote = None;
-            }
-            (None, c) if c.is_whitespace() => {
-                commands.last_mut().expect("it is never empty").extend(word.take());
-            }
-            (_, c) => word.get_or_insert_with(Word::empty).text.push(c),
-        }
-    }
-    commands.last_mut().expect("it is never empty").extend(word);
-    commands
-}
-
-impl Word {
-    fn empty() -> Self {
-        Self { text: String::new(), varies: false }
     }
 }
 
@@ -512,6 +463,31 @@ mod tests {
             "sh -c '$CARGO publish'",
             "sh -c 'cargo \"pub\"lish'",
             "sh -c 'cargo $WHAT'",
+            "sh -c 'echo \"$(date)\"; cargo publish'",
+            "sh -c 'echo \"(hi)\"; cargo publish'",
+            "sh -c 'echo \"`date`\"; cargo publish'",
+            "sh -c 'echo \")\" \"$(echo \")\"; cargo publish)\"'",
+            "sh -c \"true # don't\ncargo publish\"",
+            "sh -c \"cat <<'X'\nit's\nX\ncargo publish\"",
+            "sh -c 'cargo \\\n publish'",
+            "sh -c 'cargo >log publish'",
+            "sh -c 'cargo 2>&1 publish'",
+            "sh -c 'cargo > log publish'",
+            "sh -c 'env $TOOL publish'",
+            "sh -c 'A=1 $TOOL publish'",
+            "sh -c 'if true; then $TOOL publish; fi'",
+            "sh -c '${CARGO} publish'",
+            "sh -c '$(echo cargo) publish'",
+            "sh -c 'cargo${IFS}publish'",
+            "sh -c '$CMD'",
+            "sh -c \"eval 'cargo publish'\"",
+            "sh -c \"sh -c 'cargo publish'\"",
+            "csh -c 'cargo publish'",
+            "su -c 'cargo publish' me",
+            "pwsh -Command 'cargo publish'",
+            "env -S 'cargo publish'",
+            "bash -c '{cargo,publish} x'",
+            "sh -c 'ls;cargo publish'",
         ] {
             assert!(denies("cargo publish", command), "{command}");
         }

@@ -114,6 +114,9 @@ pub struct JobRecord {
     pub environment: Digest,
     /// The grant that permitted it.
     pub grant: Digest,
+    /// Rules with `enforce = "warn"` that would have kept the command or its variables from being run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// How it ended.
     pub exit: JobExit,
     /// Milliseconds from start to end.

@@ -27,7 +27,13 @@ impl Grant {
         asked.extend(env.into_iter().map(|name| Asked::Env(name)));
         match asked.iter().map(|asked| self.judge_asked(purpose, asked)).find(|judged| !judged.allow) {
             Some(denied) => Err(denied.into_denial()),
-            None => Ok(JobPermit { command: Some(argv.to_vec()), ..permit }),
+            None => {
+                let warned = asked.iter().flat_map(|asked| self.job_warnings(purpose, asked));
+                let mut warnings: Vec<String> = warned.map(|rule| rule.id).collect();
+                warnings.sort();
+                warnings.dedup();
+                Ok(JobPermit { command: Some(argv.to_vec()), warnings, ..permit })
+            }
         }
     }
 

@@ -383,7 +383,13 @@ impl Grant {
             return Err(judged.into_denial());
         }
         let at = JobPurpose::ALL.iter().position(|p| *p == purpose).expect("every purpose is in ALL");
-        Ok(JobPermit { purpose, limits: self.inner.limits.jobs[at], command: None, grant: self.clone() })
+        Ok(JobPermit {
+            purpose,
+            limits: self.inner.limits.jobs[at],
+            command: None,
+            warnings: Vec::new(),
+            grant: self.clone(),
+        })
     }
 }
 

@@ -46,6 +46,7 @@ pub struct JobPermit {
     pub(super) purpose: JobPurpose,
     pub(super) limits: JobLimits,
     pub(super) command: Option<Vec<String>>,
+    pub(super) warnings: Vec<String>,
     pub(super) grant: Grant,
 }
 
@@ -58,6 +59,11 @@ impl JobPermit {
     /// Returns the profile's command it was made for; none where no command was asked about.
     pub fn command(&self) -> Option<&[String]> {
         self.command.as_deref()
+    }
+
+    /// Returns the ids of the rules that would deny what it was made for, and only warn yet.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Returns the limits they run under.

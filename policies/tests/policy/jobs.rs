@@ -267,6 +267,9 @@ fn a_rule_can_warn_before_it_denies() {
         assert_eq!(warned, want, "{call}");
     }
     assert_ne!(warns.digest(), without.digest());
+    let nothing: [String; 0] = [];
+    let permit = warns.permit_command(JobPurpose::Test, &words("make bench"), &nothing).unwrap();
+    assert_eq!(permit.warnings(), ["slow"]);
     let denies = operator(&text("deny"));
     check(
         &denies,

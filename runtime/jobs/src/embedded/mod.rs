@@ -331,6 +331,7 @@ impl Engine for Embedded {
                     engine: self.name().to_owned(),
                     environment: self.environment.digest().clone(),
                     grant: permit.grant_digest().clone(),
+                    warnings: permit.warnings().to_vec(),
                     exit: ended.exit,
                     duration_ms: ended.duration_ms,
                     peak_memory: ended.peak_memory,

@@ -71,6 +71,7 @@ impl Engine for Scripted {
             engine: self.name().to_owned(),
             environment: Digest::of("environment"),
             grant: permit.grant_digest().clone(),
+            warnings: permit.warnings().to_vec(),
             exit,
             duration_ms: 7,
             peak_memory: None,
