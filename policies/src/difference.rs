@@ -7,9 +7,10 @@ use gloaming_api::job::JobPurpose;
 use serde::Serialize;
 
 use crate::call::{Call, JobAsk};
+use crate::narrower::unseen;
 use crate::past::Past;
 use crate::subject::Kind;
-use crate::{Grant, units};
+use crate::{Access, Grant, TOOLS, units};
 
 /// What changes from one policy to another.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -27,9 +28,9 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Whether the new policy lets anything happen that the old one does not.
+    /// Whether the new policy lets anything happen that the old one does not, or cannot be seen not to.
     pub fn widens(&self) -> bool {
-        !self.gained.is_empty()
+        !self.gained.is_empty() || self.past.iter().any(|past| past.now_allowed)
     }
 
     /// Whether the two decide alike on all that was looked at.
@@ -41,7 +42,8 @@ impl Difference {
 /// One thing that changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Change {
-    /// `path`, `commands`, `hosts`, `images`, `env`, `secrets`, `job`, `number`, `submit` or `model`.
+    /// `path`, `commands`, `hosts`, `images`, `env`, `secrets`, `job`, `number`, `submit`, `model`, or `rule` for what
+    /// is written and was found on no path and by no sample.
     pub kind: &'static str,
     /// The path, command, host or number.
     pub what: String,
@@ -88,6 +90,8 @@ pub fn difference(old: &Grant, new: &Grant, tree: &[RelPath], past: &[Past]) -> 
             found.past.push(PastChange { journal: told.journal.clone(), seq, call, now_allowed: after });
         }
     }
+    let rule = |what: String| Change { kind: "rule", what, of: Vec::new(), sample: false };
+    found.gained.extend(unseen(old, new).into_iter().map(rule));
     for list in [&mut found.gained, &mut found.lost] {
         list.sort();
         // What a pattern takes beneath what it takes is no news.
@@ -121,6 +125,10 @@ fn paths(old: &Grant, new: &Grant, tree: &[RelPath], found: &mut Difference) {
             let decide = |grant: &Grant| match *tool {
                 // What a job sees of the workspace.
                 "check" => grant.withheld(path).is_none(),
+                // What a registered tool does besides reading is not known: it is asked about both.
+                tool if !TOOLS.contains(&tool) => {
+                    grant.allows(tool, Access::Read, path) && grant.allows(tool, Access::Write, path)
+                }
                 tool => grant.judge_call(tool, path).allow,
             };
             match (decide(old), decide(new)) {
@@ -238,15 +246,20 @@ fn people_and_models(old: &Grant, new: &Grant, past: &[Past], found: &mut Differ
         }
         if let Some(section) = &unit.file.model {
             calls.extend(section.allow.iter().map(|(pattern, _)| format!("model {}", pattern.sample())));
-            for host in &section.hosts {
-                calls.extend(
-                    section
-                        .allow
-                        .iter()
-                        .map(|(pattern, _)| format!("model {} {}", pattern.sample(), host.text)),
-                );
-            }
         }
+    }
+    // Every model of either at every server of either, and at one that neither names.
+    let sections = || old.units().iter().chain(new.units()).filter_map(|unit| unit.file.model.as_ref());
+    let models: BTreeSet<String> = sections()
+        .flat_map(|section| section.allow.iter().map(|(pattern, _)| pattern.sample()))
+        .chain(["any:other".to_owned()])
+        .collect();
+    let servers: BTreeSet<String> = sections()
+        .flat_map(|section| section.hosts.iter().map(crate::subject::Host::sample))
+        .chain(["https://any-other.example:443".to_owned()])
+        .collect();
+    for model in &models {
+        calls.extend(servers.iter().map(|server| format!("model {model} {server}")));
     }
     calls.extend(past.iter().flat_map(|past| &past.models).map(|model| format!("model {model}")));
     for call in ["submit local model", "submit token:any model", "submit github:any model", "model any:other"]

@@ -68,18 +68,19 @@ impl Grant {
             Ok(found) => found,
             Err(why) => return Ok(nothing(why)),
         };
-        let (others, others_total) = self.turned(&after, tree, &call);
+        let (others, others_total) = self.turned(&after, tree, &call, !allowed);
         Ok(Flip { edits, impossible: None, others, others_total, files: tree.len() })
     }
 
-    /// The calls on the tree that another grant decides otherwise, but for one.
-    fn turned(&self, other: &Self, tree: &[RelPath], except: &Call) -> (Vec<String>, usize) {
+    /// The calls on the tree that another grant decides otherwise, as is wanted, but for one.
+    fn turned(&self, other: &Self, tree: &[RelPath], except: &Call, wanted: bool) -> (Vec<String>, usize) {
         let mut named = Vec::new();
         let mut total = 0;
         for path in tree {
             for tool in self.tool_names().into_iter().filter(|tool| *tool != "check") {
                 let same = matches!(except, Call::Path { tool: t, path: Ok(p) } if t == tool && p == path);
-                if same || self.judge_call(tool, path).allow == other.judge_call(tool, path).allow {
+                let now = other.judge_call(tool, path).allow;
+                if same || now != wanted || self.judge_call(tool, path).allow == now {
                     continue;
                 }
                 total += 1;
@@ -177,7 +178,7 @@ impl Grant {
                     );
                 }
                 let after = Self::recompiled(units)?;
-                let opens = if single { 0 } else { grant.turned(&after, tree, call).1 };
+                let opens = if single { 0 } else { grant.turned(&after, tree, call, true).1 };
                 if best.as_ref().is_none_or(|(least, ..)| opens < *least) {
                     best = Some((opens, edit, after));
                 }

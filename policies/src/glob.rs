@@ -156,8 +156,10 @@ impl Pattern {
     /// Returns the pattern for one file, with what has a meaning in a pattern escaped.
     pub(crate) fn exact(path: &gloaming_api::RelPath) -> Self {
         let mut text = String::from("/");
-        for c in path.as_str().chars() {
-            if matches!(c, '*' | '?' | '[' | '\\') {
+        // `/workspace/` and `/:/` are how absolute paths begin.
+        let absolute = path.as_str().starts_with("workspace") || path.as_str().starts_with(':');
+        for (at, c) in path.as_str().char_indices() {
+            if matches!(c, '*' | '?' | '[' | '\\') || (at == 0 && absolute) {
                 text.push('\\');
             }
             text.push(c);
@@ -174,6 +176,27 @@ impl Pattern {
         };
         let composed: String = path.as_str().nfc().collect();
         Self { segments: composed.split('/').map(name).collect(), folder_only: false, text }
+    }
+
+    /// Whether the pattern plainly takes all that another one takes: it is the same, takes everything, or is a folder
+    /// named in full that the other lies beneath.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        if self.text == other.text || self.is_catch_all() {
+            return true;
+        }
+        let named = |segment: &Segment| match segment {
+            Segment::Any => false,
+            Segment::Name(pieces) => pieces.iter().all(|piece| matches!(piece, Piece::Literal(_))),
+        };
+        let (folder, any) = match self.segments.as_slice() {
+            [folder @ .., Segment::Any] => (folder, true),
+            folder => (folder, false),
+        };
+        !folder.is_empty()
+            && folder.iter().all(named)
+            && other.segments.starts_with(folder)
+            // `src/**` and `src/` take what is beneath alone, and `src` itself too.
+            && (other.segments.len() > folder.len() || (!any && !self.folder_only))
     }
 
     /// Some paths that the pattern takes, as samples for comparing policies: `*` stands for nothing and for a word,

@@ -10,6 +10,7 @@ use crate::call::Call;
 use crate::file::WRITING_TOOLS;
 use crate::glob::Pattern;
 use crate::past::Past;
+use crate::subject::{Kind, Subject};
 use crate::{Access, Grant, Layer, units};
 
 /// How many tests are made of the calls.
@@ -58,20 +59,34 @@ pub fn learn(repo: &RepoId, lessons: &[Lesson<'_>], tree: &[RelPath]) -> Learned
             let files = used.entry(call.tool.as_str()).or_default();
             files.extend(call.reads.iter().chain(&call.writes).cloned());
             let walks = matches!(call.tool.as_str(), "list" | "search" | "diff");
-            if let (true, Some(folder)) = (walks, &call.path) {
+            if let (true, Some(folder), Some(grant)) = (walks, &call.path, lesson.grant) {
                 let access = if call.tool == "list" { Access::List } else { Access::Read };
-                let seen =
-                    |path: &RelPath| lesson.grant.is_none_or(|grant| grant.allows(&call.tool, access, path));
+                let seen = |path: &RelPath| grant.allows(&call.tool, access, path);
                 let beneath = tree.iter().filter(|path| path.is_within(folder) && seen(path));
                 let before = files.len();
                 files.extend(beneath.map(|path| (*path).clone()));
-                if files.len() == before && call.reads.is_empty() {
+                if files.len() == before && call.reads.is_empty() && !folder.is_root() {
                     files.insert(folder.clone());
                 }
             }
         }
     }
-    let denied = Denials::of(lessons);
+    let mut left_out = Vec::new();
+    for lesson in lessons {
+        let journal = &lesson.past.journal;
+        if lesson.grant.is_none() {
+            left_out.push(format!(
+                "{journal}: its policy does not load any more, so what that denied is not known"
+            ));
+        }
+        let cut = lesson.past.calls.iter().filter(|call| call.reads.len() >= 1_000);
+        left_out.extend(cut.map(|call| format!("{journal}:{} its record is cut at 1,000 files", call.seq)));
+        let elsewhere = lesson.past.models.iter().filter(|model| model.starts_with("openai-compatible:"));
+        left_out.extend(elsewhere.map(|model| {
+            format!("{journal}: the server of {model} is not in the journal; name it in `model.hosts`")
+        }));
+    }
+    let mut ids = BTreeSet::new();
     let jobs: Vec<_> = lessons.iter().flat_map(|lesson| &lesson.past.jobs).collect();
     let checked = lessons.iter().any(|lesson| lesson.past.checks > 0);
 
@@ -81,6 +96,7 @@ pub fn learn(repo: &RepoId, lessons: &[Lesson<'_>], tree: &[RelPath]) -> Learned
         counted(lessons.len(), "journal"),
         quote(repo.as_str()),
     );
+    used.retain(|_, files| !files.is_empty());
     // Tools that used the same files share a rule.
     let mut rules: BTreeMap<Vec<String>, Vec<&str>> = BTreeMap::new();
     for (tool, files) in &used {
@@ -88,12 +104,13 @@ pub fn learn(repo: &RepoId, lessons: &[Lesson<'_>], tree: &[RelPath]) -> Learned
     }
     let mut known: Vec<&str> = used.keys().copied().filter(|tool| !crate::TOOLS.contains(tool)).collect();
     known.dedup();
-    for tool in known {
+    for tool in &known {
         text.push_str(&format!("\n[[tool]]\nname = {}\n", quote(tool)));
     }
     for (paths, tools) in &rules {
         let verb = if tools.iter().any(|tool| WRITING_TOOLS.contains(tool)) { "change" } else { "look" };
-        text.push_str(&format!("\n[[allow]]\nid = {}\n", quote(&format!("{verb}-{}", tools.join("-")))));
+        let id = free(&mut ids, &format!("{verb}-{}", tools.join("-")));
+        text.push_str(&format!("\n[[allow]]\nid = {}\n", quote(&id)));
         text.push_str(&format!("tools = {}\npaths = {}\n", list(tools.iter().copied()), lines(paths)));
     }
     if checked {
@@ -102,7 +119,14 @@ pub fn learn(repo: &RepoId, lessons: &[Lesson<'_>], tree: &[RelPath]) -> Learned
     for purpose in JobPurpose::ALL {
         let mut commands: BTreeSet<String> = BTreeSet::new();
         for job in jobs.iter().filter(|job| job.purpose == *purpose) {
-            commands.insert(shell_words::join(&job.argv));
+            let command = shell_words::join(&job.argv);
+            // A `*` would be taken for any characters, and cannot be written otherwise.
+            let written = Subject::parse(Kind::Commands, &command).is_ok() && !command.contains('*');
+            if written {
+                commands.insert(command);
+            } else {
+                left_out.push(format!("no rule can name the command `{command}` alone"));
+            }
         }
         let name = purpose.as_str();
         if commands.is_empty() {
@@ -115,9 +139,12 @@ pub fn learn(repo: &RepoId, lessons: &[Lesson<'_>], tree: &[RelPath]) -> Learned
             lines(&commands)
         ));
     }
+    ids.extend(JobPurpose::ALL.iter().map(|purpose| format!("{}-commands", purpose.as_str())));
+    ids.insert("run-the-checks".to_owned());
+    let denied = Denials::of(lessons, &mut ids, &known);
     text.push_str(&denied.rules);
     text.push_str(&numbers(lessons, &denied.protected));
-    finish(repo, lessons, text, tests)
+    finish(repo, lessons, text, tests, left_out)
 }
 
 /// Adds the tests that hold, and says what the policy does not allow after all.
@@ -126,6 +153,7 @@ fn finish(
     lessons: &[Lesson<'_>],
     mut text: String,
     tests: BTreeSet<(String, bool)>,
+    mut left_out: Vec<String>,
 ) -> Learned {
     let calls = lessons.iter().map(|lesson| lesson.past.len()).sum();
     let resolved = crate::parse("learned.toml", &text).and_then(|file| {
@@ -135,11 +163,10 @@ fn finish(
         Ok(grant) => grant,
         Err(faults) => {
             // Names that no pattern can hold.
-            let left_out = faults.iter().map(ToString::to_string).collect();
+            left_out.extend(faults.iter().map(ToString::to_string));
             return Learned { policy: text, calls, left_out };
         }
     };
-    let mut left_out = Vec::new();
     for lesson in lessons {
         let past = lesson.past;
         let calls = past.calls.iter().filter(|call| call.passed && !call.allowed_by(&grant));
@@ -168,32 +195,30 @@ struct Denials {
 }
 
 impl Denials {
-    fn of(lessons: &[Lesson<'_>]) -> Self {
+    /// `known` are the registered tools that the policy declares.
+    fn of(lessons: &[Lesson<'_>], ids: &mut BTreeSet<String>, known: &[&str]) -> Self {
         let (mut rules, mut protected) = (String::new(), BTreeSet::new());
         let mut seen: BTreeSet<String> = BTreeSet::new();
-        let mut ids: BTreeSet<String> = BTreeSet::new();
         let mut write = |id: &str, rest: String| {
-            // The same rule of several grants once; another of the same id under a name of its own.
-            if !seen.insert(format!("{id}{rest}")) {
-                return;
+            // The same rule of several grants once.
+            if seen.insert(format!("{id}{rest}")) {
+                rules.push_str(&format!("\n[[deny]]\nid = {}\n{rest}", quote(&free(ids, id))));
             }
-            let free = |id: &String| !ids.contains(id);
-            let numbered = (2..).map(|n| format!("{}-{n}", &id[..id.len().min(56)]));
-            let id = std::iter::once(id.to_owned()).chain(numbered).find(free).unwrap_or_default();
-            rules.push_str(&format!("\n[[deny]]\nid = {}\n{rest}", quote(&id)));
-            ids.insert(id);
         };
         let units = lessons.iter().filter_map(|lesson| lesson.grant).flat_map(Grant::units);
         for unit in units.filter(|unit| unit.layer != Layer::Floor) {
             for rule in unit.file.deny.iter().filter(|rule| !rule.warn) {
                 let names: Vec<&str> = match rule.tools.named() {
                     [] => vec!["*"],
-                    // One that is not registered any more denies nothing.
+                    // A registered one that no call used is not known here, and denies nothing.
                     names => {
-                        names.iter().map(String::as_str).filter(|name| crate::TOOLS.contains(name)).collect()
+                        let here = |name: &&str| crate::TOOLS.contains(name) || known.contains(name);
+                        names.iter().map(String::as_str).filter(here).collect()
                     }
                 };
-                if names.is_empty() {
+                let looks = |name: &&str| crate::TOOLS.contains(name) && !WRITING_TOOLS.contains(name);
+                let idle = rule.only_writes && names.iter().all(looks);
+                if names.is_empty() || idle {
                     continue;
                 }
                 let paths: Vec<String> = rule.paths.iter().map(|path| path.as_str().to_owned()).collect();
@@ -228,6 +253,16 @@ impl Denials {
     }
 }
 
+/// Returns an id that no rule has yet, and takes it.
+fn free(ids: &mut BTreeSet<String>, id: &str) -> String {
+    let short = |length: usize| &id[..id.len().min(length)];
+    let numbered = (2..).map(|n| format!("{}-{n}", short(56)));
+    let id = std::iter::once(short(64).to_owned()).chain(numbered).find(|id| !ids.contains(id));
+    let id = id.expect("there are numbers enough");
+    ids.insert(id.clone());
+    id
+}
+
 fn said(because: &str, instead: Option<&str>) -> String {
     let instead = instead.map(|instead| format!("instead = {}\n", quote(instead))).unwrap_or_default();
     format!("because = {}\n{instead}", quote(because))
@@ -243,7 +278,8 @@ fn numbers(lessons: &[Lesson<'_>], protected: &BTreeSet<String>) -> String {
         .collect();
     if !attempts.is_empty() {
         let cost = attempts.iter().map(|past| past.cost_usd).fold(0.0, f64::max);
-        let minutes = attempts.iter().map(|past| past.wall_s).max().unwrap_or(0).div_ceil(60).max(1);
+        let minutes =
+            attempts.iter().map(|past| past.wall_s).max().unwrap_or(0).div_ceil(60).clamp(1, 168 * 60);
         // To the cent above: a budget is read before a call, with the bound of what it may cost.
         text.push_str(&format!(
             "\n[budget]\ncost_usd = {:.2}\nwall = \"{}\"\n",
@@ -267,7 +303,7 @@ fn numbers(lessons: &[Lesson<'_>], protected: &BTreeSet<String>) -> String {
     }
     let models: BTreeSet<&str> =
         lessons.iter().flat_map(|lesson| lesson.past.models.iter().map(String::as_str)).collect();
-    if !models.is_empty() {
+    if !models.is_empty() || !attempts.is_empty() {
         text.push_str(&format!("\n[model]\nallow = {}\n", list(models.into_iter())));
     }
     text

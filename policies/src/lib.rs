@@ -33,6 +33,7 @@ mod import;
 mod learn;
 mod limits;
 mod load;
+mod narrower;
 mod parse;
 mod past;
 mod preset;

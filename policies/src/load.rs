@@ -6,6 +6,8 @@ use crate::{Diagnostic, PolicyFile, parse};
 
 /// How deep files may extend files.
 const MAX_DEPTH: usize = 8;
+/// How many times files may be extended in all: each is read and counted anew wherever it is.
+const MAX_FILES: usize = 64;
 
 /// Parses a policy file and every file that it and they extend by `file:`.
 ///
@@ -19,7 +21,7 @@ pub fn load(
     text: &str,
     read: &dyn Fn(&str) -> Result<String, String>,
 ) -> Result<PolicyFile, Vec<Diagnostic>> {
-    load_within(name, text, read, &mut vec![name.to_owned()])
+    load_within(name, text, read, &mut vec![name.to_owned()], &mut 0)
 }
 
 fn load_within(
@@ -27,6 +29,7 @@ fn load_within(
     text: &str,
     read: &dyn Fn(&str) -> Result<String, String>,
     within: &mut Vec<String>,
+    files: &mut usize,
 ) -> Result<PolicyFile, Vec<Diagnostic>> {
     let mut file = parse(name, text)?;
     let mut faults = Vec::new();
@@ -49,6 +52,14 @@ fn load_within(
             fault(format!("files extend files more than {MAX_DEPTH} deep"), Some("extend fewer".into()));
             continue;
         }
+        *files += 1;
+        if *files > MAX_FILES {
+            fault(
+                format!("files are extended more than {MAX_FILES} times in all"),
+                Some("extend fewer".into()),
+            );
+            return Err(faults);
+        }
         match read(&joined) {
             Err(reason) => fault(
                 format!("cannot read {joined}, which this file extends: {reason}"),
@@ -56,7 +67,7 @@ fn load_within(
             ),
             Ok(text) => {
                 within.push(joined.clone());
-                match load_within(&joined, &text, read, within) {
+                match load_within(&joined, &text, read, within, files) {
                     Ok(base) => extended.file = Some(Arc::new(base)),
                     Err(found) => faults.extend(found),
                 }

@@ -20,8 +20,8 @@ impl Word {
     }
 }
 
-/// The words of a command that are scripts: of a shell every word behind it, of another program what stands behind an
-/// option for a command (`-c`, `-S`, `-Command`).
+/// The words of a command that may be scripts: of a shell every word behind it, of another program each that no program
+/// takes for a name (`env -S 'a b'`, `su -c'a b'`), with and without the option it is written to.
 pub(crate) fn scripts(argv: &[String]) -> impl Iterator<Item = &str> {
     const SHELLS: &[&str] = &[
         "sh",
@@ -41,11 +41,14 @@ pub(crate) fn scripts(argv: &[String]) -> impl Iterator<Item = &str> {
         "eval",
     ];
     let shell = argv.iter().any(|word| SHELLS.contains(&word.rsplit('/').next().unwrap_or_default()));
-    argv.iter().enumerate().skip(1).filter_map(move |(at, word)| {
-        let before = argv[at - 1].to_ascii_lowercase();
-        let option = before.starts_with('-') && (before.ends_with(['c', 's']) || before.contains("command"));
-        (shell || option).then_some(word.as_str())
-    })
+    let script =
+        move |word: &&str| shell || word.contains(|c: char| c.is_whitespace() || ";&|`(".contains(c));
+    let whole = argv.iter().skip(1).map(String::as_str);
+    let attached = argv.iter().skip(1).filter(|word| word.starts_with('-')).flat_map(|word| {
+        let value = word.split_once('=').map(|(_, value)| value);
+        word.get(2..).into_iter().chain(value)
+    });
+    whole.chain(attached).filter(script)
 }
 
 /// The simple commands of a script, by both readings.
@@ -61,6 +64,8 @@ struct Reading {
     commands: Vec<Vec<Word>>,
     command: Vec<Word>,
     word: Option<Word>,
+    /// Whether the next word says where to or from, and is none of the command.
+    redirected: bool,
 }
 
 impl Reading {
@@ -69,11 +74,16 @@ impl Reading {
     }
 
     fn end_word(&mut self) {
-        self.command.extend(self.word.take());
+        if let Some(word) = self.word.take()
+            && !std::mem::take(&mut self.redirected)
+        {
+            self.command.push(word);
+        }
     }
 
     fn end_command(&mut self) {
         self.end_word();
+        self.redirected = false;
         self.commands.push(std::mem::take(&mut self.command));
     }
 }
@@ -123,7 +133,8 @@ fn read(script: &str, quotes: bool) -> Vec<Vec<Word>> {
             (None, '{' | '}' | ',') => {
                 // `{a,b}` is the words a and b; a group in braces begins a command.
                 reading.end_word();
-                if c == '}' {
+                // A variable of braces may be a command by itself.
+                if c == '}' && reading.command.len() == 1 {
                     reading.commands.push(reading.command.clone());
                 }
             }
@@ -133,8 +144,8 @@ fn read(script: &str, quotes: bool) -> Vec<Vec<Word>> {
                     reading.word = None;
                 }
                 reading.end_word();
-                while chars.next_if(|c| matches!(c, '<' | '>' | '&' | '|' | '-') || *c == ' ').is_some() {}
-                while chars.next_if(|c| !c.is_whitespace() && !";&|()".contains(*c)).is_some() {}
+                while chars.next_if(|c| matches!(c, '<' | '>' | '&' | '|' | '-')).is_some() {}
+                reading.redirected = true;
             }
             (None, c) if c.is_whitespace() => reading.end_word(),
             (_, c) => reading.word().text.push(c),

@@ -5,6 +5,8 @@
 //! further words behind it. What the started program goes on to start by itself no rule sees: a container's limits
 //! and its lack of a network bind that.
 
+use std::collections::BTreeSet;
+
 use gloaming_api::Digest;
 
 use crate::call::JobAsk;
@@ -167,10 +169,7 @@ impl Subject {
                 all.push(longer);
                 all.into_iter().filter(|argv| !argv.is_empty()).map(JobAsk::Command).collect()
             }
-            Self::Host(host) => {
-                let text = if host.beneath { format!("sample.{}", host.name) } else { host.text.clone() };
-                Host::parse(&text, false).map(JobAsk::Host).into_iter().collect()
-            }
+            Self::Host(host) => Host::parse(&host.sample(), false).map(JobAsk::Host).into_iter().collect(),
             Self::Image(image) => {
                 vec![JobAsk::Image(image.clone().unwrap_or_else(|| Digest::of("sample")))]
             }
@@ -308,10 +307,22 @@ impl Command {
             if tail[0].varies && from > 0 && !tail.iter().take(self.words.len()).any(|word| !word.varies) {
                 return false;
             }
+            // Where the words so far may end, with options between them (`cargo -q publish`, `npm --prefix x publish`).
+            let mut ends: BTreeSet<usize> = BTreeSet::from([0]);
             for (at, pattern) in self.words.iter().enumerate() {
-                let Some(word) = tail.get(at) else { return false };
-                let base = if at == 0 { word.text.rsplit('/').next().unwrap_or_default() } else { "" };
-                if !(word.varies || pattern.matches(&word.text) || (at == 0 && pattern.matches(base))) {
+                let mut next = BTreeSet::new();
+                while let Some(end) = ends.pop_first() {
+                    let Some(word) = tail.get(end) else { continue };
+                    let base = if at == 0 { word.text.rsplit('/').next().unwrap_or_default() } else { "" };
+                    if word.varies || pattern.matches(&word.text) || (at == 0 && pattern.matches(base)) {
+                        next.insert(end + 1);
+                    }
+                    if at > 0 && word.text.starts_with(['-', '+']) {
+                        ends.extend([end + 1, end + 2]);
+                    }
+                }
+                ends = next;
+                if ends.is_empty() {
                     return false;
                 }
             }
@@ -393,6 +404,11 @@ impl Host {
             return refused("it is the name of a set");
         }
         Ok(Self { text: text.to_owned(), name, beneath, at, set })
+    }
+
+    /// A host that the pattern takes.
+    pub(crate) fn sample(&self) -> String {
+        if self.beneath { format!("sample.{}", self.name) } else { self.text.clone() }
     }
 
     /// Whether everything that is asked for is within the pattern.
@@ -488,6 +504,18 @@ mod tests {
             "env -S 'cargo publish'",
             "bash -c '{cargo,publish} x'",
             "sh -c 'ls;cargo publish'",
+            "sh -c 'cargo > \"my log\" publish'",
+            "sh -c 'cargo >a\\ b publish'",
+            "sh -c 'cargo >\tlog publish'",
+            "sh -c 'cargo <<<\"a b\" publish'",
+            "sh -c 'cargo >\\\nlog publish'",
+            "sh -c 'cargo >>\"log;x\" publish'",
+            "env -S'cargo publish'",
+            "env --split-string='cargo publish'",
+            "su -c'cargo publish' me",
+            "watch 'cargo publish'",
+            "cargo +nightly publish",
+            "cargo -q --color always publish",
         ] {
             assert!(denies("cargo publish", command), "{command}");
         }

@@ -6,7 +6,7 @@ pub(crate) fn did_you_mean(typed: &str, names: &[&str]) -> Option<String> {
     names
         .iter()
         .map(|name| (distance(&lower, name), name))
-        .filter(|(distance, name)| *distance <= (name.len().max(lower.len()) / 3).max(1))
+        .filter(|(distance, name)| *distance <= (name.len().max(lower.len().min(64)) / 3).max(1))
         .min()
         .map(|(_, name)| format!("did you mean `{name}`?"))
 }

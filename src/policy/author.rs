@@ -242,7 +242,7 @@ fn tell(change: &Change) -> String {
     match change.kind {
         "path" if change.sample => format!("{what} ({of}; a sample, not in the tree)"),
         "path" => format!("{what} ({of})"),
-        "number" | "submit" | "model" | "job" => what,
+        "number" | "submit" | "model" | "job" | "rule" => what,
         _ => format!("{what} for {of}"),
     }
 }

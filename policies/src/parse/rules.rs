@@ -374,7 +374,11 @@ impl Reader<'_> {
     pub(super) fn extended(&mut self, (text, span): (String, Range<usize>)) -> Option<Extended> {
         let (line, column) = self.place(span.start);
         if let Some(path) = text.strip_prefix("file:") {
-            if path.is_empty()
+            let last = path.rsplit('/').next().unwrap_or_default();
+            // Explanations tell by these names what is compiled in.
+            let taken = last.starts_with("preset:") || last.starts_with("builtin:");
+            if taken
+                || path.is_empty()
                 || path.starts_with('/')
                 || path.contains('\\')
                 || path.chars().any(char::is_control)

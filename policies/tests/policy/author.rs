@@ -214,6 +214,11 @@ local = ["*"]
     + number jobs.test.memory: 1GiB becomes 2GiB []
     + path migrations/.sql [edit move patch remove write] (sample)
     + path migrations/sample.sql [edit move patch remove write] (sample)
+    + rule edit is let touch "migrations/*.sql" []
+    + rule move is let touch "migrations/*.sql" []
+    + rule patch is let touch "migrations/*.sql" []
+    + rule remove is let touch "migrations/*.sql" []
+    + rule write is let touch "migrations/*.sql" []
     - commands the command `any-other-command` [test]
     - env the variable AWS_ [build]
     - env the variable AWS_SAMPLE [build]
@@ -235,6 +240,76 @@ local = ["*"]
     let found = compare(old, &narrower, &[], &[]);
     assert!(!found.widens() && !found.lost.is_empty());
     assert!(compare(&narrower, old, &[], &[]).widens(), "what is not on the tree is found by samples");
+}
+
+#[test]
+fn what_cannot_be_seen_to_be_narrower_is_gained() {
+    let base = "schema = 1\nextends = [\"preset:standard\"]\n";
+    let deny = |tools: &str, access: &str, paths: &str| {
+        format!("{base}[[deny]]\nid = \"d\"\ntools = {tools}\n{access}paths = {paths}\nbecause = \"x\"\n")
+    };
+    let write = "access = \"write\"\n";
+    let look =
+        |tools: &str| format!("schema = 1\n[[allow]]\nid = \"a\"\ntools = {tools}\npaths = [\"**\"]\n");
+    let tool = |pin: &str| {
+        format!(
+            "{base}[[tool]]\nname = \"fmt\"\n{pin}[[allow]]\nid = \"f\"\ntools = [\"fmt\"]\npaths = [\"**\"]\n"
+        )
+    };
+    let src = format!(
+        "{base}[[allow]]\nid = \"s\"\ntools = [\"edit\", \"write\", \"patch\"]\npaths = [\"src/**\"]\n"
+    );
+    let generated = "[[deny]]\nid = \"g\"\ntools = [\"*\"]\naccess = \"write\"\npaths = [\"*.gen.rs\"]\nbecause = \"x\"\n";
+    let pin = format!("digest = \"sha256:{}\"\n", "a".repeat(64));
+    let commands = |texts: &str| {
+        format!("{base}[[deny]]\nid = \"c\"\njobs = [\"*\"]\ncommands = {texts}\nbecause = \"x\"\n")
+    };
+    let wider = [
+        (look(r#"["read", "list"]"#), look(r#"["read", "list", "check"]"#)),
+        (tool(&pin), tool("")),
+        (
+            format!(
+                "{}{}",
+                tool(""),
+                "[[deny]]\nid = \"w\"\ntools = [\"fmt\"]\naccess = \"write\"\npaths = [\"**\"]\nbecause = \"x\"\n"
+            ),
+            tool(""),
+        ),
+        (format!("{src}{generated}"), src.clone()),
+        (src.clone(), src.replace("[\"src/**\"]", "[\"src/**\", \"*.toml\"]")),
+        (
+            deny(r#"["*"]"#, write, r#"["*.gen.rs"]"#),
+            deny(r#"["*"]"#, write, r#"["/*.gen.rs", "*/*.gen.rs"]"#),
+        ),
+        (
+            deny(r#"["*"]"#, "", r#"["vendor/**/secret.c"]"#),
+            deny(r#"["*"]"#, "", r#"["vendor/secret.c", "vendor/*/secret.c"]"#),
+        ),
+        (deny(r#"["*"]"#, "", r#"["/part[a-c].c"]"#), deny(r#"["*"]"#, "", r#"["/parta.c"]"#)),
+        (deny(r#"["*"]"#, "", r#"["/build/"]"#), deny(r#"["*"]"#, "", r#"["/build/**"]"#)),
+        (deny(r#"["*"]"#, "", r#"["vendor/"]"#), deny(r#"["*"]"#, "", r#"["sample"]"#)),
+        (format!("{base}[model]\nallow = [\"*\"]\n"), base.to_owned()),
+        (
+            format!("{base}[model]\nallow = [\"*\"]\n"),
+            format!("{base}[model]\nallow = [\"*\"]\nhosts = [\"*.evil.example\"]\n"),
+        ),
+        (commands(r#"["npm publish"]"#), commands(r#"["npm publish x"]"#)),
+    ];
+    for (old, new) in &wider {
+        let found = compare(old, new, &[], &[]);
+        assert!(found.widens(), "{old}\n=> {new}\n{}", shown(&found));
+    }
+    let narrower = [
+        (deny(r#"["*"]"#, "", r#"["src/gen/**"]"#), deny(r#"["*"]"#, "", r#"["src/gen"]"#)),
+        (src.clone(), src.replace("src/**", "src/api/**")),
+        (deny(r#"["*"]"#, write, r#"["a.md"]"#), deny(r#"["*"]"#, "", r#"["a.md"]"#)),
+        (src.clone(), format!("{src}{generated}")),
+        (commands(r#"["npm publish"]"#), commands(r#"["*"]"#)),
+    ];
+    for (old, new) in &narrower {
+        let found = compare(old, new, &[], &[]);
+        assert!(!found.widens(), "{old}\n=> {new}\n{}", shown(&found));
+    }
 }
 
 fn call(tool: &str, at: &str, reads: &[&str], writes: &[&str], denied: Option<&str>) -> EventKind {
@@ -510,7 +585,14 @@ fn journals_teach_the_tightest_policy() {
     }
     // Without a tree nothing is generalised.
     let bare = learn(&repo, &[Lesson { past: &past, grant: None }], &[]);
-    assert!(bare.left_out.is_empty(), "{:?}", bare.left_out);
+    // What a walk was let see is known by its policy alone.
+    assert_eq!(
+        bare.left_out,
+        [
+            "j.jsonl: its policy does not load any more, so what that denied is not known",
+            "j.jsonl:5 list docs",
+        ]
+    );
     assert!(!operator(&bare.policy).explain("read src/api/c.rs").unwrap().is_allow());
 }
 
@@ -583,7 +665,7 @@ proptest! {
             kinds.into_iter().map(|kind| chain.append(jiff::Timestamp::UNIX_EPOCH, kind)).collect();
         let past = Past::of("j", &events);
         let learned = learn(&"acme/api".parse().unwrap(), &[Lesson { past: &past, grant: None }], &tree(FILES));
-        prop_assert!(learned.left_out.is_empty(), "{:?}", learned.left_out);
+        prop_assert_eq!(learned.left_out.len(), 1, "the policy: {:?}", learned.left_out);
         let grant = operator(&learned.policy);
         for file in FILES {
             prop_assert_eq!(grant.allows("read", Access::Read, &path(file)), used.contains(file), "read {}", file);

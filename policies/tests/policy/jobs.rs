@@ -321,6 +321,16 @@ fn files_extend_files_beside_them() {
     policies/bad.toml:2:1: a policy has no key `nonsense` (the keys of a policy are schema, repos, extends, tool, allow, deny, jobs, budget, change, submit, model, test)
     policies/api.toml:2:12: "file:/etc/passwd" does not name a file (write it relative to this file, like `file:base.toml` or `file:../team.toml`)
     "#);
+    // Names of what is compiled in, and more files than anybody has.
+    insta::assert_snapshot!(extends("file:preset:standard"), @r#"
+    policies/api.toml:2:12: "file:preset:standard" does not name a file (write it relative to this file, like `file:base.toml` or `file:../team.toml`)
+    "#);
+    let many = |name: &str| {
+        let n: usize = name.trim_start_matches("policies/m").trim_end_matches(".toml").parse().unwrap();
+        Ok(format!("schema = 1\nextends = [{}]\n", format!("\"file:m{}.toml\", ", n + 1).repeat(8)))
+    };
+    let faults = load("policies/api.toml", "schema = 1\nextends = [\"file:m1.toml\"]\n", &many).unwrap_err();
+    assert!(show(&faults).contains("files are extended more than 64 times in all"), "{}", show(&faults));
     // A repository's own file and a task's are not beside any others.
     let faults = Grant::resolve(&repo, vec![(Layer::Repository, loaded)]).unwrap_err();
     insta::assert_snapshot!(show(&faults), @r#"
