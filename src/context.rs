@@ -471,7 +471,11 @@ pub(crate) fn grant_of(repo: &RepoId, layers: &[PolicyLayerText]) -> Result<Gran
 /// Turns diagnostics of an operator's file into an error of use that prints each with its place.
 pub(crate) fn bad_policy(diagnostics: &[Diagnostic]) -> anyhow::Error {
     let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-    Failure::usage(format!("the policy does not load\n{}", lines.join("\n"))).into()
+    let failure = Failure::usage(format!("the policy does not load\n{}", lines.join("\n")));
+    match diagnostics.first().and_then(|found| found.hint.clone()) {
+        Some(hint) => failure.hint(hint).into(),
+        None => failure.into(),
+    }
 }
 
 /// Opens a folder for tools, with the commit that its HEAD names as the tree it began from; a folder that is no

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use gloaming_api::{RelPath, RepoId, TaskId};
 use gloaming_policies::Diagnostic;
-use gloaming_workspace::Repository;
+use gloaming_workspace::{RepoError, Repository};
 use serde_json::{Value, json};
 
 use crate::cli::{PolicyArgs, PolicyChoice, PolicyCommand};
@@ -88,6 +88,11 @@ fn subject(repo: Option<&str>, mut choice: PolicyChoice) -> anyhow::Result<Subje
 
 /// The files of a repository's commit, or of a folder that is none.
 fn tree(home: &Home, folder: &Path) -> anyhow::Result<Vec<RelPath>> {
+    if !folder.is_dir() {
+        return Err(Failure::usage(format!("{} is no folder", folder.display()))
+            .hint("name the repository's folder")
+            .into());
+    }
     let work = home.work_dir(TaskId::generate().as_str())?;
     let committed = Repository::open(folder, &work.path().join("git")).and_then(|repository| {
         let base = repository.resolve(None)?;
@@ -95,11 +100,12 @@ fn tree(home: &Home, folder: &Path) -> anyhow::Result<Vec<RelPath>> {
     });
     let mut files: Vec<RelPath> = match committed {
         Ok(entries) => entries.into_iter().filter_map(|entry| entry.path).collect(),
-        Err(_) => {
+        Err(RepoError::NotGit { .. } | RepoError::NoCommits(_) | RepoError::UnbornHead { .. }) => {
             let mut found = Vec::new();
             walk(folder, &RelPath::root(), &mut found);
             found
         }
+        Err(error) => return Err(crate::run::repo_failure(error)),
     };
     files.sort();
     Ok(files)

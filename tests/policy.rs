@@ -219,6 +219,50 @@ protected = ["src/api/**"]
 }
 
 #[test]
+fn verifying_touches_nothing_outside_its_copy_and_never_waits() {
+    // A link that leads out, where the preset's own patterns lie, and where a rule's do.
+    let scene = Scene::new(FILES);
+    let outside = scene.path().join("outside");
+    std::fs::create_dir_all(outside.join("workflows")).unwrap();
+    std::fs::write(outside.join("a.rs"), "precious").unwrap();
+    for link in ["vendor", ".github"] {
+        std::os::unix::fs::symlink(&outside, scene.repo().join(link)).unwrap();
+    }
+    scene.commit("links");
+    put(
+        &scene,
+        "p.toml",
+        "schema = 1\nextends = [\"preset:standard\"]\n[[deny]]\nid = \"v\"\ntools = [\"*\"]\npaths = [\"/vendor/a.rs\", \"/vendor/**\"]\nbecause = \"x\"\n",
+    );
+    let told = scene.gloaming(&["policy", "verify", "--repo", "repo", "--policy", "p.toml"]).exits(0);
+    assert!(
+        told.stdout.contains("rule v (") && told.stdout.contains("could not be planted"),
+        "{}",
+        told.stdout
+    );
+    let mut left: Vec<String> = std::fs::read_dir(&outside)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["a.rs", "workflows"]);
+    assert_eq!(std::fs::read_to_string(outside.join("a.rs")).unwrap(), "precious");
+    assert_eq!(std::fs::read_dir(outside.join("workflows")).unwrap().count(), 0);
+    // A named pipe in a folder that is no repository, and a home that lies within what is copied.
+    let plain = scene.path().join("plain");
+    std::fs::create_dir(&plain).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, plain.join(".env"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .unwrap();
+    scene.gloaming(&["policy", "verify", "--repo", "plain"]).exits(0);
+    let home = plain.join("home");
+    std::fs::create_dir(&home).unwrap();
+    let output =
+        scene.command(&["policy", "verify", "--repo", "plain"]).env("GLOAMING_HOME", &home).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    scene.gloaming(&["policy", "diff", "p.toml", "p.toml", "--tree", "nowhere"]).exits(2);
+}
+
+#[test]
 fn who_may_ask_and_which_model_may_see_the_code_is_decided_before_anything_is_spent() {
     let scene = Scene::new(FILES);
     let model = [

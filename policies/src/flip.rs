@@ -139,7 +139,13 @@ impl Grant {
             }
         };
         let after = Self::recompiled(units)?;
-        let edit = format!("add a rule to {name}");
+        let edit = if name.starts_with("preset:") {
+            format!(
+                "write a policy that extends {name} (`gloaming policy new OWNER/NAME`), and add a rule to it"
+            )
+        } else {
+            format!("add a rule to {name}")
+        };
         Ok((vec![Edit { file: name, line, edit, add: Some(add) }], after))
     }
 

@@ -45,6 +45,18 @@ pub enum Probed {
     Untried(&'static str),
 }
 
+/// Some of a pattern's samples, none of which lies beneath another: all can be files at once.
+fn files(samples: &[String], each: usize) -> Vec<RelPath> {
+    let mut chosen: Vec<RelPath> = Vec::new();
+    for path in samples.iter().filter_map(|path| RelPath::parse(path).ok()) {
+        let apart = |known: &RelPath| !path.is_within(known) && !known.is_within(&path);
+        if chosen.len() < each && chosen.iter().all(apart) {
+            chosen.push(path);
+        }
+    }
+    chosen
+}
+
 impl Grant {
     /// Returns what to try of each rule of each layer, in the order of the layers and of the rules in their files.
     pub fn probes(&self) -> Vec<Probe> {
@@ -58,19 +70,15 @@ impl Grant {
             };
             for (denies, rules) in [(false, &file.allow), (true, &file.deny)] {
                 for rule in rules {
-                    let mut paths: Vec<RelPath> = rule
-                        .paths
-                        .iter()
-                        .flat_map(|pattern| pattern.samples())
-                        .filter_map(|path| RelPath::parse(&path).ok())
-                        .collect();
-                    paths.dedup();
+                    // Of a few patterns two files each, of many one.
+                    let each = if rule.paths.len() > 8 { 1 } else { 2 };
+                    let paths: Vec<RelPath> =
+                        rule.paths.iter().flat_map(|pattern| files(&pattern.samples(), each)).collect();
                     add(&rule.id, rule.line, &rule.because, Probed::Files { paths, denies });
                 }
             }
             for protected in &file.change.protected {
-                let samples = protected.pattern.samples();
-                let paths = samples.iter().filter_map(|path| RelPath::parse(path).ok()).collect();
+                let paths = files(&protected.pattern.samples(), 2);
                 add("protected", protected.line, "", Probed::Files { paths, denies: true });
             }
             for rule in file.job_allow.iter().chain(&file.job_deny) {

@@ -33,12 +33,17 @@ pub(super) fn cedar(
     for note in &exported.notes {
         eprintln!("note: {note}");
     }
-    match out {
+    match out.filter(|out| out.as_os_str() != "-") {
         None => print!("{}", exported.policies),
         Some(folder) => {
             std::fs::create_dir_all(folder)
                 .map_err(|error| Failure::disk(&format!("make the folder {}", folder.display()), error))?;
             let (policies, schema) = (folder.join("policy.cedar"), folder.join("policy.cedarschema"));
+            if let Some(there) = [&policies, &schema].into_iter().find(|file| file.exists()) {
+                return Err(Failure::usage(format!("{} exists already", there.display()))
+                    .hint("name another folder with --out")
+                    .into());
+            }
             write_new(&policies, &exported.policies)?;
             write_new(&schema, &exported.schema)?;
             println!("made {} and {}", policies.display(), schema.display());

@@ -21,7 +21,7 @@ use gloaming_jobs::{Cancel, Engine, Job, JobError, JobOutput};
 use gloaming_policies::{Access, Grant, Probe, Probed, WRITING_TOOLS};
 use gloaming_sandbox::{Files, Sandbox};
 use gloaming_worker::{GitBase, Update};
-use gloaming_workspace::Repository;
+use gloaming_workspace::{RepoError, Repository};
 use serde_json::{Value, json};
 
 use super::counted;
@@ -30,9 +30,6 @@ use crate::console::{Console, print_json};
 use crate::context::{self, Home, WorkDir};
 use crate::failure::{Failure, exit};
 use crate::run::cancel_on_signal;
-
-/// Of each rule at most so many files are planted.
-const PLANTED: usize = 6;
 
 /// Tools that are asked for each file, besides those that an operator registered.
 const TOOLS: &[&str] =
@@ -149,14 +146,32 @@ fn copy(home: &Home, folder: &Path, work: &WorkDir) -> anyhow::Result<(PathBuf, 
     let root = work.path().join("tree");
     let committed = Repository::open(folder, &work.path().join("git"))
         .and_then(|repository| repository.checkout(&repository.resolve(None)?, &root).map(|_| ()));
-    if committed.is_err() {
-        gloaming_workspace::copy_tree(folder, &root)
-            .map_err(|error| Failure::usage(format!("cannot copy {}: {error}", folder.display())))?;
+    match committed {
+        Ok(()) => {}
+        Err(RepoError::NotGit { .. } | RepoError::NoCommits(_) | RepoError::UnbornHead { .. }) => {
+            let inside = root
+                .parent()
+                .and_then(|parent| parent.canonicalize().ok())
+                .zip(folder.canonicalize().ok())
+                .is_some_and(|(work, folder)| work.starts_with(folder));
+            if inside {
+                return Err(Failure::usage(format!("the scratch copy would lie in {}", folder.display()))
+                    .hint("set GLOAMING_HOME to a folder outside of it")
+                    .into());
+            }
+            plain_copy(folder, &root)?;
+        }
+        Err(error) => return Err(crate::run::repo_failure(error)),
     }
     let base = GitBase::head(folder, &home.cache.join("git"));
     let files =
         Files::open(&root).map_err(|error| Failure::infrastructure("open the scratch copy", error))?;
     Ok((root, files.with_base(Arc::new(base))))
+}
+
+fn plain_copy(folder: &Path, root: &Path) -> anyhow::Result<()> {
+    gloaming_workspace::copy_tree(folder, root)
+        .map_err(|error| Failure::usage(format!("cannot copy {}: {error}", folder.display())).into())
 }
 
 impl Bench<'_> {
@@ -172,7 +187,7 @@ impl Bench<'_> {
     fn plant(&mut self, probes: &[Probe]) {
         for probe in probes {
             let Probed::Files { paths, .. } = &probe.what else { continue };
-            for path in paths.iter().take(PLANTED) {
+            for path in paths {
                 let canary = self.canary(path);
                 if self.write(path, &canary) {
                     self.canaries.insert(path.clone(), canary);
@@ -187,8 +202,15 @@ impl Bench<'_> {
     fn write(&self, path: &RelPath, canary: &str) -> bool {
         let host = self.host(path);
         let Some(parent) = host.parent() else { return false };
-        let plain = !host.is_dir() && !host.is_symlink();
-        plain
+        // Never through a link, which the repository may have put there to lead out of the copy, and never into what
+        // is no file: a named pipe would wait for ever.
+        let linked = parent.ancestors().take_while(|at| *at != self.root).any(Path::is_symlink);
+        let free = match host.symlink_metadata() {
+            Ok(metadata) => metadata.is_file(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        };
+        !linked
+            && free
             && std::fs::create_dir_all(parent).is_ok()
             && std::fs::write(&host, format!("{canary}\n")).is_ok()
     }
@@ -197,8 +219,9 @@ impl Bench<'_> {
     fn try_files(&self, paths: &[RelPath], found: &mut Found) {
         let planted: Vec<(&RelPath, &String)> =
             paths.iter().filter_map(|path| self.canaries.get_key_value(path)).collect();
-        if planted.is_empty() {
-            found.skipped.push("no file could be planted where its patterns are".into());
+        if planted.len() < paths.len() {
+            let missing = paths.len() - planted.len();
+            found.skipped.push(format!("{missing} of its {} samples could not be planted", paths.len()));
         }
         for (path, canary) in planted {
             for tool in TOOLS {
@@ -286,6 +309,10 @@ impl Bench<'_> {
             if code.is_none() && !walks {
                 return disagrees("the tool did it");
             }
+            let plain = matches!(tool, "read" | "edit" | "write" | "remove");
+            if plain && code != Some(ToolErrorCode::Denied) {
+                return disagrees("the tool refuses it for another reason");
+            }
             return Ok(());
         }
         match code {
@@ -295,6 +322,7 @@ impl Bench<'_> {
                 if other.is_allow() { disagrees("the tool is denied it") } else { Ok(()) }
             }
             Some(ToolErrorCode::Denied) => disagrees("the tool is denied it"),
+            Some(_) if matches!(tool, "read" | "edit" | "write" | "remove") => disagrees("the tool fails"),
             // An outline of what is no source file, and the like.
             _ if WRITING_TOOLS.contains(&tool) && code.is_none() && !changed && !moved => {
                 disagrees("the tool changed nothing")
@@ -407,8 +435,45 @@ impl Bench<'_> {
         if let Err(error) = engine.probe().await {
             return Ok(Err(error.to_string()));
         }
-        for purpose in JobPurpose::ALL {
+        for probe in probes {
+            let Probed::Command { purpose, argv } = &probe.what else { continue };
+            let told = self.grant.explain(&format!("check {} {}", purpose.as_str(), shell_words::join(argv)));
+            let by_rule = told.is_ok_and(|told| !told.is_allow() && told.rule == probe.rule.id);
             let Ok(permit) = self.lane.permit_job(*purpose) else { continue };
+            if !by_rule {
+                continue;
+            }
+            let tree = work.path().join("job-denied");
+            std::fs::create_dir_all(&tree).map_err(|error| Failure::disk("make a job's folder", error))?;
+            let job = Job {
+                argv: argv.clone(),
+                cwd: RelPath::root(),
+                env: BTreeMap::new(),
+                workspace: tree,
+                scratch: None,
+                mounts: Vec::new(),
+                label: "verify-denied".into(),
+            };
+            let entry = found.entry(at(probe)).or_default();
+            entry.tried += 1;
+            tried += 1;
+            if !matches!(engine.run(&permit, &job, cancel).await, Err(JobError::Denied { .. })) {
+                entry.faults.push(format!("{}: the engine runs it", shell_words::join(argv)));
+            }
+        }
+        for purpose in JobPurpose::ALL {
+            let permit = match self.lane.permit_job(*purpose) {
+                Ok(permit) => permit,
+                Err(denial) => {
+                    let key = (denial.rule.file.clone(), denial.rule.line, denial.rule.id.clone());
+                    let entry = found.entry(key).or_default();
+                    entry.place = format!("{}:{}", denial.rule.file, denial.rule.line);
+                    entry
+                        .skipped
+                        .push(format!("no {} job may run, so none tried that lane", purpose.as_str()));
+                    continue;
+                }
+            };
             let tree = work.path().join(format!("job-{}", purpose.as_str()));
             let prepared = gloaming_workspace::copy_tree(&self.root, &tree).and_then(|()| {
                 gloaming_workspace::withhold(&tree, &|path| self.lane.withheld(path).is_some())
@@ -418,9 +483,11 @@ impl Bench<'_> {
                 .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
                 .map_err(|error| Failure::infrastructure("listen on a local port", error))?;
             let port = listener.local_addr().map_or(0, |address| address.port());
+            let token = self.canary(&RelPath::root());
             let script = format!(
-                "find . -type f -exec cat {{}} +; echo x > gloaming-written-by-a-job; \
-                 (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && echo CONNECTED; true"
+                "command -v find grep >/dev/null || exit 126; \
+                 find . -type f -exec grep -haoE 'CANARY[0-9a-f]{{20}}' {{}} +; echo x > gloaming-written-by-a-job; \
+                 (exec 3<>/dev/tcp/127.0.0.1/{port} && echo {token} >&3) 2>/dev/null && echo CONNECTED; true"
             );
             let job = Job {
                 argv: vec!["bash".into(), "-c".into(), script],
@@ -434,9 +501,12 @@ impl Bench<'_> {
             match engine.run(&permit, &job, cancel).await {
                 Ok(output) => tried += self.judge_job(&output, *purpose, probes, found, &listener),
                 Err(JobError::Denied { denial, .. }) => {
+                    let place = format!("{}:{}", denial.rule.file, denial.rule.line);
                     let key = (denial.rule.file.clone(), denial.rule.line, denial.rule.id.clone());
                     let why = format!("it denies the {} job that would try the lane", purpose.as_str());
-                    found.entry(key).or_default().skipped.push(why);
+                    let entry = found.entry(key).or_default();
+                    entry.place = place;
+                    entry.skipped.push(why);
                 }
                 Err(error) => return Err(Failure::infrastructure("run a job", error).into()),
             }
@@ -494,8 +564,18 @@ impl Bench<'_> {
             );
             floor.skipped.push(why);
         }
-        let mut nothing = [0; 1];
-        let reached = listener.accept().is_ok_and(|(mut stream, _)| stream.read(&mut nothing).is_ok());
+        if output.dropped > 0 {
+            floor.skipped.push(format!("the {} job printed more than is kept", purpose.as_str()));
+        }
+        // Some other program of this machine may have come by.
+        let token = self.canary(&RelPath::root());
+        let reached = listener.accept().is_ok_and(|(mut stream, _)| {
+            let mut said = vec![0; token.len()];
+            let patient = stream
+                .set_nonblocking(false)
+                .and_then(|()| stream.set_read_timeout(Some(std::time::Duration::from_secs(2))));
+            patient.and_then(|()| stream.read_exact(&mut said)).is_ok() && said == token.as_bytes()
+        });
         if reached || printed.contains("CONNECTED") {
             floor.faults.push(format!("a {} job reached the host's network", purpose.as_str()));
         }
