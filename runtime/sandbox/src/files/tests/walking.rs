@@ -216,7 +216,7 @@ fn only_what_the_policy_lets_read_is_visited() {
 schema = 1
 [[allow]]
 id = "src"
-tools = ["read", "list"]
+tools = ["read", "list", "edit"]
 paths = ["src/deep/**", "/README.md"]
 "#;
     let dir = workspace(&[
