@@ -8,7 +8,23 @@ use gloaming_policies::fuzzing::commanded;
 /// The reference tries everything: what is longer takes too long.
 const BYTES: usize = 256;
 const WORDS: usize = 16;
-const SHELLS: &[&str] = &["sh", "bash", "dash", "zsh", "ksh", "ash", "busybox", "fish", "cmd", "eval"];
+const SHELLS: &[&str] = &[
+    "sh",
+    "bash",
+    "dash",
+    "zsh",
+    "ksh",
+    "mksh",
+    "ash",
+    "csh",
+    "tcsh",
+    "busybox",
+    "fish",
+    "cmd",
+    "powershell",
+    "pwsh",
+    "eval",
+];
 
 /// Holds one input against all that must be true of it.
 pub fn check(data: &[u8]) {
@@ -36,7 +52,13 @@ fn words(pattern: &str, wanted: &[String], argv: &[String]) {
     assert_eq!(found.allow, allows(wanted, argv), "{pattern:?} allows {argv:?}");
     assert!(found.deny || !found.allow, "what an allowance takes a denial does: {pattern:?} on {argv:?}");
     let denied = denies(wanted, argv);
-    if argv.iter().any(|word| SHELLS.contains(&base(word))) {
+    // A shell's words, and what looks like a script, are read as one; options may stand between a command's words.
+    let more = |word: &String| {
+        SHELLS.contains(&base(word))
+            || word.starts_with(['-', '+'])
+            || word.contains(|c: char| c.is_whitespace() || ";&|`(".contains(c))
+    };
+    if argv.iter().any(more) {
         assert!(found.deny || !denied, "{pattern:?} denies {argv:?}");
     } else {
         assert_eq!(found.deny, denied, "{pattern:?} denies {argv:?}");
