@@ -3,9 +3,11 @@
 mod author;
 mod decisions;
 mod diagnostics;
+mod difference;
 mod docs;
 mod jobs;
 mod layers;
+mod learned;
 mod properties;
 mod registered;
 mod schema;
