@@ -13,9 +13,10 @@ use gloaming_model::{Model, ModelError, Request, ToolDef};
 use gloaming_policies::Access;
 use serde_json::Value;
 
-use crate::blueprint::{Bench, End, Run, WorkerError};
+use crate::blueprint::{Bench, Run};
 use crate::bow::Draft;
 use crate::check;
+use crate::end::{End, WorkerError};
 
 /// Tokens one answer may have.
 const MAX_TOKENS: u32 = 8192;

@@ -16,14 +16,14 @@ pub mod blueprint;
 mod bow;
 pub mod check;
 mod code;
+mod end;
 pub mod journal;
 pub mod progress;
 mod rename;
 
 pub use base::GitBase;
-pub use blueprint::{
-    Assignment, Equipment, Outcome, RecordedCheck, Unpublished, Verified, WORKSPACE, WorkerError, run,
-};
+pub use blueprint::{Assignment, Equipment, RecordedCheck, WORKSPACE, run};
 pub use bow::invalid_repository_policy;
+pub use end::{Outcome, Unpublished, Verified, WorkerError};
 pub use journal::Journal;
 pub use progress::{Progress, Update};
