@@ -274,6 +274,13 @@ impl Command {
         if words.is_empty() {
             return bad("an empty pattern matches no command", "write `*` for every command");
         }
+        // A shell that is to run the program "" runs nothing, so no denial of it could be seen to hold.
+        if words[0].is_empty() {
+            return bad(
+                format!("{text:?} begins with an empty word, and no program has an empty name"),
+                "write the program first",
+            );
+        }
         let open = words.last().is_some_and(|word| word == "*");
         if open {
             words.pop();
@@ -588,5 +595,7 @@ mod tests {
         assert!(
             Subject::parse(Kind::Commands, "npm run test:*").unwrap_err().hint.contains("npm run test *")
         );
+        assert!(Subject::parse(Kind::Commands, "\"\" publish").is_err());
+        assert!(Subject::parse(Kind::Commands, "git commit -m \"\"").is_ok());
     }
 }
