@@ -56,7 +56,7 @@ examples: tools ## Make, build, register and call the tools of `gloaming tools n
 	GLOAMING_TEST_EXAMPLES=1 GLOAMING_TEST_JS="$(CACHE)/js" $(CARGO) test --locked --test all a_new_tool_in -- --nocapture
 
 .PHONY: fuzz
-fuzz: ## Fuzz what must hold for any input (FUZZ_SECONDS=30 each, ARGS="patch edit", ARGS=--keep)
+fuzz: ## Fuzz what must hold for any input (FUZZ_SECONDS=30 each, or FUZZ_RUNS=3000 of the same inputs every time; ARGS="patch edit", ARGS=--keep)
 	@tests/fuzz/run.sh "$(CACHE)" $(ARGS)
 
 .PHONY: deny

@@ -2,6 +2,8 @@
 # Runs the fuzz targets one after another, FUZZ_SECONDS each (default 30).
 #   run.sh CACHE [TARGET...]              fuzzes; installs cargo-fuzz when it is missing
 #   run.sh CACHE --keep [TARGET...]       brings what earlier runs found into tests/fuzz/corpus, minimised
+# With FUZZ_RUNS=N each target makes the same N inputs every time, out of the committed corpus alone: what CI runs, so
+# that it fails for what a change did and not by luck.
 # What is new and interesting is kept in CACHE/fuzz/TARGET and taken up by the next run. Where libFuzzer does not run
 # it says why, and varies the committed corpus without it.
 set -euo pipefail
@@ -57,8 +59,15 @@ for target in "${targets[@]}"; do
     continue
   fi
   log=$found.log
-  if fuzz run "$target" "$found" "corpus/$target" -- -max_total_time="$seconds" -max_len="$longest" -timeout=10 \
-    >"$log" 2>&1; then
+  if [ -n "${FUZZ_RUNS:-}" ]; then
+    # libFuzzer adds what it finds to the first folder, and begins with what is there.
+    rm -rf "$found.fixed"
+    mkdir "$found.fixed"
+    how=("$found.fixed" "corpus/$target" -- -seed=1 -runs="$FUZZ_RUNS")
+  else
+    how=("$found" "corpus/$target" -- -max_total_time="$seconds")
+  fi
+  if fuzz run "$target" "${how[@]}" -max_len="$longest" -timeout=10 >"$log" 2>&1; then
     say "$target: $(grep -a 'DONE' "$log" | tail -n 1 | tr -s '\t ' ' ')"
   else
     grep -a -A 20 -m 1 'panicked at' "$log" >&2 || tail -n 20 "$log" >&2
