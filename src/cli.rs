@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use gloaming_api::RepoId;
+use gloaming_api::job::JobPurpose;
 
 const AFTER: &str = "\
 Exit codes: 0 done or passed; 1 blocked, different, wider or broken; 2 wrong use; 3 bowed out; 4 infrastructure failed; \
@@ -30,6 +31,10 @@ pub(crate) enum Command {
     Verify(Box<VerifyArgs>),
     /// Find a repository's build, test and lint commands, and prove them by running them
     Profile(ProfileArgs),
+    /// Run one command as a job, in a container
+    Jobs(JobsArgs),
+    /// Hold secrets for jobs; which job is handed one, policy says
+    Secrets(SecretsArgs),
     /// Write, check, test, explain, compare and verify policies
     Policy(PolicyArgs),
     /// List, call and make sandboxed tools
@@ -51,6 +56,11 @@ impl Command {
             Self::Run(args) => args.json,
             Self::Verify(args) => args.json,
             Self::Profile(args) => args.json,
+            Self::Jobs(JobsArgs { command: JobsCommand::Run(args) }) => args.json,
+            Self::Secrets(SecretsArgs { command }) => match command {
+                SecretsCommand::List { json } => *json,
+                SecretsCommand::Set { .. } | SecretsCommand::Remove { .. } => false,
+            },
             Self::Policy(PolicyArgs { command }) => match command {
                 PolicyCommand::Check { json, .. }
                 | PolicyCommand::Test { json, .. }
@@ -442,6 +452,79 @@ pub(crate) enum ToolsCommand {
         /// Print one JSON object on standard output
         #[arg(long)]
         json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsArgs {
+    #[command(subcommand)]
+    pub(crate) command: JobsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobsCommand {
+    /// Run a command of the profile, or one of your own for the same purpose, as an attempt would
+    Run(Box<JobsRunArgs>),
+}
+
+/// Options of `gloaming jobs run`.
+#[derive(Debug, Args)]
+pub(crate) struct JobsRunArgs {
+    /// What for: build, test or lint
+    #[arg(value_name = "PURPOSE", value_parser = purpose)]
+    pub(crate) purpose: JobPurpose,
+    /// The command, where it is not to be the profile's
+    #[arg(value_name = "COMMAND", last = true)]
+    pub(crate) argv: Vec<String>,
+    /// The repository
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) repo: PathBuf,
+    /// The commit, branch or tag to run on; default: what is checked out
+    #[arg(long, value_name = "REF")]
+    pub(crate) base: Option<String>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyChoice,
+    /// Print the job's record as one JSON object on standard output, and its output nowhere else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn purpose(text: &str) -> Result<JobPurpose, String> {
+    let all = JobPurpose::ALL;
+    all.iter().copied().find(|purpose| purpose.as_str() == text).ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|purpose| purpose.as_str()).collect();
+        format!("it is one of {}", names.join(", "))
+    })
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SecretsArgs {
+    #[command(subcommand)]
+    pub(crate) command: SecretsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Hold a secret, or replace it; the value is never a word of the command line
+    Set {
+        /// Its name, that of the variable jobs find it in
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// A file with the value; - for standard input
+        #[arg(long, default_value = "-", value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// List the names
+    List {
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forget a secret
+    Remove {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
     },
 }
 

@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use gloaming_api::journal::PolicyLayerText;
 use gloaming_api::{Digest, RepoId, TaskId};
 use gloaming_jobs::{Embedded, Environment, HostFacts};
-use gloaming_policies::{Diagnostic, Grant, Layer, PolicyFile};
+use gloaming_policies::{Diagnostic, Grant, Lanes, Layer, PolicyFile};
 use gloaming_sandbox::{Files, Options, Sandbox};
 use gloaming_worker::{GitBase, WORKSPACE};
 
@@ -465,8 +465,11 @@ pub(crate) fn grant_of(repo: &RepoId, layers: &[PolicyLayerText]) -> Result<Gran
         };
         files.push((kind, parsed));
     }
-    Grant::resolve(repo, files)
+    Grant::resolve_on(repo, files, LANES)
 }
+
+/// What the lanes hold rules to, whatever engine runs: one that cannot refuses the job.
+const LANES: Lanes = Lanes { hosts: false, secrets: true };
 
 /// Turns diagnostics of an operator's file into an error of use that prints each with its place.
 pub(crate) fn bad_policy(diagnostics: &[Diagnostic]) -> anyhow::Error {
@@ -555,7 +558,8 @@ pub(crate) fn engine(home: &Home) -> anyhow::Result<(Embedded, Environment)> {
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "could not look for containers that a killed run left"),
     }
-    Ok((Embedded::new(helper, environment.clone(), state), environment))
+    let engine = Embedded::new(helper, environment.clone(), state).with_secrets(crate::secrets::vault(home)?);
+    Ok((engine, environment))
 }
 
 #[cfg(test)]

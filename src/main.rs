@@ -5,6 +5,7 @@ mod cli;
 mod console;
 mod context;
 mod failure;
+mod jobs;
 mod journal;
 mod mcp;
 mod policy;
@@ -12,6 +13,7 @@ mod profile;
 mod registered;
 mod replay;
 mod run;
+mod secrets;
 mod template;
 mod tools;
 mod undo;
@@ -53,6 +55,8 @@ fn main() -> ExitCode {
             cli::Command::Run(args) => Ok(run::main(args).await),
             cli::Command::Verify(args) => verify::main(args).await,
             cli::Command::Profile(args) => profile::main(args).await,
+            cli::Command::Jobs(args) => jobs::main(args).await,
+            cli::Command::Secrets(args) => secrets::main(args),
             cli::Command::Policy(args) => policy::main(args).await,
             cli::Command::Tools(args) => tools::main(args).await,
             cli::Command::Mcp(args) => mcp::main(args).await,

@@ -108,6 +108,9 @@ pub struct JobRecord {
     /// Variables set for this job beyond the environment's own (never secrets).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Names of the secrets it was handed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// The engine that ran it.
     pub engine: String,
     /// Digest of the environment (image, toolchains, mounts).

@@ -4,6 +4,7 @@ use gloaming_api::job::{JobLimits, JobPurpose};
 use gloaming_api::{Digest, RelPath};
 
 use super::Grant;
+use crate::subject::Asked;
 use crate::{Access, Decision, Denial, RuleRef};
 
 /// The right to call one tool; only a [`Grant`] makes it.
@@ -74,6 +75,11 @@ impl JobPermit {
     /// Returns the digest of the grant that permits them.
     pub fn grant_digest(&self) -> &Digest {
         self.grant.digest()
+    }
+
+    /// Whether the jobs are handed the secret of this name.
+    pub fn gives_secret(&self, name: &str) -> bool {
+        self.grant.judge_asked(self.purpose, &Asked::Secret(name)).allow
     }
 
     /// Decides on what an engine is about to start: a command that a rule denies, whoever made it of the profile's,

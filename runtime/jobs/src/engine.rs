@@ -10,7 +10,7 @@ use gloaming_api::job::JobRecord;
 use gloaming_policies::{Denial, JobPermit};
 use serde::{Deserialize, Serialize};
 
-use crate::Cancel;
+use crate::{Cancel, Redactor};
 
 /// A future that can be sent between threads and be behind a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -70,7 +70,7 @@ pub struct Mount {
 }
 
 /// A finished job.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct JobOutput {
     /// What is recorded of it.
     pub record: JobRecord,
@@ -80,6 +80,8 @@ pub struct JobOutput {
     pub stderr: Vec<u8>,
     /// Bytes of both that were beyond the limit.
     pub dropped: u64,
+    /// Takes out of anything else the job wrote the secrets that it was handed; from its output they are gone.
+    pub redactor: Redactor,
 }
 
 /// No container can be made on this machine.

@@ -16,11 +16,16 @@ mod cancel;
 mod embedded;
 mod engine;
 mod environment;
+mod redact;
+mod secrets;
 
 pub use cancel::Cancel;
 pub use embedded::{Embedded, helper_main, reap};
 pub use engine::{BoxFuture, Engine, Job, JobError, JobOutput, Mount, NoEngine};
 pub use environment::{Environment, HostFacts};
+pub use redact::Redactor;
+pub use secrecy::SecretString;
+pub use secrets::{BadSecret, Vault};
 
 /// Lets a test binary be its own helper: run with `__job` as its first argument it becomes
 /// [`helper_main`] before its `main` (and so before any thread), whatever test harness that has.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::protocol::Request;
 use super::seccomp;
+use crate::secrets::SECRETS_MOUNT;
 
 /// User and group a job runs as. A number that systemd, Debian and Fedora give to nobody, so that on the host
 /// too the job is nobody else's equal.
@@ -27,7 +28,21 @@ pub(super) fn make(
     let root = folder.join("rootfs");
     let mut builder = fs::DirBuilder::new();
     builder.mode(0o755);
-    for name in ["", "dev", "etc", "opt", "proc", "root", "scratch", "tmp", "usr", "var", "workspace"] {
+    for name in [
+        "",
+        "dev",
+        "etc",
+        "opt",
+        "proc",
+        "root",
+        "run",
+        "run/secrets",
+        "scratch",
+        "tmp",
+        "usr",
+        "var",
+        "workspace",
+    ] {
         builder.create(root.join(name))?;
     }
     for (path, target) in &request.root.links {
@@ -141,6 +156,11 @@ fn mounts(request: &Request) -> Vec<Value> {
         None => {
             mounts.push(tmpfs("/scratch", &format!("mode=0700,uid={JOB_USER},gid={JOB_USER},size={half}")))
         }
+    }
+    if !request.secrets.0.is_empty() {
+        // In memory, so that no value is on a disk; they count against the job's memory.
+        mounts
+            .push(tmpfs(SECRETS_MOUNT, &format!("noexec,mode=0700,size=32m,uid={JOB_USER},gid={JOB_USER}")));
     }
     mounts.push(bind(&request.workspace, "/workspace", true));
     mounts.extend(request.mounts.iter().map(|mount| bind(&mount.host, &mount.container, mount.writable)));

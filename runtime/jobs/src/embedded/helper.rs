@@ -174,6 +174,7 @@ fn run(request: &Request) -> Result<Reply, Failure> {
         argv: request.argv.clone(),
         cwd: request.cwd.clone(),
         prepare: request.prepare.clone(),
+        secrets: request.secrets.clone(),
         groups_dropped: privileged,
         status: Arc::new(status_end),
     };

@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,9 @@ use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use rustix::process::{Signal, WaitOptions};
 
+use super::protocol::Secrets;
 use crate::environment::ScratchFiles;
+use crate::secrets::SECRETS_MOUNT;
 
 /// The bytes that say how the command ended: a kind, then a number.
 pub(super) const STATUS_BYTES: usize = 5;
@@ -38,6 +40,8 @@ pub(super) struct Init {
     pub(super) cwd: String,
     /// What is put into `/scratch`.
     pub(super) prepare: ScratchFiles,
+    /// Values that become variables and files.
+    pub(super) secrets: Secrets,
     /// Whether supplementary groups could be dropped.
     pub(super) groups_dropped: bool,
     /// Where the status goes.
@@ -77,6 +81,10 @@ impl Init {
             say(format_args!("/scratch cannot be prepared: {error}"));
             return (EXITED, NOT_STARTABLE);
         }
+        if let Err(error) = self.hand_over_secrets() {
+            say(format_args!("{SECRETS_MOUNT} cannot be written: {error}"));
+            return (EXITED, NOT_STARTABLE);
+        }
         let program = &self.argv[0];
         match fs::metadata(&self.cwd) {
             Ok(folder) if folder.is_dir() => {}
@@ -90,8 +98,12 @@ impl Init {
             }
         }
         // The environment is this process's own by now, set from the configuration and nothing else.
-        let started =
-            Command::new(program).args(&self.argv[1..]).current_dir(&self.cwd).process_group(0).spawn();
+        let started = Command::new(program)
+            .args(&self.argv[1..])
+            .envs(&self.secrets.0)
+            .current_dir(&self.cwd)
+            .process_group(0)
+            .spawn();
         let command = match started {
             Ok(child) => child.id(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -120,6 +132,15 @@ impl Init {
                 }
             }
         }
+    }
+
+    fn hand_over_secrets(&self) -> io::Result<()> {
+        for (name, value) in &self.secrets.0 {
+            let path = Path::new(SECRETS_MOUNT).join(name);
+            fs::write(&path, value)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o400))?;
+        }
+        Ok(())
     }
 
     /// Done by the job's own user, inside: whatever an earlier job has put into a kept folder, a link that

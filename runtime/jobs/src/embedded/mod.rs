@@ -44,9 +44,12 @@ use tokio::time::timeout;
 pub use helper::helper_main;
 pub use record::reap;
 
-use crate::{BoxFuture, Cancel, Engine, Environment, Job, JobError, JobOutput, Mount, NoEngine};
+use crate::secrets::Given;
+use crate::{
+    BoxFuture, Cancel, Engine, Environment, Job, JobError, JobOutput, Mount, NoEngine, Redactor, Vault,
+};
 use output::Captured;
-use protocol::{Blame, Reply, Request};
+use protocol::{Blame, Reply, Request, Secrets};
 
 /// How much longer than the wall-clock limit a helper may take: to make the container, and to end it.
 const GRACE: Duration = Duration::from_secs(60);
@@ -63,6 +66,7 @@ pub struct Embedded {
     helper: Vec<OsString>,
     environment: Environment,
     state_dir: PathBuf,
+    vault: Vault,
 }
 
 /// A container that ended, with what it printed.
@@ -84,13 +88,20 @@ struct Run<'a> {
     mounts: &'a [Mount],
     label: &'a str,
     limits: JobLimits,
+    secrets: &'a Given,
 }
 
 impl Embedded {
     /// Returns an engine. `helper` is the command that re-enters [`helper_main`] (this binary and its hidden
     /// subcommand); `state_dir` is a folder for containers' roots, made private when it does not exist.
     pub fn new(helper: Vec<OsString>, environment: Environment, state_dir: PathBuf) -> Self {
-        Self { helper, environment, state_dir }
+        Self { helper, environment, state_dir, vault: Vault::default() }
+    }
+
+    /// Hands jobs those of the secrets that their permits name.
+    #[must_use]
+    pub fn with_secrets(self, vault: Vault) -> Self {
+        Self { vault, ..self }
     }
 
     /// Runs `/bin/true` in a container, with all that a real job gets.
@@ -119,6 +130,7 @@ impl Embedded {
                 output: 64 << 10,
                 scratch: 1 << 20,
             },
+            secrets: &Given::default(),
         };
         match self.execute(&run, &Cancel::new()).await {
             Ok(Ended { exit: JobExit::Code(0), .. }) => Ok(()),
@@ -196,6 +208,7 @@ impl Embedded {
             root: self.environment.root.clone(),
             prepare: self.environment.scratch.clone(),
             limits: run.limits,
+            secrets: Secrets(run.secrets.exposed()),
         })
     }
 
@@ -210,8 +223,8 @@ impl Embedded {
                 exit: JobExit::Cancelled,
                 duration_ms: 0,
                 peak_memory: None,
-                stdout: Captured::default(),
-                stderr: Captured::default(),
+                stdout: Captured::new(&Redactor::default()),
+                stderr: Captured::new(&Redactor::default()),
             });
         }
         tracing::debug!(container = request.id, argv = ?request.argv, "starting a container");
@@ -221,7 +234,8 @@ impl Embedded {
             child.stdout.take().ok_or_else(|| doing("starting", io::ErrorKind::BrokenPipe.into()))?;
         let stderr =
             child.stderr.take().ok_or_else(|| doing("starting", io::ErrorKind::BrokenPipe.into()))?;
-        let (mut out, mut err) = (Captured::default(), Captured::default());
+        let redactor = &run.secrets.redactor;
+        let (mut out, mut err) = (Captured::new(redactor), Captured::new(redactor));
 
         let reply = {
             let limit = request.limits.output;
@@ -310,6 +324,7 @@ impl Engine for Embedded {
                 .admit(&job.argv, self.environment.digest())
                 .map_err(|denial| JobError::Denied { label: job.label.clone(), denial: Box::new(denial) })?;
             let limits = permit.limits();
+            let secrets = self.vault.given(permit);
             let run = Run {
                 argv: &job.argv,
                 cwd: &job.cwd,
@@ -319,6 +334,7 @@ impl Engine for Embedded {
                 mounts: &job.mounts,
                 label: &job.label,
                 limits,
+                secrets: &secrets,
             };
             let ended = self.execute(&run, cancel).await?;
             Ok(JobOutput {
@@ -328,6 +344,7 @@ impl Engine for Embedded {
                     command: permit.command().filter(|command| *command != job.argv).map(<[String]>::to_vec),
                     cwd: job.cwd.to_string(),
                     env: job.env.clone(),
+                    secrets: secrets.names(),
                     engine: self.name().to_owned(),
                     environment: self.environment.digest().clone(),
                     grant: permit.grant_digest().clone(),
@@ -342,6 +359,7 @@ impl Engine for Embedded {
                 dropped: ended.stdout.dropped + ended.stderr.dropped,
                 stdout: ended.stdout.kept,
                 stderr: ended.stderr.kept,
+                redactor: secrets.redactor,
             })
         })
     }

@@ -5,20 +5,27 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use crate::redact::{Redactor, Stream};
+
 /// Bytes of the end that go into the record.
 const TAIL: usize = 4096;
 
 /// What was read of one stream.
-#[derive(Debug, Default)]
 pub(super) struct Captured {
     /// The beginning, up to the limit.
     pub(super) kept: Vec<u8>,
     /// Bytes beyond the limit.
     pub(super) dropped: u64,
     end: VecDeque<u8>,
+    redacted: Stream,
 }
 
 impl Captured {
+    /// Returns an empty one that keeps no secret.
+    pub(super) fn new(redactor: &Redactor) -> Self {
+        Self { kept: Vec::new(), dropped: 0, end: VecDeque::new(), redacted: redactor.stream() }
+    }
+
     /// Reads until the stream ends. Never stops reading at the limit: a job that is not read blocks.
     ///
     /// The state is the caller's, so that what was read survives when reading is given up.
@@ -27,10 +34,12 @@ impl Captured {
         let mut buffer = vec![0; 64 << 10];
         loop {
             let length = stream.read(&mut buffer).await?;
+            let clean =
+                if length == 0 { self.redacted.finish() } else { self.redacted.push(&buffer[..length]) };
+            self.push(&clean, limit);
             if length == 0 {
                 return Ok(());
             }
-            self.push(&buffer[..length], limit);
         }
     }
 
@@ -65,14 +74,14 @@ mod tests {
     #[tokio::test]
     async fn the_beginning_and_the_end_are_kept_and_the_rest_is_counted() {
         let text: String = (0..10_000).map(|n| format!("line {n}\n")).collect();
-        let mut captured = Captured::default();
+        let mut captured = Captured::new(&Redactor::default());
         captured.fill(text.as_bytes(), 13).await.unwrap();
         assert_eq!(captured.kept, b"line 0\nline 1");
         assert_eq!(captured.dropped, text.len() as u64 - 13);
         let tail = captured.tail();
         assert!(tail.starts_with("line 9") && tail.ends_with("line 9999\n") && tail.len() <= TAIL, "{tail}");
 
-        let mut short = Captured::default();
+        let mut short = Captured::new(&Redactor::default());
         short.fill(&b"ab\ncd"[..], 100).await.unwrap();
         assert_eq!(
             (short.kept.as_slice(), short.dropped, short.tail().as_str()),

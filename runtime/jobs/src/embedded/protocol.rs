@@ -38,6 +38,18 @@ pub(super) struct Request {
     pub(super) prepare: ScratchFiles,
     /// Limits.
     pub(super) limits: JobLimits,
+    /// Secrets by name.
+    pub(super) secrets: Secrets,
+}
+
+/// Secrets on their way to the container. They are in no other part of the request, whose rest is written to disk.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(super) struct Secrets(pub(super) BTreeMap<String, String>);
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// What became of it.

@@ -11,6 +11,7 @@ mod limits;
 mod outcomes;
 mod overhead;
 mod rootless;
+mod secrets;
 mod support;
 mod survival;
 

@@ -8,7 +8,7 @@ use gloaming_api::job::{JobExit, JobRecord};
 use gloaming_api::profile::Command;
 use gloaming_api::{Digest, Profile, RepoId};
 use gloaming_jobs::{
-    BoxFuture, Cancel, Embedded, Engine, Environment, HostFacts, Job, JobError, JobOutput, NoEngine,
+    BoxFuture, Cancel, Embedded, Engine, Environment, HostFacts, Job, JobError, JobOutput, NoEngine, Redactor,
 };
 use gloaming_policies::{Grant, JobPermit};
 use gloaming_profile::{ProfileError, detect, prove};
@@ -68,6 +68,7 @@ impl Engine for Scripted {
             command: None,
             cwd: job.cwd.to_string(),
             env: job.env.clone(),
+            secrets: Vec::new(),
             engine: self.name().to_owned(),
             environment: Digest::of("environment"),
             grant: permit.grant_digest().clone(),
@@ -79,7 +80,13 @@ impl Engine for Scripted {
             stdout_tail: String::new(),
             stderr_tail: stderr.to_owned(),
         };
-        let output = JobOutput { record, stdout: Vec::new(), stderr: stderr.into(), dropped: 0 };
+        let output = JobOutput {
+            record,
+            stdout: Vec::new(),
+            stderr: stderr.into(),
+            dropped: 0,
+            redactor: Redactor::default(),
+        };
         Box::pin(async move { Ok(output) })
     }
 }
