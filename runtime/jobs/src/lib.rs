@@ -12,6 +12,7 @@
 //!   its containers along.
 #![deny(unsafe_code)]
 
+mod cache;
 mod cancel;
 mod embedded;
 mod engine;
@@ -19,6 +20,7 @@ mod environment;
 mod redact;
 mod secrets;
 
+pub use cache::{Cache, Caches, Filling, Found};
 pub use cancel::Cancel;
 pub use embedded::{Embedded, helper_main, reap};
 pub use engine::{BoxFuture, Engine, Job, JobError, JobOutput, Mount, NoEngine};

@@ -1,0 +1,353 @@
+//! What set-up jobs fetched, kept for the jobs behind them and for the next attempt.
+//!
+//! A cache belongs to one repository and one key (the digest of whatever decides what is in it: lockfiles, the command
+//! that fills it, the environment). It is filled once, by jobs that may write to it, and is only mounted read-only from
+//! then on: no other repository, and no patch, can put anything into it. It is never a home folder, and nothing that
+//! holds credentials.
+//!
+//! ```text
+//! dir/<digest of the repository's name>/<key>/         what is in it
+//!                                       <key>.lock     shared by who uses it; its time is that of the last use
+//!                                       <key>.size     bytes
+//!                                       <key>.new/     while it is filled, or left by who was killed doing so
+//! ```
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this module owns the folder of caches; no job has run in its upper folders"
+)]
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use gloaming_api::{Digest, RepoId};
+
+/// What an entry of a folder takes up at least, bytes.
+const ENTRY: u64 = 512;
+
+/// The caches of all repositories.
+#[derive(Debug, Clone)]
+pub struct Caches {
+    dir: PathBuf,
+    /// Bytes of all caches together that are kept.
+    cap: u64,
+}
+
+/// A filled cache in use; it is not removed as long as the value lives.
+#[derive(Debug)]
+pub struct Cache {
+    content: PathBuf,
+    _used: File,
+}
+
+/// A cache that is being filled; dropping it without [`Filling::keep`] leaves no trace.
+#[derive(Debug)]
+pub struct Filling {
+    at: Place,
+    lock: Option<File>,
+}
+
+/// What is there for a key.
+#[derive(Debug)]
+pub enum Found {
+    /// It has been filled.
+    Filled(Cache),
+    /// It has not; nobody else fills it meanwhile.
+    Empty(Filling),
+}
+
+#[derive(Debug, Clone)]
+struct Place {
+    content: PathBuf,
+    new: PathBuf,
+    lock: PathBuf,
+    size: PathBuf,
+}
+
+impl Caches {
+    /// Returns the caches of a folder, made when there is none, private to its owner.
+    pub fn new(dir: PathBuf, cap: u64) -> Self {
+        Self { dir, cap }
+    }
+
+    /// Returns the cache of a repository for a key, filled or to be filled. Waits as long as another process fills it.
+    ///
+    /// # Errors
+    /// The folder cannot be made, read or locked.
+    pub fn find(&self, repo: &RepoId, key: &Digest) -> io::Result<Found> {
+        let at = self.place(repo, key);
+        let folder = at.lock.parent().unwrap_or(&self.dir);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let lock = open_lock(&at.lock)?;
+        lock.lock_shared()?;
+        if at.content.is_dir() {
+            lock.set_modified(now(&lock))?;
+            return Ok(Found::Filled(Cache { content: at.content, _used: lock }));
+        }
+        // Two that find nothing both want it alone; letting go first keeps them from waiting for each other.
+        lock.unlock()?;
+        lock.lock()?;
+        if at.content.is_dir() {
+            lock.unlock()?;
+            lock.lock_shared()?;
+            if at.content.is_dir() {
+                return Ok(Found::Filled(Cache { content: at.content, _used: lock }));
+            }
+            return Err(io::Error::other("the cache was removed while it was being opened; try again"));
+        }
+        remove(&at.new)?;
+        fs::create_dir(&at.new)?;
+        // The container's user must be able to write, whoever that is; the folders above let nobody else in.
+        fs::set_permissions(&at.new, fs::Permissions::from_mode(0o777))?;
+        Ok(Found::Empty(Filling { at, lock: Some(lock) }))
+    }
+
+    /// Removes the caches that were used longest ago until the rest fits the cap, and what killed processes left half
+    /// filled; what is in use stays. Returns how many bytes went.
+    ///
+    /// # Errors
+    /// The folder cannot be read, or something in it cannot be removed.
+    pub fn evict(&self) -> io::Result<u64> {
+        let mut kept: Vec<(SystemTime, Option<u64>, Place)> = Vec::new();
+        for repo in entries(&self.dir)? {
+            for path in entries(&repo)? {
+                let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+                let Some(key) = name.strip_suffix(".lock") else { continue };
+                let at = place_in(&repo, key);
+                let used = fs::metadata(&at.lock)?.modified()?;
+                let size = fs::read_to_string(&at.size).ok().and_then(|text| text.trim().parse().ok());
+                // None where somebody was killed, or is busy, filling it.
+                kept.push((used, size, at));
+            }
+        }
+        kept.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.2.lock.cmp(&b.2.lock)));
+        let known = kept.iter().filter_map(|(_, size, _)| *size);
+        let (mut total, mut gone) = (known.fold(0_u64, u64::saturating_add), 0_u64);
+        for (_, size, at) in kept {
+            if size.is_some() && total <= self.cap {
+                continue;
+            }
+            let lock = open_lock(&at.lock)?;
+            if lock.try_lock().is_err() {
+                continue;
+            }
+            for path in [&at.content, &at.new, &at.size, &at.lock] {
+                remove(path)?;
+            }
+            total = total.saturating_sub(size.unwrap_or(0));
+            gone = gone.saturating_add(size.unwrap_or(0));
+        }
+        Ok(gone)
+    }
+
+    fn place(&self, repo: &RepoId, key: &Digest) -> Place {
+        place_in(&self.dir.join(Digest::of(repo.to_string()).hex()), key.hex())
+    }
+}
+
+impl Cache {
+    /// Returns the folder, to be mounted read-only.
+    pub fn dir(&self) -> &Path {
+        &self.content
+    }
+}
+
+impl Filling {
+    /// Returns the folder to fill.
+    pub fn dir(&self) -> &Path {
+        &self.at.new
+    }
+
+    /// Keeps what has been filled in; from now on it is only read.
+    ///
+    /// # Errors
+    /// It cannot be measured or moved into its place.
+    pub fn keep(mut self) -> io::Result<Cache> {
+        let size = size(&self.at.new)?;
+        // No longer writable by whoever the container's user was on the host.
+        fs::set_permissions(&self.at.new, fs::Permissions::from_mode(0o755))?;
+        fs::write(&self.at.size, size.to_string())?;
+        fs::rename(&self.at.new, &self.at.content)?;
+        let lock = self.lock.take().expect("it is held until it is kept or dropped");
+        lock.set_modified(now(&lock))?;
+        // From alone to shared without a moment in which nobody holds it would need another system call; whoever
+        // removes it in that moment finds it just used, and removes the oldest first.
+        lock.lock_shared()?;
+        Ok(Cache { content: self.at.content.clone(), _used: lock })
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        if self.lock.is_some() {
+            let _ = remove(&self.at.new);
+        }
+    }
+}
+
+fn place_in(folder: &Path, key: &str) -> Place {
+    let named = |end: &str| folder.join(format!("{key}{end}"));
+    Place { content: named(""), new: named(".new"), lock: named(".lock"), size: named(".size") }
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// The time by the clock of the disk, so that no other clock is read.
+fn now(lock: &File) -> SystemTime {
+    let touched = rustix::fs::Timestamps {
+        last_access: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
+        last_modification: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW },
+    };
+    let _ = rustix::fs::futimens(lock, &touched);
+    lock.metadata().and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// The entries of a folder of ours, in order; none when there is no such folder.
+fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let found = match fs::read_dir(dir) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        found => found?,
+    };
+    let mut paths = found.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Bytes on the disk of what a job wrote; no link is followed.
+fn size(dir: &Path) -> io::Result<u64> {
+    // Before that a file system need not know what a file takes up. What a sparse file pretends to hold does not count.
+    rustix::fs::syncfs(File::open(dir)?)?;
+    let mut bytes = 0;
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let meta = entry.metadata()?;
+            bytes += (meta.blocks() * 512).max(ENTRY);
+            if meta.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repo(name: &str) -> RepoId {
+        name.parse().unwrap()
+    }
+
+    fn fill(caches: &Caches, name: &str, key: &str, kilobytes: usize) -> Cache {
+        match caches.find(&repo(name), &Digest::of(key)).unwrap() {
+            Found::Empty(filling) => {
+                fs::write(filling.dir().join("content"), vec![b'x'; kilobytes << 10]).unwrap();
+                filling.keep().unwrap()
+            }
+            Found::Filled(_) => panic!("{name} {key} is filled already"),
+        }
+    }
+
+    fn is_filled(caches: &Caches, name: &str, key: &str) -> bool {
+        matches!(caches.find(&repo(name), &Digest::of(key)).unwrap(), Found::Filled(_))
+    }
+
+    #[test]
+    fn a_cache_is_filled_once_and_is_one_repositorys_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let caches = Caches::new(dir.path().join("deps"), u64::MAX);
+        let cache = fill(&caches, "acme/api", "lock 1", 1);
+        assert!(cache.dir().join("content").exists());
+        assert_eq!(fs::metadata(cache.dir()).unwrap().permissions().mode() & 0o777, 0o755);
+        assert!(is_filled(&caches, "acme/api", "lock 1"));
+        assert!(!is_filled(&caches, "acme/api", "lock 2"));
+        assert!(!is_filled(&caches, "evil/api", "lock 1"));
+    }
+
+    #[test]
+    fn what_was_not_kept_leaves_no_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        let caches = Caches::new(dir.path().to_owned(), u64::MAX);
+        let Found::Empty(filling) = caches.find(&repo("a/b"), &Digest::of("k")).unwrap() else { panic!() };
+        let new = filling.dir().to_owned();
+        fs::write(new.join("half"), "x").unwrap();
+        drop(filling);
+        assert!(!new.exists() && !is_filled(&caches, "a/b", "k"));
+        // Killed while it was filled: the next one begins afresh.
+        fs::create_dir(&new).unwrap();
+        fs::write(new.join("half"), "x").unwrap();
+        let Found::Empty(filling) = caches.find(&repo("a/b"), &Digest::of("k")).unwrap() else { panic!() };
+        assert_eq!(fs::read_dir(filling.dir()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn who_comes_second_waits_and_finds_it_filled() {
+        let dir = tempfile::tempdir().unwrap();
+        let caches = Caches::new(dir.path().to_owned(), u64::MAX);
+        let Found::Empty(filling) = caches.find(&repo("a/b"), &Digest::of("k")).unwrap() else { panic!() };
+        let second = std::thread::spawn({
+            let caches = caches.clone();
+            move || is_filled(&caches, "a/b", "k")
+        });
+        let kept = filling.keep().unwrap();
+        assert!(second.join().unwrap());
+        drop(kept);
+    }
+
+    #[test]
+    fn the_longest_unused_goes_first_and_what_is_in_use_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let caches = Caches::new(dir.path().to_owned(), 300 << 10);
+        let in_use = fill(&caches, "a/b", "in use", 100);
+        for (key, age) in [("old", 30), ("young", 10)] {
+            drop(fill(&caches, "a/b", key, 100));
+            let lock = open_lock(&caches.place(&repo("a/b"), &Digest::of(key)).lock).unwrap();
+            lock.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000 - age))
+                .unwrap();
+        }
+        let lock = open_lock(&caches.place(&repo("a/b"), &Digest::of("in use")).lock).unwrap();
+        lock.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        drop(fill(&caches, "c/d", "new", 100));
+        let gone = caches.evict().unwrap();
+        assert!(gone >= 100 << 10, "{gone}");
+        assert!(
+            in_use.dir().exists() && is_filled(&caches, "c/d", "new") && is_filled(&caches, "a/b", "young")
+        );
+        assert!(!is_filled(&caches, "a/b", "old"));
+    }
+
+    #[test]
+    fn a_link_in_a_cache_is_neither_followed_nor_counted_as_what_it_leads_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = dir.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("kept"), vec![b'x'; 1 << 20]).unwrap();
+        let caches = Caches::new(dir.path().join("deps"), 0);
+        let Found::Empty(filling) = caches.find(&repo("a/b"), &Digest::of("k")).unwrap() else { panic!() };
+        std::os::unix::fs::symlink(&outside, filling.dir().join("link")).unwrap();
+        assert!(size(filling.dir()).unwrap() < 64 << 10);
+        drop(filling.keep().unwrap());
+        caches.evict().unwrap();
+        assert!(!is_filled(&caches, "a/b", "k") && outside.join("kept").exists());
+    }
+}
