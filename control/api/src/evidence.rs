@@ -84,6 +84,21 @@ pub struct Evidence {
     pub fail_to_pass: Vec<String>,
     /// Tests whose result differed between runs of one tree.
     pub flaky: Vec<String>,
+    /// How often each of those passed and failed, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flakes: Vec<Flake>,
+    /// What linters and type checkers say of the patched tree and did not say of the base.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<LintFinding>,
+    /// Whether the tests run the changed lines; none when it was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<ChangedLines>,
+    /// Whether the tests notice when the changed lines are wrong; none when it was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutants: Option<Mutants>,
+    /// How often an earlier version of the patch had been sent back to its author with findings.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sent_back: u32,
     /// Facts that lower confidence without blocking.
     pub signals: Vec<Signal>,
     /// Head hash of the journal when the evidence was made, where there is one.
@@ -92,6 +107,100 @@ pub struct Evidence {
     /// Number of the journal's events up to that head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub journal_length: Option<u64>,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// A test that did not end alike in every run of one tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Flake {
+    /// The test, as in the results.
+    pub id: String,
+    /// Its runs on the untouched tree.
+    pub base: Runs,
+    /// Its runs on the patched tree.
+    pub patched: Runs,
+}
+
+/// How the runs of one test on one tree ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Runs {
+    /// Runs in which it passed, or failed as it was marked to.
+    pub passed: u32,
+    /// Runs in which it failed.
+    pub failed: u32,
+    /// Runs in which it was skipped or not reported.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub absent: u32,
+}
+
+/// One thing a linter, formatter or type checker said of a place in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LintFinding {
+    /// The program: `clippy`, `rustc`, `ruff`, `eslint`, ...
+    pub tool: String,
+    /// Its name for the rule; empty where it has none.
+    pub rule: String,
+    /// The file.
+    pub path: RelPath,
+    /// The line after the change, counted from 1; 0 for the whole file.
+    pub line: u32,
+    /// What it said, on one line.
+    pub message: String,
+    /// How bad the tool calls it.
+    pub level: LintLevel,
+}
+
+/// How bad a finding is, in the words of SARIF 2.1.0 (`level`, section 3.27.10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LintLevel {
+    /// Something to know.
+    Note,
+    /// A problem.
+    Warning,
+    /// A serious problem.
+    Error,
+}
+
+/// How many of the lines that a patch adds or changes the tests run. Only lines that can be run count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChangedLines {
+    /// Lines that some test ran.
+    pub covered: u32,
+    /// Lines that none did.
+    pub uncovered: u32,
+    /// What measured it: `llvm-cov`, `coverage.py`, `c8`, `go cover`, ...
+    pub tool: String,
+}
+
+/// Copies of the patched tree with one small fault each in a changed line, run against the tests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Mutants {
+    /// Some test failed with it, or it did not build.
+    pub killed: u32,
+    /// Every test passed with it.
+    pub survived: u32,
+    /// The tests did not end in time with it; counts as noticed.
+    pub timed_out: u32,
+    /// Those that survived, or the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub survivors: Vec<Mutant>,
+}
+
+/// One planted fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Mutant {
+    /// The file.
+    pub path: RelPath,
+    /// The line of the patched tree, counted from 1.
+    pub line: u32,
+    /// The kind of fault: `negate_condition`, `off_by_one`, ...
+    pub operator: String,
+    /// What stood there and what stood there instead.
+    pub detail: String,
 }
 
 /// A command of the profile.
