@@ -377,14 +377,34 @@ pub struct Verdict {
     pub summary: String,
     /// The steps, as in the evidence.
     pub steps: Vec<Step>,
-    /// Score of the soft signals, 0 to 1, 1 when nothing speaks against the patch.
+    /// Score of the features, 0 to 1: the logistic function of the log-odds that are left.
     pub confidence: f64,
-    /// The score that was needed.
+    /// The score that was needed: `c / (1 + c)`, where `c` is what a bad pull request costs by what a good one gains.
     pub threshold: f64,
     /// Whether the weights were fitted on outcomes.
     pub calibrated: bool,
-    /// What moved the score.
+    /// The estimated probability that the patch is merged; only of calibrated weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_merge: Option<f64>,
+    /// What moved the score, in words, the largest part first.
     pub reasons: Vec<String>,
+    /// The same in numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<Moved>,
+    /// Digest of the weights' canonical JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Digest>,
+}
+
+/// What one feature of the evidence did to the score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Moved {
+    /// The feature: a signal's name, `flaky_suite`, `uncovered_share`, ...
+    pub feature: String,
+    /// Its value: a count or a share.
+    pub value: f64,
+    /// What it took from the log-odds, at least 0.
+    pub log_odds: f64,
 }
 
 /// The gate as the worker is handed it: a pure function. The control plane calls the same one again

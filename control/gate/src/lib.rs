@@ -1,29 +1,32 @@
 //! The gate: evidence in, verdict out.
 //!
 //! What it is not: it runs nothing, reads no clock, file or environment, and asks no model. The worker
-//! calls it to decide, and the control plane calls the same function again before it publishes.
+//! calls it to decide, and the control plane calls the same function again before it publishes. [`fit`] makes
+//! weights of outcomes it is handed.
 //!
 //! Invariants:
 //! - a step that failed, is unknown, or is missing though required, is never a pass;
 //! - the verdict is monotone: a further failure or signal never turns a block or bow-out into a pass;
 //! - what the evidence's own data contradict is not believed: a regression visible in the test results
 //!   blocks though the step says "pass";
-//! - confidence is 1 when nothing speaks against the patch, and the verdict says whether the weights behind
-//!   it are calibrated.
+//! - the verdict names what moved the score and the weights behind it, and says whether these are calibrated.
 #![forbid(unsafe_code)]
 
+mod features;
 mod findings;
+pub mod fit;
 pub mod weights;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use gloaming_api::ReasonCode;
 use gloaming_api::evidence::{
-    Evidence, FileRole, Finding, Origin, Step, StepResult, TestStatus, Verdict, VerdictKind,
+    Evidence, FileRole, Finding, LintLevel, Moved, Origin, Step, StepResult, TestStatus, Verdict, VerdictKind,
 };
 
+pub use features::{Features, features};
 pub use findings::{consequence, finding_code};
-use weights::Weights;
+use weights::{CostRatio, Weights};
 
 /// Steps without which nothing passes, in their order. `V3` may be skipped (a repository without a build
 /// command), the others must have passed.
@@ -32,27 +35,21 @@ const REQUIRED: &[&str] = &["V0", "V1", "V2", "V3", "V7", "V8"];
 /// Every step there is; anything else in evidence is not understood and so not a pass.
 const KNOWN: &[&str] = &["V0", "V1", "V2", "V3", "V4", "V5", "V6", "V7", "V8", "V9", "V10", "V11", "V12"];
 
-/// Decides on a piece of evidence with the built-in weights. Its type is [`gloaming_api::Judge`].
+/// Decides on a piece of evidence with the built-in weights and ratio of costs. Its type is [`gloaming_api::Judge`].
 pub fn judge(evidence: &Evidence) -> Verdict {
-    judge_with(evidence, weights::built_in())
+    judge_with(evidence, weights::built_in(), CostRatio::default())
 }
 
-/// Decides on a piece of evidence with given weights.
-pub fn judge_with(evidence: &Evidence, weights: &Weights) -> Verdict {
-    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-    for signal in &evidence.signals {
-        *counts.entry(signal.name.as_str()).or_default() += 1;
-    }
-    if !evidence.flaky.is_empty() {
-        counts.insert("flaky_suite", 1);
-    }
-    let (confidence, reasons) = weights::confidence(weights, &counts);
-
+/// Decides on a piece of evidence with given weights, and what a bad pull request costs by what a good one gains.
+pub fn judge_with(evidence: &Evidence, weights: &Weights, costs: CostRatio) -> Verdict {
+    let (confidence, moved) = weights.score(&features(evidence));
+    let reasons: Vec<String> = moved.iter().map(reason).collect();
+    let threshold = costs.threshold();
     let decision = hard_block(evidence)
         .or_else(|| bow_out(evidence))
         .or_else(|| missing(evidence))
         .or_else(|| no_fail_to_pass(evidence))
-        .unwrap_or_else(|| soft(confidence, weights.threshold, &reasons));
+        .unwrap_or_else(|| soft(confidence, threshold, &reasons));
     Verdict {
         verdict: decision.kind,
         code: decision.code,
@@ -60,9 +57,24 @@ pub fn judge_with(evidence: &Evidence, weights: &Weights) -> Verdict {
         summary: decision.summary,
         steps: evidence.steps.clone(),
         confidence,
-        threshold: weights.threshold,
-        calibrated: weights.calibrated,
+        threshold,
+        calibrated: weights.calibrated(),
+        p_merge: weights.calibrated().then_some(confidence),
         reasons,
+        moved,
+        weights: Some(weights.digest().clone()),
+    }
+}
+
+/// Returns one line for a reviewer on what moved the score.
+fn reason(part: &Moved) -> String {
+    let Moved { feature, value, log_odds } = part;
+    if feature.ends_with("_share") {
+        format!("{feature} {:.0} %: log-odds -{log_odds:.2}", value * 100.0)
+    } else if value.fract() == 0.0 {
+        format!("{value} × {feature}: log-odds -{log_odds:.2}")
+    } else {
+        format!("{feature} {value:.2}: log-odds -{log_odds:.2}")
     }
 }
 
@@ -118,24 +130,40 @@ fn hard_block(evidence: &Evidence) -> Option<Decision> {
         .filter(|step| step.result == StepResult::Fail)
         .map(Decision::of_step)
         .find(|decision| decision.kind == VerdictKind::Block);
-    said.or_else(|| {
-        let regressed: Vec<&str> = evidence
-            .baseline_tests
-            .iter()
-            .filter(|(id, status)| {
-                **status == TestStatus::Passed
-                    && evidence.patched_tests.get(*id) == Some(&TestStatus::Failed)
-                    && !evidence.flaky.contains(id)
-            })
-            .map(|(id, _)| id.as_str())
-            .collect();
-        let first = regressed.first()?;
-        Some(Decision::of_finding(
-            VerdictKind::Block,
-            Finding::Regression,
-            format!("{} tests passed before the patch and fail with it, {first} first", regressed.len()),
-        ))
-    })
+    said.or_else(|| regression(evidence)).or_else(|| lint_error(evidence))
+}
+
+/// A regression that the results show, whatever V7 says.
+fn regression(evidence: &Evidence) -> Option<Decision> {
+    let flaky: BTreeSet<&String> = evidence.flaky.iter().collect();
+    let regressed: Vec<&str> = evidence
+        .baseline_tests
+        .iter()
+        .filter(|(id, status)| {
+            **status == TestStatus::Passed
+                && evidence.patched_tests.get(*id) == Some(&TestStatus::Failed)
+                && !flaky.contains(id)
+        })
+        .map(|(id, _)| id.as_str())
+        .collect();
+    let first = regressed.first()?;
+    let summary =
+        format!("{} tests passed before the patch and fail with it, {first} first", regressed.len());
+    Some(Decision::of_finding(VerdictKind::Block, Finding::Regression, summary))
+}
+
+/// A new error of a linter or type checker, whatever V4 says.
+fn lint_error(evidence: &Evidence) -> Option<Decision> {
+    let mut errors = evidence.findings.iter().filter(|finding| finding.level == LintLevel::Error);
+    let first = errors.next()?;
+    let summary = format!(
+        "{} new errors of linters and type checkers, first in {}:{}: {}",
+        1 + errors.count(),
+        first.path,
+        first.line,
+        first.message
+    );
+    Some(Decision::of_finding(VerdictKind::Block, Finding::NewLintFindings, summary))
 }
 
 fn bow_out(evidence: &Evidence) -> Option<Decision> {
@@ -210,9 +238,11 @@ fn soft(confidence: f64, threshold: f64, reasons: &[String]) -> Decision {
             summary: format!("every required step passed; confidence {confidence:.2}, {threshold:.2} needed"),
         };
     }
-    Decision::of_finding(
-        VerdictKind::BowOut,
-        Finding::QualityGate,
-        format!("confidence {confidence:.2} is below {threshold:.2}: {}", reasons.join("; ")),
-    )
+    let why = if reasons.is_empty() {
+        "nothing speaks against the patch, the bar is higher".to_owned()
+    } else {
+        reasons.join("; ")
+    };
+    let summary = format!("confidence {confidence:.2} is below {threshold:.2}: {why}");
+    Decision::of_finding(VerdictKind::BowOut, Finding::QualityGate, summary)
 }

@@ -1,80 +1,21 @@
 //! The gate's decisions, whole verdicts compared, and its monotony as a property.
 
-use std::collections::BTreeMap;
-
+use gloaming_api::RelPath;
 use gloaming_api::evidence::{
-    ChangedFile, Evidence, FileChange, FileRole, Finding, Origin, Signal, Step, StepResult, TestStatus,
-    Verdict, VerdictKind,
+    Evidence, FileRole, Finding, LintFinding, LintLevel, Origin, Signal, Step, StepResult, TestStatus,
+    VerdictKind,
 };
-use gloaming_api::{Digest, RelPath};
 use gloaming_gate::judge;
 use proptest::prelude::*;
 
-fn step(name: &str, result: StepResult, code: Option<Finding>) -> Step {
-    Step { step: name.into(), result, code, detail: format!("detail of {name}") }
-}
-
-fn good() -> Evidence {
-    Evidence {
-        schema_version: 1,
-        task: None,
-        attempt: None,
-        repo: "acme/api".parse().unwrap(),
-        base: "0".repeat(40),
-        patch: Digest::of("patch"),
-        tree: Some("1".repeat(40)),
-        origin: Origin::External,
-        grant: Digest::of("grant"),
-        environment: Some(Digest::of("environment")),
-        commands: Vec::new(),
-        files: vec![ChangedFile {
-            path: RelPath::parse("src/lib.rs").unwrap(),
-            change: FileChange::Modified,
-            added: 3,
-            removed: 1,
-            binary: false,
-            role: FileRole::Code,
-        }],
-        steps: ["V0", "V1", "V2", "V3", "V4", "V5", "V6", "V7", "V8", "V9", "V10"]
-            .map(|name| step(name, StepResult::Pass, None))
-            .to_vec(),
-        jobs: Vec::new(),
-        baseline_tests: BTreeMap::from([("a".into(), TestStatus::Passed)]),
-        patched_tests: BTreeMap::from([("a".into(), TestStatus::Passed)]),
-        fail_to_pass: Vec::new(),
-        flaky: Vec::new(),
-        flakes: Vec::new(),
-        findings: Vec::new(),
-        coverage: None,
-        mutants: None,
-        sent_back: 0,
-        signals: Vec::new(),
-        journal_head: None,
-        journal_length: None,
-    }
-}
-
-fn set(evidence: &mut Evidence, name: &str, result: StepResult, code: Option<Finding>) {
-    evidence.steps.retain(|step| step.step != name);
-    evidence.steps.push(step(name, result, code));
-}
-
-fn signal(name: &str) -> Signal {
-    Signal { name: name.into(), path: RelPath::parse("src/lib.rs").unwrap(), line: 1, detail: String::new() }
-}
-
-/// `verdict code reason: summary`.
-fn shown(verdict: &Verdict) -> String {
-    let kind = serde_json::to_value(verdict.verdict).unwrap();
-    let reason = verdict.reason_code.map_or("-", |reason| reason.as_str());
-    format!("{} {} {reason}: {}", kind.as_str().unwrap(), verdict.code, verdict.summary)
-}
+use crate::{good, set, shown, signal, step};
 
 #[test]
 fn good_evidence_passes_and_says_it_is_not_calibrated() {
     let verdict = judge(&good());
-    assert_eq!(shown(&verdict), "pass ok -: every required step passed; confidence 1.00, 0.60 needed");
-    assert_eq!((verdict.confidence, verdict.calibrated), (1.0, false));
+    assert_eq!(shown(&verdict), "pass ok -: every required step passed; confidence 0.95, 0.60 needed");
+    assert_eq!((verdict.confidence, verdict.calibrated, verdict.p_merge), (0.952574, false, None));
+    assert_eq!((verdict.reasons.len(), verdict.moved.len()), (0, 0));
     assert_eq!(verdict.steps, good().steps);
 }
 
@@ -164,6 +105,24 @@ fn evidence_that_contradicts_itself_is_not_believed() {
     assert_eq!(judge(&evidence).verdict, VerdictKind::Pass);
 
     let mut evidence = good();
+    let finding = |level, message: &str| LintFinding {
+        tool: "rustc".into(),
+        rule: "E0308".into(),
+        path: RelPath::parse("src/lib.rs").unwrap(),
+        line: 3,
+        message: message.into(),
+        level,
+    };
+    evidence.findings = vec![finding(LintLevel::Warning, "unused"), finding(LintLevel::Note, "long")];
+    assert_eq!(judge(&evidence).verdict, VerdictKind::Pass);
+    evidence.findings.push(finding(LintLevel::Error, "mismatched types"));
+    assert_eq!(
+        shown(&judge(&evidence)),
+        "block new_lint_findings quality_gate: 1 new errors of linters and type checkers, first in src/lib.rs:3: \
+         mismatched types"
+    );
+
+    let mut evidence = good();
     evidence.patched_tests.clear();
     assert_eq!(judge(&evidence).code, "no_tests");
     let mut evidence = good();
@@ -200,12 +159,12 @@ fn enough_signals_bow_out_with_their_names() {
     evidence.signals = vec![signal("todo"), signal("todo")];
     let verdict = judge(&evidence);
     assert_eq!(verdict.verdict, VerdictKind::Pass);
-    assert_eq!(verdict.reasons, ["2 × todo: confidence × 0.85"]);
+    assert_eq!(verdict.reasons, ["2 × todo: log-odds -0.84"]);
     evidence.signals.extend([signal("stray_file"), signal("debug_print"), signal("debug_print")]);
     assert_eq!(
         shown(&judge(&evidence)),
-        "bow_out quality_gate quality_gate: confidence 0.43 is below 0.60: 2 × debug_print: confidence × 0.72; \
-         1 × stray_file: confidence × 0.70; 2 × todo: confidence × 0.85"
+        "bow_out quality_gate quality_gate: confidence 0.21 is below 0.60: 1 × stray_file: log-odds -1.81; \
+         2 × debug_print: log-odds -1.66; 2 × todo: log-odds -0.84"
     );
 }
 
