@@ -1,17 +1,19 @@
 //! The gate: evidence in, verdict out.
 //!
 //! What it is not: it runs nothing, reads no clock, file or environment, and asks no model. The worker
-//! calls it to decide, and the control plane calls the same function again before it publishes. [`fit`] makes
-//! weights of outcomes it is handed.
+//! calls it to decide, and the control plane calls the same function again before it publishes. [`envelope`] signs
+//! what was seen and decided, with a key it is handed; [`fit`] makes weights of outcomes it is handed.
 //!
 //! Invariants:
 //! - a step that failed, is unknown, or is missing though required, is never a pass;
 //! - the verdict is monotone: a further failure or signal never turns a block or bow-out into a pass;
 //! - what the evidence's own data contradict is not believed: a regression visible in the test results
 //!   blocks though the step says "pass";
-//! - the verdict names what moved the score and the weights behind it, and says whether these are calibrated.
+//! - the verdict names what moved the score and the weights behind it, and says whether these are calibrated;
+//! - a sealed envelope opens only as the very bytes that were sealed, and what is in it is what this gate decides.
 #![forbid(unsafe_code)]
 
+pub mod envelope;
 mod features;
 mod findings;
 pub mod fit;

@@ -196,7 +196,7 @@ fn any_signal() -> impl Strategy<Value = Signal> {
         .prop_map(signal)
 }
 
-fn any_evidence() -> impl Strategy<Value = Evidence> {
+pub(crate) fn any_evidence() -> impl Strategy<Value = Evidence> {
     (
         prop::collection::vec(any_step(), 0..4),
         prop::collection::vec(any_signal(), 0..6),

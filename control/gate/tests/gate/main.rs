@@ -1,7 +1,9 @@
 //! The gate from outside.
 
+mod envelope;
 mod fit;
 mod judge;
+mod openssl;
 mod score;
 
 use std::collections::BTreeMap;
