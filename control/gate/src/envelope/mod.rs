@@ -148,6 +148,13 @@ pub fn open_unverified(sealed: &[u8]) -> Result<Opened, EnvelopeError> {
     checked(Envelope::parse(sealed)?, false)
 }
 
+/// Returns the evidence of an envelope that `key` signed, whatever was decided on it.
+pub(crate) fn authenticated(sealed: &[u8], key: &VerifyingKey) -> Result<Evidence, EnvelopeError> {
+    let envelope = Envelope::parse(sealed)?;
+    envelope.verify(key)?;
+    Ok(Statement::parse(&envelope.payload)?.predicate.evidence)
+}
+
 fn checked(envelope: Envelope, authentic: bool) -> Result<Opened, EnvelopeError> {
     let Statement { predicate, .. } = Statement::parse(&envelope.payload)?;
     let (evidence, sealed) = (predicate.evidence, predicate.verdict);

@@ -7,6 +7,7 @@
 //! How good the weights are is measured on outcomes they were not fitted on (cross-validation). They are called
 //! calibrated only when they predict those better than the constant share of merged patches does.
 
+mod data;
 mod newton;
 mod report;
 
@@ -14,11 +15,9 @@ use std::collections::BTreeMap;
 
 use gloaming_api::{Digest, canonical_json};
 
+pub use data::{DataError, Outcome, outcomes};
 pub use report::{Bin, Report};
 
-use serde::{Deserialize, Serialize};
-
-use crate::features::Features;
 use crate::weights::{Weight, Weights, WeightsError, logistic};
 
 /// The fewest outcomes weights are fitted on.
@@ -29,16 +28,6 @@ pub const LEAST_OF_A_KIND: usize = 10;
 
 /// The most outcomes.
 pub const MOST_OUTCOMES: usize = 1_000_000;
-
-/// What spoke against a patch and whether it was merged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Outcome {
-    /// The features, as [`crate::features()`] makes them of evidence.
-    pub features: Features,
-    /// Whether it was merged.
-    pub merged: bool,
-}
 
 /// How to fit.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,10 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use gloaming_gate::fit::{Bin, FitError, Options, Outcome, fit};
-use gloaming_gate::weights::{Weights, built_in};
+use gloaming_gate::envelope::{key_id, seal};
+use gloaming_gate::features;
+use gloaming_gate::fit::{Bin, FitError, Options, Outcome, fit, outcomes};
+use gloaming_gate::weights::{CostRatio, Weights, built_in};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::envelope::{key, rich, sealed};
 
 /// A stream of numbers from 0 to 1 that is the same every time (SplitMix64).
 struct Draws(u64);
@@ -173,6 +177,70 @@ fn too_little_and_what_is_no_number_are_refused() {
     insta::assert_snapshot!(refused(&enough, &Options { l2: 0.0, ..default }), @"l2 is 0; it must be from 1e-6 to 1e6");
     insta::assert_snapshot!(refused(&enough, &Options { folds: 11, ..default }), @"folds is 11; it must be from 2 to 10");
     insta::assert_snapshot!(refused(&enough, &Options { bins: 1, ..default }), @"bins is 1; it must be from 2 to 100");
+}
+
+#[test]
+fn fitted_weights_are_a_file_that_loads() {
+    let fitted = fit(built_in(), &drawn(300, 1.5, TRUE), &Options::default()).unwrap();
+    let text = serde_json::to_string_pretty(&fitted).unwrap();
+    let loaded: Weights = serde_json::from_str(&text).unwrap();
+    assert_eq!(loaded, fitted);
+    assert_eq!(loaded.digest(), fitted.digest());
+    // Evidence that was judged with them opens without them at hand.
+    let costs = CostRatio::default();
+    let verdict = gloaming_gate::judge_with(&rich(), &fitted, costs);
+    assert_eq!(verdict.p_merge, Some(verdict.confidence));
+    let sealed = seal(&rich(), &verdict, &fitted, costs, &key(7)).unwrap();
+    let opened = gloaming_gate::envelope::open(&sealed, &key(7).verifying_key()).unwrap();
+    assert_eq!((opened.weights, opened.verdict), (fitted, verdict));
+}
+
+#[test]
+fn data_is_json_lines_of_features_or_of_sealed_evidence() {
+    let envelope: Value = serde_json::from_slice(&sealed(&rich())).unwrap();
+    let text = format!(
+        "{{\"features\": {{\"todo\": 2}}, \"merged\": true}}\n\n{}\r\n",
+        json!({"merged": false, "envelope": envelope})
+    );
+    let public = key(7).verifying_key();
+    let read = outcomes(&text, Some(&public)).unwrap();
+    assert_eq!(
+        read,
+        [
+            Outcome { features: BTreeMap::from([("todo".to_owned(), 2.0)]), merged: true },
+            Outcome { features: features(&rich()), merged: false }
+        ]
+    );
+    // A verdict that another gate gave is no reason to leave the outcome out; a forged one is.
+    let refused = |text: &str, key: Option<&gloaming_gate::envelope::VerifyingKey>| {
+        let mut error: &dyn std::error::Error = &outcomes(text, key).unwrap_err();
+        let mut said = error.to_string();
+        while let Some(cause) = error.source() {
+            said.push_str(": ");
+            said.push_str(&cause.to_string());
+            error = cause;
+        }
+        said
+    };
+    insta::assert_snapshot!(refused(&text, None), @"line 3 of the data is no outcome: it holds sealed evidence, and no public key was given to check it by");
+    let mut other = envelope.clone();
+    other["signatures"][0]["keyid"] = json!(key_id(&key(8).verifying_key()));
+    let forged = json!({"merged": true, "envelope": other}).to_string();
+    insta::assert_snapshot!(refused(&forged, Some(&key(8).verifying_key())), @"line 1 of the data is no outcome: its sealed evidence is refused: its signature does not hold: it was changed, or signed by somebody else");
+    for line in [
+        "nonsense",
+        "{}",
+        r#"{"merged": true}"#,
+        r#"{"features": {}, "merged": 1}"#,
+        r#"{"features": {"a": "b"}, "merged": true}"#,
+        r#"{"features": {}, "envelope": {}, "merged": true}"#,
+        r#"{"features": {"a": 1e999}, "merged": true}"#,
+        r#"{"features": {}, "merged": true, "extra": 1}"#,
+        r#"{"features": {}, "merged": true} x"#,
+    ] {
+        assert!(refused(line, Some(&public)).starts_with("line 1 of the data is no outcome: "), "{line}");
+    }
+    assert_eq!(outcomes("", None).unwrap(), []);
 }
 
 proptest! {
