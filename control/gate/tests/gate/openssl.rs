@@ -9,7 +9,7 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gloaming_gate::envelope::{parse_private, parse_public, private_pem, public_pem};
+use gloaming_gate::envelope::{key_id, parse_private, parse_public, private_pem, public_pem};
 use serde_json::Value;
 
 use crate::envelope::{key, rich, sealed};
@@ -84,4 +84,38 @@ fn openssl_reads_our_keys_and_we_read_openssl_s() {
 
     let (_, rsa) = openssl(dir.path(), &["genpkey", "-algorithm", "x25519"]).unwrap();
     assert!(parse_private(&rsa).is_err(), "a key of another algorithm is none");
+}
+
+/// The first block of commands below a heading of docs/evidence.md.
+fn documented(heading: &str) -> &'static str {
+    let page = include_str!("../../../../docs/evidence.md");
+    let below = page.split_once(heading).expect("the page has the heading").1;
+    below.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0
+}
+
+#[test]
+fn the_documented_commands_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+    put("evidence.json", &sealed(&rich()));
+    put("evidence.pub.pem", public_pem(&key(7).verifying_key()).unwrap().as_bytes());
+    let shell = |script: &str| {
+        let done = Command::new("sh").args(["-ec", script]).current_dir(dir.path()).output().unwrap();
+        (done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+    };
+    if !shell("command -v jq openssl base64 sha256sum").0 {
+        eprintln!("skipped: jq, openssl, base64 or sha256sum is not installed");
+        return;
+    }
+    let (good, said) = shell(documented("## By hand"));
+    assert!(good && said.contains("Signature Verified Successfully"), "{said}");
+    let (good, said) = shell(documented("The id of a key"));
+    assert!(good && said.starts_with(&key_id(&key(7).verifying_key())), "{said}");
+    put("evidence.pub.pem", public_pem(&key(8).verifying_key()).unwrap().as_bytes());
+    assert!(!shell(documented("## By hand")).0);
+    let (good, said) = shell(documented("so that a key of your own"));
+    assert!(good, "{said}");
+    let made = std::fs::read_to_string(dir.path().join("evidence.pem")).unwrap();
+    let public = std::fs::read_to_string(dir.path().join("evidence.pub.pem")).unwrap();
+    assert_eq!(parse_public(&public).unwrap(), parse_private(&made).unwrap().verifying_key());
 }
