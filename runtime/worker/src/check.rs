@@ -235,7 +235,7 @@ fn select(
         }
         Some(TestRunner::Jest | TestRunner::Vitest) => argv.push(format!("--testNamePattern={owned}")),
         Some(TestRunner::Mocha) => argv.push(format!("--grep={owned}")),
-        None => {
+        Some(TestRunner::Surefire | TestRunner::Gradle | TestRunner::Ctest) | None => {
             return Err(ToolError::new(
                 ToolErrorCode::InvalidInput,
                 "this repository's test command is not one that takes a selector",

@@ -177,7 +177,9 @@ pub(crate) fn run(command: &Command, prepared: Option<&Path>) -> Result<Invocati
         Some(TestRunner::Vitest) => javascript::vitest(command),
         Some(TestRunner::Mocha) => javascript::mocha(command),
         Some(TestRunner::GoTest) => go::run(command),
-        None => Err("the test command's runner is not one whose machine report is known".to_owned()),
+        Some(TestRunner::Surefire | TestRunner::Gradle | TestRunner::Ctest) | None => {
+            Err("the test command's runner is not one whose machine report is known".to_owned())
+        }
     }
 }
 
@@ -192,7 +194,9 @@ pub(crate) fn read(command: &Command, report: &Path, prepared: Option<&Path>) ->
         Some(TestRunner::Vitest) => junit::read(report, junit::Flavour::Vitest),
         Some(TestRunner::Mocha) => junit::read(report, junit::Flavour::Mocha),
         Some(TestRunner::GoTest) => go::read(report),
-        None => Err("the test command's runner is not one whose machine report is known".to_owned()),
+        Some(TestRunner::Surefire | TestRunner::Gradle | TestRunner::Ctest) | None => {
+            Err("the test command's runner is not one whose machine report is known".to_owned())
+        }
     }
 }
 
@@ -213,7 +217,7 @@ pub(crate) fn controls(
         Some(TestRunner::Vitest) => javascript::controls(report, tree, names, javascript::Globals::Vitest),
         Some(TestRunner::Mocha) => javascript::controls(report, tree, names, javascript::Globals::Mocha),
         Some(TestRunner::GoTest) => go::controls(report, tree, names),
-        None => Vec::new(),
+        Some(TestRunner::Surefire | TestRunner::Gradle | TestRunner::Ctest) | None => Vec::new(),
     };
     if controls.is_empty() {
         return Err("no file with passing tests was found to put control tests beside".to_owned());
