@@ -58,7 +58,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("hyper", &["server", "jobs", "mcp"]),
     ("saphyr-parser", &["profile"]),
     ("rustls", &["model", "server"]),
-    ("roxmltree", &["verify"]),
+    ("roxmltree", &["profile", "verify"]),
     ("anyhow", &["gloaming"]),
     ("clap", &["gloaming"]),
 ];

@@ -7,21 +7,29 @@
 //! Invariants:
 //! - [`detect`] only reads regular files of the checkout, each up to a cap, and follows no symbolic link;
 //! - no file of the repository, however hostile, makes it panic or blow up;
+//! - a file of corrections that does not load is an error with its place, never ignored;
 //! - a command is a program and its arguments: what would need a shell is rejected, with the reason.
 #![forbid(unsafe_code)]
 
 mod choose;
 mod commands;
+mod corrections;
+mod facts;
 mod instructions;
 mod makefile;
 mod manifests;
 mod mine;
+mod norms;
 mod prove;
+mod readiness;
 mod shell;
 mod tree;
 mod workflow;
 mod yaml;
 
-pub use choose::detect;
-pub use prove::{ProfileError, prove};
+pub use choose::{detect, is_stale, known};
+pub use corrections::{CORRECTIONS_FILE, Corrections};
+pub use norms::{ChangeSummary, norms};
+pub use prove::{CountTests, ProfileError, Proving, prove};
+pub use readiness::{FAST_SUITE_MS, readiness};
 pub use yaml::yaml_value;

@@ -60,7 +60,7 @@ fn mine_file(file: &RelPath, text: &str, mined: &mut Mined) {
 }
 
 /// Returns the first target of a rule's line; none of a variable's or a comment's.
-fn target_name(line: &str) -> Option<&str> {
+pub(crate) fn target_name(line: &str) -> Option<&str> {
     if line.starts_with([' ', '#', '.']) || line.is_empty() {
         return None;
     }

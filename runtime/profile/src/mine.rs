@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use gloaming_api::RelPath;
-use gloaming_api::profile::{Command, CommandKind, Ecosystem, Rejected, Source};
+use gloaming_api::profile::{
+    Command, CommandKind, Ecosystem, Manager, PackageManager, Pin, Rejected, Source,
+};
 
 use crate::commands::{Known, Tool};
 use crate::shell::{Segment, Step};
@@ -39,7 +41,16 @@ pub(crate) struct Mined {
     pub(crate) rejected: Vec<Rejected>,
     /// Where the Python project's packages lie, for commands whose file does not say.
     pub(crate) python_path: Option<String>,
+    pub(crate) managers: Vec<Manager>,
+    pub(crate) pins: Vec<Pin>,
+    /// Whether another ecosystem was found before the one being mined.
+    pub(crate) others: bool,
+    /// What was left out, for the gaps.
+    pub(crate) notes: Vec<String>,
 }
+
+/// Pins and package managers beyond this number say nothing new.
+const MOST_FACTS: usize = 50;
 
 impl Mined {
     /// Adds a command that follows from a manifest.
@@ -49,10 +60,33 @@ impl Mined {
         self.candidates.push(Candidate { ecosystem, origin, weight, command });
     }
 
+    /// Adds a version that the repository asks for, as it is written.
+    pub(crate) fn pin(&mut self, tool: &str, version: &str, source: Source) {
+        let version = gloaming_api::bowout::shorten(version.trim(), 80);
+        let pin = Pin { tool: tool.to_owned(), version, source };
+        if !pin.version.is_empty() && self.pins.len() < MOST_FACTS && !self.pins.contains(&pin) {
+            self.pins.push(pin);
+        }
+    }
+
+    /// Adds a package manager in use, each once for a folder.
+    pub(crate) fn manager(
+        &mut self,
+        manager: PackageManager,
+        folder: &RelPath,
+        lockfile: Option<RelPath>,
+        source: Source,
+    ) {
+        let known = self.managers.iter().any(|other| other.manager == manager && other.folder == *folder);
+        if !known && self.managers.len() < MOST_FACTS {
+            self.managers.push(Manager { manager, folder: folder.clone(), lockfile, source });
+        }
+    }
+
     /// Adds a command that cannot be used.
     pub(crate) fn reject(&mut self, command: &str, source: Source, reason: impl Into<String>) {
         let command = gloaming_api::bowout::shorten(command.trim(), 200);
-        self.rejected.push(Rejected { command, source, reason: reason.into() });
+        self.rejected.push(Rejected { command, source, reason: reason.into(), proof: None });
     }
 
     /// Adds the commands of a script that a file holds, line by line.

@@ -1,11 +1,11 @@
 //! Running the chosen commands as jobs: the proof that they work here.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gloaming_api::bowout::shorten;
 use gloaming_api::job::{JobExit, JobPurpose, JobRecord};
-use gloaming_api::profile::{Command, CommandKind, Proof, Rejected};
+use gloaming_api::profile::{Command, CommandKind, Proof, Rejected, TestRunner};
 use gloaming_api::{Digest, Profile};
 use gloaming_jobs::{Cancel, Engine, Job, JobError, JobOutput};
 use gloaming_policies::{Denial, Grant};
@@ -42,171 +42,349 @@ pub enum ProfileError {
     },
 }
 
-/// Runs the profile's commands, each on a fresh checkout in a container, and writes the proofs into the profile.
+/// Tells how many tests a test command's job ran; none where it cannot say.
+pub type CountTests<'a> = dyn Fn(&Command, &JobOutput) -> Option<u32> + Sync + 'a;
+
+/// What proving needs of its caller.
+pub struct Proving<'a> {
+    /// Runs the jobs.
+    pub engine: &'a dyn Engine,
+    /// The engine's environment.
+    pub environment: &'a Digest,
+    /// Decides what may be run.
+    pub grant: &'a Grant,
+    /// Makes a fresh tree of the base in a folder that does not exist yet.
+    pub checkout: &'a (dyn Fn(&Path) -> io::Result<()> + Sync),
+    /// An empty folder of the host for these trees and for what builds leave behind.
+    pub work_dir: &'a Path,
+    /// Written into the proofs.
+    pub now: Timestamp,
+    /// Told what is being run.
+    pub progress: &'a (dyn Fn(&str) + Sync),
+    /// Ends it early.
+    pub cancel: &'a Cancel,
+    /// Counts a test command's tests, where the caller can.
+    pub count_tests: Option<&'a CountTests<'a>>,
+}
+
+/// The kinds that are run, in this order. One test alone is not: it has no name yet.
+const PROVED: &[CommandKind] = &[
+    CommandKind::Install,
+    CommandKind::Build,
+    CommandKind::Format,
+    CommandKind::Lint,
+    CommandKind::Typecheck,
+    CommandKind::Test,
+];
+
+/// Candidates of one kind beyond this number are not tried.
+const MOST_TRIES: usize = 6;
+
+/// Runs the profile's commands, each on a fresh tree in a container, and writes the proofs into the profile.
 ///
-/// Where a command's program is missing, the next one that was found of the same kind is tried and takes its place.
-/// A command that fails keeps its place, with the failure as its proof and a gap that says so. `checkout` makes a
-/// fresh tree of the base in a folder that does not exist yet; `work_dir` is an empty folder of the host for these
-/// trees and for what builds leave behind; `now` is written into the proofs. Returns the records of all jobs.
+/// Installing comes first, and what it left in its tree is in those of the commands after it. Where a command fails,
+/// its program is missing or policy denies it, the next one that was found of the same kind is tried; the first that
+/// succeeds is the profile's, and those before it are listed with their proofs as rejected. Where none does, the first
+/// that could be run keeps its place, with the failure as its proof and a gap that says so. A command that somebody's
+/// correction set is the only one of its kind. Returns the records of all jobs.
+///
+/// To prove again, hand in the profile as [`crate::known`] finds it.
 ///
 /// # Errors
 /// When no job can be run at all, or it was cancelled.
-#[expect(clippy::too_many_arguments, reason = "each is one thing of the caller's that this needs")]
-pub async fn prove(
-    profile: &mut Profile,
-    engine: &dyn Engine,
-    environment: &Digest,
-    grant: &Grant,
-    checkout: &(dyn Fn(&Path) -> io::Result<()> + Sync),
-    work_dir: &Path,
-    now: Timestamp,
-    progress: &(dyn Fn(&str) + Sync),
-    cancel: &Cancel,
-) -> Result<Vec<JobRecord>, ProfileError> {
-    let mut records = Vec::new();
-    let mut survey = None;
-    let mut trees = 0;
-    // One scratch folder for all, so that tests find what the build compiled.
-    let scratch = work_dir.join("scratch");
-    for kind in [CommandKind::Build, CommandKind::Test, CommandKind::Lint] {
-        let Some(position) = profile.commands.iter().position(|command| command.kind == kind) else {
-            continue;
-        };
-        let not_permitted = |denial: Denial| {
-            let rule = denial.rule;
-            format!(
-                "policy permits no {} job (rule {} of {}:{})",
-                kind.as_str(),
-                rule.id,
-                rule.file,
-                rule.line
-            )
-        };
-        let mut tried: Vec<Command> = Vec::new();
-        let mut next = Some(profile.commands[position].clone());
-        while let Some(mut command) = next.take() {
-            if cancel.is_cancelled() {
+pub async fn prove(profile: &mut Profile, with: &Proving<'_>) -> Result<Vec<JobRecord>, ProfileError> {
+    let mut prover = Prover {
+        with,
+        survey: None,
+        installed: None,
+        trees: 0,
+        // One scratch folder for all, so that tests find what the build compiled.
+        scratch: with.work_dir.join("scratch"),
+        records: Vec::new(),
+    };
+    for kind in PROVED {
+        if let Some(position) = profile.commands.iter().position(|command| command.kind == *kind) {
+            prover.prove_kind(profile, position).await?;
+        }
+    }
+    crate::choose::finish(profile);
+    Ok(prover.records)
+}
+
+struct Prover<'a> {
+    with: &'a Proving<'a>,
+    survey: Option<Survey>,
+    /// The tree that installing left.
+    installed: Option<PathBuf>,
+    trees: u32,
+    scratch: PathBuf,
+    records: Vec<JobRecord>,
+}
+
+/// A command and what came of it.
+struct Tried {
+    command: Command,
+    outcome: Outcome,
+}
+
+#[derive(PartialEq)]
+enum Outcome {
+    Works,
+    /// The program that is missing.
+    Missing(String),
+    /// The rule that denies it.
+    Denied(String),
+    /// It exits well and ran no test.
+    NoTest,
+    Fails,
+}
+
+impl Prover<'_> {
+    async fn prove_kind(&mut self, profile: &mut Profile, position: usize) -> Result<(), ProfileError> {
+        let first = profile.commands[position].clone();
+        let kind = first.kind;
+        let field = format!("commands.{}", kind.as_str());
+        let corrected = profile.corrections.iter().any(|correction| correction.field == field);
+        let mut tried: Vec<Tried> = Vec::new();
+        let mut next = Some(first);
+        while let Some(command) = next.take() {
+            if self.with.cancel.is_cancelled() {
                 return Err(ProfileError::Cancelled);
             }
-            let permit = match grant.permit_command(purpose(kind), &command.argv, command.env.keys()) {
-                Ok(permit) => permit,
-                Err(denial) => {
-                    profile.gaps.push(not_permitted(denial));
-                    break;
-                }
-            };
-            let tree = work_dir.join(format!("tree-{trees}"));
-            trees += 1;
-            // As in an attempt: what the policy lets nobody read, no job sees.
-            let prepared = std::fs::create_dir_all(&scratch)
-                .and_then(|()| checkout(&tree))
-                .and_then(|()| gloaming_workspace::withhold(&tree, &|path| grant.withheld(path).is_some()));
-            prepared.map_err(|source| ProfileError::Checkout { kind, source })?;
-            let others = survey.get_or_insert_with(|| Survey::of(&tree)).commands(kind);
-            progress(&format!("{}: {}", kind.as_str(), words(&command)));
-            let job = Job {
-                argv: command.argv.clone(),
-                cwd: command.cwd.clone(),
-                env: command.env.clone(),
-                workspace: tree.clone(),
-                scratch: Some(scratch.clone()),
-                mounts: Vec::new(),
-                label: format!("profile-{}", kind.as_str()),
-            };
-            let output = match engine.run(&permit, &job, cancel).await {
-                Err(JobError::Denied { denial, .. }) => {
-                    profile.gaps.push(not_permitted(*denial));
-                    break;
-                }
-                output => output.map_err(|source| ProfileError::Job { kind, source })?,
-            };
-            // Of no use any more; what cannot be removed goes with the work folder.
-            let _ = std::fs::remove_dir_all(&tree);
-            let exit = output.record.exit;
-            records.push(output.record.clone());
-            if exit == JobExit::Cancelled {
-                return Err(ProfileError::Cancelled);
-            }
-            command.proof = Some(Proof {
-                exit,
-                duration_ms: output.record.duration_ms,
-                at: now,
-                environment: environment.clone(),
-                tests: None,
-                excerpt: if exit.success() { String::new() } else { excerpt(&output) },
-            });
-            let missing = missing_program(&command, &output);
-            tried.push(command);
-            if missing.is_some() {
+            let one = self.run(command).await?;
+            // Another one would take as long.
+            let spent = one.command.proof.as_ref().is_some_and(|proof| proof.exit == JobExit::TimedOut);
+            let works = one.outcome == Outcome::Works;
+            tried.push(one);
+            if !works && !corrected && !spent && tried.len() < MOST_TRIES {
+                let others = self.survey()?.commands(kind);
                 next = others.into_iter().find(|other| {
-                    tried.iter().all(|known| known.argv != other.argv || known.cwd != other.cwd)
+                    tried.iter().all(|one| one.command.argv != other.argv || one.command.cwd != other.cwd)
                 });
             }
         }
-        if !tried.is_empty() {
-            settle(profile, position, tried);
-        }
+        settle(profile, position, tried);
+        Ok(())
     }
-    Ok(records)
+
+    /// Looks at the repository's files once, for the other candidates.
+    fn survey(&mut self) -> Result<&Survey, ProfileError> {
+        if self.survey.is_none() {
+            let tree = self.with.work_dir.join("survey");
+            (self.with.checkout)(&tree)
+                .map_err(|source| ProfileError::Checkout { kind: CommandKind::Test, source })?;
+            self.survey = Some(Survey::of(&tree));
+            let _ = std::fs::remove_dir_all(&tree);
+        }
+        Ok(self.survey.get_or_insert_with(|| Survey::of(self.with.work_dir)))
+    }
+
+    /// Makes a tree to run in: the base's files without what policy lets nobody read, or what installing made of them.
+    fn tree(&mut self) -> io::Result<PathBuf> {
+        let tree = self.with.work_dir.join(format!("tree-{}", self.trees));
+        self.trees += 1;
+        std::fs::create_dir_all(&self.scratch)?;
+        match &self.installed {
+            Some(installed) => gloaming_workspace::copy_tree(installed, &tree)?,
+            None => {
+                (self.with.checkout)(&tree)?;
+                // As in an attempt: what the policy lets nobody read, no job sees.
+                gloaming_workspace::withhold(&tree, &|path| self.with.grant.withheld(path).is_some())?;
+            }
+        }
+        Ok(tree)
+    }
+
+    async fn run(&mut self, mut command: Command) -> Result<Tried, ProfileError> {
+        let kind = command.kind;
+        let denied = |command, denial: &Denial| {
+            let rule = &denial.rule;
+            let rule = format!("rule {} of {}:{}", rule.id, rule.file, rule.line);
+            Ok(Tried { command, outcome: Outcome::Denied(rule) })
+        };
+        let asked = self.with.grant.permit_command(purpose(kind), &command.argv, command.env.keys());
+        let permit = match asked {
+            Ok(permit) => permit,
+            Err(denial) => return denied(command, &denial),
+        };
+        let tree = self.tree().map_err(|source| ProfileError::Checkout { kind, source })?;
+        (self.with.progress)(&format!("{}: {}", kind.as_str(), words(&command)));
+        let job = Job {
+            argv: command.argv.clone(),
+            cwd: command.cwd.clone(),
+            env: command.env.clone(),
+            workspace: tree.clone(),
+            scratch: Some(self.scratch.clone()),
+            mounts: Vec::new(),
+            label: format!("profile-{}", kind.as_str()),
+        };
+        let output = match self.with.engine.run(&permit, &job, self.with.cancel).await {
+            Err(JobError::Denied { denial, .. }) => return denied(command, &denial),
+            output => output.map_err(|source| ProfileError::Job { kind, source })?,
+        };
+        let exit = output.record.exit;
+        self.records.push(output.record.clone());
+        if exit == JobExit::Cancelled {
+            return Err(ProfileError::Cancelled);
+        }
+        if kind == CommandKind::Install && exit.success() {
+            self.installed = Some(tree);
+        } else {
+            // Of no use any more; what cannot be removed goes with the work folder.
+            let _ = std::fs::remove_dir_all(&tree);
+        }
+        let tests = match (kind, self.with.count_tests) {
+            (CommandKind::Test, Some(count)) => count(&command, &output),
+            _ => None,
+        };
+        let outcome = if !exit.success() {
+            missing_program(&command, &output).map_or(Outcome::Fails, Outcome::Missing)
+        } else if kind == CommandKind::Test
+            && tests.map_or_else(|| ran_nothing(&command, &output), |tests| tests == 0)
+        {
+            Outcome::NoTest
+        } else {
+            Outcome::Works
+        };
+        command.proof = Some(Proof {
+            exit,
+            duration_ms: output.record.duration_ms,
+            at: self.with.now,
+            environment: self.with.environment.clone(),
+            tests,
+            excerpt: if outcome == Outcome::Works { String::new() } else { excerpt(&output) },
+        });
+        Ok(Tried { command, outcome })
+    }
 }
 
+/// Returns the purpose that policy grants a kind of command under.
 fn purpose(kind: CommandKind) -> JobPurpose {
     match kind {
-        CommandKind::Build => JobPurpose::Build,
-        CommandKind::Test => JobPurpose::Test,
-        CommandKind::Lint => JobPurpose::Lint,
+        // Both prepare a tree.
+        CommandKind::Install | CommandKind::Build => JobPurpose::Build,
+        CommandKind::Test | CommandKind::TestOne => JobPurpose::Test,
+        CommandKind::Format | CommandKind::Lint | CommandKind::Typecheck => JobPurpose::Lint,
     }
 }
 
-/// Puts the first command that could be run into the profile, and the others among the rejected.
-fn settle(profile: &mut Profile, position: usize, tried: Vec<Command>) {
-    let failed_to_start = |command: &Command| {
-        let proof = command.proof.as_ref()?;
-        missing_in(command, proof.exit, &proof.excerpt)
-    };
-    let chosen = tried.iter().position(|command| failed_to_start(command).is_none()).unwrap_or(0);
-    for (i, command) in tried.into_iter().enumerate() {
-        let missing = failed_to_start(&command);
-        if i != chosen {
-            let reason = format!("{} is missing in the jobs' environment", missing.unwrap_or_default());
-            let command_words = words(&command);
-            profile.rejected.push(Rejected { command: command_words, source: command.source, reason });
-            continue;
+/// Puts the first command that works into the profile, else the first that could be run, and the others among the
+/// rejected.
+fn settle(profile: &mut Profile, position: usize, tried: Vec<Tried>) {
+    let find = |fits: fn(&Outcome) -> bool| tried.iter().position(|one| fits(&one.outcome));
+    let chosen = find(|outcome| *outcome == Outcome::Works)
+        .or_else(|| find(|outcome| matches!(outcome, Outcome::Fails | Outcome::NoTest)))
+        .unwrap_or(0);
+    for (i, Tried { command, outcome }) in tried.into_iter().enumerate() {
+        // What was only not preferred before has a better reason now.
+        let before = words(&command);
+        profile.rejected.retain(|rejected| {
+            rejected.command != before || rejected.source != command.source || rejected.proof.is_some()
+        });
+        if i == chosen {
+            profile.gaps.extend(gap(&command, &outcome));
+            profile.commands[position] = command;
+        } else {
+            let reason = reason(&command, &outcome);
+            profile.rejected.insert(
+                0,
+                Rejected { command: before, source: command.source, reason, proof: command.proof },
+            );
         }
-        profile
-            .rejected
-            .retain(|rejected| rejected.command != words(&command) || rejected.source != command.source);
-        if let Some(gap) = gap(&command, missing) {
-            profile.gaps.push(gap);
-        }
-        profile.commands[position] = command;
     }
 }
 
-/// Returns what a person can do about a command that fails on the untouched tree.
-fn gap(command: &Command, missing: Option<String>) -> Option<String> {
-    let proof = command.proof.as_ref()?;
-    if proof.exit.success() {
-        return None;
+fn reason(command: &Command, outcome: &Outcome) -> String {
+    let kind = command.kind.as_str();
+    match outcome {
+        Outcome::Works => "another one is preferred".to_owned(),
+        Outcome::Missing(program) => format!("{program} is missing in the jobs' environment"),
+        Outcome::Denied(rule) => format!("policy permits no such {kind} job ({rule})"),
+        Outcome::NoTest => "it ran no test".to_owned(),
+        Outcome::Fails => {
+            let exit = command.proof.as_ref().map(|proof| proof.exit.to_string()).unwrap_or_default();
+            format!("it fails on the untouched tree: {exit}")
+        }
     }
+}
+
+/// Returns what a person can do about a command that does not work on the untouched tree.
+fn gap(command: &Command, outcome: &Outcome) -> Option<String> {
     let kind = command.kind.as_str();
     let words = words(command);
-    if let Some(program) = missing {
-        let node = command.argv.first().is_some_and(|program| program.starts_with("node_modules/"));
-        let remedy = if node {
-            "packages of npm are not installed in jobs yet"
-        } else {
-            "install it where the jobs' environment is taken from"
-        };
-        return Some(format!("the {kind} command `{words}` cannot be run: {program} is missing; {remedy}"));
+    let excerpt = command.proof.as_ref().map(|proof| proof.excerpt.as_str()).unwrap_or_default();
+    let exit = command.proof.as_ref().map(|proof| proof.exit.to_string()).unwrap_or_default();
+    Some(match outcome {
+        Outcome::Works => return None,
+        Outcome::Denied(rule) => format!("policy permits no {kind} job ({rule})"),
+        Outcome::NoTest => format!("the {kind} command `{words}` ran no test"),
+        Outcome::Missing(program) => {
+            let node = command.argv.first().is_some_and(|program| program.starts_with("node_modules/"));
+            let remedy = if node {
+                "it comes with the packages that the install command fetches"
+            } else {
+                "install it where the jobs' environment is taken from"
+            };
+            format!("the {kind} command `{words}` cannot be run: {program} is missing; {remedy}")
+        }
+        Outcome::Fails if command.kind == CommandKind::Install => {
+            let why = if is_offline(excerpt) { "jobs have no network" } else { exit.as_str() };
+            format!(
+                "the install command `{words}` did not work: {why}; what the other commands need must be in the jobs' \
+                 environment or in the repository"
+            )
+        }
+        Outcome::Fails => {
+            let remedy = if is_offline(excerpt) {
+                "; jobs have no network: fetch the dependencies on the host first (cargo fetch, go mod download)"
+            } else {
+                ""
+            };
+            format!("the {kind} command `{words}` fails on the untouched tree: {exit}{remedy}")
+        }
+    })
+}
+
+/// Whether a command says that it would have needed the network.
+fn is_offline(excerpt: &str) -> bool {
+    const SIGNS: &[&str] = &[
+        "--offline was specified",
+        "no matching package named",
+        "failed to download",
+        "you may run without the offline flag",
+        "dial tcp",
+        "module lookup disabled by GOPROXY=off",
+        "ENOTCACHED",
+        "No matching distribution found",
+        "Temporary failure in name resolution",
+        "in offline mode",
+        "network is unreachable",
+        "EAI_AGAIN",
+    ];
+    SIGNS.iter().any(|sign| excerpt.contains(sign))
+}
+
+/// Whether a runner says itself that there was no test. Only ever a reason to try another command: that tests were
+/// run is never believed of an output.
+fn ran_nothing(command: &Command, output: &JobOutput) -> bool {
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    match command.runner {
+        Some(TestRunner::Unittest) => stderr.lines().any(|line| line.starts_with("Ran 0 tests in ")),
+        Some(TestRunner::NodeTest) => {
+            stdout.lines().any(|line| matches!(line.trim(), "# tests 0" | "\u{2139} tests 0"))
+        }
+        Some(TestRunner::Cargo) => {
+            let mut counts = stdout.lines().filter_map(|line| line.strip_prefix("running ")).peekable();
+            counts.peek().is_some() && counts.all(|rest| rest == "0 tests")
+        }
+        Some(TestRunner::GoTest) => {
+            let mut lines = stdout.lines().filter(|line| !line.trim().is_empty()).peekable();
+            lines.peek().is_some()
+                && lines.all(|line| line.contains("[no test files]") || line.contains("[no tests to run]"))
+        }
+        Some(TestRunner::Surefire) => stdout.contains("No tests to run.") && !stdout.contains("Tests run:"),
+        _ => false,
     }
-    let offline = ["--offline was specified", "no matching package named", "failed to download", "dial tcp"];
-    let remedy = if offline.iter().any(|sign| proof.excerpt.contains(sign)) {
-        "; jobs have no network: fetch the dependencies on the host first (cargo fetch, go mod download)"
-    } else {
-        ""
-    };
-    Some(format!("the {kind} command `{words}` fails on the untouched tree: {}{remedy}", proof.exit))
 }
 
 fn missing_program(command: &Command, output: &JobOutput) -> Option<String> {

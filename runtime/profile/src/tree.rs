@@ -65,6 +65,11 @@ impl Tree {
         Self { root: root.to_owned(), files, read: RefCell::default() }
     }
 
+    /// Returns a tree of which one file is known, without walking it.
+    pub(crate) fn only(root: &Path, file: RelPath) -> Self {
+        Self { root: root.to_owned(), files: vec![file], read: RefCell::default() }
+    }
+
     /// Returns the files, sorted.
     pub(crate) fn files(&self) -> &[RelPath] {
         &self.files
@@ -96,16 +101,8 @@ impl Tree {
 
     /// Reads a file only to confirm something: a change of it does not make the profile stale.
     pub(crate) fn peek(&self, path: &RelPath) -> Option<String> {
-        if !self.has(path.as_str()) {
-            return None;
-        }
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        let file = File::options().read(true).custom_flags(flags).open(self.root.join(path.as_str())).ok()?;
-        if !file.metadata().ok()?.is_file() {
-            return None;
-        }
         let mut bytes = Vec::new();
-        file.take(LARGEST + 1).read_to_end(&mut bytes).ok()?;
+        self.open(path)?.take(LARGEST + 1).read_to_end(&mut bytes).ok()?;
         if bytes.len() as u64 > LARGEST {
             return None;
         }
@@ -113,10 +110,25 @@ impl Tree {
         Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
     }
 
-    /// Returns the digest over the files read.
-    pub(crate) fn digest(&self) -> Digest {
-        let read = self.read.borrow();
-        let list: Vec<(&RelPath, &Digest)> = read.iter().collect();
-        Digest::of_json(&list)
+    /// Opens a regular file of the list, without following a link or waiting for anybody.
+    fn open(&self, path: &RelPath) -> Option<File> {
+        if !self.has(path.as_str()) {
+            return None;
+        }
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file = File::options().read(true).custom_flags(flags).open(self.root.join(path.as_str())).ok()?;
+        file.metadata().ok()?.is_file().then_some(file)
+    }
+
+    /// Reads the first kibibyte of a file, as far as it is text; a change of it does not make the profile stale.
+    pub(crate) fn head(&self, path: &RelPath) -> Option<String> {
+        let mut bytes = Vec::new();
+        self.open(path)?.take(1024).read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Returns the files read with the digest of each.
+    pub(crate) fn read_files(&self) -> Vec<(RelPath, Digest)> {
+        self.read.borrow().iter().map(|(path, digest)| (path.clone(), digest.clone())).collect()
     }
 }

@@ -12,16 +12,19 @@ use crate::yaml::{Node, parse};
 const MOST_WORKFLOWS: usize = 30;
 
 pub(crate) fn mine(tree: &Tree, mined: &mut Mined) {
+    for (file, workflow) in parsed(tree) {
+        mine_workflow(&file, &workflow, mined);
+    }
+}
+
+/// Returns the workflows that can be parsed.
+pub(crate) fn parsed(tree: &Tree) -> Vec<(RelPath, Node)> {
     let is_workflow = |file: &&RelPath| {
         file.parent().is_some_and(|folder| folder.as_str() == ".github/workflows")
             && file.name().is_some_and(|name| name.ends_with(".yml") || name.ends_with(".yaml"))
     };
-    let files: Vec<&RelPath> = tree.files().iter().filter(is_workflow).take(MOST_WORKFLOWS).collect();
-    for file in files {
-        if let Some(workflow) = tree.read(file).as_deref().and_then(parse) {
-            mine_workflow(file, &workflow, mined);
-        }
-    }
+    let files = tree.files().iter().filter(is_workflow).take(MOST_WORKFLOWS);
+    files.filter_map(|file| Some((file.clone(), parse(&tree.read(file)?)?))).collect()
 }
 
 fn mine_workflow(file: &RelPath, workflow: &Node, mined: &mut Mined) {

@@ -1,8 +1,9 @@
 //! Go modules and workspaces.
 
-use gloaming_api::profile::{CommandKind, Ecosystem, TestRunner};
+use gloaming_api::RelPath;
+use gloaming_api::profile::{CommandKind, Ecosystem, PackageManager, TestRunner};
 
-use super::roots;
+use super::{beside, roots};
 use crate::commands::Tool;
 use crate::mine::{Mined, Origin, source};
 use crate::tree::Tree;
@@ -10,19 +11,41 @@ use crate::tree::Tree;
 pub(crate) fn mine(tree: &Tree, mined: &mut Mined) -> bool {
     let mut found = false;
     for (file, folder) in roots(tree, "go.mod") {
-        let Some(text) = tree.read(file) else { continue };
-        let module = text.lines().zip(1_u32..).find_map(|(line, number)| {
-            let name = line.strip_prefix("module")?;
-            name.starts_with(char::is_whitespace).then_some(number)
-        });
-        let Some(line) = module else { continue };
-        found = true;
-        let place = || source(file, line, "a Go module");
-        let tool = |kind, verb| Tool::new(Ecosystem::Go, kind, &["go", verb, "./..."]);
-        mined.add(Origin::Manifest, tool(CommandKind::Build, "build"), &folder, place());
-        let test = tool(CommandKind::Test, "test").runner(TestRunner::GoTest);
-        mined.add(Origin::Manifest, test, &folder, place());
-        mined.add(Origin::Manifest, tool(CommandKind::Lint, "vet"), &folder, place());
+        found |= mine_module(tree, file, &folder, mined);
     }
     found
+}
+
+/// Mines one module; returns whether the file names one.
+pub(super) fn mine_module(tree: &Tree, file: &RelPath, folder: &RelPath, mined: &mut Mined) -> bool {
+    let Some(text) = tree.read(file) else { return false };
+    let directive = |name: &str| {
+        text.lines().zip(1_u32..).find_map(|(line, number)| {
+            let value = line.strip_prefix(name)?;
+            let value = value.split("//").next().unwrap_or(value);
+            value.starts_with(char::is_whitespace).then_some((number, value.trim()))
+        })
+    };
+    let Some((line, _)) = directive("module") else { return false };
+    let place = || source(file, line, "a Go module");
+    let tool = |kind, argv: &[&str]| Tool::new(Ecosystem::Go, kind, argv);
+    if let Some((line, version)) = directive("go") {
+        mined.pin("go", version, source(file, line, "the language version of the module"));
+    }
+    if let Some((line, version)) = directive("toolchain") {
+        mined.pin("go", version, source(file, line, "the toolchain of the module"));
+    }
+    // Without a require there is nothing to pin.
+    let lockfile =
+        beside(tree, folder, "go.sum").or_else(|| directive("require").is_none().then(|| file.clone()));
+    mined.manager(PackageManager::Go, folder, lockfile, place());
+    if let Some((line, _)) = directive("require") {
+        let place = source(file, line, "the module requires others");
+        mined.add(Origin::Manifest, tool(CommandKind::Install, &["go", "mod", "download"]), folder, place);
+    }
+    mined.add(Origin::Manifest, tool(CommandKind::Build, &["go", "build", "./..."]), folder, place());
+    let test = tool(CommandKind::Test, &["go", "test", "./..."]).runner(TestRunner::GoTest);
+    mined.add(Origin::Manifest, test, folder, place());
+    mined.add(Origin::Manifest, tool(CommandKind::Lint, &["go", "vet", "./..."]), folder, place());
+    true
 }

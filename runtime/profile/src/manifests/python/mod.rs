@@ -1,4 +1,6 @@
-//! Python projects: pytest or unittest, where the packages lie, and the linters that are configured.
+//! Python projects: pytest or unittest, and where the packages lie.
+
+mod more;
 
 use gloaming_api::RelPath;
 use gloaming_api::path::WORKSPACE_MOUNT;
@@ -15,6 +17,12 @@ const MOST_TESTS: usize = 100;
 
 pub(crate) fn mine(tree: &Tree, mined: &mut Mined) -> bool {
     let Some(project) = Project::find(tree) else { return false };
+    mine_project(tree, &project, mined);
+    true
+}
+
+/// Mines one project.
+pub(super) fn mine_project(tree: &Tree, project: &Project, mined: &mut Mined) {
     let path = project.packages.as_ref().map(|packages| format!("{WORKSPACE_MOUNT}/{packages}"));
     mined.python_path = path.clone();
     let tests = project.tests(tree);
@@ -27,15 +35,7 @@ pub(crate) fn mine(tree: &Tree, mined: &mut Mined) -> bool {
         tool.weight = 5;
         mined.add(Origin::Convention, with_path(tool, &path), &project.folder, place);
     }
-    for (argv, place) in project.linters() {
-        mined.add(
-            Origin::Manifest,
-            Tool::new(Ecosystem::Python, CommandKind::Lint, argv),
-            &project.folder,
-            place,
-        );
-    }
-    true
+    project.mine_more(tree, mined);
 }
 
 /// A configuration file that was read.
@@ -44,7 +44,7 @@ struct File {
     text: String,
 }
 
-struct Project {
+pub(super) struct Project {
     folder: RelPath,
     pyproject: Option<File>,
     /// pytest.ini, tox.ini and their like.
@@ -58,6 +58,8 @@ struct TestFile {
     path: RelPath,
     pytest: Option<u32>,
     unittest: Option<u32>,
+    /// The first function that pytest alone would take for a test.
+    function: Option<u32>,
 }
 
 impl Project {
@@ -78,6 +80,11 @@ impl Project {
             None if tree.files().iter().any(|file| is_source(file) && is_test(file)) => RelPath::root(),
             None => return None,
         };
+        Some(Self::of(tree, folder))
+    }
+
+    /// Reads the project in a folder.
+    pub(super) fn of(tree: &Tree, folder: RelPath) -> Self {
         let read = |name: &str| {
             let path = folder.join(name).ok()?;
             Some(File { text: tree.read(&path)?, path })
@@ -97,7 +104,7 @@ impl Project {
         let ini = ini.iter().filter_map(|name| read(name)).collect();
         let mut project = Self { folder, pyproject, ini, packages: None };
         project.packages = project.packages_folder(tree);
-        Some(project)
+        project
     }
 
     /// Finds the folder of packages that Python would not look into by itself.
@@ -164,6 +171,13 @@ impl Project {
                     path: path.clone(),
                     pytest: imports("pytest"),
                     unittest: imports("unittest"),
+                    function: text
+                        .lines()
+                        .zip(1_u32..)
+                        .find(|(line, _)| {
+                            line.starts_with("def test_") || line.starts_with("async def test_")
+                        })
+                        .map(|(_, number)| number),
                 })
             })
             .collect()
@@ -196,8 +210,14 @@ impl Project {
         if let Some(test) = conftest {
             return Some((source(&test.path, 1, "pytest's own file"), Origin::Tests));
         }
-        let (test, line) = tests.iter().find_map(|test| Some((test, test.pytest?)))?;
-        Some((source(&test.path, line, "a test imports pytest"), Origin::Tests))
+        if let Some((test, line)) = tests.iter().find_map(|test| Some((test, test.pytest?))) {
+            return Some((source(&test.path, line, "a test imports pytest"), Origin::Tests));
+        }
+        let (test, line) = tests.iter().find_map(|test| Some((test, test.function?)))?;
+        Some((
+            source(&test.path, line, "a test is a plain function, which only pytest runs"),
+            Origin::Convention,
+        ))
     }
 
     /// Returns the command that runs unittest's tests, where there are any.
@@ -218,38 +238,6 @@ impl Project {
         }
         let tool = Tool::new(Ecosystem::Python, CommandKind::Test, &argv).runner(TestRunner::Unittest);
         Some((tool, source(&test.path, line, "a test imports unittest")))
-    }
-
-    fn linters(&self) -> Vec<(&'static [&'static str], Source)> {
-        const RUFF: &[&str] = &["python3", "-m", "ruff", "check", "."];
-        const FLAKE8: &[&str] = &["python3", "-m", "flake8"];
-        const MYPY: &[&str] = &["python3", "-m", "mypy", "."];
-        let mut found = Vec::new();
-        if let Some(file) = &self.pyproject
-            && let Some(pyproject) = Toml::parse(&file.text)
-        {
-            for (name, argv) in [("ruff", RUFF), ("mypy", MYPY)] {
-                if let Some(line) = pyproject.line(&["tool", name]) {
-                    found.push((argv, source(&file.path, line, format!("{name} is configured"))));
-                }
-            }
-        }
-        for file in &self.ini {
-            let name = file.path.name().unwrap_or_default();
-            let places = [
-                ("flake8", FLAKE8, matches!(name, "setup.cfg" | "tox.ini" | ".flake8")),
-                ("mypy", MYPY, matches!(name, "setup.cfg" | "mypy.ini" | ".mypy.ini")),
-            ];
-            for (section, argv, fits) in places {
-                if fits && let Some(line) = section_line(&file.text, section) {
-                    found.push((argv, source(&file.path, line, format!("{section} is configured"))));
-                }
-            }
-            if matches!(name, "ruff.toml" | ".ruff.toml") {
-                found.push((RUFF, source(&file.path, 1, "ruff is configured")));
-            }
-        }
-        found
     }
 }
 
