@@ -29,7 +29,9 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Judge a patch, whoever wrote it
     Verify(Box<VerifyArgs>),
-    /// Find a repository's build, test and lint commands, and prove them by running them
+    /// Prove a repository's commands by running them, and tell what is missing and how ready it is
+    Onboard(OnboardArgs),
+    /// Show what is known of a repository; commands that were never proved are run
     Profile(ProfileArgs),
     /// Run one command as a job, in a container
     Jobs(JobsArgs),
@@ -55,6 +57,7 @@ impl Command {
         match self {
             Self::Run(args) => args.json,
             Self::Verify(args) => args.json,
+            Self::Onboard(args) => args.profile.json,
             Self::Profile(args) => args.json,
             Self::Jobs(JobsArgs { command: JobsCommand::Run(args) }) => args.json,
             Self::Secrets(SecretsArgs { command }) => match command {
@@ -173,6 +176,16 @@ pub(crate) struct VerifyArgs {
     pub(crate) json: bool,
 }
 
+/// Options of `gloaming onboard`.
+#[derive(Debug, Args)]
+pub(crate) struct OnboardArgs {
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+    /// Run every command again, whatever was proved before
+    #[arg(long, conflicts_with = "no_run")]
+    pub(crate) again: bool,
+}
+
 /// Options of `gloaming profile`.
 #[derive(Debug, Args)]
 pub(crate) struct ProfileArgs {
@@ -185,6 +198,9 @@ pub(crate) struct ProfileArgs {
     /// Only find the commands, do not run them
     #[arg(long)]
     pub(crate) no_run: bool,
+    /// The operator's corrections of what is found; they win over the repository's own .gloaming/profile.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) corrections: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) policy: PolicyChoice,
     /// Print one JSON object on standard output

@@ -113,6 +113,11 @@ impl Home {
 }
 
 impl Home {
+    /// Returns the folder of a repository's proved profiles. A name has two parts, none of which begins with a dot.
+    pub(crate) fn profiles_dir(&self, repo: &RepoId) -> PathBuf {
+        self.data.join("profiles").join(repo.as_str())
+    }
+
     /// Returns where what a session of `gloaming mcp` replaced or removed is kept. It is named by the first event of
     /// the session's journal, which says on which folder and by which policy: no other journal, whoever wrote it, can
     /// have it put back.

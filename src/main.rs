@@ -8,6 +8,7 @@ mod failure;
 mod jobs;
 mod journal;
 mod mcp;
+mod onboard;
 mod policy;
 mod profile;
 mod registered;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         match cli.command {
             cli::Command::Run(args) => Ok(run::main(args).await),
             cli::Command::Verify(args) => verify::main(args).await,
+            cli::Command::Onboard(args) => onboard::main(args).await,
             cli::Command::Profile(args) => profile::main(args).await,
             cli::Command::Jobs(args) => jobs::main(args).await,
             cli::Command::Secrets(args) => secrets::main(args),

@@ -205,6 +205,20 @@ impl Survey {
                 ));
             }
         }
+        for part in &self.parts.0 {
+            let test = part.commands.iter().find(|command| command.kind == CommandKind::Test);
+            let covered = parts
+                .iter()
+                .any(|(ecosystem, folder)| *ecosystem == part.ecosystem && part.path.is_within(folder));
+            if let Some(test) = test.filter(|_| !covered && gaps.len() < MOST_REJECTED) {
+                gaps.push(format!(
+                    "the tests of `{}` in {} are not run: there is one test command, `{}`",
+                    words(test),
+                    part.path,
+                    words(chosen)
+                ));
+            }
+        }
         gaps
     }
 

@@ -13,9 +13,12 @@ pub(crate) fn mine(tree: &Tree, mined: &mut Mined) -> bool {
     for (file, folder) in roots(tree, "pom.xml") {
         found |= mine_pom(tree, file, &folder, mined);
     }
-    for name in ["build.gradle", "build.gradle.kts"] {
-        for (file, folder) in roots(tree, name) {
-            found |= mine_gradle(tree, file, &folder, mined);
+    let mut gradle = [roots(tree, "build.gradle"), roots(tree, "build.gradle.kts")].concat();
+    gradle.sort_by_key(|(_, folder)| folder.names().count());
+    for (at, (file, folder)) in gradle.iter().enumerate() {
+        // Of two projects of which one lies in the other's folder, the outer one builds both.
+        if !gradle[..at].iter().any(|(_, outer)| folder.is_within(outer)) {
+            found |= mine_gradle(tree, file, folder, mined);
         }
     }
     found

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
-use gloaming_profile::detect;
+use gloaming_profile::{detect, known};
 use proptest::prelude::*;
 
 use crate::folder;
@@ -24,7 +24,7 @@ fn links_are_not_followed_and_nothing_blocks() {
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
     let profile = detect(dir.path());
     let commands: Vec<String> = profile.commands.iter().map(|command| command.argv.join(" ")).collect();
-    assert_eq!(commands, ["go build ./...", "go test ./...", "go vet ./..."]);
+    assert_eq!(commands, ["go build ./...", "go vet ./...", "go test ./...", "go test -run={test} ./..."]);
     assert_eq!((profile.rejected, profile.instructions), (vec![], vec![]));
 }
 
@@ -54,10 +54,33 @@ fn nesting_size_and_nonsense_do_no_harm() {
         ("Makefile", "test:\n\tcargo test \\".to_owned()),
         ("AGENTS.md", "```\n'\"`\n```\n~~~\n".repeat(10_000)),
         ("go.mod", "module".to_owned()),
+        ("pom.xml", format!("<project>{}</project>", deep("<a>", "</a>"))),
+        (
+            "pom.xml",
+            "<!DOCTYPE p [<!ENTITY a \"xxxx\"><!ENTITY b \"&a;&a;\">]><project>&b;</project>".to_owned(),
+        ),
+        ("build.gradle", "id 'java'\nJavaLanguageVersion.of(".to_owned()),
+        ("settings.gradle", "include '\ninclude(\"a\n".to_owned()),
+        ("CMakeLists.txt", "project(\ncmake_minimum_required(\nadd_test(".to_owned()),
+        ("go.work", "use (\n".repeat(50_000)),
+        ("tox.ini", format!("[testenv]\ncommands =\n{}", " pytest {posargs:{posargs}\n".repeat(20_000))),
+        ("noxfile.py", "session.run(\"".repeat(50_000)),
+        ("noxfile.py", format!("session.run({}", "\"a\",".repeat(100_000))),
+        ("package.json", format!("{{\"workspaces\": [{}\"x\"]}}", "\"**/**/**/*{a,b}\", ".repeat(5_000))),
+        ("pnpm-workspace.yaml", "packages: [\"!\", \"[\", \"{\", {}]\n".to_owned()),
+        (".devcontainer.json", "/*".repeat(50_000)),
+        (".devcontainer.json", deep("{\"a\":", "}")),
+        (".github/CODEOWNERS", "* @a @b @c\n".repeat(50_000)),
+        (".gitattributes", "* linguist-generated\n".repeat(50_000)),
+        ("docker-compose.yml", deep("{services: ", "}")),
+        (".tool-versions", "node\nnode 1\n".repeat(50_000)),
+        ("rust-toolchain", "[toolchain]\nchannel = 3\n".to_owned()),
+        (".gloaming/profile.toml", deep("[", "]")),
+        (".gloaming/profile.toml", "[commands.x]\n".repeat(5_000)),
     ] {
-        let dir = folder(&[(name, &content), ("x.py", ""), ("a.test.js", "")]);
+        let dir = folder(&[("x.py", ""), ("a.test.js", ""), ("x.c", ""), (name, &content)]);
         let started = std::time::Instant::now();
-        let _ = detect(dir.path());
+        let _ = known(dir.path(), None);
         assert!(started.elapsed().as_secs() < 20, "{name} took too long");
     }
     let dir = folder(&[("x.py", "")]);
@@ -99,14 +122,17 @@ proptest! {
     fn no_bytes_make_it_panic(
         name in prop_oneof![
             Just("Cargo.toml"), Just("pyproject.toml"), Just("package.json"), Just("go.mod"), Just("Makefile"),
-            Just("setup.cfg"), Just("AGENTS.md"), Just(".github/workflows/x.yml"),
+            Just("setup.cfg"), Just("AGENTS.md"), Just(".github/workflows/x.yml"), Just("pom.xml"), Just("tox.ini"),
+            Just("build.gradle.kts"), Just("settings.gradle"), Just("CMakeLists.txt"), Just("noxfile.py"), Just("go.work"),
+            Just("docker-compose.yml"), Just(".devcontainer.json"), Just(".github/CODEOWNERS"), Just(".gitattributes"),
+            Just(".gloaming/profile.toml"), Just("pnpm-workspace.yaml"), Just(".tool-versions"),
         ],
         content in prop_oneof![
             "(\\[[a-z.\\[\\]]{0,9}\\]\n|[a-z]{1,4} ?[:=] ?[\"'\\[{}\\]a-z0-9,&*!|>-]{0,9}\n|[ \t-]{0,4}run: .{0,9}\n|\t?cargo test[ -~é]{0,9}\n|```\n){0,20}",
             ".{0,200}",
         ],
     ) {
-        let dir = folder(&[(name, &content), ("x.py", ""), ("src/lib.rs", "")]);
-        let _ = detect(dir.path());
+        let dir = folder(&[(name, &content), ("x.py", ""), ("src/lib.rs", ""), ("x.c", "")]);
+        let _ = known(dir.path(), None);
     }
 }

@@ -1,7 +1,9 @@
 //! Whole profiles of small repositories, and their proofs in real containers.
 #![expect(clippy::disallowed_methods, reason = "tests make their own folders and read their own environment")]
 
+mod corrections;
 mod detect;
+mod fixtures;
 mod hostile;
 mod prove;
 

@@ -11,7 +11,7 @@ use gloaming_jobs::{
     BoxFuture, Cancel, Embedded, Engine, Environment, HostFacts, Job, JobError, JobOutput, NoEngine, Redactor,
 };
 use gloaming_policies::{Grant, JobPermit};
-use gloaming_profile::{ProfileError, detect, prove};
+use gloaming_profile::{Corrections, ProfileError, Proving, known, prove};
 use jiff::Timestamp;
 
 use crate::{folder, write_all};
@@ -30,9 +30,22 @@ async fn proved(
     grant: &Grant,
     cancel: &Cancel,
 ) -> Result<(Profile, Vec<JobRecord>, Vec<String>), ProfileError> {
+    proved_as(files, engine, environment, grant, cancel, None, None).await
+}
+
+/// The same with an operator's corrections and a count of tests.
+async fn proved_as(
+    files: &[(&str, &str)],
+    engine: &dyn Engine,
+    environment: &Digest,
+    grant: &Grant,
+    cancel: &Cancel,
+    operator: Option<&Corrections>,
+    tests: Option<u32>,
+) -> Result<(Profile, Vec<JobRecord>, Vec<String>), ProfileError> {
     let base = folder(files);
     let work = tempfile::tempdir().unwrap();
-    let mut profile = detect(base.path());
+    let mut profile = known(base.path(), operator).unwrap();
     let said = Mutex::new(Vec::new());
     let checkout = |dir: &Path| {
         std::fs::create_dir(dir)?;
@@ -40,9 +53,19 @@ async fn proved(
         Ok(())
     };
     let progress = |text: &str| said.lock().unwrap().push(text.to_owned());
-    let records =
-        prove(&mut profile, engine, environment, grant, &checkout, work.path(), NOW, &progress, cancel)
-            .await?;
+    let count = |command: &Command, _: &JobOutput| tests.filter(|_| command.argv[0] != "make");
+    let proving = Proving {
+        engine,
+        environment,
+        grant,
+        checkout: &checkout,
+        work_dir: work.path(),
+        now: NOW,
+        progress: &progress,
+        cancel,
+        count_tests: Some(&count),
+    };
+    let records = prove(&mut profile, &proving).await?;
     Ok((profile, records, said.into_inner().unwrap()))
 }
 
@@ -120,7 +143,14 @@ async fn a_missing_program_makes_way_for_the_next_candidate() {
     let environment = Digest::of("environment");
     let (profile, records, said) =
         proved(PYTHON, &engine, &environment, &grant(), &Cancel::new()).await.unwrap();
-    assert_eq!(commands(&profile), ["python3 -m unittest discover: exit 0", "python3 -m flake8: exit 0"]);
+    assert_eq!(
+        commands(&profile),
+        [
+            "python3 -m flake8: exit 0",
+            "python3 -m unittest discover: exit 0",
+            "python3 -m unittest discover -k={test}: unproved"
+        ]
+    );
     assert_eq!(
         rejected(&profile),
         [
@@ -128,9 +158,10 @@ async fn a_missing_program_makes_way_for_the_next_candidate() {
             "python3 -m ruff check .: python3 is missing in the jobs' environment",
         ]
     );
+    assert!(profile.rejected.iter().all(|rejected| rejected.proof.is_some()));
     assert_eq!(profile.gaps, Vec::<String>::new());
     assert_eq!(records.len(), 4);
-    assert_eq!(said[0], "test: python3 -m pytest");
+    assert_eq!(said[0], "lint: python3 -m ruff check .");
     let proof = profile.commands[0].proof.as_ref().unwrap();
     assert_eq!(
         (proof.at, proof.duration_ms, &proof.environment, proof.excerpt.as_str()),
@@ -145,6 +176,7 @@ async fn what_fails_or_is_missing_for_good_stays_and_is_a_gap() {
             (JobExit::Code(101), "error: no matching package named `x` found")
         }
         _ if argv.starts_with("cargo test") => (JobExit::TimedOut, "still going"),
+        _ if argv.starts_with("cargo fetch") => (JobExit::Code(0), ""),
         _ => (JobExit::Code(101), "error: no such command: `clippy`\n"),
     });
     let files = &[
@@ -156,9 +188,11 @@ async fn what_fails_or_is_missing_for_good_stays_and_is_a_gap() {
     assert_eq!(
         commands(&profile),
         [
+            "cargo fetch: exit 0",
             "cargo build --offline --lib --bins --tests --examples: exit 101",
-            "cargo test --offline: timed out",
             "cargo clippy --offline: exit 101",
+            "cargo test --offline: timed out",
+            "cargo test --offline -- {test}: unproved",
         ]
     );
     assert_eq!(
@@ -166,19 +200,33 @@ async fn what_fails_or_is_missing_for_good_stays_and_is_a_gap() {
         [
             "the build command `cargo build --offline --lib --bins --tests --examples` fails on the untouched tree: exit 101; \
              jobs have no network: fetch the dependencies on the host first (cargo fetch, go mod download)",
-            "the test command `cargo test --offline` fails on the untouched tree: timed out",
             "the lint command `cargo clippy --offline` cannot be run: cargo-clippy is missing; install it where the jobs' \
              environment is taken from",
+            "the test command `cargo test --offline` fails on the untouched tree: timed out",
         ]
     );
-    assert_eq!(profile.commands[1].proof.as_ref().unwrap().excerpt, "still going");
+    assert_eq!(profile.commands[3].proof.as_ref().unwrap().excerpt, "still going");
 }
 
 #[tokio::test]
 async fn a_module_the_tests_lack_is_not_a_missing_runner() {
     let engine = Scripted(|_| (JobExit::Code(1), "E   ModuleNotFoundError: No module named 'pytest_mock'\n"));
     let (profile, ..) = proved(PYTHON, &engine, &Digest::of("e"), &grant(), &Cancel::new()).await.unwrap();
-    assert_eq!(commands(&profile), ["python3 -m pytest: exit 1", "python3 -m ruff check .: exit 1"]);
+    assert_eq!(
+        commands(&profile),
+        [
+            "python3 -m ruff check .: exit 1",
+            "python3 -m pytest: exit 1",
+            "python3 -m pytest -k={test}: unproved",
+        ]
+    );
+    assert_eq!(
+        rejected(&profile),
+        [
+            "python3 -m unittest discover: it fails on the untouched tree: exit 1",
+            "python3 -m flake8: it fails on the untouched tree: exit 1",
+        ]
+    );
 }
 
 #[tokio::test]
@@ -228,14 +276,21 @@ async fn a_rust_package_is_built_and_tested_in_a_container() {
     let (profile, records, _) = proved(files, &engine, &environment, &grant(), &Cancel::new()).await.unwrap();
     assert_eq!(
         commands(&profile),
-        ["cargo build --offline --lib --bins --tests --examples: exit 0", "cargo test --offline: exit 0"],
+        [
+            "cargo fetch: exit 0",
+            "cargo build --offline --lib --bins --tests --examples: exit 0",
+            "cargo test --offline: exit 0",
+            "cargo test --offline -- {test}: unproved",
+        ],
         "{profile:#?}"
     );
-    assert!(records[1].stdout_tail.contains("test works ... ok"), "{records:#?}");
+    assert!(records[2].stdout_tail.contains("test works ... ok"), "{records:#?}");
     assert_eq!(records[0].env, BTreeMap::new());
     assert_eq!(
         profile.gaps,
-        ["no lint command was found: neither the Makefile nor CI uses cargo clippy or cargo fmt --check"]
+        [
+            "no lint command was found: neither the Makefile nor CI uses cargo clippy, and no file configures it"
+        ]
     );
 }
 
@@ -252,6 +307,180 @@ async fn a_python_project_in_src_layout_is_tested_in_a_container() {
         ),
     ];
     let (profile, records, _) = proved(files, &engine, &environment, &grant(), &Cancel::new()).await.unwrap();
-    assert_eq!(commands(&profile), ["python3 -m unittest discover -s tests: exit 0"], "{records:#?}");
-    assert!(records[0].stderr_tail.contains("Ran 1 test"), "{records:#?}");
+    let commands = commands(&profile);
+    assert!(commands.contains(&"python3 -m unittest discover -s tests: exit 0".to_owned()), "{records:#?}");
+    // What builds the package is not in the jobs' environment, and there is no network.
+    assert!(commands[0].starts_with("python3 -m pip install -e .: exit "), "{commands:?}");
+    assert!(profile.gaps.iter().any(|gap| gap.contains("jobs have no network")), "{:?}", profile.gaps);
+    let ran = records.last().unwrap();
+    assert!(ran.stderr_tail.contains("Ran 1 test"), "{records:#?}");
+}
+
+/// Says of every tree what the tests' files hold, and leaves a file when it installs.
+struct Installing;
+
+impl Engine for Installing {
+    fn name(&self) -> &str {
+        "installing"
+    }
+
+    fn run<'a>(
+        &'a self,
+        permit: &'a JobPermit,
+        job: &'a Job,
+        cancel: &'a Cancel,
+    ) -> BoxFuture<'a, Result<JobOutput, JobError>> {
+        let installed = job.workspace.join("node_modules/.bin/vitest");
+        if job.argv[0] == "npm" && job.argv[1] == "ci" {
+            write_all(&job.workspace, &[("node_modules/.bin/vitest", "")]);
+        } else {
+            assert!(installed.is_file(), "{job:?}");
+        }
+        Box::pin(async move { Scripted(|_| (JobExit::Code(0), "")).run(permit, job, cancel).await })
+    }
+}
+
+#[tokio::test]
+async fn what_installing_left_is_in_the_trees_of_the_commands_after_it() {
+    let files = &[
+        (
+            "package.json",
+            "{\"scripts\": {\"test\": \"vitest\", \"lint\": \"eslint .\"}, \"devDependencies\": {\"vitest\": \"1\"}}",
+        ),
+        ("package-lock.json", "{}"),
+        ("a.js", ""),
+    ];
+    let (profile, records, _) =
+        proved(files, &Installing, &Digest::of("e"), &grant(), &Cancel::new()).await.unwrap();
+    assert_eq!(
+        commands(&profile),
+        [
+            "npm ci: exit 0",
+            "npm run --silent lint: exit 0",
+            "node_modules/.bin/vitest run: exit 0",
+            "node_modules/.bin/vitest run --testNamePattern={test}: unproved",
+        ]
+    );
+    assert_eq!(records.len(), 3);
+    let readiness = profile.readiness.unwrap();
+    assert_eq!(readiness.score, 84, "{readiness:#?}");
+    assert!(readiness.most_help.unwrap().contains("AGENTS.md"));
+}
+
+#[tokio::test]
+async fn a_command_that_fails_makes_way_and_is_listed_with_its_proof() {
+    let files = &[
+        ("Cargo.toml", "[package]\nname = \"x\"\n"),
+        ("src/lib.rs", ""),
+        ("Makefile", "test:\n\tcargo test --lib\n"),
+    ];
+    let engine = Scripted(|argv| match argv {
+        "cargo test --offline" => (JobExit::Code(101), "a doc test fails"),
+        _ => (JobExit::Code(0), ""),
+    });
+    let (profile, ..) = proved(files, &engine, &Digest::of("e"), &grant(), &Cancel::new()).await.unwrap();
+    assert!(commands(&profile).contains(&"cargo test --offline --lib: exit 0".to_owned()));
+    assert_eq!(rejected(&profile), ["cargo test --offline: it fails on the untouched tree: exit 101"]);
+    let proof = profile.rejected[0].proof.as_ref().unwrap();
+    assert_eq!((proof.exit, proof.excerpt.as_str()), (JobExit::Code(101), "a doc test fails"));
+    // The one that runs one test is made of the one that works.
+    assert!(commands(&profile).contains(&"cargo test --offline --lib -- {test}: unproved".to_owned()));
+}
+
+#[tokio::test]
+async fn a_command_that_policy_denies_makes_way_for_one_that_it_permits() {
+    let policy = "schema = 1\nextends = [\"preset:standard\"]\n\n[[deny]]\nid = \"no-pytest\"\njobs = [\"test\"]\n\
+                  commands = [\"python3 -m pytest *\", \"python3 -m pytest\"]\nbecause = \"x\"\n";
+    let file = gloaming_policies::parse("p.toml", policy).unwrap();
+    let grant =
+        Grant::resolve(&RepoId::local("test"), vec![(gloaming_policies::Layer::Operator, file)]).unwrap();
+    let engine = Scripted(|argv| {
+        assert!(!argv.contains("pytest"));
+        (JobExit::Code(0), "")
+    });
+    let (profile, ..) = proved(PYTHON, &engine, &Digest::of("e"), &grant, &Cancel::new()).await.unwrap();
+    assert!(commands(&profile).contains(&"python3 -m unittest discover: exit 0".to_owned()));
+    assert_eq!(
+        rejected(&profile)[0],
+        "python3 -m pytest: policy permits no such test job (rule no-pytest of p.toml:4)"
+    );
+    assert_eq!(profile.gaps, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_run_without_a_test_proves_nothing() {
+    let nothing = Scripted(|argv| match argv {
+        _ if argv.contains("unittest") => (JobExit::Code(0), "Ran 0 tests in 0.000s\n\nOK\n"),
+        _ if argv.contains("pytest") => (JobExit::Code(5), "no tests ran"),
+        _ => (JobExit::Code(0), ""),
+    });
+    let (profile, ..) = proved(PYTHON, &nothing, &Digest::of("e"), &grant(), &Cancel::new()).await.unwrap();
+    assert_eq!(rejected(&profile), ["python3 -m unittest discover: it ran no test"]);
+    assert_eq!(profile.gaps, ["the test command `python3 -m pytest` fails on the untouched tree: exit 5"]);
+    // Counted, it is the same.
+    let fine = Scripted(|_| (JobExit::Code(0), ""));
+    let environment = Digest::of("e");
+    let counted = |tests| proved_as(PYTHON, &fine, &environment, &GRANT, &CANCEL, None, Some(tests));
+    let (profile, ..) = counted(0).await.unwrap();
+    assert!(profile.gaps.contains(&"the test command `python3 -m pytest` ran no test".to_owned()));
+    let (profile, ..) = counted(3).await.unwrap();
+    let test = profile.command(gloaming_api::profile::CommandKind::Test).unwrap();
+    assert_eq!(test.proof.as_ref().unwrap().tests, Some(3));
+}
+
+static GRANT: std::sync::LazyLock<Grant> = std::sync::LazyLock::new(grant);
+static CANCEL: std::sync::LazyLock<Cancel> = std::sync::LazyLock::new(Cancel::new);
+
+#[tokio::test]
+async fn what_was_corrected_has_no_second() {
+    let operator =
+        Corrections::of_operator("x.toml", "[commands.test]\nargv = [\"make\", \"test\"]\n").unwrap();
+    let engine = Scripted(|argv| match argv {
+        "make test" => (JobExit::Code(2), "no rule"),
+        _ => (JobExit::Code(0), ""),
+    });
+    let environment = Digest::of("e");
+    let (profile, ..) =
+        proved_as(PYTHON, &engine, &environment, &GRANT, &CANCEL, Some(&operator), None).await.unwrap();
+    assert!(commands(&profile).contains(&"make test: exit 2".to_owned()), "{profile:#?}");
+    assert!(
+        rejected(&profile).contains(&"python3 -m pytest: the operator's correction of x.toml:1".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn a_cmake_project_is_configured_built_and_tested_by_one_command() {
+    let state = tempfile::tempdir().unwrap();
+    let Some((engine, environment)) = embedded(state.path()).await else { return };
+    if !Path::new("/usr/bin/ctest").is_file() {
+        eprintln!("SKIPPED: no cmake here");
+        return;
+    }
+    let files = &[
+        (
+            "CMakeLists.txt",
+            "cmake_minimum_required(VERSION 3.16)\nproject(x C)\nenable_testing()\nadd_executable(t t.c)\nadd_test(NAME t COMMAND t)\n",
+        ),
+        ("t.c", "int main(void) { return 0; }\n"),
+    ];
+    let (profile, records, _) = proved(files, &engine, &environment, &grant(), &Cancel::new()).await.unwrap();
+    let ran = records.last().unwrap();
+    assert!(ran.exit.success() && ran.stdout_tail.contains("100% tests passed"), "{records:#?}");
+    assert_eq!(profile.readiness.unwrap().checks[0].state, gloaming_api::profile::CheckState::Holds);
+}
+
+#[tokio::test]
+async fn a_node_package_is_tested_in_a_container() {
+    let state = tempfile::tempdir().unwrap();
+    let Some((engine, environment)) = embedded(state.path()).await else { return };
+    if !Path::new("/usr/bin/node").is_file() {
+        eprintln!("SKIPPED: no node in /usr here");
+        return;
+    }
+    let files = &[
+        ("package.json", "{\"name\": \"x\", \"scripts\": {\"test\": \"node --test\"}}"),
+        ("test/a.test.js", "const test = require('node:test');\ntest('one', () => {});\n"),
+    ];
+    let (profile, records, _) = proved(files, &engine, &environment, &grant(), &Cancel::new()).await.unwrap();
+    assert!(commands(&profile).contains(&"node --test: exit 0".to_owned()), "{records:#?}");
 }

@@ -80,7 +80,7 @@ impl Project {
     }
 
     fn configured(&self, checker: &Checker) -> Option<Source> {
-        let name = checker.table.last()?;
+        let name = checker.table.get(1..)?.join(" ");
         if let Some(file) = &self.pyproject
             && let Some(line) = Toml::parse(&file.text).and_then(|pyproject| pyproject.line(checker.table))
         {

@@ -1,0 +1,201 @@
+//! `gloaming onboard`: a repository's profile proved by running it, what is missing, and how ready it is.
+#![expect(clippy::disallowed_methods, reason = "the edge: proved profiles are kept in the operator's own data folder")]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use gloaming_api::path::escape_name;
+use gloaming_api::profile::{CheckState, Profile};
+use gloaming_api::{Digest, ReasonCode};
+use gloaming_jobs::Cancel;
+use gloaming_policies::Diagnostic;
+use gloaming_profile::{Corrections, Proving};
+use gloaming_worker::Update;
+use gloaming_workspace::Repository;
+
+use crate::cli::{OnboardArgs, ProfileArgs};
+use crate::console::{Console, print_json};
+use crate::context::{self, Home};
+use crate::failure::{Failure, unless_cancelled};
+use crate::profile::tell;
+use crate::run::{cancel_on_signal, policy_at, repo_failure};
+
+/// The largest file of corrections or stored profile that is read, bytes.
+const FILE_CAP: u64 = 1 << 20;
+/// Proved profiles kept of one repository: of its branches, policies and environments.
+const KEPT: usize = 20;
+
+/// Whether commands are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// Never.
+    No,
+    /// Where they were not proved before, for the same files, policy and environment.
+    Unproved,
+    /// Always.
+    Again,
+}
+
+pub(crate) async fn main(args: OnboardArgs) -> anyhow::Result<ExitCode> {
+    let run = match (args.profile.no_run, args.again) {
+        (true, _) => Run::No,
+        (false, true) => Run::Again,
+        (false, false) => Run::Unproved,
+    };
+    show(&args.profile, run, |profile| format!("{}{}", tell(profile), tell_readiness(profile))).await
+}
+
+/// Learns a profile and prints it, as JSON or in the words of `tell`.
+pub(crate) async fn show(
+    args: &ProfileArgs,
+    run: Run,
+    tell: impl FnOnce(&Profile) -> String,
+) -> anyhow::Result<ExitCode> {
+    let console = Console::new();
+    let cancel = Cancel::new();
+    let profile = learn(args, run, &console, &cancel).await;
+    console.close();
+    let profile = profile
+        .map_err(|error| unless_cancelled(error, &cancel, "cancelled; the commands were not all run"))?;
+    if args.json {
+        print_json(&profile);
+    } else {
+        print!("{}", tell(&profile));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel) -> anyhow::Result<Profile> {
+    let operator = args.corrections.as_deref().map(corrections).transpose()?;
+    let home = Home::open()?;
+    let work = home.work_dir(gloaming_api::TaskId::generate().as_str())?;
+    cancel_on_signal(cancel);
+    let path = std::path::absolute(&args.repo)?;
+    let repository = Repository::open(&path, &work.path().join("git")).map_err(repo_failure)?;
+    let base = repository.resolve(args.base.as_deref()).map_err(repo_failure)?;
+    for note in repository.notes(&base) {
+        console.show(Update::Note(note));
+    }
+    let checkout = repository.checkout(&base, &work.path().join("tree")).map_err(repo_failure)?;
+    let mut profile = gloaming_profile::known(checkout.dir(), operator.as_ref())
+        .map_err(|faults| bad_file("the corrections of the profile do not load", &faults))?;
+    if run == Run::No || profile.commands.is_empty() {
+        return Ok(profile);
+    }
+    let repo = context::repo_name(&args.policy, &path);
+    let grant = match policy_at(&args.policy, &repo, &repository, &base)? {
+        Ok(resolved) => resolved.grant,
+        Err(diagnostics) => {
+            let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+            let summary = format!("the repository's own policy does not load\n{}", lines.join("\n"));
+            return Err(Failure::bow_out(ReasonCode::PolicyBlocked, summary)
+                .hint("repair it; --no-run shows what was found without running it")
+                .into());
+        }
+    };
+    let (engine, environment) = context::engine(&home)?;
+    // What a proof holds for: the files it was mined from, what policy lets run, and where it was run.
+    let key = Digest::of_json(&(&profile.mined_from, grant.digest(), environment.digest()));
+    let stored = home.profiles_dir(&repo).join(format!("{}.json", key.hex()));
+    if run == Run::Unproved
+        && let Some(proved) = load(&stored, &profile)
+    {
+        return Ok(proved);
+    }
+    engine.probe().await.map_err(|error| {
+        let otherwise = "--no-run shows what was found without running it";
+        let hint =
+            if error.hint.is_empty() { otherwise.to_owned() } else { format!("{}; {otherwise}", error.hint) };
+        Failure::bow_out(ReasonCode::NoEngine, format!("no container engine works here: {}", error.reason))
+            .hint(hint)
+    })?;
+    console.show(Update::Stage(gloaming_api::Stage::Provision));
+    let shown = console.clone();
+    let proving = Proving {
+        engine: &engine,
+        environment: environment.digest(),
+        grant: &grant,
+        checkout: &|dir| repository.checkout(&base, dir).map(|_| ()).map_err(std::io::Error::other),
+        work_dir: &work.path().join("prove"),
+        now: context::now(),
+        progress: &move |text: &str| shown.show(Update::Doing(text.to_owned())),
+        cancel,
+        count_tests: None,
+    };
+    gloaming_profile::prove(&mut profile, &proving)
+        .await
+        .map_err(|error| Failure::infrastructure("prove the profile", error))?;
+    if let Err(error) = store(&stored, &profile) {
+        tracing::warn!(file = %stored.display(), %error, "cannot keep the proved profile; it will be proved again");
+    }
+    Ok(profile)
+}
+
+/// Reads the operator's corrections.
+fn corrections(path: &Path) -> anyhow::Result<Corrections> {
+    let text = context::read_text(path, "the corrections", FILE_CAP)?;
+    Corrections::of_operator(&path.display().to_string(), &text)
+        .map_err(|faults| bad_file("the corrections do not load", &faults))
+}
+
+fn bad_file(summary: &str, faults: &[Diagnostic]) -> anyhow::Error {
+    let lines: Vec<String> = faults
+        .iter()
+        .map(|fault| match &fault.hint {
+            Some(hint) => format!("{fault}; {hint}"),
+            None => fault.to_string(),
+        })
+        .collect();
+    Failure::usage(format!("{summary}\n{}", lines.join("\n"))).into()
+}
+
+/// Reads a proved profile, where there is one of these very files.
+fn load(stored: &Path, mined: &Profile) -> Option<Profile> {
+    let text = context::read_text(stored, "the proved profile", FILE_CAP * 4).ok()?;
+    let proved: Profile = serde_json::from_str(&text).ok()?;
+    (proved.mined_from == mined.mined_from).then_some(proved)
+}
+
+/// Keeps a proved profile, whole or not at all, and removes the oldest of too many.
+fn store(stored: &Path, profile: &Profile) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let Some(folder) = stored.parent() else { return Ok(()) };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let partial = stored.with_extension(format!("{}.partial", std::process::id()));
+    let text = serde_json::to_vec_pretty(profile)?;
+    std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, stored)).inspect_err(|_| {
+        let _ = std::fs::remove_file(&partial);
+    })?;
+    let mut kept: Vec<(std::time::SystemTime, PathBuf)> = std::fs::read_dir(folder)?
+        .flatten()
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    kept.sort_unstable_by(|a, b| b.cmp(a));
+    for (_, old) in kept.into_iter().skip(KEPT) {
+        let _ = std::fs::remove_file(old);
+    }
+    Ok(())
+}
+
+/// Returns how ready the repository is, in words.
+fn tell_readiness(profile: &Profile) -> String {
+    let Some(readiness) = &profile.readiness else { return String::new() };
+    let mut text = format!("\nready      {} of 100\n", readiness.score);
+    for check in &readiness.checks {
+        let mark = match check.state {
+            CheckState::Holds => "yes",
+            CheckState::Fails => "no",
+            CheckState::Unknown => "not run",
+        };
+        let name = serde_json::to_value(check.name).ok().and_then(|name| name.as_str().map(str::to_owned));
+        text.push_str(&format!(
+            "  {mark:<8} {:<22} {}\n",
+            name.unwrap_or_default().replace('_', " "),
+            escape_name(check.detail.as_bytes())
+        ));
+    }
+    if let Some(help) = &readiness.most_help {
+        text.push_str(&format!("\nwould help most: {}\n", escape_name(help.as_bytes())));
+    }
+    text
+}
