@@ -1,5 +1,8 @@
 //! `gloaming onboard`: a repository's profile proved by running it, what is missing, and how ready it is.
-#![expect(clippy::disallowed_methods, reason = "the edge: proved profiles are kept in the operator's own data folder")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the edge: proved profiles are kept in the operator's own data folder"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

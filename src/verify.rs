@@ -84,6 +84,7 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
                 work_dir: &work.path().join("verify"),
                 baseline: None,
                 seed: context::seed(),
+                effort: gloaming_verify::Effort::default(),
                 progress: &move |update: gloaming_verify::Progress| {
                     shown.show(Update::Doing(update.to_string()))
                 },

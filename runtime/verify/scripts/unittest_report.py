@@ -47,12 +47,23 @@ class Result(unittest.TextTestResult):
             self.note(test, "failed", self._exc_info_to_string(err, test))
 
 
-def planned(suite):
+def tests(suite):
     for test in suite:
         if isinstance(test, unittest.TestSuite):
-            yield from planned(test)
+            yield from tests(test)
         elif test is not None:
-            yield test.id()
+            yield test
+
+
+def plain(name):
+    for prefix in ("unittest.loader._FailedTest.", "unittest.loader.ModuleSkipped."):
+        if name.startswith(prefix):
+            return name[len(prefix):]
+    return name
+
+
+def planned(suite):
+    return (test.id() for test in tests(suite))
 
 
 class Runner(unittest.TextTestRunner):
@@ -64,6 +75,10 @@ class Runner(unittest.TextTestRunner):
         super().__init__(*args, **kwargs)
 
     def run(self, test):
+        only = os.environ.get("GLOAMING_ONLY")
+        if only:
+            wanted = set(only.split("\n"))
+            test = unittest.TestSuite(one for one in tests(test) if plain(one.id()) in wanted)
         plan = list(planned(test))
         result = super().run(test)
         report = {

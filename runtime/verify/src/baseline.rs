@@ -1,6 +1,6 @@
 //! The untouched tree: does it build, does its suite run, which of its tests are flaky.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use gloaming_api::Digest;
@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::bench::{Bench, Lane, Outcome};
-use crate::compare::flips;
+use crate::compare::{flips, settle};
 use crate::{BaselineInputs, VerifyError};
 
 /// Part of every key; a change of how reports are read or ids are made raises it.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What was seen of the untouched tree. Reusable for every patch against the same base in the same
 /// environment under the same policy.
@@ -29,10 +29,14 @@ pub struct Baseline {
     pub environment: Digest,
     /// Why no patch against this base can be verified, where that is so.
     pub red: Option<Red>,
-    /// Results of the first run of the suite.
+    /// Results of the suite: what most of its runs agree on, else the worst.
     pub tests: TestResults,
-    /// Tests whose result differed between the runs.
-    pub flaky: Vec<String>,
+    /// How often the suite ran.
+    pub runs: u32,
+    /// Tests whose result differed between the runs, with each run's result; none where it was not reported.
+    pub flips: BTreeMap<String, Vec<Option<TestStatus>>>,
+    /// Milliseconds that the first run of the suite took.
+    pub suite_ms: u64,
     /// What the linter said; none where there is none or it does not run.
     pub lint: Option<LintSeen>,
     /// Every container run.
@@ -65,6 +69,32 @@ pub struct LintSeen {
 }
 
 impl Baseline {
+    /// Returns the results of each run.
+    pub(crate) fn each_run(&self) -> Vec<TestResults> {
+        let run = |index: usize| {
+            let mut results = self.tests.clone();
+            for (id, seen) in &self.flips {
+                match seen.get(index).copied().flatten() {
+                    Some(status) => drop(results.insert(id.clone(), status)),
+                    None => drop(results.remove(id)),
+                }
+            }
+            results
+        };
+        (0..self.runs as usize).map(run).collect()
+    }
+
+    /// Returns what a run of the patched tree is held against: a test that passed in some run of the base can pass.
+    pub(crate) fn reference(&self) -> TestResults {
+        let mut results = self.tests.clone();
+        for (id, seen) in &self.flips {
+            if seen.contains(&Some(TestStatus::Passed)) {
+                results.insert(id.clone(), TestStatus::Passed);
+            }
+        }
+        results
+    }
+
     /// Whether the baseline was made of the same commit with the same commands, environment and policy.
     pub fn fits(&self, inputs: &BaselineInputs<'_>) -> bool {
         self.key == key(inputs)
@@ -84,10 +114,11 @@ pub fn key(inputs: &BaselineInputs<'_>) -> Digest {
         "environment": inputs.environment,
         "grant": inputs.grant.digest(),
         "commands": commands,
+        "runs": inputs.effort.reruns.baseline_runs,
     }))
 }
 
-/// Builds the untouched tree and runs its suite twice.
+/// Builds the untouched tree and runs its suite as often as the rule of flakes wants it.
 ///
 /// A base that does not build or whose suite does not run is not an error: [`Baseline::red`] says so.
 ///
@@ -107,11 +138,13 @@ pub(crate) async fn make(bench: &mut Bench<'_>, lane: &Lane) -> Result<Baseline,
         environment: bench.inputs.environment.clone(),
         red: None,
         tests: TestResults::new(),
-        flaky: Vec::new(),
+        runs: 0,
+        flips: BTreeMap::new(),
+        suite_ms: 0,
         lint: None,
         jobs: Vec::new(),
     };
-    made.red = look(bench, lane, &mut made.tests, &mut made.flaky).await?.err();
+    made.red = look(bench, lane, &mut made).await?.err();
     if made.red.is_none() {
         made.lint = bench.lint(lane, "baseline").await?.and_then(|(exit, findings)| match exit {
             // 126 and 127: there is no such program here.
@@ -127,40 +160,106 @@ pub(crate) async fn make(bench: &mut Bench<'_>, lane: &Lane) -> Result<Baseline,
 async fn look(
     bench: &mut Bench<'_>,
     lane: &Lane,
-    tests: &mut TestResults,
-    flaky: &mut Vec<String>,
+    made: &mut Baseline,
 ) -> Result<Result<(), Red>, VerifyError> {
     let red = |code, detail: String| Ok(Err(Red { code, detail }));
     if bench.inputs.profile.command(CommandKind::Test).is_none() {
         return red(Finding::NoTests, "the profile has no test command".into());
     }
-    match bench.suite(lane, "baseline", "V7", &[]).await? {
-        Outcome::Ran(report) => *tests = report.tests,
-        Outcome::BuildFailed(why) => {
-            return red(Finding::BaselineRed, format!("the untouched tree does not build: {why}"));
+    let mut runs: Vec<TestResults> = Vec::new();
+    for number in 1..=bench.inputs.effort.reruns.baseline_runs.max(1) {
+        let label = if number == 1 { "baseline".to_owned() } else { format!("baseline-{number}") };
+        match bench.suite(lane, &label, "V7", &[]).await? {
+            Outcome::Ran(report) => runs.push(report.tests),
+            Outcome::BuildFailed(why) if number == 1 => {
+                return red(Finding::BaselineRed, format!("the untouched tree does not build: {why}"));
+            }
+            Outcome::NotRun(why) if number == 1 => {
+                return red(Finding::BaselineRed, format!("the untouched tree's suite does not run: {why}"));
+            }
+            Outcome::BuildFailed(why) | Outcome::NotRun(why) => {
+                let times = if number == 2 { "once".to_owned() } else { format!("{} times", number - 1) };
+                return red(
+                    Finding::BaselineRed,
+                    format!("the untouched tree's suite ran {times} and then not: {why}"),
+                );
+            }
+            Outcome::BuildLimit(why) | Outcome::SuiteLimit(why) => {
+                return red(Finding::JobLimit, format!("on the untouched tree, twice: {why}"));
+            }
         }
-        Outcome::NotRun(why) => {
-            return red(Finding::BaselineRed, format!("the untouched tree's suite does not run: {why}"));
-        }
-        Outcome::BuildLimit(why) | Outcome::SuiteLimit(why) => {
-            return red(Finding::JobLimit, format!("on the untouched tree, twice: {why}"));
+        if number == 1 {
+            made.suite_ms = bench.jobs.last().map_or(0, |job| job.record.duration_ms);
+            if !runs[0].values().any(|status| *status == TestStatus::Passed) {
+                let count = runs[0].len();
+                return red(
+                    Finding::BaselineRed,
+                    format!("of the untouched tree's {count} tests not one passes"),
+                );
+            }
         }
     }
-    if !tests.values().any(|status| *status == TestStatus::Passed) {
-        let count = tests.len();
-        return red(Finding::BaselineRed, format!("of the untouched tree's {count} tests not one passes"));
-    }
-    match bench.suite(lane, "baseline-2", "V7", &[]).await? {
-        Outcome::Ran(report) => *flaky = flips(tests, &report.tests).into_iter().collect(),
-        Outcome::BuildFailed(why) | Outcome::NotRun(why) => {
-            return red(
-                Finding::BaselineRed,
-                format!("the untouched tree's suite ran once and then not: {why}"),
-            );
-        }
-        Outcome::BuildLimit(why) | Outcome::SuiteLimit(why) => {
-            return red(Finding::JobLimit, format!("on the untouched tree's second run, twice: {why}"));
-        }
-    }
+    made.runs = u32::try_from(runs.len()).unwrap_or(u32::MAX);
+    made.tests = settle(&runs);
+    let flipped: BTreeSet<String> = runs[1..].iter().flat_map(|run| flips(&runs[0], run)).collect();
+    made.flips = flipped
+        .into_iter()
+        .map(|id| {
+            let seen = runs.iter().map(|run| run.get(&id).copied()).collect();
+            (id, seen)
+        })
+        .collect();
     Ok(Ok(()))
+}
+
+#[cfg(test)]
+impl Baseline {
+    /// A baseline of some runs.
+    pub(crate) fn of_runs(runs: &[TestResults]) -> Self {
+        let ids: BTreeSet<&String> = runs.iter().flat_map(|run| run.keys()).collect();
+        let flips = ids
+            .into_iter()
+            .map(|id| (id.clone(), runs.iter().map(|run| run.get(id).copied()).collect::<Vec<_>>()))
+            .filter(|(_, seen)| seen.iter().any(|status| *status != seen[0]))
+            .collect();
+        Self {
+            key: Digest::zero(),
+            base: String::new(),
+            environment: Digest::zero(),
+            red: None,
+            tests: settle(runs),
+            runs: runs.len() as u32,
+            flips,
+            suite_ms: 0,
+            lint: None,
+            jobs: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_run_can_be_told_from_what_is_kept() {
+        use TestStatus::{Failed, Passed, Skipped};
+        let run = |results: &[(&str, TestStatus)]| -> TestResults {
+            results.iter().map(|(id, status)| ((*id).to_owned(), *status)).collect()
+        };
+        let runs = [
+            run(&[("steady", Passed), ("flips", Failed), ("comes", Passed), ("off", Skipped)]),
+            run(&[("steady", Passed), ("flips", Failed), ("off", Skipped)]),
+            run(&[("steady", Passed), ("flips", Passed), ("off", Skipped)]),
+        ];
+        let baseline = Baseline::of_runs(&runs);
+        assert_eq!(baseline.each_run(), runs);
+        assert_eq!(baseline.tests, run(&[("steady", Passed), ("flips", Failed), ("off", Skipped)]));
+        assert_eq!(
+            baseline.reference(),
+            run(&[("steady", Passed), ("flips", Passed), ("comes", Passed), ("off", Skipped)])
+        );
+        let kept: Baseline = serde_json::from_str(&serde_json::to_string(&baseline).unwrap()).unwrap();
+        assert_eq!(kept, baseline);
+    }
 }

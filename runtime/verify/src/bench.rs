@@ -151,25 +151,37 @@ impl<'a> Bench<'a> {
         step: &str,
         controls: &[Control],
     ) -> Result<Outcome, VerifyError> {
-        let first = self.suite_once(lane, label, step, controls).await?;
-        if !matches!(first, Outcome::BuildLimit(_) | Outcome::SuiteLimit(_)) {
-            return Ok(first);
+        match self.inputs.profile.command(CommandKind::Test) {
+            Some(command) => self.suite_by(command, lane, label, step, controls).await,
+            None => Ok(Outcome::NotRun("the profile has no test command".into())),
         }
-        self.tell(step, format!("{label}: a limit was reached, once more"));
-        self.suite_once(lane, label, step, controls).await
     }
 
-    async fn suite_once(
+    /// The same by a command that was made of the profile's.
+    pub(crate) async fn suite_by(
         &mut self,
+        command: &Command,
         lane: &Lane,
         label: &str,
         step: &str,
         controls: &[Control],
     ) -> Result<Outcome, VerifyError> {
-        let profile = self.inputs.profile;
-        let Some(command) = profile.command(CommandKind::Test) else {
-            return Ok(Outcome::NotRun("the profile has no test command".into()));
-        };
+        let first = self.suite_once(command, lane, label, step, controls).await?;
+        if !matches!(first, Outcome::BuildLimit(_) | Outcome::SuiteLimit(_)) {
+            return Ok(first);
+        }
+        self.tell(step, format!("{label}: a limit was reached, once more"));
+        self.suite_once(command, lane, label, step, controls).await
+    }
+
+    async fn suite_once(
+        &mut self,
+        command: &Command,
+        lane: &Lane,
+        label: &str,
+        step: &str,
+        controls: &[Control],
+    ) -> Result<Outcome, VerifyError> {
         let first_use = self.used.get(&lane.scratch).is_none_or(|last| !last.starts_with(lane.name));
         let tree = self.tree(lane, controls)?;
         let outcome = self.suite_in(lane, &tree, label, step, command, first_use).await;

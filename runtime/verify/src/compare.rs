@@ -16,8 +16,8 @@ pub(crate) struct Comparison {
     pub(crate) new_failures: Vec<String>,
     /// Were reported before and are not now.
     pub(crate) vanished: Vec<String>,
-    /// Ran before and are skipped or expected to fail now: `id (passed → skipped)`.
-    pub(crate) weakened: Vec<String>,
+    /// Ran before and are skipped or expected to fail now, with how: `passed → skipped`.
+    pub(crate) weakened: BTreeMap<String, String>,
     /// Old id to new id, for tests that a renaming explains.
     pub(crate) renamed: BTreeMap<String, String>,
     /// Failed before, pass now.
@@ -28,11 +28,29 @@ pub(crate) struct Comparison {
 
 impl Comparison {
     /// Whether nothing speaks against the patch.
+    #[cfg(test)]
     pub(crate) fn is_clean(&self) -> bool {
-        self.regressions.is_empty()
-            && self.new_failures.is_empty()
-            && self.vanished.is_empty()
-            && self.weakened.is_empty()
+        self.complaints().is_empty()
+    }
+
+    /// Returns the ids of every test that speaks against the patch, by what they are on the base.
+    pub(crate) fn complaints(&self) -> BTreeSet<String> {
+        let plain = self.regressions.iter().chain(&self.new_failures).chain(&self.vanished);
+        plain.chain(self.weakened.keys()).cloned().collect()
+    }
+
+    /// Leaves only these ids among what speaks against the patch.
+    pub(crate) fn retain(&mut self, keep: &BTreeSet<&str>) {
+        let kept = |id: &String| keep.contains(id.as_str());
+        self.regressions.retain(kept);
+        self.new_failures.retain(kept);
+        self.vanished.retain(kept);
+        self.weakened.retain(|id, _| kept(id));
+    }
+
+    /// Those that are no longer run as before, each with how: `id (passed → skipped)`.
+    pub(crate) fn weakened(&self) -> Vec<String> {
+        self.weakened.iter().map(|(id, how)| format!("{id} ({how})")).collect()
     }
 }
 
@@ -72,7 +90,7 @@ pub(crate) fn compare(
             (Passed | ExpectedFailure, Failed) => out.regressions.push(id.clone()),
             (Skipped, Failed) => out.new_failures.push(id.clone()),
             (Passed | Failed | ExpectedFailure, Skipped) | (Passed | Failed | Skipped, ExpectedFailure) => {
-                out.weakened.push(format!("{id} ({} → {})", word(*before), word(after)));
+                out.weakened.insert(id.clone(), format!("{} → {}", word(*before), word(after)));
             }
             (Failed, Passed) => out.fixed.push(id.clone()),
             (Passed | ExpectedFailure | Skipped, Passed)
@@ -226,14 +244,16 @@ mod tests {
                 regressions: vec!["pf".into(), "xf".into()],
                 new_failures: vec!["sf".into(), "bad".into()],
                 vanished: vec!["p-".into(), "s-".into(), "x-".into()],
-                weakened: vec![
-                    "fs (failed → skipped)".into(),
-                    "fx (failed → expected to fail)".into(),
-                    "ps (passed → skipped)".into(),
-                    "px (passed → expected to fail)".into(),
-                    "sx (skipped → expected to fail)".into(),
-                    "xs (expected to fail → skipped)".into(),
-                ],
+                weakened: [
+                    ("fs", "failed → skipped"),
+                    ("fx", "failed → expected to fail"),
+                    ("ps", "passed → skipped"),
+                    ("px", "passed → expected to fail"),
+                    ("sx", "skipped → expected to fail"),
+                    ("xs", "expected to fail → skipped"),
+                ]
+                .map(|(id, how)| (id.to_owned(), how.to_owned()))
+                .into(),
                 renamed: BTreeMap::new(),
                 fixed: vec!["fp".into()],
                 added: vec!["new".into()],

@@ -22,7 +22,7 @@ pub(crate) async fn run(
     baseline: &Baseline,
     seen: &Seen,
 ) -> Result<(Found, Vec<String>), VerifyError> {
-    // Failed in both runs of the base, passed in every run with the patch.
+    // Failed in every run of the base, passed in every run with the patch.
     let mut found: BTreeSet<String> =
         seen.comparison.fixed.iter().filter(|id| seen.steady.contains(*id)).cloned().collect();
     let candidates: BTreeSet<String> =
@@ -106,16 +106,7 @@ mod tests {
             for (id, status) in seen_on_base {
                 report.add((*id).to_owned(), *status, None);
             }
-            let baseline = Baseline {
-                key: gloaming_api::Digest::zero(),
-                base: String::new(),
-                environment: gloaming_api::Digest::zero(),
-                red: None,
-                tests: [("tests.test_old".to_owned(), TestStatus::Failed)].into(),
-                flaky: Vec::new(),
-                lint: None,
-                jobs: Vec::new(),
-            };
+            let baseline = Baseline::of_runs(&[[("tests.test_old".to_owned(), TestStatus::Failed)].into()]);
             fails_in(id, &report, &baseline, &Seen::default())
         };
         use TestStatus::{Failed, Passed, Skipped};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use gloaming_api::evidence::Origin;
 use gloaming_api::job::JobPurpose;
@@ -10,10 +11,27 @@ use gloaming_jobs::{Cancel, Engine, JobError};
 use gloaming_policies::{Denial, Grant};
 use gloaming_workspace::{CommitId, Patch, RepoError, Repository};
 
-use crate::Baseline;
+use crate::{Baseline, RerunRule};
 
 /// Where progress goes; called from the verifying task, must not block for long.
 pub type ProgressSink<'a> = &'a (dyn Fn(Progress) + Send + Sync);
+
+/// How much is run beyond what every patch needs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Effort {
+    /// When tests are run again, and how often.
+    pub reruns: RerunRule,
+    /// Where the whole suite takes longer than this, tests that differ are rerun without the others, where the
+    /// runner can be told which.
+    pub alone_from: Duration,
+}
+
+impl Default for Effort {
+    /// The default rule of reruns; tests are rerun alone where the suite takes more than 10 seconds.
+    fn default() -> Self {
+        Self { reruns: RerunRule::default(), alone_from: Duration::from_secs(10) }
+    }
+}
 
 /// What the baseline is made of.
 #[derive(Clone, Copy)]
@@ -35,6 +53,8 @@ pub struct BaselineInputs<'a> {
     pub work_dir: &'a Path,
     /// Chooses the names of the control tests. Must not be known to whoever wrote the patch.
     pub seed: u64,
+    /// How much is run.
+    pub effort: Effort,
     /// Where progress goes.
     pub progress: ProgressSink<'a>,
     /// Stops the work.
@@ -72,6 +92,8 @@ pub struct Inputs<'a> {
     pub baseline: Option<&'a Baseline>,
     /// Chooses the names of the control tests. Must not be known to whoever wrote the patch.
     pub seed: u64,
+    /// How much is run.
+    pub effort: Effort,
     /// Where progress goes.
     pub progress: ProgressSink<'a>,
     /// Stops the work.
@@ -90,6 +112,7 @@ impl<'a> Inputs<'a> {
             environment: self.environment,
             work_dir: self.work_dir,
             seed: self.seed,
+            effort: self.effort,
             progress: self.progress,
             cancel: self.cancel,
         }

@@ -3,17 +3,17 @@
 /// Makes random names from a seed.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
-    state: u64,
+    random: Random,
 }
 
 impl Names {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { state: seed }
+        Self { random: Random::new(seed) }
     }
 
     /// Returns 12 lower-case letters; nothing in them tells a control from any other test.
     pub(crate) fn next_name(&mut self) -> String {
-        let mut bits = u128::from(self.next()) << 64 | u128::from(self.next());
+        let mut bits = u128::from(self.random.next()) << 64 | u128::from(self.random.next());
         let mut name = String::with_capacity(12);
         for _ in 0..12 {
             name.push(char::from(b'a' + (bits % 26) as u8));
@@ -21,9 +21,26 @@ impl Names {
         }
         name
     }
+}
 
-    /// SplitMix64 (Steele, Lea, Flood 2014).
-    fn next(&mut self) -> u64 {
+/// Numbers that look random: SplitMix64 (Steele, Lea, Flood 2014).
+#[derive(Debug, Clone)]
+pub(crate) struct Random {
+    state: u64,
+}
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
+    /// Returns a number below 1.
+    #[cfg(test)]
+    pub(crate) fn chance(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,6 +1,6 @@
 //! The order of steps, and the evidence they make.
 
-use gloaming_api::evidence::{CheckedCommand, Evidence, Finding, TestResults};
+use gloaming_api::evidence::{CheckedCommand, Evidence, Finding, Flake, TestResults};
 use gloaming_api::profile::Command;
 use gloaming_jobs::JobError;
 
@@ -20,6 +20,7 @@ struct Seen {
     patched_tests: TestResults,
     fail_to_pass: Vec<String>,
     flaky: Vec<String>,
+    flakes: Vec<Flake>,
 }
 
 /// Runs a patch through every step and returns what was seen.
@@ -90,7 +91,7 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
         patched_tests: seen.patched_tests,
         fail_to_pass: seen.fail_to_pass,
         flaky: seen.flaky,
-        flakes: Vec::new(),
+        flakes: seen.flakes,
         findings: Vec::new(),
         coverage: None,
         mutants: None,
@@ -153,7 +154,7 @@ async fn judge(
         }
     };
     seen.baseline_tests = baseline.tests.clone();
-    seen.flaky = baseline.flaky.clone();
+    seen.flaky = baseline.flips.keys().cloned().collect();
     if let Some(red) = &baseline.red {
         match red.code {
             Finding::NoTests => steps.note("V7", Found::unknown(Finding::NoTests, &red.detail)),
@@ -171,6 +172,7 @@ async fn judge(
     let ran =
         suites::run(bench, steps, (&mut base_lane, &patched), baseline, &explained, &read_through).await?;
     seen.flaky = ran.flaky.iter().cloned().collect();
+    seen.flakes = ran.flakes.clone();
     seen.patched_tests = ran.patched.clone();
     if !steps.passed("V8") {
         return Ok(());

@@ -240,7 +240,7 @@ async fn stages(run: &mut Run<'_>) -> Result<Verified, End> {
 
     run.begin(Stage::Baseline)?;
     let baseline = baseline(run, &bench).await?;
-    run.finish(format!("{} tests, {} flaky", baseline.tests.len(), baseline.flaky.len()))?;
+    run.finish(format!("{} tests, {} flaky", baseline.tests.len(), baseline.flips.len()))?;
 
     let mut maker = match choice {
         Choice::Playbook(rename) => Maker::Rename(rename),
@@ -462,6 +462,7 @@ async fn baseline(run: &mut Run<'_>, bench: &Bench) -> Result<Baseline, End> {
         environment: &run.equipment.environment,
         work_dir: &run.equipment.work_dir.join("baseline"),
         seed: run.assignment.seed,
+        effort: gloaming_verify::Effort::default(),
         progress: &|update: gloaming_verify::Progress| progress(Update::Doing(update.to_string())),
         cancel: &run.stop,
     };
@@ -550,6 +551,7 @@ async fn verify(
         work_dir: &work_dir,
         baseline: Some(baseline),
         seed: seed_of_round(run.assignment.seed, round),
+        effort: gloaming_verify::Effort::default(),
         progress: &|update: gloaming_verify::Progress| progress(Update::Doing(update.to_string())),
         cancel: &run.stop,
     })

@@ -10,6 +10,7 @@ mod javascript;
 mod junit;
 mod libtest;
 mod node;
+mod only;
 mod python;
 #[cfg(test)]
 mod real;
@@ -22,6 +23,8 @@ use gloaming_api::evidence::{TestResults, TestStatus};
 use gloaming_api::profile::{Command, TestRunner};
 
 use crate::names::Names;
+
+pub(crate) use only::only;
 
 /// Where a job finds the folder it leaves its report in.
 pub(crate) const REPORT_MOUNT: &str = "/report";
