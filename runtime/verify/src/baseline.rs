@@ -5,14 +5,14 @@ use std::fmt;
 
 use gloaming_api::Digest;
 use gloaming_api::evidence::{Finding, JobEvidence, TestResults, TestStatus};
-use gloaming_api::job::JobExit;
 use gloaming_api::profile::CommandKind;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::bench::{Bench, Lane, Outcome};
 use crate::compare::{flips, settle};
-use crate::{BaselineInputs, VerifyError};
+use crate::lint::LintSeen;
+use crate::{BaselineInputs, VerifyError, lint};
 
 /// Part of every key; a change of how reports are read or ids are made raises it.
 const VERSION: u32 = 2;
@@ -37,8 +37,8 @@ pub struct Baseline {
     pub flips: BTreeMap<String, Vec<Option<TestStatus>>>,
     /// Milliseconds that the first run of the suite took.
     pub suite_ms: u64,
-    /// What the linter said; none where there is none or it does not run.
-    pub lint: Option<LintSeen>,
+    /// What each lint command said that runs here.
+    pub lint: Vec<LintSeen>,
     /// Every container run.
     pub jobs: Vec<JobEvidence>,
 }
@@ -56,16 +56,6 @@ impl fmt::Display for Red {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.detail)
     }
-}
-
-/// What a linter said of a tree.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LintSeen {
-    /// Whether it ended with exit code 0.
-    pub clean: bool,
-    /// Findings without line numbers, by how often each was seen; empty where its output is not of a known
-    /// form.
-    pub findings: BTreeMap<String, u32>,
 }
 
 impl Baseline {
@@ -103,9 +93,10 @@ impl Baseline {
 
 /// Returns the key a baseline of these inputs has, for caching it.
 pub fn key(inputs: &BaselineInputs<'_>) -> Digest {
-    let commands: Vec<_> = [CommandKind::Build, CommandKind::Test, CommandKind::Lint]
+    let commands: Vec<_> = [CommandKind::Build, CommandKind::Test]
         .into_iter()
         .filter_map(|kind| inputs.profile.command(kind))
+        .chain(lint::commands(inputs.profile))
         .map(|command| json!([command.kind, command.argv, command.cwd, command.env, command.runner]))
         .collect();
     Digest::of_json(&json!({
@@ -141,17 +132,12 @@ pub(crate) async fn make(bench: &mut Bench<'_>, lane: &Lane) -> Result<Baseline,
         runs: 0,
         flips: BTreeMap::new(),
         suite_ms: 0,
-        lint: None,
+        lint: Vec::new(),
         jobs: Vec::new(),
     };
     made.red = look(bench, lane, &mut made).await?.err();
     if made.red.is_none() {
-        made.lint = bench.lint(lane, "baseline").await?.and_then(|(exit, findings)| match exit {
-            // 126 and 127: there is no such program here.
-            JobExit::Code(126 | 127) | JobExit::Signal(_) | JobExit::TimedOut | JobExit::OutOfMemory => None,
-            JobExit::Code(code) => Some(LintSeen { clean: code == 0, findings }),
-            JobExit::Cancelled => None,
-        });
+        made.lint = lint::look(bench, lane).await?;
     }
     made.jobs = bench.jobs.clone();
     Ok(made)
@@ -231,7 +217,7 @@ impl Baseline {
             runs: runs.len() as u32,
             flips,
             suite_ms: 0,
-            lint: None,
+            lint: Vec::new(),
             jobs: Vec::new(),
         }
     }

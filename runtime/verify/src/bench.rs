@@ -19,7 +19,7 @@ use gloaming_workspace::{copy_tree, withhold};
 use crate::change::Change;
 use crate::runners::{self, Control, Invocation, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView};
 use crate::steps::last_words;
-use crate::{BaselineInputs, Progress, VerifyError, host, lint};
+use crate::{BaselineInputs, Progress, VerifyError, host};
 
 /// Which build output a tree may use: what the patch's code built never meets what the base built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +68,20 @@ pub(crate) enum Outcome {
     SuiteLimit(String),
     /// There is no positive evidence that it ran.
     NotRun(String),
+}
+
+/// One job, but for what exactly it runs.
+struct Run<'r> {
+    purpose: JobPurpose,
+    /// The profile's command that it is made of.
+    command: &'r Command,
+    lane: &'r Lane,
+    /// The copy of the lane to run on.
+    tree: &'r Path,
+    /// The folder for a report.
+    report: Option<&'r Path>,
+    label: &'r str,
+    step: &'r str,
 }
 
 pub(crate) struct Bench<'a> {
@@ -206,8 +220,16 @@ impl<'a> Bench<'a> {
         if let Some(build) = build {
             let invocation =
                 Invocation { argv: build.argv.clone(), env: build.env.clone(), scripts: Vec::new() };
-            let output =
-                self.job(JobPurpose::Build, &invocation, &build.cwd, tree, lane, None, label, "V3").await?;
+            let run = Run {
+                purpose: JobPurpose::Build,
+                command: build,
+                lane,
+                tree,
+                report: None,
+                label,
+                step: "V3",
+            };
+            let output = self.job(run, &invocation).await?;
             if let Some(ended) = build_end(&build.argv, &output) {
                 return Ok(ended);
             }
@@ -220,9 +242,16 @@ impl<'a> Bench<'a> {
             None => None,
             Some(invocation) => {
                 let report = self.report_dir()?;
-                let output = self
-                    .job(JobPurpose::Build, &invocation, &command.cwd, tree, lane, Some(&report), label, "V3")
-                    .await?;
+                let run = Run {
+                    purpose: JobPurpose::Build,
+                    command,
+                    lane,
+                    tree,
+                    report: Some(&report),
+                    label,
+                    step: "V3",
+                };
+                let output = self.job(run, &invocation).await?;
                 if let Some(ended) = build_end(&command.argv, &output) {
                     return Ok(ended);
                 }
@@ -234,9 +263,9 @@ impl<'a> Bench<'a> {
             Err(why) => return Ok(Outcome::NotRun(why)),
         };
         let report_dir = self.report_dir()?;
-        let output = self
-            .job(JobPurpose::Test, &invocation, &command.cwd, tree, lane, Some(&report_dir), label, step)
-            .await?;
+        let run =
+            Run { purpose: JobPurpose::Test, command, lane, tree, report: Some(&report_dir), label, step };
+        let output = self.job(run, &invocation).await?;
         let outcome = match output.record.exit {
             JobExit::TimedOut | JobExit::OutOfMemory => {
                 Outcome::SuiteLimit(format!("the suite {}", output.record.exit))
@@ -256,38 +285,34 @@ impl<'a> Bench<'a> {
         Ok(outcome)
     }
 
-    /// Runs the profile's linter on a fresh copy of a lane; none when there is none, the policy permits
-    /// none, or it does not run.
+    /// Runs a lint command on a fresh copy of a lane, as `argv`; returns how it ended and what it printed.
     pub(crate) async fn lint(
         &mut self,
         lane: &Lane,
         label: &str,
-    ) -> Result<Option<(JobExit, lint::Findings)>, VerifyError> {
-        let Some(command) = self.inputs.profile.command(CommandKind::Lint) else { return Ok(None) };
-        if self.permit(JobPurpose::Lint).is_err() {
-            return Ok(None);
-        }
-        let invocation =
-            Invocation { argv: command.argv.clone(), env: command.env.clone(), scripts: Vec::new() };
+        command: &Command,
+        argv: &[String],
+    ) -> Result<(JobExit, String, String), VerifyError> {
+        let invocation = Invocation { argv: argv.to_vec(), env: command.env.clone(), scripts: Vec::new() };
         let tree = self.tree(lane, &[])?;
-        let output =
-            self.job(JobPurpose::Lint, &invocation, &command.cwd, &tree, lane, None, label, "V4").await;
+        let run =
+            Run { purpose: JobPurpose::Lint, command, lane, tree: &tree, report: None, label, step: "V4" };
+        let output = self.job(run, &invocation).await;
         host::remove_dir(&tree);
         let output = output?;
-        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.push('\n');
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
-        Ok(Some((output.record.exit, lint::parse(&text))))
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok((output.record.exit, text(&output.stdout), text(&output.stderr)))
     }
 
-    /// Permits the profile's command of a purpose; what is run may be made of it, with a report or one test.
-    fn permit(&self, purpose: JobPurpose) -> Result<JobPermit, Denial> {
-        let kind = match purpose {
-            JobPurpose::Build => CommandKind::Build,
-            JobPurpose::Test => CommandKind::Test,
-            JobPurpose::Lint => CommandKind::Lint,
+    /// Permits a command of the profile; what is run may be made of it, with a report or some of its tests.
+    pub(crate) fn permit(&self, purpose: JobPurpose, command: &Command) -> Result<JobPermit, Denial> {
+        // A job that compiles the tests is a build job with the test command.
+        let named = match purpose {
+            JobPurpose::Build => self.inputs.profile.command(CommandKind::Build),
+            JobPurpose::Test => self.inputs.profile.command(CommandKind::Test),
+            JobPurpose::Lint => Some(command),
         };
-        match self.inputs.profile.command(kind) {
+        match named {
             Some(command) => self.inputs.grant.permit_command(purpose, &command.argv, command.env.keys()),
             None => self.inputs.grant.permit_job(purpose),
         }
@@ -332,25 +357,13 @@ impl<'a> Bench<'a> {
         Ok(dir)
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one job has that many facts, and each caller names them all"
-    )]
-    async fn job(
-        &mut self,
-        purpose: JobPurpose,
-        invocation: &Invocation,
-        cwd: &RelPath,
-        tree: &Path,
-        lane: &Lane,
-        report: Option<&Path>,
-        label: &str,
-        step: &str,
-    ) -> Result<JobOutput, VerifyError> {
+    async fn job(&mut self, run: Run<'_>, invocation: &Invocation) -> Result<JobOutput, VerifyError> {
+        let Run { purpose, command, lane, tree, report, label, step } = run;
         if self.inputs.cancel.is_cancelled() {
             return Err(VerifyError::Cancelled);
         }
-        let permit = self.permit(purpose).map_err(|denial| VerifyError::Denied { purpose, denial })?;
+        let permit =
+            self.permit(purpose, command).map_err(|denial| VerifyError::Denied { purpose, denial })?;
         let scratch = self.scratch_dir(lane.scratch)?;
         let mut mounts = Vec::new();
         if let Some(report) = report {
@@ -368,7 +381,7 @@ impl<'a> Bench<'a> {
         self.tell(step, format!("{label}: {}", invocation.argv.join(" ")));
         let job = Job {
             argv: invocation.argv.clone(),
-            cwd: cwd.clone(),
+            cwd: command.cwd.clone(),
             env: invocation.env.clone(),
             workspace: tree.to_owned(),
             scratch: Some(scratch),

@@ -27,19 +27,26 @@ mod hybrid;
 mod inputs;
 mod integrity;
 mod lint;
+mod markdown;
 mod names;
 mod renaming;
 mod reruns;
 mod rules;
 mod runners;
+#[cfg(test)]
+mod samples;
+mod sarif;
 mod signals;
 mod steps;
 mod suites;
 mod unapplied;
 mod verify;
 
-pub use baseline::{Baseline, LintSeen, Red, baseline, key as baseline_key};
+pub use baseline::{Baseline, Red, baseline, key as baseline_key};
 pub use flakes::RerunRule;
 pub use inputs::{BaselineInputs, Effort, Inputs, Progress, ProgressSink, VerifyError};
+pub use lint::{LintSeen, Seen as SeenFinding};
+pub use markdown::markdown;
+pub use sarif::sarif;
 pub use unapplied::{Unapplied, evidence_without_tree};
 pub use verify::verify;

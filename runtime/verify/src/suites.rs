@@ -3,19 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gloaming_api::RelPath;
-use gloaming_api::evidence::{Finding, Flake, TestResults, TestStatus};
-use gloaming_api::job::JobExit;
+use gloaming_api::evidence::{Finding, Flake, LintFinding, TestResults, TestStatus};
 use gloaming_api::profile::CommandKind;
 
 use crate::bench::{Bench, Lane, Outcome};
+use crate::change::Change;
 use crate::compare::{Comparison, compare, settle};
 use crate::flakes::Next;
-use crate::lint::new_findings;
 use crate::renaming::Renames;
 use crate::reruns::{self, Judged};
 use crate::runners::Report;
 use crate::steps::{Found, Steps, count, some_of};
-use crate::{Baseline, VerifyError};
+use crate::{Baseline, VerifyError, lint};
 
 /// What explains that an id of the base is another one's on the patched tree.
 pub(crate) struct Explained<'a> {
@@ -30,6 +29,8 @@ pub(crate) struct Seen {
     pub(crate) patched: TestResults,
     /// Ids that flipped on the base, or on the patched tree and were cleared.
     pub(crate) flaky: BTreeSet<String>,
+    /// What linters newly say.
+    pub(crate) findings: Vec<LintFinding>,
     /// How often they and others flipped.
     pub(crate) flakes: Vec<Flake>,
     pub(crate) comparison: Comparison,
@@ -44,6 +45,7 @@ pub(crate) async fn run(
     lanes: (&mut Option<Lane>, &Lane),
     baseline: &Baseline,
     explained: &Explained<'_>,
+    change: &Change,
     read_through: &str,
 ) -> Result<Seen, VerifyError> {
     let (base_lane, patched_lane) = lanes;
@@ -53,7 +55,8 @@ pub(crate) async fn run(
     if !build_step(bench, steps, &first) {
         return Ok(seen);
     }
-    let lint = lint_step(bench, patched_lane, baseline).await?;
+    let (lint, findings) = lint::step(bench, patched_lane, baseline, change).await?;
+    seen.findings = findings;
     if !steps.note("V4", lint) {
         return Ok(seen);
     }
@@ -135,45 +138,6 @@ fn build_step(bench: &Bench<'_>, steps: &mut Steps, outcome: &Outcome) -> bool {
         },
     };
     steps.note("V3", found)
-}
-
-async fn lint_step(bench: &mut Bench<'_>, lane: &Lane, baseline: &Baseline) -> Result<Found, VerifyError> {
-    let Some(command) = bench.inputs.profile.command(CommandKind::Lint) else {
-        return Ok(Found::skipped("the profile has no lint command"));
-    };
-    let shown = command.argv.join(" ");
-    let Some(before) = &baseline.lint else {
-        return Ok(Found::skipped(format!("`{shown}` does not run on the untouched tree")));
-    };
-    let Some((exit, after)) = bench.lint(lane, "patched").await? else {
-        return Ok(Found::skipped("the policy permits no lint jobs"));
-    };
-    let code = match exit {
-        JobExit::Code(code) => code,
-        other => return Ok(Found::unknown(Finding::JobLimit, format!("`{shown}` {other} with the patch"))),
-    };
-    let new = new_findings(&before.findings, &after);
-    if code == 0 {
-        return Ok(Found::pass(format!("`{shown}` is content")));
-    }
-    if !new.is_empty() {
-        return Ok(Found::fail(
-            Finding::NewLintFindings,
-            format!("{}: {}", count(new.len(), "new finding"), some_of(&new)),
-        ));
-    }
-    if before.clean {
-        return Ok(Found::fail(
-            Finding::NewLintFindings,
-            format!("`{shown}` was content with the base and ends with exit {code} with the patch"),
-        ));
-    }
-    if after.is_empty() {
-        return Ok(Found::skipped(format!(
-            "`{shown}` fails on both trees and prints nothing that could be compared"
-        )));
-    }
-    Ok(Found::pass(format!("`{shown}` has no new findings; {} were there before", after.len())))
 }
 
 fn compare_step(seen: &mut Seen, judged: &Judged, baseline: &Baseline, first: &Report) -> Found {

@@ -1,6 +1,6 @@
 //! The order of steps, and the evidence they make.
 
-use gloaming_api::evidence::{CheckedCommand, Evidence, Finding, Flake, TestResults};
+use gloaming_api::evidence::{CheckedCommand, Evidence, Finding, Flake, LintFinding, TestResults};
 use gloaming_api::profile::Command;
 use gloaming_jobs::JobError;
 
@@ -21,6 +21,7 @@ struct Seen {
     fail_to_pass: Vec<String>,
     flaky: Vec<String>,
     flakes: Vec<Flake>,
+    findings: Vec<LintFinding>,
 }
 
 /// Runs a patch through every step and returns what was seen.
@@ -92,7 +93,7 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
         fail_to_pass: seen.fail_to_pass,
         flaky: seen.flaky,
         flakes: seen.flakes,
-        findings: Vec::new(),
+        findings: seen.findings,
         coverage: None,
         mutants: None,
         sent_back: 0,
@@ -170,9 +171,11 @@ async fn judge(
     let explained = Explained { renames: &renames, moves: &moves };
     let read_through = integrity::read_through_detail(change, &renames);
     let ran =
-        suites::run(bench, steps, (&mut base_lane, &patched), baseline, &explained, &read_through).await?;
+        suites::run(bench, steps, (&mut base_lane, &patched), baseline, &explained, change, &read_through)
+            .await?;
     seen.flaky = ran.flaky.iter().cloned().collect();
     seen.flakes = ran.flakes.clone();
+    seen.findings = ran.findings.clone();
     seen.patched_tests = ran.patched.clone();
     if !steps.passed("V8") {
         return Ok(());
