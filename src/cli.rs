@@ -8,7 +8,7 @@ use gloaming_api::RepoId;
 use gloaming_api::job::JobPurpose;
 
 const AFTER: &str = "\
-Exit codes: 0 done or passed; 1 blocked, different, wider or broken; 2 wrong use; 3 bowed out; 4 infrastructure failed; \
+Exit codes: 0 done or passed; 1 blocked, different, wider, broken or forged; 2 wrong use; 3 bowed out; 4 infrastructure failed; \
 5 denied; 130 interrupted.
 
 State (caches, object stores) lives under $GLOAMING_HOME, by default in the platform's data and cache folders. \
@@ -49,6 +49,10 @@ pub(crate) enum Command {
     Journal(JournalArgs),
     /// Run a journal's attempt again without model or network and compare patch and verdict
     Replay(ReplayArgs),
+    /// Read sealed evidence, and check who sealed it
+    Evidence(EvidenceArgs),
+    /// Fit the weights of the gate's score
+    Gate(GateArgs),
 }
 
 impl Command {
@@ -89,6 +93,10 @@ impl Command {
                 JournalCommand::Undo(args) => args.json,
             },
             Self::Replay(args) => args.json,
+            Self::Evidence(EvidenceArgs { command }) => match command {
+                EvidenceCommand::Show { json, .. } | EvidenceCommand::Verify { json, .. } => *json,
+            },
+            Self::Gate(GateArgs { command: GateCommand::Fit(args) }) => args.json,
             // Its standard output belongs to the protocol.
             Self::Mcp(_) => false,
         }
@@ -663,6 +671,78 @@ pub(crate) struct ReplayArgs {
     /// The repository; default: where the journal says it was
     #[arg(long, value_name = "DIR")]
     pub(crate) repo: Option<PathBuf>,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvidenceArgs {
+    #[command(subcommand)]
+    pub(crate) command: EvidenceCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// Tell what was seen and decided; the signature is checked where its key is at hand
+    Show {
+        /// The evidence; - for standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The public key of whoever sealed it; default: this machine's own
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check that it is what the holder of a key sealed, and that the gate decides the same; exit 1 when not
+    Verify {
+        /// The evidence; - for standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The public key of whoever sealed it; default: this machine's own
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GateArgs {
+    #[command(subcommand)]
+    pub(crate) command: GateCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GateCommand {
+    /// Fit the weights to outcomes: what spoke against each patch and whether it was merged
+    Fit(FitArgs),
+}
+
+/// Options of `gloaming gate fit`.
+#[derive(Debug, Args)]
+pub(crate) struct FitArgs {
+    /// The outcomes, one JSON object a line; - for standard input
+    #[arg(value_name = "DATA")]
+    pub(crate) data: PathBuf,
+    /// The public key that sealed evidence among them is checked by
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// The weights that the fit starts from and is drawn to; default: this build's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+    /// How strongly weights are drawn to what they were
+    #[arg(long, default_value_t = 0.25, value_name = "NUMBER")]
+    pub(crate) l2: f64,
+    /// How many parts the outcomes are divided into for measuring
+    #[arg(long, default_value_t = 5, value_name = "COUNT")]
+    pub(crate) folds: usize,
+    /// The file to write; `-` for standard output, the report then goes to standard error
+    #[arg(long, short, default_value = "-", value_name = "FILE")]
+    pub(crate) out: PathBuf,
     /// Print one JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,

@@ -13,8 +13,9 @@ use crate::console::print_json;
 pub(crate) mod exit {
     /// It did what was asked; for `verify`, the patch passes.
     pub(crate) const OK: u8 = 0;
-    /// `verify`: the patch is blocked; `replay`: the result differs; `journal verify`: the chain is broken; `journal undo`: something
-    /// else was changed there since, or it cannot be undone.
+    /// `verify`: the patch is blocked; `replay`: the result differs; `journal verify`: the chain is broken; `evidence
+    /// verify`: it is not what was sealed; `journal undo`: something else was changed there since, or it cannot be
+    /// undone.
     pub(crate) const BLOCK: u8 = 1;
     /// The command or a file given to it is wrong.
     pub(crate) const USE: u8 = 2;

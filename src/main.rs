@@ -4,9 +4,12 @@ mod bench;
 mod cli;
 mod console;
 mod context;
+mod evidence;
 mod failure;
+mod gate;
 mod jobs;
 mod journal;
+mod keys;
 mod mcp;
 mod onboard;
 mod policy;
@@ -65,6 +68,8 @@ fn main() -> ExitCode {
             cli::Command::Bench(args) => bench::main(args),
             cli::Command::Journal(args) => journal::main(args),
             cli::Command::Replay(args) => replay::main(args).await,
+            cli::Command::Evidence(args) => evidence::main(args),
+            cli::Command::Gate(args) => gate::main(args),
         }
     });
     // A blocking call that outlives its run (a tool at its deadline) must not hold the exit up.

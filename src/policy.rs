@@ -207,7 +207,7 @@ fn show(repo: Option<&str>, choice: PolicyChoice, json: bool) -> anyhow::Result<
 }
 
 /// Writes a text where `--out` says; `-` is standard output. A file that is there is never overwritten.
-fn write_new(out: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write_new(out: &Path, text: &str) -> anyhow::Result<()> {
     if out.as_os_str() == "-" {
         print!("{text}");
         return Ok(());

@@ -207,7 +207,8 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
     match outcome {
         Ok(Outcome::Verified(verified)) => {
             traces.publishing = true;
-            let published = publish(&assignment, &equipment, &verified, traces.journal(), &out, &console)?;
+            let published =
+                publish(&home, &assignment, &equipment, &verified, traces.journal(), &out, &console)?;
             traces.journal = None;
             console.close();
             report_branch(args, traces, &out, &published, &verified);
@@ -217,7 +218,8 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
             if let Some(unpublished) = unpublished {
                 write(&out, "attempt.diff", &unpublished.patch.diff)?;
                 if let Some(evidence) = &unpublished.evidence {
-                    write(&out, "evidence.json", pretty(evidence).as_bytes())?;
+                    let sealed = crate::evidence::seal(&home, evidence, &gloaming_gate::judge(evidence))?;
+                    write(&out, "evidence.json", &sealed)?;
                 }
             }
             finish_bow_out(args, traces, &out, &bow_out, &console)
@@ -474,6 +476,7 @@ struct Published {
 
 /// Publishes a verified patch: recomputes the verdict on the evidence, writes the results, then the branch.
 fn publish(
+    home: &Home,
     assignment: &Assignment,
     equipment: &Equipment,
     verified: &Verified,
@@ -492,8 +495,8 @@ fn publish(
             && evidence.base == assignment.base.as_str(),
         Failure::infrastructure("publish", anyhow::anyhow!("the evidence is not about this patch"))
     );
-    let evidence_text = pretty(evidence);
-    let evidence_digest = Digest::of(&evidence_text);
+    let sealed = crate::evidence::seal(home, evidence, &verdict)?;
+    let evidence_digest = Digest::of(&sealed);
     let change = Change {
         task: &assignment.task,
         attempt: assignment.attempt,
@@ -504,7 +507,7 @@ fn publish(
         verdict: &verdict,
     };
     write(out, "patch.diff", &verified.patch.diff)?;
-    write(out, "evidence.json", evidence_text.as_bytes())?;
+    write(out, "evidence.json", &sealed)?;
     write(out, "pr.md", gloaming_forge::pull_request_body(&change).as_bytes())?;
     let author = Author { name: "Gloaming".into(), email: "gloaming@localhost".into() };
     let branch = assignment.task.branch();

@@ -16,7 +16,7 @@ use crate::cli::VerifyArgs;
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit, unless_cancelled};
-use crate::run::{cancel_on_signal, make_out, policy_at, pretty, repo_failure, write};
+use crate::run::{cancel_on_signal, make_out, policy_at, repo_failure, write};
 
 pub(crate) async fn main(args: Box<VerifyArgs>) -> anyhow::Result<ExitCode> {
     let console = Console::new();
@@ -101,7 +101,7 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
     let verdict = gloaming_gate::judge(&evidence);
     if let Some(out) = &args.out {
         make_out(out)?;
-        write(out, "evidence.json", pretty(&evidence).as_bytes())?;
+        write(out, "evidence.json", &crate::evidence::seal(&home, &evidence, &verdict)?)?;
         if let Some(patch) = &frozen {
             write(out, "patch.diff", &patch.diff)?;
         }

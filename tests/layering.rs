@@ -59,6 +59,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("saphyr-parser", &["profile"]),
     ("rustls", &["model", "server"]),
     ("roxmltree", &["profile", "verify"]),
+    ("ed25519-dalek", &["gate"]),
     ("anyhow", &["gloaming"]),
     ("clap", &["gloaming"]),
 ];

@@ -57,6 +57,19 @@ fn a_rename_ends_in_one_commit_on_a_branch_and_replays() {
     let pr = std::fs::read_to_string(scene.out().join("pr.md")).unwrap();
     assert!(pr.contains("| tests passed | 1 | 1 |") && pr.contains("<!-- gloaming task="), "{pr}");
 
+    // The evidence is sealed, about this commit, and its digest stands in the description.
+    let sealed = std::fs::read(scene.out().join("evidence.json")).unwrap();
+    let tree = scene.git(&["rev-parse", &format!("{branch}^{{tree}}")]);
+    let genuine = scene.gloaming(&["evidence", "verify", "out/evidence.json", "--json"]).exits(0).json();
+    assert_eq!((&genuine["ok"], genuine["tree"].as_str()), (&json!(true), Some(tree.trim())));
+    assert!(pr.contains(gloaming_api::Digest::of(&sealed).as_str()), "{pr}");
+    let mut changed = sealed;
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    std::fs::write(scene.path().join("changed.json"), changed).unwrap();
+    let refused = scene.gloaming(&["evidence", "verify", "changed.json", "--json"]).exits(1).json();
+    assert_eq!(refused["ok"], false);
+
     let verified = scene.gloaming(&["journal", "verify", "out/journal.jsonl", "--json"]).exits(0).json();
     assert_eq!(verified["ok"], true);
     let story = scene.gloaming(&["journal", "show", "out/journal.jsonl"]).exits(0).stdout;
@@ -152,8 +165,9 @@ fn a_models_fix_is_published_with_a_test_that_turned_green_and_replays() {
     let scene = Scene::new(FILES);
     let result = run_model(&scene, &fix(), 0);
     assert_eq!(result["outcome"], "branch");
-    let evidence: Value =
-        serde_json::from_slice(&std::fs::read(scene.out().join("evidence.json")).unwrap()).unwrap();
+    let shown = scene.gloaming(&["evidence", "show", "out/evidence.json", "--json"]).exits(0).json();
+    assert_eq!(shown["authentic"], true);
+    let evidence = &shown["evidence"];
     assert!(evidence["fail_to_pass"].to_string().contains("three"), "{}", evidence["fail_to_pass"]);
     assert!(result["cost"]["usd"].as_f64().unwrap() > 0.0);
     let replay = scene.gloaming(&["replay", "out/journal.jsonl", "--json"]).exits(0).json();
