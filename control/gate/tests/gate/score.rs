@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use gloaming_api::Digest;
-use gloaming_api::evidence::{ChangedLines, FileRole, Flake, Mutants, Runs, VerdictKind};
+use gloaming_api::evidence::{
+    ChangedLines, FileRole, Flake, LintFinding, LintLevel, Mutants, Runs, VerdictKind,
+};
 use gloaming_gate::weights::{CostRatio, Weights, built_in};
 use gloaming_gate::{Features, features, judge, judge_with};
 use proptest::prelude::*;
@@ -193,6 +195,36 @@ proptest! {
         prop_assert!((0.0..=1.0).contains(&after));
         prop_assert!(moved.is_sorted_by(|a, b| a.log_odds >= b.log_odds));
         prop_assert!(moved.iter().all(|part| part.log_odds > 0.0));
+    }
+
+    #[test]
+    fn nothing_seen_against_a_patch_raises_its_score(
+        mutants in prop::option::of((0..9_u32, 0..9_u32, 0..9_u32)), lines in prop::option::of((0..9_u32, 0..9_u32)),
+        sent_back in 0..4_u32, added in 0..3000_u32, what in 0..7_u8, more in 1..500_u32
+    ) {
+        let mut evidence = good();
+        evidence.mutants = mutants
+            .map(|(killed, survived, timed_out)| Mutants { killed, survived, timed_out, survivors: Vec::new() });
+        evidence.coverage =
+            lines.map(|(covered, uncovered)| ChangedLines { covered, uncovered, tool: "c8".into() });
+        evidence.sent_back = sent_back;
+        evidence.files[0].added = added;
+        let before = judge(&evidence);
+        match what {
+            0 => evidence.sent_back += more,
+            1 => evidence.files[0].added += more,
+            2 => evidence.flaky.push("a".into()),
+            3 => evidence.findings.push(LintFinding {
+                tool: "ruff".into(), rule: String::new(), path: evidence.files[0].path.clone(), line: more,
+                message: String::new(), level: LintLevel::Warning,
+            }),
+            4 => evidence.signals.push(signal("anything")),
+            5 => if let Some(mutants) = &mut evidence.mutants { mutants.survived += more },
+            _ => if let Some(lines) = &mut evidence.coverage { lines.uncovered += more },
+        }
+        let after = judge(&evidence);
+        prop_assert!(after.confidence <= before.confidence);
+        prop_assert!(before.verdict == VerdictKind::Pass || after.verdict != VerdictKind::Pass);
     }
 
     #[test]
