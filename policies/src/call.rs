@@ -5,7 +5,7 @@ use gloaming_api::{Digest, PathError, RelPath};
 
 use crate::Access;
 use crate::file::TOOLS;
-use crate::subject::{Asked, Host};
+use crate::subject::{Asked, HOST_SETS, Host};
 use crate::suggest::did_you_mean;
 
 /// A call in words: `edit src/lib.rs`, `list`, `check test`, `connect test example.org`.
@@ -74,7 +74,7 @@ impl Call {
                 }
                 let Some(purpose) = purpose(word) else {
                     return Err(format!(
-                        "there is no check {word:?}; write `check build`, `check test` or `check lint`"
+                        "there is no check {word:?}; write `check setup`, `check build`, `check test` or `check lint`"
                     ));
                 };
                 match shell_words::split(command) {
@@ -124,10 +124,15 @@ fn question(name: &str, rest: &str) -> Result<Call, String> {
                 .into())
         }
         (_, [kind, what]) => {
-            let purpose = purpose(kind)
-                .ok_or_else(|| format!("there is no kind of job {kind:?}; write build, test or lint"))?;
+            let purpose = purpose(kind).ok_or_else(|| {
+                format!("there is no kind of job {kind:?}; write setup, build, test or lint")
+            })?;
             let ask = match name {
-                "connect" => JobAsk::Host(Host::parse(what, false).map_err(|bad| bad.message)?),
+                // A set can be asked about by its name; what is in it no policy knows.
+                "connect" => {
+                    let set = HOST_SETS.contains(what);
+                    JobAsk::Host(Host::parse(what, set).map_err(|bad| bad.message)?)
+                }
                 "env" => JobAsk::Env((*what).to_owned()),
                 "secret" => JobAsk::Secret((*what).to_owned()),
                 _ => JobAsk::Image(

@@ -7,6 +7,7 @@ use gloaming_api::job::JobPurpose;
 use serde::Serialize;
 
 use crate::call::{Call, JobAsk};
+use crate::file::JobSection;
 use crate::narrower::unseen;
 use crate::past::Past;
 use crate::subject::Kind;
@@ -153,8 +154,8 @@ fn jobs(old: &Grant, new: &Grant, past: &[Past], found: &mut Difference) {
                 asks.extend(subject.samples(rule.kind).into_iter().map(|ask| (rule.kind, ask)));
             }
         }
-        for (host, ..) in unit.file.jobs.values().flat_map(|section| &section.network) {
-            asks.insert((Kind::Hosts, JobAsk::Host(host.clone())));
+        for (host, ..) in unit.file.jobs.values().flat_map(JobSection::hosts) {
+            asks.insert((Kind::Hosts, JobAsk::Host(host.as_asked())));
         }
     }
     for job in past.iter().flat_map(|past| &past.jobs) {

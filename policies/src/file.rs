@@ -344,11 +344,22 @@ pub(crate) struct JobSection {
     pub(crate) timeout: Option<Setting<u64>>,
     pub(crate) cpus: Option<Setting<f64>>,
     pub(crate) processes: Option<Setting<u32>>,
-    /// What such jobs may reach, each with its line and column.
-    pub(crate) network: Vec<(Host, u32, u32)>,
+    /// What such jobs may reach, each with its line and column; nothing where the list is empty, and not spoken of
+    /// where there is none.
+    pub(crate) network: Option<Vec<(Host, u32, u32)>>,
 }
 
 impl JobSection {
+    /// Whether it says that such jobs reach no host, whatever else does.
+    pub(crate) fn reach_nothing(&self) -> bool {
+        self.network.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// The hosts that are named, with their places.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &(Host, u32, u32)> {
+        self.network.iter().flatten()
+    }
+
     fn content(&self) -> Value {
         let mut content = json!({
             "enabled": self.enabled.map(|s| s.value),
@@ -357,8 +368,8 @@ impl JobSection {
             "cpus": self.cpus.map(|s| s.value),
             "processes": self.processes.map(|s| s.value),
         });
-        if !self.network.is_empty() {
-            let mut hosts: Vec<&str> = self.network.iter().map(|(host, ..)| host.text.as_str()).collect();
+        if let Some(network) = &self.network {
+            let mut hosts: Vec<&str> = network.iter().map(|(host, ..)| host.text.as_str()).collect();
             hosts.sort_unstable();
             content["network"] = json!(hosts);
         }

@@ -131,7 +131,13 @@ fn jobs(old: &Grant, new: &Grant, purpose: JobPurpose, kind: Kind, found: &mut B
         found.insert(format!("{of} jobs are not kept from {} {gone:?} any more", kind.key()));
     }
     let allowed = |grant: &Grant| -> Vec<BTreeSet<String>> {
-        let sets = grant.units().iter().map(|unit| speaking(&unit.file.job_allow));
+        let sets = grant.units().iter().map(|unit| {
+            let mut set = speaking(&unit.file.job_allow);
+            if let (Kind::Hosts, Some(section)) = (kind, unit.file.jobs.get(&purpose)) {
+                set.extend(section.hosts().map(|(host, ..)| host.text.clone()));
+            }
+            set
+        });
         sets.filter(|set| !set.is_empty() && !set.contains("*")).collect()
     };
     let now = allowed(new);

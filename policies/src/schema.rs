@@ -239,8 +239,8 @@ fn subjects(kind: Kind) -> Value {
             }),
         ),
         Kind::Hosts => hosts(
-            "Hosts that jobs may or may not reach. No engine can enforce it yet, so such a rule does not load: jobs \
-             have no network.",
+            "Hosts that jobs may or may not reach, through a proxy that lets nothing else through. Loads where an \
+             engine can enforce it; without such a rule jobs have no network.",
             1,
         ),
         Kind::Images => some(
@@ -305,8 +305,8 @@ fn jobs() -> Value {
             &[],
             json!({
                 "network": hosts(
-                    "The hosts such jobs may reach. Only [] loads: no engine can let some through and hold the others \
-                     back.",
+                    "The hosts such jobs may reach, through a proxy that lets nothing else through; [] is none, \
+                     whatever else allows some. Loads where an engine can enforce it.",
                     0,
                 ),
                 "memory": {
@@ -326,8 +326,12 @@ fn jobs() -> Value {
         )
     };
     let kinds: serde_json::Map<String, Value> =
-        ["build", "test", "lint"].iter().map(|name| ((*name).to_owned(), kind(name))).collect();
-    table("What jobs may have, by their kind. They run in containers and have no network.", &[], json!(kinds))
+        keys::JOBS.iter().map(|name| ((*name).to_owned(), kind(name))).collect();
+    table(
+        "What jobs may have, by their kind. They run in containers, without network unless hosts are named.",
+        &[],
+        json!(kinds),
+    )
 }
 
 fn budget() -> Value {

@@ -16,8 +16,13 @@ use crate::script::{self, Word};
 /// The longest pattern about jobs, in bytes.
 const MAX_PATTERN: usize = 1024;
 
-/// Names of sets of hosts; what is in them is settled where the hosts are reached.
+/// Names of sets of hosts; what is in them an operator says, in [`crate::HostSets`].
 pub(crate) const HOST_SETS: &[&str] = &["registry"];
+
+/// The scheme of a tunnel in which anything may be said; see docs/network.md.
+const TUNNEL: &str = "tcp";
+/// The schemes that can be told apart where hosts are reached.
+pub(crate) const SCHEMES: &[&str] = &["http", "https", TUNNEL];
 
 /// The kinds of what a rule about jobs can be about, as its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -169,7 +174,7 @@ impl Subject {
                 all.push(longer);
                 all.into_iter().filter(|argv| !argv.is_empty()).map(JobAsk::Command).collect()
             }
-            Self::Host(host) => Host::parse(&host.sample(), false).map(JobAsk::Host).into_iter().collect(),
+            Self::Host(host) => vec![JobAsk::Host(host.as_asked())],
             Self::Image(image) => {
                 vec![JobAsk::Image(image.clone().unwrap_or_else(|| Digest::of("sample")))]
             }
@@ -349,6 +354,10 @@ pub(crate) struct Host {
     at: Option<(String, u16)>,
     /// Whether the name is that of a set.
     set: bool,
+    /// Of a host that is asked about: the sets that have all of it.
+    within: Vec<String>,
+    /// And the sets that have any of it.
+    touching: Vec<String>,
 }
 
 impl Host {
@@ -410,7 +419,30 @@ impl Host {
         if set && !pattern {
             return refused("it is the name of a set");
         }
-        Ok(Self { text: text.to_owned(), name, beneath, at, set })
+        Ok(Self { text: text.to_owned(), name, beneath, at, set, within: Vec::new(), touching: Vec::new() })
+    }
+
+    /// The name of the set, where the pattern is one.
+    pub(crate) fn set(&self) -> Option<&str> {
+        self.set.then_some(self.name.as_str())
+    }
+
+    /// The scheme, where the pattern has one.
+    pub(crate) fn scheme(&self) -> Option<&str> {
+        self.at.as_ref().map(|(scheme, _)| scheme.as_str())
+    }
+
+    /// The host as a question, in the sets that an operator has it in.
+    pub(crate) fn in_sets<'a>(mut self, sets: impl Iterator<Item = (&'a str, &'a [Self])>) -> Self {
+        for (name, hosts) in sets {
+            if hosts.iter().any(|host| host.covers(&self)) {
+                self.within.push(name.to_owned());
+            }
+            if hosts.iter().any(|host| host.touches(&self)) {
+                self.touching.push(name.to_owned());
+            }
+        }
+        self
     }
 
     /// A host that the pattern takes.
@@ -418,19 +450,32 @@ impl Host {
         if self.beneath { format!("sample.{}", self.name) } else { self.text.clone() }
     }
 
+    /// The sample as a question; a set is asked about by its name.
+    pub(crate) fn as_asked(&self) -> Self {
+        Self::parse(&self.sample(), true).unwrap_or_else(|_| self.clone())
+    }
+
     /// Whether everything that is asked for is within the pattern.
     pub(crate) fn covers(&self, asked: &Self) -> bool {
-        self.named(asked) && (self.at.is_none() || self.at == asked.at)
+        if self.set {
+            return (asked.set && self.name == asked.name) || asked.within.contains(&self.name);
+        }
+        // A host without a scheme is one of the web: for bytes that nobody can look into its author names the port.
+        let web = || asked.at.as_ref().is_none_or(|(scheme, _)| scheme != TUNNEL);
+        self.named(asked) && (self.at == asked.at || (self.at.is_none() && web()))
     }
 
     /// Whether anything that is asked for is within it.
-    fn touches(&self, asked: &Self) -> bool {
+    pub(crate) fn touches(&self, asked: &Self) -> bool {
+        if self.set {
+            return (asked.set && self.name == asked.name) || asked.touching.contains(&self.name);
+        }
         self.named(asked) && (self.at.is_none() || asked.at.is_none() || self.at == asked.at)
     }
 
     fn named(&self, asked: &Self) -> bool {
-        if self.set || asked.set {
-            return self.set && asked.set && self.name == asked.name;
+        if asked.set {
+            return false;
         }
         if self.beneath {
             return asked.name.strip_suffix(&self.name).is_some_and(|front| front.ends_with('.'));

@@ -11,6 +11,8 @@ use crate::Digest;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobPurpose {
+    /// Fetch what the others need: dependencies, generated sources.
+    Setup,
     /// Compile or otherwise prepare.
     Build,
     /// Run tests.
@@ -21,11 +23,12 @@ pub enum JobPurpose {
 
 impl JobPurpose {
     /// Every purpose.
-    pub const ALL: &[Self] = &[Self::Build, Self::Test, Self::Lint];
+    pub const ALL: &[Self] = &[Self::Setup, Self::Build, Self::Test, Self::Lint];
 
     /// Returns the purpose as it is written in policies and journals.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Setup => "setup",
             Self::Build => "build",
             Self::Test => "test",
             Self::Lint => "lint",
@@ -120,6 +123,9 @@ pub struct JobRecord {
     /// Rules with `enforce = "warn"` that would have kept the command or its variables from being run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What it tried to reach, where it had network at all; none where it had nothing but its own loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<EgressLog>,
     /// How it ended.
     pub exit: JobExit,
     /// Milliseconds from start to end.
@@ -133,4 +139,74 @@ pub struct JobRecord {
     pub stdout_tail: String,
     /// The end of standard error, for people.
     pub stderr_tail: String,
+}
+
+/// What a job with network tried to reach, as the proxy that is its only way out saw it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EgressLog {
+    /// The attempts, by the time they began; bounded.
+    pub attempts: Vec<EgressAttempt>,
+    /// Attempts beyond the bound.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped: u64,
+}
+
+impl EgressLog {
+    /// Returns the attempts that were refused, for people.
+    pub fn refused(&self) -> impl Iterator<Item = &EgressAttempt> {
+        self.attempts.iter().filter(|attempt| matches!(attempt.decision, EgressDecision::Refused { .. }))
+    }
+}
+
+/// One attempt of a job to reach a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EgressAttempt {
+    /// Milliseconds after the job's start.
+    pub at_ms: u64,
+    /// The HTTP method, `CONNECT` for a tunnel; empty where no request could be made out.
+    pub method: String,
+    /// `http`, `https`, or `tcp` for a tunnel that carries something else.
+    pub scheme: String,
+    /// The host as it was asked for; empty where none could be made out.
+    pub host: String,
+    /// The port; 0 where none could be made out.
+    pub port: u16,
+    /// What was decided.
+    pub decision: EgressDecision,
+    /// Why an attempt that was allowed came to nothing: the name is not known, nobody answers, a limit was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// The address that was connected to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Bytes sent to the host.
+    pub up: u64,
+    /// Bytes received from it.
+    pub down: u64,
+    /// Milliseconds from the attempt's start to its end, or to the job's.
+    pub duration_ms: u64,
+}
+
+/// Whether a job was let reach a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum EgressDecision {
+    /// By a rule of the policy.
+    Allowed {
+        /// The rule's id.
+        rule: String,
+    },
+    /// By a rule of the policy, or by what no policy can allow: a private address, a request that hides where it goes.
+    Refused {
+        /// The rule's id, where a rule refused it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
+        /// Why, in plain words.
+        reason: String,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands the field by reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -5,9 +5,10 @@ use gloaming_api::job::JobPurpose;
 
 use super::judge::{Judged, Reason};
 use super::{Grant, JobPermit};
-use crate::file::JobRule;
-use crate::preset::STANDARD_NAME;
-use crate::subject::{Asked, Host};
+use crate::file::{JobRule, JobSection};
+use crate::hosts::HostSets;
+use crate::preset::{FLOOR_NAME, STANDARD_NAME};
+use crate::subject::{Asked, Host, Kind};
 use crate::{Decision, Denial, Layer, RuleRef};
 
 impl Grant {
@@ -53,10 +54,18 @@ impl Grant {
         for unit in &self.inner.units {
             let speaking: Vec<&JobRule> =
                 unit.file.job_allow.iter().filter(|rule| rule.speaks(purpose, kind)).collect();
-            let network: Vec<&Host> = match (asked, unit.file.jobs.get(&purpose)) {
-                (Asked::Host(_), Some(section)) => section.network.iter().map(|(host, ..)| host).collect(),
-                _ => Vec::new(),
-            };
+            let section = unit.file.jobs.get(&purpose).filter(|_| kind == Kind::Hosts);
+            let network: Vec<&Host> =
+                section.iter().flat_map(|section| section.hosts()).map(|(host, ..)| host).collect();
+            if let Some(line) = section.filter(|section| section.reach_nothing()).map(|section| section.line)
+            {
+                let reason = Reason::Own {
+                    id: format!("jobs.{}", purpose.as_str()),
+                    because: format!("Jobs of the kind {} reach nothing: `network = []`.", purpose.as_str()),
+                    instead: None,
+                };
+                return Judged { allow: false, layer: unit.layer, file: &unit.file.name, line, reason };
+            }
             if speaking.is_empty() && network.is_empty() {
                 continue;
             }
@@ -100,6 +109,44 @@ impl Grant {
                     reason: Reason::NotAmong { asked: asked.to_string(), may: Vec::new() },
                 }
             }
+        }
+    }
+
+    /// Whether jobs of a kind may reach any host at all.
+    pub(super) fn has_network(&self, purpose: JobPurpose) -> bool {
+        let mut by_operator = false;
+        for unit in &self.inner.units {
+            let section = unit.file.jobs.get(&purpose);
+            if section.is_some_and(JobSection::reach_nothing) {
+                return false;
+            }
+            let rules = unit.file.job_allow.iter().any(|rule| rule.speaks(purpose, Kind::Hosts));
+            let named = section.is_some_and(|section| section.network.is_some());
+            by_operator |= unit.layer == Layer::Operator && (rules || named);
+        }
+        by_operator && self.judge_job(purpose).allow
+    }
+
+    /// Decides whether a job may reach a host at a port.
+    pub(super) fn reaches(
+        &self,
+        purpose: JobPurpose,
+        scheme: &str,
+        host: &str,
+        port: u16,
+        sets: &HostSets,
+    ) -> Result<RuleRef, Denial> {
+        let judged = match Host::parse(&format!("{scheme}://{host}:{port}"), false) {
+            Ok(host) => self.judge_asked(purpose, &Asked::Host(&host.in_sets(sets.iter()))).into_decision(),
+            Err(bad) => {
+                let reason = Reason::Own { id: "default-deny".into(), because: bad.message, instead: None };
+                Judged { allow: false, layer: Layer::Floor, file: FLOOR_NAME, line: 1, reason }
+                    .into_decision()
+            }
+        };
+        match judged {
+            Decision::Allow(rule) => Ok(rule),
+            Decision::Deny(denial) => Err(denial),
         }
     }
 

@@ -1,9 +1,9 @@
 //! What the lanes can hold a rule to; a rule that none of them can does not load.
 
 use super::Unit;
-use crate::file::{TOOLS, Tools, WRITING_TOOLS};
+use crate::file::{JobSection, TOOLS, Tools, WRITING_TOOLS};
 use crate::glob::Pattern;
-use crate::subject::Kind;
+use crate::subject::{Kind, SCHEMES, Subject};
 use crate::{Diagnostic, Layer};
 
 /// What the job lane's engine can enforce beyond what every engine must.
@@ -24,9 +24,32 @@ pub(super) fn unenforceable(units: &[Unit], lanes: Lanes) -> Vec<Diagnostic> {
             let (file, hint) = (file.name.clone(), Some(hint.to_owned()));
             faults.push(Diagnostic { file, line, column, message, hint });
         };
-        if !lanes.hosts {
+        if lanes.hosts {
+            let rules = file.job_allow.iter().chain(&file.job_deny).flat_map(|rule| &rule.subjects);
+            let hosts = rules.filter_map(|(subject, line, column)| match subject {
+                Subject::Host(host) => Some((host, *line, *column)),
+                _ => None,
+            });
+            let network = file.jobs.values().flat_map(JobSection::hosts);
+            let hosts = hosts.chain(network.map(|(host, line, column)| (host, *line, *column)));
+            for (host, line, column) in hosts {
+                if host.scheme().is_some_and(|scheme| !SCHEMES.contains(&scheme)) {
+                    let message = format!(
+                        "{:?}: what is said in a connection is told apart as {}, and by no other scheme",
+                        host.text,
+                        SCHEMES.join(", ")
+                    );
+                    fault(
+                        line,
+                        column,
+                        message,
+                        "write `tcp://host:port` for whatever is neither http nor https",
+                    );
+                }
+            }
+        } else {
             let hint = "write `network = []`; jobs run without network";
-            for (host, line, column) in file.jobs.values().flat_map(|section| &section.network) {
+            for (host, line, column) in file.jobs.values().flat_map(JobSection::hosts) {
                 fault(*line, *column, format!("{:?}: {NO_HOSTS}", host.text), hint);
             }
         }

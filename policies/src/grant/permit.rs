@@ -4,8 +4,9 @@ use gloaming_api::job::{JobLimits, JobPurpose};
 use gloaming_api::{Digest, RelPath};
 
 use super::Grant;
+use crate::hosts::HostSets;
 use crate::subject::Asked;
-use crate::{Access, Decision, Denial, RuleRef};
+use crate::{Access, Decision, Denial, Diagnostic, RuleRef};
 
 /// The right to call one tool; only a [`Grant`] makes it.
 #[derive(Debug, Clone)]
@@ -80,6 +81,29 @@ impl JobPermit {
     /// Whether the jobs are handed the secret of this name.
     pub fn gives_secret(&self, name: &str) -> bool {
         self.grant.judge_asked(self.purpose, &Asked::Secret(name)).allow
+    }
+
+    /// Whether the jobs may reach any host at all. An engine that cannot hold the others back must not run such a job
+    /// with network.
+    pub fn has_network(&self) -> bool {
+        self.grant.has_network(self.purpose)
+    }
+
+    /// Decides whether the jobs may reach a host at a port: a name or an IPv4 address, by `http`, `https`, or `tcp` for
+    /// a tunnel in which anything may be said. `sets` is what the operator has put into the sets of hosts that a policy
+    /// names.
+    ///
+    /// Returns the rule that allows it.
+    ///
+    /// # Errors
+    /// The denial; also of what is no host.
+    pub fn reaches(&self, scheme: &str, host: &str, port: u16, sets: &HostSets) -> Result<RuleRef, Denial> {
+        self.grant.reaches(self.purpose, scheme, host, port, sets)
+    }
+
+    /// Returns a fault for each set of hosts that the policy names for these jobs and that the operator has not filled.
+    pub fn unfilled_sets(&self, sets: &HostSets) -> Vec<Diagnostic> {
+        self.grant.unfilled(Some(self.purpose), sets)
     }
 
     /// Decides on what an engine is about to start: a command that a rule denies, whoever made it of the profile's,

@@ -328,7 +328,7 @@ impl<'a> Draft<'a> {
         }
         if let Some(from) = &self.jobs_off {
             out.push_str(&format!("\n# {from}\n"));
-            for purpose in ["build", "test", "lint"] {
+            for purpose in ["setup", "build", "test", "lint"] {
                 out.push_str(&format!("[jobs.{purpose}]\nenabled = false\n"));
             }
         }

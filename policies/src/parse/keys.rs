@@ -13,7 +13,7 @@ pub(crate) const ALLOW_JOBS: &[&str] =
 pub(crate) const DENY_JOBS: &[&str] =
     &["id", "jobs", "because", "instead", "enforce", "commands", "hosts", "images", "env", "secrets"];
 pub(crate) const TOOL: &[&str] = &["name", "digest"];
-pub(crate) const JOBS: &[&str] = &["build", "test", "lint"];
+pub(crate) const JOBS: &[&str] = &["setup", "build", "test", "lint"];
 pub(crate) const JOB: &[&str] = &["network", "memory", "timeout", "cpus", "processes", "enabled"];
 pub(crate) const BUDGET: &[&str] = &["cost_usd", "steps", "wall"];
 pub(crate) const CHANGE: &[&str] = &["files", "lines", "protected"];

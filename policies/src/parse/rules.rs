@@ -412,8 +412,9 @@ impl Reader<'_> {
         let line = self.line(at);
         let Some(table) = self.table(value, &kind) else { return JobSection::default() };
         self.known(table, &kind, keys::JOB);
-        let mut network = Vec::new();
-        if let Some(value) = table.get("network") {
+        // An empty list says something: that such jobs reach nothing.
+        let mut network = table.get("network").map(|_| Vec::new());
+        if let (Some(value), Some(network)) = (table.get("network"), &mut network) {
             for (text, span) in self.strings(value, "network") {
                 match Host::parse(&text, true) {
                     Ok(host) => {

@@ -166,6 +166,7 @@ fn its_keys_are_those_the_parser_knows() {
         ("jobs", keys::JOBS),
         ("jobs.build", keys::JOB),
         ("jobs.lint", keys::JOB),
+        ("jobs.setup", keys::JOB),
         ("jobs.test", keys::JOB),
         ("model", keys::MODEL),
         // Whoever asks is a key.
@@ -258,6 +259,9 @@ because = "No."
 id = "g"
 jobs = ["lint"]
 secrets = ["TOKEN"]
+
+[jobs.setup]
+network = ["registry", "tcp://git.example:22"]
 
 [jobs.build]
 network = []

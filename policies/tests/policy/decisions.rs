@@ -155,7 +155,7 @@ fn the_standard_preset_stands_in_where_no_policy_is() {
         write new/file.txt => allow change-every-file preset:standard:9
         patch src/lib.rs => allow change-every-file preset:standard:9
         check => allow run-checks preset:standard:14
-        check build => allow jobs.build preset:standard:151
+        check build => allow jobs.build preset:standard:157
         ",
     );
     for secret in [
@@ -514,7 +514,7 @@ fn jobs_can_be_switched_off() {
         "
         check lint => deny jobs.lint policy.toml:4
         check test => allow jobs.test policy.toml:5
-        check build => allow jobs.build preset:standard:151
+        check build => allow jobs.build preset:standard:157
         ",
     );
     assert!(grant.permit_job(JobPurpose::Lint).is_err());
@@ -535,7 +535,10 @@ fn calls_that_make_no_sense_are_said_to() {
             "there is no tool \"bash\"; the tools are read, list, search, outline, diff, edit, write, patch, move, remove, check",
         ),
         ("edit", "edit needs a path, like `edit src/lib.rs`"),
-        ("check deploy", "there is no check \"deploy\"; write `check build`, `check test` or `check lint`"),
+        (
+            "check deploy",
+            "there is no check \"deploy\"; write `check setup`, `check build`, `check test` or `check lint`",
+        ),
     ] {
         assert_eq!(grant.explain(call).unwrap_err(), want);
     }

@@ -41,16 +41,16 @@ images = ["{image}"]
         &format!(
             "
         check test cargo test --locked => allow cargo-tests policy.toml:3
-        check test => allow jobs.test preset:standard:158
+        check test => allow jobs.test preset:standard:163
         check test make test => deny default-deny policy.toml:3
-        check build make => allow jobs.build preset:standard:151
+        check build make => allow jobs.build preset:standard:157
         check build cargo publish --dry-run => deny no-publishing policy.toml:7
         check build sh -c 'make && cargo publish' => deny no-publishing policy.toml:7
-        env test RUSTFLAGS => allow jobs.test preset:standard:158
+        env test RUSTFLAGS => allow jobs.test preset:standard:163
         env test aws_secret => deny no-credentials policy.toml:13
         image lint {image} => allow one-image policy.toml:18
         image lint sha256:{} => deny default-deny policy.toml:18
-        image test {image} => allow jobs.test preset:standard:158
+        image test {image} => allow jobs.test preset:standard:163
         connect test example.org => deny default-deny policy.toml:1
         secret test TOKEN => deny default-deny policy.toml:1
         submit local model => allow submit policy.toml:1

@@ -85,9 +85,9 @@ fn numbers_are_the_least_of_the_layers_and_reductions_are_told() {
     insta::assert_snapshot!(grant.notes().join("\n"), @r"
     budget.cost_usd: .gloaming/policy.toml:7 (repository) asks for 10.5 and gets 2 (org.toml:9)
     budget.steps: 60 (org.toml:10) is reduced to 30 by task:7 (task)
-    budget.wall: 40m (preset:standard:175) is reduced to 15m by .gloaming/policy.toml:8 (repository)
-    change.files: 20 (preset:standard:178) is reduced to 5 by .gloaming/policy.toml:10 (repository)
-    jobs.test.memory: 4GiB (preset:standard:160) is reduced to 1GiB by .gloaming/policy.toml:13 (repository)
+    budget.wall: 40m (preset:standard:178) is reduced to 15m by .gloaming/policy.toml:8 (repository)
+    change.files: 20 (preset:standard:181) is reduced to 5 by .gloaming/policy.toml:10 (repository)
+    jobs.test.memory: 4GiB (preset:standard:164) is reduced to 1GiB by .gloaming/policy.toml:13 (repository)
     jobs.test.timeout: .gloaming/policy.toml:14 (repository) asks for 1h and gets 10m (org.toml:12)
     ");
 }

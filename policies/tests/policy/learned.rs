@@ -90,6 +90,9 @@ fn journals_teach_the_tightest_policy() {
         "/src/b.rs",
     ]
 
+    [jobs.setup]
+    enabled = false
+
     [jobs.build]
     enabled = false
 

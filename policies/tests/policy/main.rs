@@ -8,6 +8,7 @@ mod docs;
 mod jobs;
 mod layers;
 mod learned;
+mod network;
 mod properties;
 mod registered;
 mod schema;

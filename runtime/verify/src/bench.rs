@@ -308,6 +308,7 @@ impl<'a> Bench<'a> {
     pub(crate) fn permit(&self, purpose: JobPurpose, command: &Command) -> Result<JobPermit, Denial> {
         // A job that compiles the tests is a build job with the test command.
         let named = match purpose {
+            JobPurpose::Setup => None,
             JobPurpose::Build => self.inputs.profile.command(CommandKind::Build),
             JobPurpose::Test => self.inputs.profile.command(CommandKind::Test),
             JobPurpose::Lint => Some(command),

@@ -349,6 +349,7 @@ impl Engine for Embedded {
                     environment: self.environment.digest().clone(),
                     grant: permit.grant_digest().clone(),
                     warnings: permit.warnings().to_vec(),
+                    egress: None,
                     exit: ended.exit,
                     duration_ms: ended.duration_ms,
                     peak_memory: ended.peak_memory,

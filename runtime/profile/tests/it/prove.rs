@@ -96,6 +96,7 @@ impl Engine for Scripted {
             environment: Digest::of("environment"),
             grant: permit.grant_digest().clone(),
             warnings: permit.warnings().to_vec(),
+            egress: None,
             exit,
             duration_ms: 7,
             peak_memory: None,
