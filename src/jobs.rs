@@ -83,6 +83,7 @@ fn job_of(args: &JobsRunArgs, checkout: &Path, tree: &Path) -> anyhow::Result<Jo
         workspace: tree.to_owned(),
         scratch: None,
         mounts: Vec::new(),
+        egress: None,
         label,
     };
     if !args.argv.is_empty() {

@@ -452,6 +452,7 @@ impl Bench<'_> {
                 workspace: tree,
                 scratch: None,
                 mounts: Vec::new(),
+                egress: None,
                 label: "verify-denied".into(),
             };
             let entry = found.entry(at(probe)).or_default();
@@ -496,6 +497,7 @@ impl Bench<'_> {
                 workspace: tree.clone(),
                 scratch: None,
                 mounts: Vec::new(),
+                egress: None,
                 label: format!("verify-{}", purpose.as_str()),
             };
             match engine.run(&permit, &job, cancel).await {

@@ -611,6 +611,7 @@ impl Run<'_> {
             workspace: copy,
             scratch: None,
             mounts: Vec::new(),
+            egress: None,
             label: "escape".into(),
         };
         let served = self.witnessed.served.load(Ordering::SeqCst);

@@ -10,7 +10,7 @@ use gloaming_api::job::JobRecord;
 use gloaming_policies::{Denial, JobPermit};
 use serde::{Deserialize, Serialize};
 
-use crate::{Cancel, Redactor};
+use crate::{Cancel, Egress, Redactor};
 
 /// A future that can be sent between threads and be behind a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -21,6 +21,9 @@ pub trait Engine: Send + Sync {
     fn name(&self) -> &str;
 
     /// Runs one job to its end, when the permit admits its command and the engine's environment.
+    ///
+    /// A job has network only where its permit names hosts and [`Job::egress`] is there, and then only what a
+    /// [`crate::Proxy`] of it lets through; an engine that cannot hold it to that begins with [`Job::refuse_network`].
     ///
     /// A command that fails, is missing, runs out of time or memory, or is cancelled is `Ok`: its exit says so
     /// (a program that does not exist exits with 127 and one that cannot be executed with 126, as in a shell,
@@ -54,6 +57,9 @@ pub struct Job {
     /// Further folders and files of the host. Unlike the workspace they keep their owners: what a job is to
     /// read or write has to be readable or writable by others, or by user 60900.
     pub mounts: Vec<Mount>,
+    /// What the operator says about network, where the job may have any; none for a job that has none whatever its
+    /// policy says. What may be reached is always the permit's to say ([`JobPermit::reaches`]).
+    pub egress: Option<Egress>,
     /// A word for logs and for the container's name.
     pub label: String,
 }
@@ -67,6 +73,23 @@ pub struct Mount {
     pub container: String,
     /// Whether the job may change it.
     pub writable: bool,
+}
+
+impl Job {
+    /// Refuses a job that is to have network, for an engine that cannot hold it to the hosts its policy names.
+    ///
+    /// # Errors
+    /// That it is one.
+    pub fn refuse_network(&self, permit: &JobPermit, engine: &str) -> Result<(), JobError> {
+        if self.egress.is_none() || !permit.has_network() {
+            return Ok(());
+        }
+        let reason = format!(
+            "its policy lets it reach some hosts, and the engine {engine} cannot hold the others back; use another \
+             engine, or take the hosts out of the policy"
+        );
+        Err(JobError::Invalid { label: self.label.clone(), reason })
+    }
 }
 
 /// A finished job.

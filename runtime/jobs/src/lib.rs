@@ -5,8 +5,9 @@
 //!
 //! Invariants:
 //! - no job ever runs on the bare host: where no container can be made, the answer is [`NoEngine`];
-//! - a job sees no network but its own loopback, nothing of our environment, and of the host only what
-//!   [`Environment`] and the job's own mounts name, read-only unless said otherwise;
+//! - a job sees no network but its own loopback, where what its policy lets it reach is reached through a proxy of
+//!   ours ([`Egress`]); nothing of our environment, and of the host only what [`Environment`] and the job's own mounts
+//!   name, read-only unless said otherwise;
 //! - how a job ended comes from the kernel, over a channel the job cannot reach, never from what it printed;
 //! - nothing of a job outlives it, and nothing outlives us: a helper or parent killed without warning takes
 //!   its containers along.
@@ -14,6 +15,7 @@
 
 mod cache;
 mod cancel;
+mod egress;
 mod embedded;
 mod engine;
 mod environment;
@@ -22,6 +24,9 @@ mod secrets;
 
 pub use cache::{Cache, Caches, Filling, Found};
 pub use cancel::Cancel;
+pub use egress::{
+    Decide, Egress, EgressLimits, PROXY_PORT, Proxy, Resolver, egress_forward_main, network_env,
+};
 pub use embedded::{Embedded, helper_main, reap};
 pub use engine::{BoxFuture, Engine, Job, JobError, JobOutput, Mount, NoEngine};
 pub use environment::{Environment, HostFacts};

@@ -216,6 +216,7 @@ impl Prover<'_> {
             workspace: tree.clone(),
             scratch: Some(self.scratch.clone()),
             mounts: Vec::new(),
+            egress: None,
             label: format!("profile-{}", kind.as_str()),
         };
         let output = match self.with.engine.run(&permit, &job, self.with.cancel).await {
@@ -261,8 +262,8 @@ impl Prover<'_> {
 /// Returns the purpose that policy grants a kind of command under.
 fn purpose(kind: CommandKind) -> JobPurpose {
     match kind {
-        // Both prepare a tree.
-        CommandKind::Install | CommandKind::Build => JobPurpose::Build,
+        CommandKind::Install => JobPurpose::Setup,
+        CommandKind::Build => JobPurpose::Build,
         CommandKind::Test | CommandKind::TestOne => JobPurpose::Test,
         CommandKind::Format | CommandKind::Lint | CommandKind::Typecheck => JobPurpose::Lint,
     }

@@ -387,6 +387,7 @@ impl<'a> Bench<'a> {
             workspace: tree.to_owned(),
             scratch: Some(scratch),
             mounts,
+            egress: None,
             label: format!("{label} {step}"),
         };
         let output = self.inputs.engine.run(&permit, &job, self.inputs.cancel).await?;

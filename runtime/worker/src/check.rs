@@ -166,6 +166,7 @@ pub async fn call(bench: &Bench<'_>, args: &Value) -> Result<(ToolOutcome, Optio
         workspace: copy.clone(),
         scratch: Some(scratch),
         mounts: Vec::new(),
+        egress: None,
         label: format!("check {}", kind.as_str()),
     };
     let output = match bench.engine.run(&permit, &job, bench.cancel).await {

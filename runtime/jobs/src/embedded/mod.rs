@@ -12,6 +12,7 @@
 
 mod bundle;
 mod cgroup;
+mod conversation;
 mod helper;
 mod init;
 mod loopback;
@@ -36,9 +37,9 @@ use gloaming_api::RelPath;
 use gloaming_api::job::{JobExit, JobLimits, JobRecord};
 use gloaming_api::path::WORKSPACE_MOUNT;
 use gloaming_policies::JobPermit;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::UnixStream;
+use tokio::net::{TcpListener, UnixStream};
 use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 pub use helper::helper_main;
@@ -46,10 +47,12 @@ pub use record::reap;
 
 use crate::secrets::Given;
 use crate::{
-    BoxFuture, Cancel, Engine, Environment, Job, JobError, JobOutput, Mount, NoEngine, Redactor, Vault,
+    BoxFuture, Cancel, Egress, Engine, Environment, Job, JobError, JobOutput, Mount, NoEngine, PROXY_PORT,
+    Proxy, Redactor, Vault, network_env,
 };
+use conversation::Conversation;
 use output::Captured;
-use protocol::{Blame, Reply, Request, Secrets};
+use protocol::{Blame, LISTENING, Reply, Request, Secrets};
 
 /// How much longer than the wall-clock limit a helper may take: to make the container, and to end it.
 const GRACE: Duration = Duration::from_secs(60);
@@ -57,8 +60,6 @@ const GRACE: Duration = Duration::from_secs(60);
 const STOPPING: Duration = Duration::from_secs(25);
 /// How long the pipes may stay open once the container is gone.
 const DRAINING: Duration = Duration::from_secs(5);
-/// The longest reply, in bytes.
-const MAX_REPLY: u64 = 1 << 20;
 
 /// Runs each job in a container of its own, made by a helper process that lives as long as the job.
 #[derive(Debug, Clone)]
@@ -89,6 +90,7 @@ struct Run<'a> {
     label: &'a str,
     limits: JobLimits,
     secrets: &'a Given,
+    network: Option<(&'a Egress, &'a Proxy)>,
 }
 
 impl Embedded {
@@ -131,6 +133,7 @@ impl Embedded {
                 scratch: 1 << 20,
             },
             secrets: &Given::default(),
+            network: None,
         };
         match self.execute(&run, &Cancel::new()).await {
             Ok(Ended { exit: JobExit::Code(0), .. }) => Ok(()),
@@ -163,6 +166,9 @@ impl Embedded {
             return Err(invalid("the command holds a NUL byte".to_owned()));
         }
         let mut env = self.environment.env().clone();
+        if let Some((egress, _)) = run.network {
+            network_env(&mut env, egress, PROXY_PORT);
+        }
         for (name, value) in run.env {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
                 return Err(invalid(format!("the variable {name:?} cannot be set")));
@@ -207,6 +213,7 @@ impl Embedded {
             mounts,
             root: self.environment.root.clone(),
             prepare: self.environment.scratch.clone(),
+            proxy_port: run.network.map(|_| PROXY_PORT),
             limits: run.limits,
             secrets: Secrets(run.secrets.exposed()),
         })
@@ -239,7 +246,16 @@ impl Embedded {
 
         let reply = {
             let limit = request.limits.output;
-            let conversation = converse(&mut child, socket, &request, cancel);
+            let (listening, listener) = oneshot::channel();
+            let conversation = converse(&mut child, socket, &request, cancel, listening);
+            // Lives as long as the container: dropped with this block, it ends every connection.
+            let serving = async {
+                if let (Some((_, proxy)), Ok(listener)) = (run.network, listener.await) {
+                    proxy.serve(listener).await;
+                }
+                std::future::pending::<()>().await
+            };
+            let mut serving = Box::pin(serving);
             let mut reading_out = Box::pin(out.fill(stdout, limit));
             let mut reading_err = Box::pin(err.fill(stderr, limit));
             let mut conversation = Box::pin(conversation);
@@ -249,6 +265,7 @@ impl Embedded {
                     reply = &mut conversation => break reply,
                     _ = &mut reading_out, if !out_done => out_done = true,
                     _ = &mut reading_err, if !err_done => err_done = true,
+                    () = &mut serving => {}
                 }
             };
             // Every process of the container is gone and so is the helper: the pipes hold what is left in
@@ -325,6 +342,7 @@ impl Engine for Embedded {
                 .map_err(|denial| JobError::Denied { label: job.label.clone(), denial: Box::new(denial) })?;
             let limits = permit.limits();
             let secrets = self.vault.given(permit);
+            let proxy = Proxy::for_job(permit, job)?;
             let run = Run {
                 argv: &job.argv,
                 cwd: &job.cwd,
@@ -335,6 +353,7 @@ impl Engine for Embedded {
                 label: &job.label,
                 limits,
                 secrets: &secrets,
+                network: job.egress.as_ref().zip(proxy.as_ref()),
             };
             let ended = self.execute(&run, cancel).await?;
             Ok(JobOutput {
@@ -349,7 +368,7 @@ impl Engine for Embedded {
                     environment: self.environment.digest().clone(),
                     grant: permit.grant_digest().clone(),
                     warnings: permit.warnings().to_vec(),
-                    egress: None,
+                    egress: proxy.map(|proxy| proxy.log()),
                     exit: ended.exit,
                     duration_ms: ended.duration_ms,
                     peak_memory: ended.peak_memory,
@@ -366,37 +385,50 @@ impl Engine for Embedded {
     }
 }
 
-/// Sends the request and waits for the reply and the helper's end; tells it to stop when cancelled, and kills
+/// Sends the request, hands on the socket that the proxy listens at, and waits for the reply and the helper's end; tells it to stop when cancelled, and kills
 /// it when it takes longer than it may. In every case the helper is gone afterwards.
 async fn converse(
     child: &mut Child,
-    mut socket: UnixStream,
+    socket: UnixStream,
     request: &Request,
     cancel: &Cancel,
+    listening: oneshot::Sender<TcpListener>,
 ) -> Result<Reply, String> {
     let wall = Duration::from_secs(request.limits.wall_s).saturating_add(GRACE);
     let talk = async {
         let mut line = serde_json::to_vec(request).map_err(|error| error.to_string())?;
         line.push(b'\n');
-        let (read, mut write) = socket.split();
-        write.write_all(&line).await.map_err(|error| format!("it took no request: {error}"))?;
-        let mut answer = String::new();
-        let mut reader = BufReader::new(read.take(MAX_REPLY));
-        tokio::select! {
-            read = reader.read_line(&mut answer) => read.map_err(|error| error.to_string())?,
-            () = cancel.cancelled() => {
-                // The helper sees its lifeline close, ends the container, and still answers.
-                let _ = write.shutdown().await;
-                match timeout(STOPPING, reader.read_line(&mut answer)).await {
-                    Ok(read) => read.map_err(|error| error.to_string())?,
-                    Err(_) => return Err("it did not stop when told to".to_owned()),
+        let mut conversation = Conversation::new(&socket);
+        conversation.send(&line).await.map_err(|error| format!("it took no request: {error}"))?;
+        let mut listening = request.proxy_port.map(|_| listening);
+        let answer = loop {
+            let line = tokio::select! {
+                line = conversation.line() => line,
+                () = cancel.cancelled() => {
+                    // The helper sees its lifeline close, ends the container, and still answers.
+                    conversation.end().map_err(|error| error.to_string())?;
+                    match timeout(STOPPING, conversation.line()).await {
+                        Ok(line) => line,
+                        Err(_) => return Err("it did not stop when told to".to_owned()),
+                    }
                 }
+            };
+            let (line, descriptor) = line.map_err(|error| error.to_string())?;
+            if line != LISTENING {
+                break line;
             }
+            let (Some(listening), Some(descriptor)) = (listening.take(), descriptor) else {
+                return Err("it handed over no socket, or a second one".to_owned());
+            };
+            let listener = std::net::TcpListener::from(descriptor);
+            let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+            // Nobody takes it where the job is not served any more.
+            let _ = listening.send(listener.map_err(|error| error.to_string())?);
         };
         if answer.is_empty() {
             return Err(String::new());
         }
-        serde_json::from_str(&answer).map_err(|error| format!("its reply makes no sense: {error}"))
+        serde_json::from_slice(&answer).map_err(|error| format!("its reply makes no sense: {error}"))
     };
     let reply = timeout(wall, talk).await.unwrap_or_else(|_| Err("it did not answer in time".to_owned()));
     if reply.is_err() || timeout(STOPPING, child.wait()).await.is_err() {

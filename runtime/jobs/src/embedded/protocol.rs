@@ -1,5 +1,6 @@
 //! What parent and helper say to each other: one request line, one reply line, over a socket pair that is
-//! also the lifeline: when either end closes, the other side ends the container.
+//! also the lifeline: when either end closes, the other side ends the container. Before the reply to a job with
+//! network comes [`LISTENING`], and with it the listening socket.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,6 +13,9 @@ use crate::environment::{RootFiles, ScratchFiles};
 
 /// The longest request a helper reads, in bytes.
 pub(super) const MAX_REQUEST: u64 = 8 << 20;
+
+/// The line with which the helper hands over the socket at which the container's proxy listens.
+pub(super) const LISTENING: &[u8] = b"\"Listening\"\n";
 
 /// One container to run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,6 +40,8 @@ pub(super) struct Request {
     pub(super) root: RootFiles,
     /// What is put into `/scratch`.
     pub(super) prepare: ScratchFiles,
+    /// The port of the container's loopback to listen at for the proxy; none for a job without network.
+    pub(super) proxy_port: Option<u16>,
     /// Limits.
     pub(super) limits: JobLimits,
     /// Secrets by name.

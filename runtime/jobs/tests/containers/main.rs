@@ -5,7 +5,9 @@
     reason = "tests read their environment and make the files they attack with"
 )]
 
+mod clients;
 mod confinement;
+mod egress;
 mod environments;
 mod limits;
 mod outcomes;

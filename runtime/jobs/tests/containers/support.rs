@@ -68,6 +68,7 @@ impl Lane {
             workspace: self.workspace.path().to_owned(),
             scratch: self.scratch.clone(),
             mounts: Vec::new(),
+            egress: None,
             label: "test".to_owned(),
         }
     }
