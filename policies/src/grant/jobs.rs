@@ -88,7 +88,8 @@ impl Grant {
                         .flat_map(|rule| rule.subjects.iter().map(|(subject, ..)| subject.text()))
                         .collect();
                     may.extend(network.iter().map(|host| host.text.clone()));
-                    let line = speaking.iter().map(|rule| rule.line).min().unwrap_or(1);
+                    let lines = speaking.iter().map(|rule| rule.line);
+                    let line = lines.min().or(section.map(|section| section.line)).unwrap_or(1);
                     let reason = Reason::NotAmong { asked: asked.to_string(), may };
                     return Judged { allow: false, layer: unit.layer, file: &unit.file.name, line, reason };
                 }

@@ -174,7 +174,7 @@ async fn what_is_allowed_is_reached_and_the_rest_is_refused_and_noted() {
     hello
     200 200
     - http://other.example:PORT/
-    gloaming: http://other.example:PORT is denied by rule default-deny (test.toml:1): No rule lets these jobs have the host http://other.example:PORT. They may have 127.0.0.1, http://files.example:PORT, https://files.example:TLS, inside.example, metadata.example, nowhere.example.
+    gloaming: http://other.example:PORT is denied by rule default-deny (test.toml:2): No rule lets these jobs have the host http://other.example:PORT. They may have 127.0.0.1, http://files.example:PORT, https://files.example:TLS, inside.example, metadata.example, nowhere.example.
     403 000
     - https://other.example:TLS/
     curl: (56)
@@ -195,7 +195,7 @@ async fn what_is_allowed_is_reached_and_the_rest_is_refused_and_noted() {
     gloaming: the name nowhere.example was not found: no such name
     502 000
     - http://169.254.169.254/
-    gloaming: http://169.254.169.254:80 is denied by rule default-deny (test.toml:1): No rule lets these jobs have the host http://169.254.169.254:80. They may have 127.0.0.1, http://files.example:PORT, https://files.example:TLS, inside.example, metadata.example, nowhere.example.
+    gloaming: http://169.254.169.254:80 is denied by rule default-deny (test.toml:2): No rule lets these jobs have the host http://169.254.169.254:80. They may have 127.0.0.1, http://files.example:PORT, https://files.example:TLS, inside.example, metadata.example, nowhere.example.
     403 000
     ");
     let log: Vec<String> = attempts(&output)
