@@ -222,13 +222,21 @@ async fn each_request_of_a_connection_is_decided_by_itself() {
 
 /// A server of TLS that answers one line and ends; its certificate is for the names given.
 async fn secure(names: &[&str]) -> (u16, rustls::pki_types::CertificateDer<'static>) {
+    secure_by(names, rustls::crypto::ring::default_provider(), rustls::DEFAULT_VERSIONS).await
+}
+
+/// The same with these key exchanges and versions.
+async fn secure_by(
+    names: &[&str],
+    provider: rustls::crypto::CryptoProvider,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> (u16, rustls::pki_types::CertificateDer<'static>) {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     let certificate = made.cert.der().clone();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(versions)
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![certificate.clone()], key)
@@ -306,6 +314,22 @@ async fn a_tunnel_carries_tls_to_the_host_it_is_for_and_nothing_else() {
     let served = serve(&[format!("http://files.example:{port}")], |_| {}).await;
     let (_, head) = served.tunnel(&to).await;
     assert!(head.starts_with("HTTP/1.1 403 refused by rule default-deny"), "{head}");
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_a_second_hello_and_one_of_tls_1_2_are_reached() {
+    let retries = rustls::crypto::CryptoProvider {
+        // The client guesses another one at first.
+        kx_groups: vec![rustls::crypto::ring::kx_group::SECP384R1],
+        ..rustls::crypto::ring::default_provider()
+    };
+    let old = (rustls::crypto::ring::default_provider(), &[&rustls::version::TLS12][..]);
+    for (provider, versions) in [(retries, rustls::DEFAULT_VERSIONS), old] {
+        let (port, root) = secure_by(&["files.example"], provider, versions).await;
+        let served = serve(&[format!("https://files.example:{port}")], |_| {}).await;
+        let (stream, _) = served.tunnel(&format!("files.example:{port}")).await;
+        assert_eq!(ping(stream, "files.example", &root).await.unwrap(), "pong");
+    }
 }
 
 #[tokio::test]
