@@ -96,6 +96,19 @@ fn unwrap<'a, 'b>(words: &'b [&'a str]) -> &'b [&'a str] {
             ["poetry" | "uv" | "pipenv" | "pdm" | "rye" | "hatch", "run", rest @ ..]
             | ["npx" | "bunx" | "sudo" | "time" | "xvfb-run", rest @ ..]
             | ["pnpm" | "yarn" | "npm", "exec" | "dlx", rest @ ..] => rest,
+            // They measure coverage around the command after their options; which the test runner does without.
+            ["c8" | "nyc", rest @ ..] => {
+                let start = rest.iter().position(|word| {
+                    matches!(
+                        *word,
+                        "node" | "mocha" | "jest" | "vitest" | "ava" | "tap" | "tape" | "npm" | "borp"
+                    )
+                });
+                match start {
+                    Some(start) => &rest[start..],
+                    None => return words,
+                }
+            }
             ["--" | "-y" | "--yes" | "--no-install" | "--no" | "-s" | "--frozen" | "--locked", rest @ ..] => {
                 rest
             }
@@ -143,7 +156,7 @@ fn recognise_words(words: &[&str]) -> Known {
         }
         "node" => node::node(args),
         "jest" | "vitest" | "mocha" => node::javascript_tests(program, args),
-        "ava" | "tap" | "tape" | "karma" | "jasmine" | "uvu" | "playwright" | "cypress" => {
+        "ava" | "tap" | "tape" | "karma" | "jasmine" | "uvu" | "playwright" | "cypress" | "borp" => {
             Known::Refused(format!("results of {program} are not read yet"))
         }
         "eslint" | "prettier" | "biome" | "tsc" | "standard" | "xo" => node::javascript_checks(program, args),
@@ -231,6 +244,8 @@ mod tests {
             ("node --test spec/*.js", "no: `node --test spec/*.js` needs a shell to expand its patterns"),
             ("node test.js", "no: a script of its own: its results cannot be told by test"),
             ("npm test", "no: it runs the script \"test\" of package.json, which is read there"),
+            ("nyc --lines 100 --reporter=text tape test/a.js", "no: results of tape are not read yet"),
+            ("c8 --100 node --test", "test node --test (NodeTest)"),
             ("npm ci", "install npm ci"),
             ("npm install", "install npm install"),
             ("npm install -g npm", "?"),

@@ -9,12 +9,14 @@ use serde_json::Value;
 use super::{beside, roots};
 use crate::commands::{Known, Tool, recognise};
 use crate::mine::{Mined, Origin, line_at, line_of, source};
+use crate::shell::Step;
 use crate::tree::Tree;
 
 /// The scripts that are looked at, best first of each kind.
 const SCRIPTS: &[(&str, CommandKind)] = &[
     ("test", CommandKind::Test),
     ("test:unit", CommandKind::Test),
+    ("tests-only", CommandKind::Test),
     ("unit", CommandKind::Test),
     ("build", CommandKind::Build),
     ("compile", CommandKind::Build),
@@ -57,7 +59,7 @@ pub(super) fn mine_package(tree: &Tree, file: &RelPath, folder: &RelPath, mined:
         if let Some(script) =
             manifest.pointer("/scripts").and_then(|all| all.get(name)).and_then(Value::as_str)
         {
-            mine_script(file, folder, name, *kind, script, script_line(&text, name), mined);
+            mine_script(file, folder, name, *kind, script, script_line(&text, name), &manifest, mined);
         }
     }
     mine_node_test(tree, folder, mined);
@@ -148,6 +150,7 @@ fn script_line(text: &str, name: &str) -> u32 {
     line_at(text, scripts + key)
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is a part of where the script stands")]
 fn mine_script(
     file: &RelPath,
     folder: &RelPath,
@@ -155,6 +158,7 @@ fn mine_script(
     kind: CommandKind,
     script: &str,
     line: u32,
+    manifest: &Value,
     mined: &mut Mined,
 ) {
     let place = || source(file, line, format!("script {name:?}"));
@@ -167,10 +171,9 @@ fn mine_script(
     if script.contains("no test specified") {
         return mined.reject(script, place(), "it is the placeholder that npm init writes");
     }
-    let steps = crate::shell::script(script, line, folder);
     let mut found = false;
     let mut refused = None;
-    for step in &steps {
+    for step in expand(manifest, script, line, folder, 3) {
         let segment = match &step.outcome {
             Ok(segment) => segment,
             Err(reason) => {
@@ -189,20 +192,48 @@ fn mine_script(
         }
     }
     // What runs before the tests is no loss.
-    if !found {
-        let unknown = || "it is no test runner whose results are read".to_owned();
-        mined.reject(script, place(), refused.unwrap_or_else(unknown));
-        if name == "test" {
-            // Better than nothing: whether all pass is known, though not which.
-            let tool = Tool::new(Ecosystem::Node, CommandKind::Test, &["npm", "test", "--silent"]).weight(9);
-            mined.add(
-                Origin::Convention,
-                tool,
-                folder,
-                source(file, line, "script \"test\", by its exit alone"),
-            );
+    if found {
+        return;
+    }
+    let unknown = || "it is no test runner whose results are read".to_owned();
+    mined.reject(script, place(), refused.unwrap_or_else(unknown));
+    // Better than nothing: whether all pass is known, though not which. What npm runs before and after it may want
+    // the network (an audit) or a linter's plugins, so it is tried without these too.
+    for (weight, extra) in [(8, None), (9, Some("--ignore-scripts"))] {
+        let weight = if name == "test" { weight } else { weight + 2 };
+        let argv = ["npm", "run", "--silent"];
+        let tool =
+            Tool::new(Ecosystem::Node, CommandKind::Test, &argv).args(extra).args([name]).weight(weight);
+        mined.add(
+            Origin::Convention,
+            tool,
+            folder,
+            source(file, line, format!("script {name:?}, by its exit alone")),
+        );
+    }
+}
+
+/// Splits a script into its commands; of those that run another script of the package, that one's.
+fn expand(manifest: &Value, script: &str, line: u32, folder: &RelPath, depth: u8) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for step in crate::shell::script(script, line, folder) {
+        let inner = step.outcome.as_ref().ok().and_then(|segment| {
+            let words: Vec<&str> = segment.words.iter().map(String::as_str).collect();
+            let name = match words.as_slice() {
+                ["npm" | "pnpm" | "yarn", "run" | "run-script", rest @ ..] => {
+                    rest.iter().find(|word| !word.starts_with('-'))?
+                }
+                ["yarn" | "pnpm", name] => name,
+                _ => return None,
+            };
+            manifest.pointer("/scripts")?.get(name)?.as_str()
+        });
+        match inner.filter(|_| depth > 0 && steps.len() < 50) {
+            Some(inner) => steps.extend(expand(manifest, inner, line, folder, depth - 1)),
+            None => steps.push(step),
         }
     }
+    steps
 }
 
 /// Adds `node --test` where tests say that it is what runs them.

@@ -5,6 +5,11 @@ use insta::assert_json_snapshot;
 
 use crate::folder;
 
+/// The profile without its readiness, which the fixtures show.
+fn seen(dir: &tempfile::TempDir) -> gloaming_api::Profile {
+    gloaming_api::Profile { readiness: None, ..detect(dir.path()) }
+}
+
 #[test]
 fn a_rust_package_with_makefile_ci_and_instructions() {
     let dir = folder(&[
@@ -31,7 +36,7 @@ fn a_rust_package_with_makefile_ci_and_instructions() {
         ("sub/AGENTS.md", "Be kind.\n"),
         (".github/copilot-instructions.md", "Be brief.\n"),
     ]);
-    assert_json_snapshot!(detect(dir.path()));
+    assert_json_snapshot!(seen(&dir));
 }
 
 #[test]
@@ -41,7 +46,7 @@ fn a_rust_workspace() {
         ("a/Cargo.toml", "[package]\nname = \"a\"\n"),
         ("a/src/main.rs", "fn main() {}\n"),
     ]);
-    assert_json_snapshot!(detect(dir.path()));
+    assert_json_snapshot!(seen(&dir));
 }
 
 #[test]
@@ -60,7 +65,7 @@ fn a_python_project_in_src_layout_with_pytest_and_ruff() {
             "jobs:\n  t:\n    steps:\n    - run: pip install -e .\n    - run: pytest -n auto --cov=x tests\n    - run: tox\n",
         ),
     ]);
-    assert_json_snapshot!(detect(dir.path()));
+    assert_json_snapshot!(seen(&dir));
 }
 
 #[test]
@@ -70,7 +75,7 @@ fn a_python_project_with_unittest_alone() {
         ("x.py", ""),
         ("tests/test_x.py", "import os\nimport unittest\nimport unittesting\n"),
     ]);
-    assert_json_snapshot!(detect(dir.path()));
+    assert_json_snapshot!(seen(&dir));
 }
 
 #[test]
@@ -84,7 +89,7 @@ fn a_node_package_with_scripts() {
         ("index.js", ""),
         ("node_modules/jest/package.json", "{}"),
     ]);
-    assert_json_snapshot!(detect(dir.path()));
+    assert_json_snapshot!(seen(&dir));
 }
 
 #[test]
@@ -96,7 +101,7 @@ fn a_node_package_without_a_runner_we_know() {
         ),
         ("index.js", ""),
     ]);
-    assert_json_snapshot!(detect(dir.path()));
+    assert_json_snapshot!(seen(&dir));
 }
 
 #[test]
@@ -106,7 +111,7 @@ fn a_node_package_whose_tests_name_the_runner() {
         ("index.js", ""),
         ("test/index.test.js", "'use strict';\nconst test = require('node:test');\n"),
     ]);
-    assert_json_snapshot!(detect(dir.path()));
+    assert_json_snapshot!(seen(&dir));
 }
 
 #[test]
@@ -117,7 +122,7 @@ fn a_go_module() {
         ("x_test.go", "package x\n"),
         ("Makefile", "lint:\n\tgolangci-lint run ./...\n"),
     ]);
-    assert_json_snapshot!(detect(dir.path()));
+    assert_json_snapshot!(seen(&dir));
 }
 
 #[test]
@@ -132,14 +137,14 @@ fn of_two_languages_the_root_and_the_larger_one_decide() {
         ("web/package.json", "{\"scripts\": {\"test\": \"vitest\"}}"),
         ("web/a.ts", ""),
     ]);
-    assert_json_snapshot!(detect(dir.path()));
+    assert_json_snapshot!(seen(&dir));
 }
 
 #[test]
 fn nothing_known_is_a_gap() {
     let dir =
-        folder(&[("README", "x"), ("main.c", "int main() {}\n"), ("Makefile", "test:\n\t./run-tests\n")]);
-    assert_json_snapshot!(detect(dir.path()));
+        folder(&[("README", "x"), ("main.pas", "begin end.\n"), ("Makefile", "test:\n\t./run-tests\n")]);
+    assert_json_snapshot!(seen(&dir));
 }
 
 #[test]
