@@ -89,7 +89,7 @@ pub(crate) fn mentions_a_tool(text: &str) -> bool {
 }
 
 /// Takes off what only chooses an environment for the command after it.
-fn unwrap<'a, 'b>(words: &'b [&'a str]) -> &'b [&'a str] {
+pub(crate) fn unwrap<'a, 'b>(words: &'b [&'a str]) -> &'b [&'a str] {
     let mut words = words;
     loop {
         words = match words {

@@ -219,7 +219,7 @@ fn expand(manifest: &Value, script: &str, line: u32, folder: &RelPath, depth: u8
     for step in crate::shell::script(script, line, folder) {
         let inner = step.outcome.as_ref().ok().and_then(|segment| {
             let words: Vec<&str> = segment.words.iter().map(String::as_str).collect();
-            let name = match words.as_slice() {
+            let name = match crate::commands::unwrap(&words) {
                 ["npm" | "pnpm" | "yarn", "run" | "run-script", rest @ ..] => {
                     rest.iter().find(|word| !word.starts_with('-'))?
                 }
