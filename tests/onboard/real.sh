@@ -78,8 +78,8 @@ fetch() {
     say "fetching $language $name $version"
     # shellcheck disable=SC2086 # the extras are several words
     if ! "fetch_$language" "$name" "$version" "$repo" $extras 2>"$work/fetch/error"; then
-      say "  could not be fetched: $(tail -1 "$work/fetch/error")"
-      tail -1 "$work/fetch/error" >"$repo.failed"
+      say "  could not be fetched: $(head -2 "$work/fetch/error" | tr '\n' ' ')"
+      head -2 "$work/fetch/error" | tr '\n' ' ' >"$repo.failed"
       rm -rf "$repo"
       failed=$((failed + 1))
       continue
