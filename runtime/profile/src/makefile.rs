@@ -1,4 +1,4 @@
-//! Commands of the recipes of a Makefile's targets for building, testing and linting.
+//! Commands of the recipes of a Makefile's targets for installing, building, testing and checking.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,29 @@ use crate::tree::Tree;
 
 const TARGETS: &[&str] = &[
     "all",
+    "bootstrap",
     "build",
     "check",
+    "check-format",
     "ci",
     "clippy",
     "compile",
+    "deps",
     "fmt-check",
+    "format-check",
+    "install",
+    "install-dev",
     "lint",
+    "mypy",
+    "setup",
     "test",
     "tests",
+    "type-check",
+    "typecheck",
+    "types",
     "unit",
     "unit-test",
     "unittest",
-    "typecheck",
     "vet",
 ];
 

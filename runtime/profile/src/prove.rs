@@ -169,14 +169,18 @@ impl Prover<'_> {
 
     /// Looks at the repository's files once, for the other candidates.
     fn survey(&mut self) -> Result<&Survey, ProfileError> {
-        if self.survey.is_none() {
-            let tree = self.with.work_dir.join("survey");
-            (self.with.checkout)(&tree)
-                .map_err(|source| ProfileError::Checkout { kind: CommandKind::Test, source })?;
-            self.survey = Some(Survey::of(&tree));
-            let _ = std::fs::remove_dir_all(&tree);
-        }
-        Ok(self.survey.get_or_insert_with(|| Survey::of(self.with.work_dir)))
+        let survey = match self.survey.take() {
+            Some(survey) => survey,
+            None => {
+                let tree = self.with.work_dir.join("survey");
+                (self.with.checkout)(&tree)
+                    .map_err(|source| ProfileError::Checkout { kind: CommandKind::Test, source })?;
+                let survey = Survey::of(&tree);
+                let _ = std::fs::remove_dir_all(&tree);
+                survey
+            }
+        };
+        Ok(self.survey.insert(survey))
     }
 
     /// Makes a tree to run in: the base's files without what policy lets nobody read, or what installing made of them.

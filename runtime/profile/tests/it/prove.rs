@@ -18,7 +18,7 @@ use crate::{folder, write_all};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-fn grant() -> Grant {
+pub(crate) fn grant() -> Grant {
     Grant::resolve(&RepoId::local("test"), Vec::new()).unwrap()
 }
 
@@ -243,7 +243,7 @@ async fn cancelling_ends_it() {
 }
 
 /// The embedded engine; none, with a word why, where containers cannot be made.
-async fn embedded(state: &Path) -> Option<(Embedded, Digest)> {
+pub(crate) async fn embedded(state: &Path) -> Option<(Embedded, Digest)> {
     let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let host = HostFacts {
         path: std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default(),
