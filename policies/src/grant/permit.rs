@@ -73,6 +73,12 @@ impl JobPermit {
         self.limits
     }
 
+    /// Returns the permit for less wall-clock time, in seconds (at least one); never for more.
+    pub fn within(mut self, wall_s: u64) -> Self {
+        self.limits.wall_s = self.limits.wall_s.min(wall_s.max(1));
+        self
+    }
+
     /// Returns the digest of the grant that permits them.
     pub fn grant_digest(&self) -> &Digest {
         self.grant.digest()

@@ -7,6 +7,7 @@
 //! Invariants, each a test:
 //! - no source makes it panic or exhaust the stack, however it is nested, cut or encoded;
 //! - every visible byte of a source is in some token;
+//! - a planted fault parses as well as the source it is planted in;
 //! - a file larger than [`MAX_SOURCE`] is not parsed, and [`test_changes`] says so rather than "no change".
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ mod changes;
 mod errors;
 mod identifiers;
 mod language;
+mod mutants;
 mod renames;
 mod tree;
 mod units;
@@ -22,6 +24,7 @@ pub use changes::{TestChange, TestChangeKind, test_changes};
 pub use errors::{SyntaxError, new_errors};
 pub use identifiers::{Occurrence, OccurrenceKind, identifier_set, identifiers, tokens};
 pub use language::{Language, MAX_SOURCE};
+pub use mutants::{Mutant, mutants};
 pub use renames::renamed_identifiers;
 pub use tree::{Token, TokenKind};
 pub use units::{Unit, UnitKind, units};

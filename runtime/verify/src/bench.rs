@@ -42,7 +42,7 @@ impl Scratch {
 /// One tree that jobs run on copies of.
 #[derive(Debug, Clone)]
 pub(crate) struct Lane {
-    name: &'static str,
+    name: String,
     pristine: PathBuf,
     scratch: Scratch,
     files: Vec<RelPath>,
@@ -82,6 +82,23 @@ struct Run<'r> {
     report: Option<&'r Path>,
     label: &'r str,
     step: &'r str,
+    /// Wall-clock seconds it may take, where that is less than the policy's.
+    wall_s: Option<u64>,
+}
+
+/// One run of a suite.
+#[derive(Clone, Copy)]
+pub(crate) struct SuiteRun<'r> {
+    /// The profile's command, or one that was made of it.
+    pub(crate) command: &'r Command,
+    pub(crate) lane: &'r Lane,
+    /// Names the run in the evidence.
+    pub(crate) label: &'r str,
+    pub(crate) step: &'r str,
+    /// Tests to add.
+    pub(crate) controls: &'r [Control],
+    /// Wall-clock seconds the tests may take, where that is less than the policy's.
+    pub(crate) wall_s: Option<u64>,
 }
 
 pub(crate) struct Bench<'a> {
@@ -122,7 +139,7 @@ impl<'a> Bench<'a> {
         self.inputs.repository.checkout(self.inputs.base, &pristine)?;
         let entries = self.inputs.repository.list_files(self.inputs.base)?;
         let entries = entries.into_iter().filter_map(|entry| Some((entry.path.clone()?, entry))).collect();
-        Ok(Lane { name: "base", pristine, scratch: Scratch::Base, files: Change::regular(&entries) })
+        Ok(Lane { name: "base".into(), pristine, scratch: Scratch::Base, files: Change::regular(&entries) })
     }
 
     /// Checks out the patched tree.
@@ -135,7 +152,7 @@ impl<'a> Bench<'a> {
         host::make_dir(&pristine).map_err(VerifyError::io("cannot make a folder for the patched tree"))?;
         self.inputs.repository.checkout_tree(tree, &pristine)?;
         let files = Change::regular(&change.patched);
-        Ok(Lane { name: "patched", pristine, scratch: Scratch::Patched, files })
+        Ok(Lane { name: "patched".into(), pristine, scratch: Scratch::Patched, files })
     }
 
     /// Makes the untouched tree with some files replaced or (with no content) removed.
@@ -153,7 +170,23 @@ impl<'a> Bench<'a> {
             }
             .map_err(VerifyError::io("cannot put the patch's tests on the base"))?;
         }
-        Ok(Lane { name: "tests-on-base", pristine, scratch: Scratch::Base, files: base.files.clone() })
+        Ok(Lane { name: "tests-on-base".into(), pristine, scratch: Scratch::Base, files: base.files.clone() })
+    }
+
+    /// Makes the patched tree with some files replaced, under a name of its own.
+    pub(crate) fn overlay_of_patched(
+        &mut self,
+        patched: &Lane,
+        name: &str,
+        overlay: &[(RelPath, Option<Vec<u8>>)],
+    ) -> Result<Lane, VerifyError> {
+        let made = self.overlay_lane(patched, overlay)?;
+        Ok(Lane { name: name.to_owned(), scratch: Scratch::Patched, ..made })
+    }
+
+    /// Removes a lane that nothing runs on any more.
+    pub(crate) fn forget(&self, lane: Lane) {
+        host::remove_dir(&lane.pristine);
     }
 
     /// Runs the suite on a fresh copy of a lane; once more when time or memory ran out. `label` names the
@@ -180,38 +213,32 @@ impl<'a> Bench<'a> {
         step: &str,
         controls: &[Control],
     ) -> Result<Outcome, VerifyError> {
-        let first = self.suite_once(command, lane, label, step, controls).await?;
+        let suite = SuiteRun { command, lane, label, step, controls, wall_s: None };
+        let first = self.suite_once(&suite).await?;
         if !matches!(first, Outcome::BuildLimit(_) | Outcome::SuiteLimit(_)) {
             return Ok(first);
         }
         self.tell(step, format!("{label}: a limit was reached, once more"));
-        self.suite_once(command, lane, label, step, controls).await
+        self.suite_once(&suite).await
     }
 
-    async fn suite_once(
-        &mut self,
-        command: &Command,
-        lane: &Lane,
-        label: &str,
-        step: &str,
-        controls: &[Control],
-    ) -> Result<Outcome, VerifyError> {
-        let first_use = self.used.get(&lane.scratch).is_none_or(|last| !last.starts_with(lane.name));
-        let tree = self.tree(lane, controls)?;
-        let outcome = self.suite_in(lane, &tree, label, step, command, first_use).await;
+    /// Runs a suite once, whatever comes of it.
+    pub(crate) async fn suite_once(&mut self, suite: &SuiteRun<'_>) -> Result<Outcome, VerifyError> {
+        let lane = suite.lane;
+        let first_use = self.used.get(&lane.scratch).is_none_or(|last| !last.starts_with(&lane.name));
+        let tree = self.tree(lane, suite.controls)?;
+        let outcome = self.suite_in(suite, &tree, first_use).await;
         host::remove_dir(&tree);
         outcome
     }
 
     async fn suite_in(
         &mut self,
-        lane: &Lane,
+        suite: &SuiteRun<'_>,
         tree: &Path,
-        label: &str,
-        step: &str,
-        command: &Command,
         first_use: bool,
     ) -> Result<Outcome, VerifyError> {
+        let SuiteRun { command, lane, label, step, wall_s, .. } = *suite;
         let profile = self.inputs.profile;
         // What a build leaves in the tree, tests may need; what cargo builds lies in the scratch folder.
         let build = profile
@@ -228,6 +255,7 @@ impl<'a> Bench<'a> {
                 report: None,
                 label,
                 step: "V3",
+                wall_s: None,
             };
             let output = self.job(run, &invocation).await?;
             if let Some(ended) = build_end(&build.argv, &output) {
@@ -250,6 +278,7 @@ impl<'a> Bench<'a> {
                     report: Some(&report),
                     label,
                     step: "V3",
+                    wall_s: None,
                 };
                 let output = self.job(run, &invocation).await?;
                 if let Some(ended) = build_end(&command.argv, &output) {
@@ -263,8 +292,16 @@ impl<'a> Bench<'a> {
             Err(why) => return Ok(Outcome::NotRun(why)),
         };
         let report_dir = self.report_dir()?;
-        let run =
-            Run { purpose: JobPurpose::Test, command, lane, tree, report: Some(&report_dir), label, step };
+        let run = Run {
+            purpose: JobPurpose::Test,
+            command,
+            lane,
+            tree,
+            report: Some(&report_dir),
+            label,
+            step,
+            wall_s,
+        };
         let output = self.job(run, &invocation).await?;
         let outcome = match output.record.exit {
             JobExit::TimedOut | JobExit::OutOfMemory => {
@@ -295,13 +332,52 @@ impl<'a> Bench<'a> {
     ) -> Result<(JobExit, String, String), VerifyError> {
         let invocation = Invocation { argv: argv.to_vec(), env: command.env.clone(), scripts: Vec::new() };
         let tree = self.tree(lane, &[])?;
-        let run =
-            Run { purpose: JobPurpose::Lint, command, lane, tree: &tree, report: None, label, step: "V4" };
+        let run = Run {
+            purpose: JobPurpose::Lint,
+            command,
+            lane,
+            tree: &tree,
+            report: None,
+            label,
+            step: "V4",
+            wall_s: None,
+        };
         let output = self.job(run, &invocation).await;
         host::remove_dir(&tree);
         let output = output?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok((output.record.exit, text(&output.stdout), text(&output.stderr)))
+    }
+
+    /// Runs a suite as something that measures it wants it to be run; builds before where tests need that.
+    pub(crate) async fn measured(
+        &mut self,
+        lane: &Lane,
+        command: &Command,
+        invocation: &Invocation,
+        report: &Path,
+        label: &str,
+    ) -> Result<JobOutput, VerifyError> {
+        let tree = self.tree(lane, &[])?;
+        let run = |purpose, command, report| Run {
+            purpose,
+            command,
+            lane,
+            tree: &tree,
+            report,
+            label,
+            step: "V9",
+            wall_s: None,
+        };
+        let build = self.inputs.profile.command(CommandKind::Build);
+        if let Some(build) = build.filter(|_| command.runner != Some(TestRunner::Cargo)) {
+            let invocation =
+                Invocation { argv: build.argv.clone(), env: build.env.clone(), scripts: Vec::new() };
+            self.job(run(JobPurpose::Build, build, None), &invocation).await?;
+        }
+        let output = self.job(run(JobPurpose::Test, command, Some(report)), invocation).await;
+        host::remove_dir(&tree);
+        output
     }
 
     /// Permits a command of the profile; what is run may be made of it, with a report or some of its tests.
@@ -326,7 +402,7 @@ impl<'a> Bench<'a> {
         // On both trees alike: what no tool may read is not shown to code that prints either.
         withhold(&tree, &|path| self.inputs.grant.withheld(path).is_some())
             .map_err(VerifyError::io("cannot keep files from a job"))?;
-        let other = self.used.get(&lane.scratch).is_some_and(|last| last != lane.name);
+        let other = self.used.get(&lane.scratch).is_some_and(|last| *last != lane.name);
         if other {
             host::touch_all(&tree).map_err(VerifyError::io("cannot set the times of a tree"))?;
         }
@@ -337,7 +413,7 @@ impl<'a> Bench<'a> {
                 .map_err(VerifyError::io("cannot add control tests to a tree"))?;
         }
         let used =
-            if controls.is_empty() { lane.name.to_owned() } else { format!("{} and controls", lane.name) };
+            if controls.is_empty() { lane.name.clone() } else { format!("{} and controls", lane.name) };
         self.used.insert(lane.scratch, used);
         Ok(tree)
     }
@@ -352,19 +428,23 @@ impl<'a> Bench<'a> {
         Ok(dir)
     }
 
-    fn report_dir(&mut self) -> Result<PathBuf, VerifyError> {
+    pub(crate) fn report_dir(&mut self) -> Result<PathBuf, VerifyError> {
         let dir = self.fresh("report");
         host::make_open_dir(&dir).map_err(VerifyError::io("cannot make a report folder"))?;
         Ok(dir)
     }
 
     async fn job(&mut self, run: Run<'_>, invocation: &Invocation) -> Result<JobOutput, VerifyError> {
-        let Run { purpose, command, lane, tree, report, label, step } = run;
+        let Run { purpose, command, lane, tree, report, label, step, wall_s } = run;
         if self.inputs.cancel.is_cancelled() {
             return Err(VerifyError::Cancelled);
         }
         let permit =
             self.permit(purpose, command).map_err(|denial| VerifyError::Denied { purpose, denial })?;
+        let permit = match wall_s {
+            Some(seconds) => permit.within(seconds),
+            None => permit,
+        };
         let scratch = self.scratch_dir(lane.scratch)?;
         let mut mounts = Vec::new();
         if let Some(report) = report {

@@ -24,12 +24,25 @@ pub struct Effort {
     /// Where the whole suite takes longer than this, tests that differ are rerun without the others, where the
     /// runner can be told which.
     pub alone_from: Duration,
+    /// Whether one more run of the suite measures which changed lines the tests run.
+    pub coverage: bool,
+    /// How many faults at most are planted in the changed lines; 0 for none.
+    pub mutants: u32,
+    /// How long all of them together may take.
+    pub mutant_time: Duration,
 }
 
 impl Default for Effort {
-    /// The default rule of reruns; tests are rerun alone where the suite takes more than 10 seconds.
+    /// The default rule of reruns, tests are rerun alone where the suite takes more than 10 seconds; coverage, and 20
+    /// faults in 5 minutes.
     fn default() -> Self {
-        Self { reruns: RerunRule::default(), alone_from: Duration::from_secs(10) }
+        Self {
+            reruns: RerunRule::default(),
+            alone_from: Duration::from_secs(10),
+            coverage: true,
+            mutants: 20,
+            mutant_time: Duration::from_secs(300),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The order of steps, and the evidence they make.
 
-use gloaming_api::evidence::{CheckedCommand, Evidence, Finding, Flake, LintFinding, TestResults};
+use gloaming_api::evidence::{
+    ChangedLines, CheckedCommand, Evidence, Finding, Flake, LintFinding, Mutants, TestResults,
+};
 use gloaming_api::profile::Command;
 use gloaming_jobs::JobError;
 
@@ -11,7 +13,7 @@ use crate::integrity;
 use crate::renaming::{self, Renames};
 use crate::steps::{Found, Steps, some_of};
 use crate::suites::{self, Explained};
-use crate::{Inputs, VerifyError, content, fail_to_pass, rules, signals};
+use crate::{Inputs, VerifyError, content, coverage, fail_to_pass, mutation, rules, signals};
 
 /// What a verification has seen so far.
 #[derive(Default)]
@@ -22,6 +24,8 @@ struct Seen {
     flaky: Vec<String>,
     flakes: Vec<Flake>,
     findings: Vec<LintFinding>,
+    coverage: Option<ChangedLines>,
+    mutants: Option<Mutants>,
 }
 
 /// Runs a patch through every step and returns what was seen.
@@ -94,8 +98,8 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
         flaky: seen.flaky,
         flakes: seen.flakes,
         findings: seen.findings,
-        coverage: None,
-        mutants: None,
+        coverage: seen.coverage,
+        mutants: seen.mutants,
         sent_back: 0,
         signals,
         journal_head: None,
@@ -166,7 +170,6 @@ async fn judge(
     }
 
     steps.note("V6", Found::skipped("V7 runs every test, so none are run early"));
-    steps.note("V9", Found::skipped("coverage and mutants of the change are not measured by this version"));
     let moves = change.moves();
     let explained = Explained { renames: &renames, moves: &moves };
     let read_through = integrity::read_through_detail(change, &renames);
@@ -183,6 +186,43 @@ async fn judge(
     let (found, list) =
         fail_to_pass::run(bench, &mut base_lane, change, &inputs.origin, baseline, &ran).await?;
     seen.fail_to_pass = list;
-    steps.note("V5", found);
+    if steps.note("V5", found) {
+        let found = confidence(bench, &patched, change, baseline, &ran, seen).await?;
+        steps.note("V9", found);
+    }
     Ok(())
+}
+
+/// V9: what says how much the tests mean the changed lines. It fails nothing.
+async fn confidence(
+    bench: &mut Bench<'_>,
+    patched: &Lane,
+    change: &Change,
+    baseline: &Baseline,
+    ran: &suites::Seen,
+    seen: &mut Seen,
+) -> Result<Found, VerifyError> {
+    let covered = if bench.inputs.effort.coverage {
+        coverage::measure(bench, patched, change).await?
+    } else {
+        Err("not asked for".to_owned())
+    };
+    let noticed = mutation::run(bench, patched, change, baseline, ran, &seen.fail_to_pass).await?;
+    let measured = covered.is_ok() || noticed.is_ok();
+    let lines = match covered {
+        Ok((lines, detail)) => {
+            seen.coverage = Some(lines);
+            detail
+        }
+        Err(why) => format!("coverage is not measured: {why}"),
+    };
+    let faults = match noticed {
+        Ok((mutants, detail)) => {
+            seen.mutants = Some(mutants);
+            detail
+        }
+        Err(why) => format!("no faults are planted: {why}"),
+    };
+    let detail = format!("{lines}; {faults}");
+    Ok(if measured { Found::pass(detail) } else { Found::skipped(detail) })
 }

@@ -2,6 +2,7 @@
 
 mod go;
 mod hostile;
+mod mutants;
 mod names;
 mod python;
 mod renames;

@@ -93,14 +93,6 @@ pub(crate) struct History {
 }
 
 impl History {
-    #[cfg(test)]
-    fn runs(&self, tree: Tree) -> &Vec<bool> {
-        match tree {
-            Tree::Base => &self.base,
-            Tree::Patched => &self.patched,
-        }
-    }
-
     /// `failed 4 of 5 runs with the patch and 0 of 4 without`.
     pub(crate) fn tell(&self) -> String {
         let failed = |runs: &[bool]| runs.iter().filter(|failed| **failed).count();
@@ -286,8 +278,8 @@ mod tests {
         let mut trial = Trial::new(RerunRule::default());
         let history = history(base, patched);
         trial.suspect("t", history.base[..3.min(history.base.len())].to_vec());
-        for (tree, skip) in [(Tree::Base, 3), (Tree::Patched, 0)] {
-            for failed in history.runs(tree).iter().skip(skip) {
+        for (tree, runs, skip) in [(Tree::Base, &history.base, 3), (Tree::Patched, &history.patched, 0)] {
+            for failed in runs.iter().skip(skip) {
                 trial.add(tree, &BTreeMap::from([("t".to_owned(), *failed)]));
             }
         }

@@ -248,7 +248,7 @@ fn with_options(argv: &[String], extra: &[&str]) -> Vec<String> {
 
 /// Returns a command of the tests of this module's children.
 #[cfg(test)]
-fn test_command(runner: TestRunner, argv: &[&str]) -> Command {
+pub(crate) fn test_command(runner: TestRunner, argv: &[&str]) -> Command {
     Command {
         kind: gloaming_api::profile::CommandKind::Test,
         argv: argv.iter().map(|arg| (*arg).to_owned()).collect(),
