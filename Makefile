@@ -55,6 +55,10 @@ examples: tools ## Make, build, register and call the tools of `gloaming tools n
 	@tests/support/setup.sh examples "$(CACHE)"
 	GLOAMING_TEST_EXAMPLES=1 GLOAMING_TEST_JS="$(CACHE)/js" $(CARGO) test --locked --test all a_new_tool_in -- --nocapture
 
+.PHONY: flakes
+flakes: ## Inject flakes into a real package's tests and count what is wrongly blocked and passed (ARGS=10 patches of each sort)
+	@tests/flakes/run.sh $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Fuzz what must hold for any input (FUZZ_SECONDS=30 each, or FUZZ_RUNS=3000 of the same inputs every time; ARGS="patch edit", ARGS=--keep)
 	@tests/fuzz/run.sh "$(CACHE)" $(ARGS)

@@ -47,6 +47,11 @@ impl Language {
         if source.len() > MAX_SOURCE {
             return None;
         }
+        self.parser().parse(source, None)
+    }
+
+    /// Returns a parser of the language.
+    pub(crate) fn parser(self) -> Parser {
         let grammar = match self {
             Self::Rust => tree_sitter_rust::LANGUAGE,
             Self::Python => tree_sitter_python::LANGUAGE,
@@ -57,7 +62,7 @@ impl Language {
         };
         let mut parser = Parser::new();
         parser.set_language(&grammar.into()).expect("a test parses every language");
-        parser.parse(source, None)
+        parser
     }
 
     /// Whether it is JavaScript or one of its supersets.

@@ -10,13 +10,13 @@
 
 use std::collections::BTreeSet;
 
-use tree_sitter::Node;
+use tree_sitter::{InputEdit, Node, Parser, Point, Tree};
 
 use crate::Language;
 use crate::tree::{is_comment, line_of, text_of};
 use crate::units::units;
 
-/// The largest source that faults are planted in, in bytes: each fault is parsed once.
+/// The largest source that faults are planted in, in bytes.
 const MAX_MUTATED: usize = 256 << 10;
 
 /// The most faults of one source.
@@ -63,6 +63,7 @@ pub fn mutants(language: Language, source: &[u8], lines: &BTreeSet<u32>) -> Vec<
         return Vec::new();
     }
     let Some(tree) = language.parse(source) else { return Vec::new() };
+    let mut parser = language.parser();
     let broken = tree.root_node().has_error();
     let tests: Vec<(usize, usize)> = units(language, source)
         .into_iter()
@@ -80,11 +81,10 @@ pub fn mutants(language: Language, source: &[u8], lines: &BTreeSet<u32>) -> Vec<
         if !left_out {
             let mut found = planter.plant(node);
             found.retain(|mutant| {
-                tried += usize::from(lines.contains(&mutant.line));
-                lines.contains(&mutant.line)
-                    && mutant.apply(source).is_some_and(|faulty| {
-                        language.parse(&faulty).is_some_and(|tree| broken || !tree.root_node().has_error())
-                    })
+                lines.contains(&mutant.line) && tried < TRIED && {
+                    tried += 1;
+                    broken || parses(&mut parser, &tree, source, mutant)
+                }
             });
             out.extend(found);
             if out.len() >= MOST || tried >= TRIED {
@@ -109,6 +109,27 @@ pub fn mutants(language: Language, source: &[u8], lines: &BTreeSet<u32>) -> Vec<
     out.dedup_by(|a, b| (a.start, a.end, &a.replacement) == (b.start, b.end, &b.replacement));
     out.truncate(MOST);
     out
+}
+
+/// Whether the source with a fault in it fits the grammar. Only what the fault touches is parsed anew.
+fn parses(parser: &mut Parser, tree: &Tree, source: &[u8], mutant: &Mutant) -> bool {
+    let Some(faulty) = mutant.apply(source) else { return false };
+    let point = |text: &[u8], byte: usize| {
+        let before = &text[..byte];
+        let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |newline| newline + 1);
+        Point { row: before.iter().filter(|b| **b == b'\n').count(), column: byte - start }
+    };
+    let new_end = mutant.start + mutant.replacement.len();
+    let mut edited = tree.clone();
+    edited.edit(&InputEdit {
+        start_byte: mutant.start,
+        old_end_byte: mutant.end,
+        new_end_byte: new_end,
+        start_position: point(source, mutant.start),
+        old_end_position: point(source, mutant.end),
+        new_end_position: point(&faulty, new_end),
+    });
+    parser.parse(&faulty, Some(&edited)).is_some_and(|tree| !tree.root_node().has_error())
 }
 
 /// What no fault is planted in.

@@ -31,6 +31,7 @@ mod lint;
 mod markdown;
 mod mutation;
 mod names;
+mod near;
 mod renaming;
 mod reruns;
 mod rules;

@@ -18,7 +18,7 @@ use crate::renaming::Renames;
 use crate::runners::{self, Report};
 use crate::steps::{Found, count};
 use crate::suites::{Explained, lane_of_base};
-use crate::{Baseline, VerifyError};
+use crate::{Baseline, RerunRule, VerifyError};
 
 /// What all runs together say.
 pub(crate) struct Judged {
@@ -77,21 +77,7 @@ pub(crate) async fn judge(
     explained: &Explained<'_>,
     first: &Report,
 ) -> Result<Judged, VerifyError> {
-    let rule = bench.inputs.effort.reruns;
-    let reference = baseline.reference();
-    let mut reruns = Reruns {
-        explained,
-        base: Vec::new(),
-        patched: Vec::new(),
-        whole: Trial::new(rule),
-        alone: None,
-        renamed: BTreeMap::new(),
-        stopped: None,
-        reference,
-    };
-    for run in baseline.each_run() {
-        reruns.base_ran(run);
-    }
+    let mut reruns = Reruns::new(bench.inputs.effort.reruns, baseline, explained);
     reruns.patched_ran(first.tests.clone());
 
     let mut controls = None;
@@ -110,7 +96,86 @@ pub(crate) async fn judge(
     Ok(reruns.finish(decision, controls))
 }
 
-impl Reruns<'_> {
+/// What tests near the change showed.
+pub(crate) enum Near {
+    /// They cannot be run alone.
+    Unable,
+    /// None of them fails.
+    Holds,
+    /// Some fail, and it is not known whether the patch broke them.
+    Open(Vec<String>),
+    /// The patch broke these, with the runs it took.
+    Broken(BTreeMap<String, String>),
+}
+
+/// Runs some tests of the base alone, on the patched tree first.
+pub(crate) async fn judge_near(
+    bench: &mut Bench<'_>,
+    (base_lane, patched_lane): (&mut Option<Lane>, &Lane),
+    baseline: &Baseline,
+    explained: &Explained<'_>,
+    ids: &[String],
+) -> Result<Near, VerifyError> {
+    let Some(command) = bench.inputs.profile.command(CommandKind::Test) else { return Ok(Near::Unable) };
+    if has_own_harness(baseline) {
+        return Ok(Near::Unable);
+    }
+    let Some(results) = alone(bench, patched_lane, ("patched-near", "V6"), command, ids).await? else {
+        return Ok(Near::Unable);
+    };
+    let mut reruns = Reruns::new(bench.inputs.effort.reruns, baseline, explained);
+    let passed = |id: &&String| {
+        matches!(reruns.reference.get(*id), Some(TestStatus::Passed | TestStatus::ExpectedFailure))
+    };
+    let failing: Vec<String> = ids
+        .iter()
+        .filter(passed)
+        .filter(|id| results.get(*id) == Some(&TestStatus::Failed))
+        .cloned()
+        .collect();
+    if failing.is_empty() {
+        return Ok(Near::Holds);
+    }
+    let mut trial = Trial::new(bench.inputs.effort.reruns);
+    for id in &failing {
+        trial.suspect(id, Vec::new());
+    }
+    let decision = reruns.run_alone(bench, base_lane, patched_lane, &mut trial, "V6").await?;
+    Ok(match decision {
+        Some(Next::Guilty) => Near::Broken(told(&trial, trial.guilty())),
+        _ => Near::Open(failing),
+    })
+}
+
+/// Whether something runs whole whatever it is told.
+fn has_own_harness(baseline: &Baseline) -> bool {
+    baseline.tests.keys().any(|id| id.ends_with("(own harness)"))
+}
+
+/// Suspects with their runs in words.
+fn told(trial: &Trial, ids: Vec<&str>) -> BTreeMap<String, String> {
+    let history = |id: &str| trial.histories().find(|(other, _)| *other == id);
+    ids.into_iter().filter_map(|id| Some((id.to_owned(), history(id)?.1.tell()))).collect()
+}
+
+impl<'a> Reruns<'a> {
+    fn new(rule: RerunRule, baseline: &Baseline, explained: &'a Explained<'a>) -> Self {
+        let mut reruns = Self {
+            explained,
+            reference: baseline.reference(),
+            base: Vec::new(),
+            patched: Vec::new(),
+            whole: Trial::new(rule),
+            alone: None,
+            renamed: BTreeMap::new(),
+            stopped: None,
+        };
+        for run in baseline.each_run() {
+            reruns.base_ran(run);
+        }
+        reruns
+    }
+
     fn compare(&self, run: &TestResults) -> Comparison {
         compare(&self.reference, run, &BTreeSet::new(), self.explained.renames, self.explained.moves)
     }
@@ -161,13 +226,12 @@ impl Reruns<'_> {
         let long = u128::from(baseline.suite_ms) > bench.inputs.effort.alone_from.as_millis();
         // Only what was reported as failed: whether a test is there at all shows in the whole suite.
         let regressions = self.compare(&self.patched[0]).regressions.len();
-        let own_harness = baseline.tests.keys().any(|id| id.ends_with("(own harness)"));
-        if long && !own_harness && regressions == suspects.len() {
+        if long && !has_own_harness(baseline) && regressions == suspects.len() {
             let mut trial = Trial::new(bench.inputs.effort.reruns);
             for id in &suspects {
                 trial.suspect(id, Vec::new());
             }
-            let decision = self.run_alone(bench, base_lane, patched_lane, &mut trial).await?;
+            let decision = self.run_alone(bench, base_lane, patched_lane, &mut trial, "V7").await?;
             if decision.is_some() {
                 self.alone = Some(trial);
             }
@@ -215,6 +279,7 @@ impl Reruns<'_> {
         base_lane: &mut Option<Lane>,
         patched_lane: &Lane,
         trial: &mut Trial,
+        step: &str,
     ) -> Result<Option<Next>, VerifyError> {
         let Some(command) = bench.inputs.profile.command(CommandKind::Test) else { return Ok(None) };
         let mut numbers = (0, 0);
@@ -236,7 +301,7 @@ impl Reruns<'_> {
                 Tree::Patched => self.renamed.get(id).unwrap_or(id).clone(),
             };
             let names: Vec<String> = open.iter().map(named).collect();
-            let Some(results) = alone(bench, &lane, &label, command, &names).await? else {
+            let Some(results) = alone(bench, &lane, (&label, step), command, &names).await? else {
                 return Ok(None);
             };
             // On the base every one has to be found, else they are not what was asked for.
@@ -257,12 +322,8 @@ impl Reruns<'_> {
         let decided_alone =
             self.alone.as_ref().filter(|trial| trial.next() == decision && controls.is_none());
         let trial = decided_alone.unwrap_or(&self.whole);
-        let told = |ids: Vec<&str>| -> BTreeMap<String, String> {
-            let history = |id: &str| trial.histories().find(|(other, _)| *other == id);
-            ids.into_iter().filter_map(|id| Some((id.to_owned(), history(id)?.1.tell()))).collect()
-        };
-        let guilty = if decision == Next::Guilty { told(trial.guilty()) } else { BTreeMap::new() };
-        let open = if decision == Next::Unknown { told(trial.open()) } else { BTreeMap::new() };
+        let guilty = if decision == Next::Guilty { told(trial, trial.guilty()) } else { BTreeMap::new() };
+        let open = if decision == Next::Unknown { told(trial, trial.open()) } else { BTreeMap::new() };
         let suspects: BTreeSet<String> = self.whole.histories().map(|(id, _)| id.to_owned()).collect();
         let cleared = match decision {
             Next::Cleared => suspects.clone(),
@@ -333,13 +394,13 @@ fn ran(status: Option<&TestStatus>) -> bool {
 async fn alone(
     bench: &mut Bench<'_>,
     lane: &Lane,
-    label: &str,
+    (label, step): (&str, &str),
     command: &Command,
     names: &[String],
 ) -> Result<Option<TestResults>, VerifyError> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let Some(narrowed) = runners::only(command, &names, &lane.view()) else { return Ok(None) };
-    Ok(match bench.suite_by(&narrowed, lane, label, "V7", &[]).await? {
+    Ok(match bench.suite_by(&narrowed, lane, label, step, &[]).await? {
         Outcome::Ran(report) => Some(report.tests),
         _ => None,
     })

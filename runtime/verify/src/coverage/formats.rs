@@ -12,6 +12,12 @@ use crate::runners::TreeView;
 
 pub(super) const GO_FILE: &str = "go.cover";
 
+/// The most processes whose reports are read.
+const MOST_PROCESSES: usize = 200;
+
+/// The most lines that the blocks of one report may cover together.
+const MOST_NOTED: u32 = 5_000_000;
+
 /// The most lines of a file.
 const MOST_LINES: u32 = 1_000_000;
 
@@ -94,6 +100,7 @@ pub(super) fn go_profile(report: &Path, tree: &TreeView<'_>, cwd: &RelPath) -> O
 
 fn parse_go(text: &str, module: &str, tree: &TreeView<'_>, cwd: &RelPath) -> Measured {
     let mut out = Measured::new();
+    let mut left = MOST_NOTED;
     for record in text.lines() {
         let parsed = || {
             let (path, rest) = record.rsplit_once(':')?;
@@ -107,7 +114,12 @@ fn parse_go(text: &str, module: &str, tree: &TreeView<'_>, cwd: &RelPath) -> Mea
         if let Some((path, from, to, count)) = parsed() {
             let file = out.entry(path).or_default();
             // A block of more lines than any file has is nobody's.
-            for line in from..=to.min(from.saturating_add(10_000)) {
+            let to = to.min(from.saturating_add(10_000));
+            left = left.saturating_sub(to.saturating_sub(from) + 1);
+            if left == 0 {
+                break;
+            }
+            for line in from..=to {
                 note(file, line, count > 0);
             }
         }
@@ -119,7 +131,8 @@ fn parse_go(text: &str, module: &str, tree: &TreeView<'_>, cwd: &RelPath) -> Mea
 pub(super) fn v8(report: &Path, tree: &TreeView<'_>, cwd: &RelPath) -> Option<Measured> {
     let mut out = Measured::new();
     let mut seen = false;
-    for name in host::list_report(report).ok()?.iter().filter(|name| name.starts_with("coverage-")) {
+    let names = host::list_report(report).ok()?;
+    for name in names.iter().filter(|name| name.starts_with("coverage-")).take(MOST_PROCESSES) {
         let Some(text) = read_text(report, name) else { continue };
         seen |= add_v8(&text, tree, cwd, &mut out);
     }
@@ -180,7 +193,9 @@ fn counts_by_line(source: &str, ranges: &[V8Range]) -> Vec<(u32, bool)> {
         let begins = at + (text.len() - body.len());
         if !body.trim().is_empty() {
             while let Some(range) = ranges.get(next).filter(|range| range.start_offset <= begins) {
-                open.retain(|(end, _)| *end > range.start_offset);
+                while open.last().is_some_and(|(end, _)| *end <= range.start_offset) {
+                    open.pop();
+                }
                 open.push((range.end_offset, range.count));
                 next += 1;
             }

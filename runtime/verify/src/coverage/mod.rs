@@ -232,7 +232,17 @@ mod tests {
             check(NodeTest, &["npm", "test"]),
             check(Jest, &["npx", "jest"]),
         ];
-        insta::assert_snapshot!(shown.join("\n"), @"");
+        insta::assert_snapshot!(shown.join("\n"), @r"
+        coverage.py: /bin/sh /gloaming/cover-python python3 -m pytest -q tests
+        coverage.py: /bin/sh /gloaming/cover-python venv/bin/python -m pytest
+        coverage.py: /bin/sh /gloaming/cover-python python3 -m pytest -x
+        `make test` cannot be measured: it is behind a script
+        coverage.py: /bin/sh /gloaming/cover-python python3 -m unittest discover
+        llvm-cov: /bin/sh /gloaming/cover-cargo cargo test --workspace
+        go cover: go test -coverpkg=./... -coverprofile=/report/go.cover ./...
+        v8: npm test
+        the runner rewrites the code it runs: its lines are not the files'
+        ");
     }
 
     #[test]

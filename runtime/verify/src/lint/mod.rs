@@ -51,9 +51,12 @@ pub struct Seen {
     pub text: String,
 }
 
+/// Tool, rule, file and line by which a finding is known.
+type Key<'s> = (&'s str, &'s str, &'s RelPath, String);
+
 impl Seen {
-    fn key(&self) -> (&str, &str, &RelPath, &str) {
-        (&self.finding.tool, &self.finding.rule, &self.finding.path, &self.text)
+    fn key(&self) -> Key<'_> {
+        (&self.finding.tool, &self.finding.rule, &self.finding.path, self.text.clone())
     }
 }
 
@@ -98,10 +101,10 @@ fn place(found: Vec<Raw>, cwd: &RelPath, tree: &TreeView<'_>) -> Vec<Seen> {
         out.push(Seen { finding, text });
     }
     // One finding is told of each target that a file is compiled for.
-    out.sort_by(|a, b| {
-        let of = |seen: &Seen| (seen.finding.path.clone(), seen.finding.line, seen.finding.rule.clone());
-        of(a).cmp(&of(b)).then_with(|| a.finding.message.cmp(&b.finding.message))
-    });
+    fn order(seen: &Seen) -> (&RelPath, u32, &str, &str) {
+        (&seen.finding.path, seen.finding.line, &seen.finding.rule, &seen.finding.message)
+    }
+    out.sort_by(|a, b| order(a).cmp(&order(b)));
     out.dedup();
     out
 }
@@ -123,7 +126,7 @@ fn new_findings(before: &[Seen], after: &[Seen], change: &Change) -> Vec<LintFin
             seen
         })
         .collect();
-    let mut known: BTreeMap<_, usize> = BTreeMap::new();
+    let mut known: BTreeMap<Key<'_>, usize> = BTreeMap::new();
     for seen in &before {
         *known.entry(seen.key()).or_default() += 1;
     }
@@ -138,25 +141,21 @@ fn new_findings(before: &[Seen], after: &[Seen], change: &Change) -> Vec<LintFin
         }
     }
     // What is left of the base's stood in lines that are gone or edited.
-    let mut gone: Vec<&Seen> = before
-        .iter()
-        .filter(|seen| match known.get_mut(&seen.key()) {
-            Some(count) if *count > 0 => {
-                *count -= 1;
-                true
-            }
-            _ => false,
-        })
-        .collect();
     new.retain(|seen| {
         let Some(removed) = hunk_of(change, &seen.finding) else { return true };
-        let was_there = gone.iter().position(|old| {
-            (&old.finding.tool, &old.finding.rule, &old.finding.path)
-                == (&seen.finding.tool, &seen.finding.rule, &seen.finding.path)
-                && removed.iter().any(|line| normal(line) == old.text)
+        let (tool, rule, path, _) = seen.key();
+        let was_there = removed.iter().map(|line| normal(line)).any(|line| {
+            match known.get_mut(&(tool, rule, path, shorten(&line, MESSAGE))) {
+                Some(count) if *count > 0 => {
+                    *count -= 1;
+                    true
+                }
+                _ => false,
+            }
         });
-        was_there.map(|at| gone.swap_remove(at)).is_none()
+        !was_there
     });
+    new.sort_by(|a, b| (&a.finding.path, a.finding.line).cmp(&(&b.finding.path, b.finding.line)));
     new.into_iter().map(|seen| seen.finding.clone()).collect()
 }
 

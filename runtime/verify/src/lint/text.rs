@@ -55,7 +55,7 @@ pub(super) fn read(output: &str) -> Vec<Raw> {
             let mut finding = raw(path, 0, "not formatted");
             finding.rule = "format".to_owned();
             // A file is not formatted once, however many of its places are shown.
-            if !found.contains(&finding) {
+            if found.last() != Some(&finding) {
                 found.push(finding);
             }
         } else if let (Some(place), Some(path)) = (ESLINT.captures(line), file) {

@@ -2,6 +2,9 @@
 
 use super::{Raw, machine, sarif};
 
+/// Reads standard output and standard error.
+type Reader = fn(&str, &str) -> Option<Vec<Raw>>;
+
 /// One tool.
 pub(crate) struct Tool {
     /// Its name in findings.
@@ -15,7 +18,7 @@ pub(crate) struct Tool {
     /// Where.
     place: Place,
     /// Reads what it then prints to standard output and standard error; none when that is not of its form.
-    pub(crate) read: Option<fn(&str, &str) -> Option<Vec<Raw>>>,
+    pub(super) read: Option<Reader>,
     /// Whether it ends with exit code 0 whatever it finds.
     pub(crate) always_content: bool,
 }
@@ -142,6 +145,6 @@ pub(super) fn any_machine(stdout: &str, stderr: &str) -> Option<Vec<Raw>> {
     if let Some(found) = sarif::read(stdout) {
         return Some(found);
     }
-    let readers = TOOLS.iter().filter_map(|tool| tool.read).chain([machine::mypy as fn(&str, &str) -> _]);
+    let readers = TOOLS.iter().filter_map(|tool| tool.read).chain([machine::mypy as Reader]);
     readers.into_iter().find_map(|read| read(stdout, stderr))
 }

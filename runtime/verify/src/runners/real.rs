@@ -109,6 +109,31 @@ impl Bed {
     }
 }
 
+/// Runs the tests of these ids alone: they report what they reported before, and no other test runs.
+#[track_caller]
+fn check_alone(bed: &mut Bed, report: &Report, ends: &[&str]) {
+    let chosen: Vec<&str> = report
+        .tests
+        .keys()
+        .map(String::as_str)
+        .filter(|id| ends.iter().any(|end| id.to_lowercase().ends_with(end)))
+        .collect();
+    assert_eq!(chosen.len(), ends.len(), "{:?}", report.tests);
+    let tree = bed.tree();
+    let narrowed = super::only(&bed.command, &chosen, &TreeView { dir: &tree, files: &bed.files });
+    let whole = std::mem::replace(&mut bed.command, narrowed.expect("the runner can be told"));
+    let (_, alone) = bed.run();
+    bed.command = whole;
+    let alone = alone.unwrap().tests;
+    let ran: Vec<(&str, TestStatus)> = alone
+        .iter()
+        .filter(|(_, status)| **status != TestStatus::Skipped)
+        .map(|(id, status)| (id.as_str(), *status))
+        .collect();
+    let expect: Vec<(&str, TestStatus)> = chosen.iter().map(|id| (*id, report.tests[*id])).collect();
+    assert_eq!(ran, expect);
+}
+
 /// Runs a suite of one passing, one failing and one skipped test, then again with controls; the ids' last parts
 /// are compared, since tools name files by where the tree lies.
 #[track_caller]
@@ -119,6 +144,11 @@ fn check(bed: Option<Bed>, expect: &str) {
     assert_ne!(exit, Some(0));
     let shown = lines(&report).replace(&format!("{}/", bed.tree().display()), "");
     assert_eq!(shown, expect);
+    if !expect.contains("(own harness)") {
+        for ends in [&["holds"][..], &["fails"], &["holds", "fails"]] {
+            check_alone(&mut bed, &report, ends);
+        }
+    }
 
     let controls = bed.add_controls(&report);
     assert!(!controls.is_empty());
@@ -168,6 +198,32 @@ fn cargo() {
          demo::tests/it::outside = passed\n\
          demo::tests/own::(own harness) = passed\n",
     );
+}
+
+#[test]
+fn cargo_alone() {
+    let bed = Bed::new(
+        TestRunner::Cargo,
+        &["cargo", "test"],
+        &["cargo", "--version"],
+        &[
+            (
+                "Cargo.toml",
+                "[package]\nname = \"demo\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[workspace]\n",
+            ),
+            (
+                "src/lib.rs",
+                "#[test]\nfn holds() {}\n\nmod inner {\n    #[test]\n    fn fails() {\n        panic!()\n    }\n}\n",
+            ),
+            ("tests/it.rs", "#[test]\nfn other() {}\n"),
+        ],
+    );
+    let Some(mut bed) = bed else { return };
+    let report = bed.run().1.unwrap();
+    assert_eq!(report.tests.len(), 3);
+    for ends in [&["holds"][..], &["fails"], &["holds", "other"]] {
+        check_alone(&mut bed, &report, ends);
+    }
 }
 
 #[test]

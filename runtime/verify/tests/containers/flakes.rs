@@ -166,3 +166,37 @@ class T(unittest.TestCase):
         "{ran:?}"
     );
 }
+
+#[tokio::test]
+async fn a_break_near_the_change_ends_the_work_before_the_suite_runs() {
+    let test = |name: &str, value: &str| {
+        format!(
+            "import unittest\n\nimport {name}\n\n\nclass T(unittest.TestCase):\n    def test_it(self):\n        self.assertEqual({name}.f(), {value})\n"
+        )
+    };
+    let (money, time, rates) = (test("money", "1"), test("time_of_day", "2"), test("rates", "3"));
+    let mut case = Case::new(
+        vec![unittest()],
+        &[
+            ("money.py", "def f():\n    return 1\n"),
+            ("time_of_day.py", "def f():\n    return 2\n"),
+            ("rates.py", "def f():\n    return 3\n"),
+            ("tests/__init__.py", ""),
+            ("tests/test_money.py", &money),
+            ("tests/test_time_of_day.py", &time),
+            ("tests/test_rates.py", &rates),
+        ],
+    );
+    case.effort.alone_from = Duration::ZERO;
+    case.effort.mutants = 0;
+    let Some(evidence) = case.verify(&[("money.py", "def f():\n    return 7\n")]).await else { return };
+    assert_eq!(
+        told(&evidence, "V6"),
+        "fail: near the change, 1 test passed on the base and fails with the patch: tests.test_money.T.test_it (failed \
+         4 of 4 reruns with the patch and 0 of 4 without)"
+    );
+    assert_eq!(runs(&evidence, "V7"), ["baseline", "baseline-2", "baseline-3"]);
+    assert_eq!(told(&evidence, "V7"), "skipped: not reached: V6 decided");
+    let Some(evidence) = case.verify(&[("money.py", "def f():\n    return 3 - 2\n")]).await else { return };
+    assert_eq!(told(&evidence, "V6"), "pass: run first, 1 test near the change: none fails");
+}
