@@ -33,15 +33,15 @@ pub struct Effort {
 }
 
 impl Default for Effort {
-    /// The default rule of reruns, tests are rerun alone where the suite takes more than 10 seconds; coverage, and 20
-    /// faults in 5 minutes.
+    /// The default rule of reruns, tests are rerun alone where the suite takes more than 10 seconds; coverage, and 10
+    /// faults in a minute.
     fn default() -> Self {
         Self {
             reruns: RerunRule::default(),
             alone_from: Duration::from_secs(10),
             coverage: true,
-            mutants: 20,
-            mutant_time: Duration::from_secs(300),
+            mutants: 10,
+            mutant_time: Duration::from_secs(60),
         }
     }
 }

@@ -51,7 +51,7 @@ async fn a_fault_that_never_ends_is_noticed_in_time() {
     case.effort.coverage = false;
     let Some(evidence) = case.verify(&[("app.py", after)]).await else { return };
     let mutants = evidence.mutants.as_ref().unwrap();
-    assert!(mutants.timed_out >= 1 && mutants.killed >= 2, "{mutants:?}");
+    assert!(mutants.timed_out >= 1 && mutants.killed >= 1, "{mutants:?}");
     // Four times the suite's time, and not the policy's twenty minutes.
     let limits = evidence.jobs.iter().filter(|job| job.step == "V9").map(|job| job.record.limits.wall_s);
     assert!(limits.clone().all(|limit| (10..1200).contains(&limit)), "{:?}", limits.collect::<Vec<_>>());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
+use std::time::Duration;
 
 use gloaming_api::evidence::{Evidence, Origin, Step};
 use gloaming_api::profile::{Command, CommandKind, Ecosystem, Profile, Source, TestRunner};
@@ -44,7 +45,9 @@ impl Case {
     /// A repository of these files, committed.
     pub(crate) fn new(commands: Vec<Command>, files: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let case = Self { dir, commands, effort: Effort::default() };
+        // However slow the machine is.
+        let effort = Effort { mutant_time: Duration::from_secs(600), ..Effort::default() };
+        let case = Self { dir, commands, effort };
         std::fs::create_dir(case.repo()).unwrap();
         case.git(&["init", "-q", "-b", "main"]);
         case.write(files);
