@@ -9,9 +9,10 @@ use gloaming_api::profile::CommandKind;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::bench::{Bench, Lane, Outcome};
+use crate::bench::{Bench, Lane};
 use crate::compare::{flips, settle};
 use crate::lint::LintSeen;
+use crate::outcome::Outcome;
 use crate::{BaselineInputs, VerifyError, lint};
 
 /// Part of every key; a change of how reports are read or ids are made raises it.

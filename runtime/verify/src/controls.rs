@@ -4,8 +4,9 @@ use gloaming_api::evidence::{Finding, TestResults, TestStatus};
 use gloaming_api::profile::CommandKind;
 
 use crate::VerifyError;
-use crate::bench::{Bench, Lane, Outcome};
+use crate::bench::{Bench, Lane};
 use crate::names::Names;
+use crate::outcome::Outcome;
 use crate::runners::{self, Control, Report};
 use crate::steps::{Found, count};
 use crate::suites::lane_of_base;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use gloaming_api::evidence::{FileRole, Finding, Origin, TestStatus};
 
-use crate::bench::{Bench, Lane, Outcome};
+use crate::bench::{Bench, Lane};
 use crate::change::Change;
 use crate::hybrid;
+use crate::outcome::Outcome;
 use crate::runners::Report;
 use crate::steps::{Found, count, some_of};
 use crate::suites::{Seen, lane_of_base};

@@ -32,6 +32,7 @@ mod markdown;
 mod mutation;
 mod names;
 mod near;
+mod outcome;
 mod renaming;
 mod reruns;
 mod rules;

@@ -12,9 +12,10 @@ use gloaming_api::evidence::{Mutant, Mutants, TestStatus};
 use gloaming_api::profile::{Command, CommandKind};
 use gloaming_syntax::Language;
 
-use crate::bench::{Bench, Lane, Outcome, SuiteRun};
+use crate::bench::{Bench, Lane, SuiteRun};
 use crate::change::Change;
 use crate::coverage::product_lines;
+use crate::outcome::Outcome;
 use crate::runners::{self, Report};
 use crate::steps::{count, some_of};
 use crate::suites::Seen;

@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use gloaming_api::evidence::{Flake, Runs, TestResults, TestStatus};
 use gloaming_api::profile::{Command, CommandKind};
 
-use crate::bench::{Bench, Lane, Outcome};
+use crate::bench::{Bench, Lane};
 use crate::compare::{Comparison, compare, flips};
 use crate::controls::{Controls, control_run};
 use crate::flakes::{History, Next, Tree, Trial};
+use crate::outcome::Outcome;
 use crate::renaming::Renames;
 use crate::runners::{self, Report};
 use crate::steps::{Found, count};

@@ -6,10 +6,11 @@ use gloaming_api::RelPath;
 use gloaming_api::evidence::{Finding, Flake, LintFinding, TestResults, TestStatus};
 use gloaming_api::profile::CommandKind;
 
-use crate::bench::{Bench, Lane, Outcome};
+use crate::bench::{Bench, Lane};
 use crate::change::Change;
 use crate::compare::{Comparison, compare, settle};
 use crate::flakes::Next;
+use crate::outcome::Outcome;
 use crate::renaming::Renames;
 use crate::reruns::{self, Judged};
 use crate::runners::Report;

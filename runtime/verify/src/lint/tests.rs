@@ -52,13 +52,13 @@ fn each_tool_is_asked_for_its_machine_format() {
     -: ruff format --check .
     ruff: uv run ruff check --output-format=json
     flake8: flake8 src --format=default
-    mypy: .venv/bin/mypy src --show-error-codes --no-pretty --no-error-summary --no-color-output
+    mypy: .venv/bin/mypy src --output=json
     pyright: pyright --outputjson
     eslint: npx eslint . --max-warnings 0 --format=json
     -: npm run lint
     tsc: tsc --noEmit --pretty false
     go vet: go vet -json ./...
-    golangci-lint: golangci-lint run ./...
+    golangci-lint: golangci-lint run ./... --out-format=json
     -: make lint
     ");
 }

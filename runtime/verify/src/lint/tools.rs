@@ -41,11 +41,8 @@ const TOOLS: &[Tool] = &[
         ..Tool::named("ruff", &["ruff", "check"])
     },
     Tool { flags: &["--format=default"], ..Tool::named("flake8", &["flake8"]) },
-    // Its JSON is younger than what it is often pinned to; in one line with the code it prints since ever.
-    Tool {
-        flags: &["--show-error-codes", "--no-pretty", "--no-error-summary", "--no-color-output"],
-        ..Tool::named("mypy", &["mypy"])
-    },
+    // Younger versions only: an older one says that it does not know the flag, and is run as the command stands.
+    Tool { flags: &["--output=json"], read: Some(machine::mypy), ..Tool::named("mypy", &["mypy"]) },
     Tool { flags: &["--outputjson"], read: Some(machine::pyright), ..Tool::named("pyright", &["pyright"]) },
     Tool { flags: &["--format=json"], read: Some(machine::eslint), ..Tool::named("eslint", &["eslint"]) },
     Tool { flags: &["--pretty", "false"], ..Tool::named("tsc", &["tsc"]) },
@@ -56,8 +53,12 @@ const TOOLS: &[Tool] = &[
         always_content: true,
         ..Tool::named("go vet", &["go", "vet"])
     },
-    // Its flag for JSON changed with version 2: what it prints by itself is read, as is JSON that is asked for.
-    Tool { read: Some(machine::golangci), ..Tool::named("golangci-lint", &["golangci-lint", "run"]) },
+    // Version 2 does not know the flag of version 1, and is run as the command stands.
+    Tool {
+        flags: &["--out-format=json"],
+        read: Some(machine::golangci),
+        ..Tool::named("golangci-lint", &["golangci-lint", "run"])
+    },
 ];
 
 const fn cargo(words: &'static [&'static str], name: &'static str) -> Tool {
@@ -145,6 +146,5 @@ pub(super) fn any_machine(stdout: &str, stderr: &str) -> Option<Vec<Raw>> {
     if let Some(found) = sarif::read(stdout) {
         return Some(found);
     }
-    let readers = TOOLS.iter().filter_map(|tool| tool.read).chain([machine::mypy as Reader]);
-    readers.into_iter().find_map(|read| read(stdout, stderr))
+    TOOLS.iter().filter_map(|tool| tool.read).find_map(|read| read(stdout, stderr))
 }
