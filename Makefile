@@ -41,6 +41,11 @@ test: tools ## The default suite: format, lints, docs, every test
 	$(CARGO) test --manifest-path tools/Cargo.toml --locked --workspace
 	$(CARGO) test --manifest-path tests/fuzz/Cargo.toml --locked --no-default-features
 
+.PHONY: tamper
+tamper: tools ## The whole tamper suite: attacks on the gate and their benign twins (minutes; CASES=python/unittest)
+	@tests/support/setup.sh test "$(CACHE)"
+	GLOAMING_TAMPER="$(or $(CASES),all)" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --test all tamper::
+
 .PHONY: cedar
 cedar: ## Hold the export to Cedar against Cedar itself
 	$(CARGO) fmt --check --manifest-path tests/cedar/Cargo.toml

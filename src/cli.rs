@@ -494,7 +494,7 @@ pub(crate) enum JobsCommand {
 /// Options of `gloaming jobs run`.
 #[derive(Debug, Args)]
 pub(crate) struct JobsRunArgs {
-    /// What for: build, test or lint
+    /// What for: setup, build, test or lint
     #[arg(value_name = "PURPOSE", value_parser = purpose)]
     pub(crate) purpose: JobPurpose,
     /// The command, where it is not to be the profile's

@@ -90,6 +90,7 @@ fn job_of(args: &JobsRunArgs, checkout: &Path, tree: &Path) -> anyhow::Result<Jo
         return Ok(job(args.argv.clone(), RelPath::root(), Default::default()));
     }
     let kind = match args.purpose {
+        JobPurpose::Setup => CommandKind::Install,
         JobPurpose::Build => CommandKind::Build,
         JobPurpose::Test => CommandKind::Test,
         JobPurpose::Lint => CommandKind::Lint,

@@ -87,6 +87,12 @@ impl Scene {
     /// Runs git in the repository and returns its standard output.
     #[track_caller]
     pub(crate) fn git(&self, args: &[&str]) -> String {
+        String::from_utf8_lossy(&self.git_bytes(args)).into_owned()
+    }
+
+    /// The same, where what is printed may be no text.
+    #[track_caller]
+    pub(crate) fn git_bytes(&self, args: &[&str]) -> Vec<u8> {
         let output = Command::new("git")
             .args(["-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"])
             .args(args)
@@ -96,7 +102,7 @@ impl Scene {
             .output()
             .expect("git runs");
         assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        output.stdout
     }
 
     /// Commits everything and returns the commit.
@@ -144,6 +150,11 @@ impl Scene {
 
     /// Judges a patch and returns the program's answer.
     pub(crate) fn verify(&self, diff: &str, more: &[&str]) -> Ran {
+        self.verify_bytes(diff.as_bytes(), more)
+    }
+
+    /// The same for a diff that may be no text.
+    pub(crate) fn verify_bytes(&self, diff: &[u8], more: &[&str]) -> Ran {
         let patch = self.dir.path().join("change.diff");
         std::fs::write(&patch, diff).expect("write");
         let patch = patch.to_string_lossy().into_owned();
@@ -218,16 +229,6 @@ pub(crate) fn ran(output: Output) -> Ran {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
-}
-
-/// Whether pytest can be had. Where it cannot, the test is skipped and says so; in CI (`CI` is set) that is a failure.
-pub(crate) fn has_pytest(test: &str) -> bool {
-    let there = std::env::var_os("GLOAMING_TEST_PYTHON").is_some();
-    if !there {
-        skipped(test, "GLOAMING_TEST_PYTHON names no virtual environment with pytest (make test sets it)");
-        assert!(std::env::var_os("CI").is_none(), "{test} must not be skipped in CI");
-    }
-    there
 }
 
 /// Says that a test did not run, and why: past the harness, which shows what a test prints only when it fails.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and this machine lacks. Says what it does; does nothing twice.
 #   setup.sh build         distribution packages for building
-#   setup.sh test CACHE    what the tests drive: pytest, Node.js, the wire partners and an MCP client
+#   setup.sh test CACHE    what the tests drive: pytest, Node.js, Go, the wire partners and an MCP client
 #   setup.sh examples CACHE  what builds a tool in JavaScript: jco and componentize-js, as the template pins them
 #   setup.sh deny CACHE    cargo-deny
 set -euo pipefail
@@ -78,6 +78,7 @@ case "${1:-}" in
     mkdir -p "$2"
     python "$2"
     command -v openssl >/dev/null || apt_install openssl
+    command -v go >/dev/null || apt_install golang-go
     if command -v npm >/dev/null; then
       [ -e "$2/wire/.ready" ] || { say "installing the wire partners"; tests/wire/setup.sh "$2/wire" && touch "$2/wire/.ready"; }
     else

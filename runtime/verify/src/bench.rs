@@ -146,16 +146,26 @@ impl<'a> Bench<'a> {
         base: &Lane,
         overlay: &[(RelPath, Option<Vec<u8>>)],
     ) -> Result<Lane, VerifyError> {
+        self.lane_with(base, overlay, "tests-on-base")
+    }
+
+    /// Makes a tree of another with some files replaced or (with no content) removed.
+    pub(crate) fn lane_with(
+        &mut self,
+        from: &Lane,
+        overlay: &[(RelPath, Option<Vec<u8>>)],
+        name: &str,
+    ) -> Result<Lane, VerifyError> {
         let pristine = self.fresh("overlay");
-        copy_tree(&base.pristine, &pristine).map_err(VerifyError::io("cannot copy the base"))?;
+        copy_tree(&from.pristine, &pristine).map_err(VerifyError::io("cannot copy a tree"))?;
         for (path, content) in overlay {
             match content {
                 Some(content) => host::write_in_tree(&pristine, path, content),
                 None => host::remove_in_tree(&pristine, path),
             }
-            .map_err(VerifyError::io("cannot put the patch's tests on the base"))?;
+            .map_err(VerifyError::io("cannot put the tests of one tree on another"))?;
         }
-        Ok(Lane { name: "tests-on-base".into(), pristine, scratch: Scratch::Base, files: base.files.clone() })
+        Ok(Lane { name: name.to_owned(), pristine, scratch: from.scratch, files: from.files.clone() })
     }
 
     /// Makes the patched tree with some files replaced, under a name of its own.
@@ -165,8 +175,7 @@ impl<'a> Bench<'a> {
         name: &str,
         overlay: &[(RelPath, Option<Vec<u8>>)],
     ) -> Result<Lane, VerifyError> {
-        let made = self.overlay_lane(patched, overlay)?;
-        Ok(Lane { name: name.to_owned(), scratch: Scratch::Patched, ..made })
+        self.lane_with(patched, overlay, name)
     }
 
     /// Removes a lane that nothing runs on any more.

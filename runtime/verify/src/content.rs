@@ -39,7 +39,7 @@ pub(crate) fn forbidden(change: &Change) -> Found {
             _ if diff.file.binary => found.push(format!("{path}: a binary file")),
             _ => {}
         }
-        if let Some(what) = invisible(diff.file.path.as_str()) {
+        if let Some(what) = invisible(diff.file.path.as_str()).or_else(|| mixed(diff.file.path.as_str())) {
             found.push(format!("{path}: its name holds {what}"));
         }
         found.extend(in_lines(diff).into_iter().map(|(line, what)| format!("{path}:{line}: {what}")));
@@ -65,19 +65,88 @@ fn in_lines(diff: &FileDiff) -> Vec<(u32, String)> {
         {
             found.push((line, what));
         }
+        if let Some(what) = mixed(text).filter(|_| !before.lines().any(|old| mixed(old).is_some())) {
+            found.push((line, what));
+        }
+        if line <= 2
+            && diff.file.path.as_str().ends_with(".py")
+            && let Some(name) = CODING.captures(text).map(|found| found[1].to_ascii_lowercase())
+            && !PLAIN_CODINGS.contains(&name.replace('_', "-").as_str())
+            && !before.contains(text)
+        {
+            found.push((line, format!("an encoding in which text may be something else: {name}")));
+        }
     }
     found
 }
 
+/// Python's declaration of a source's encoding (PEP 263).
+static CODING: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^[ \t\f]*#.*?coding[:=][ \t]*([-_.a-zA-Z0-9]+)").expect("a constant pattern")
+});
+
+/// Encodings in which ASCII is itself: in others (`utf-7`) a comment may hold what runs.
+const PLAIN_CODINGS: &[&str] = &[
+    "utf-8",
+    "utf8",
+    "utf-8-sig",
+    "ascii",
+    "us-ascii",
+    "latin-1",
+    "latin1",
+    "iso-8859-1",
+    "iso-8859-15",
+    "cp1252",
+    "windows-1252",
+    "koi8-r",
+    "cp1251",
+];
+
+/// Returns a word in which letters of Latin and of a script with the same shapes stand side by side: it reads
+/// like a word it is not.
+fn mixed(text: &str) -> Option<String> {
+    if text.is_ascii() {
+        return None;
+    }
+    text.split(|c: char| !(c.is_alphanumeric() || c == '_')).find_map(|word| {
+        let latin = word.chars().any(|c| c.is_ascii_alphabetic());
+        // Cyrillic, Armenian, Cherokee, full-width forms.
+        let twin = |c: char| matches!(c, '\u{400}'..='\u{52f}' | '\u{531}'..='\u{587}' | '\u{13a0}'..='\u{13ff}' | '\u{ff21}'..='\u{ff5a}');
+        let other = word.chars().find(|c| twin(*c))?;
+        // A word of one script with a prefix or ending of another in ASCII (`JSON_схема`) is told apart by eye.
+        let parts_alone = word.split('_').all(|part| part.is_ascii() || !part.chars().any(|c| c.is_ascii_alphabetic()));
+        (latin && !parts_alone).then(|| format!("a word of two scripts, with U+{:04X}", u32::from(other)))
+    })
+}
+
 /// Whether an edited line held the same invisible characters before.
 fn similar_line(old: &str, new: &str) -> bool {
-    let hidden = |text: &str| text.chars().filter(|c| is_invisible(*c)).collect::<String>();
+    let hides = |c: &char| is_invisible(*c) || is_selector(*c) || c.is_control() && *c != '\t';
+    let hidden = |text: &str| text.chars().filter(hides).collect::<String>();
     hidden(old) == hidden(new)
 }
 
 fn invisible(text: &str) -> Option<String> {
     let mut previous = None;
-    for c in text.chars() {
+    for (at, c) in text.char_indices() {
+        // A carriage return in front of the line feed is a line end; elsewhere it hides what stands before it,
+        // as a backspace or an escape does in a terminal.
+        let control =
+            c.is_control() && !matches!(c, '\t' | '\u{c}' | '\u{b}') && !(c == '\r' && at + 1 == text.len());
+        if control {
+            return Some(format!("the control character U+{:04X}", u32::from(c)));
+        }
+        // One selector behind a picture chooses its form; more than that, or behind a letter, is hidden data.
+        let hides = match c {
+            '\u{fe00}'..='\u{fe0f}' => {
+                previous.is_none_or(|p: char| p.is_ascii_alphabetic() || is_selector(p))
+            }
+            '\u{e0100}'..='\u{e01ef}' => previous.is_none_or(|p: char| p.is_ascii() || is_selector(p)),
+            _ => false,
+        };
+        if hides {
+            return Some(format!("the invisible character U+{:04X}", u32::from(c)));
+        }
         // Joiners between letters and pictures of other scripts belong to the writing.
         let joins = matches!(c, '\u{200c}' | '\u{200d}') && previous.is_some_and(|p: char| !p.is_ascii());
         if is_invisible(c) && !joins {
@@ -86,6 +155,10 @@ fn invisible(text: &str) -> Option<String> {
         previous = Some(c);
     }
     None
+}
+
+fn is_selector(c: char) -> bool {
+    matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
 }
 
 fn is_invisible(c: char) -> bool {
@@ -143,6 +216,22 @@ mod tests {
         );
         assert_eq!(check(None, "a\u{200b}b = 1\n"), "src/a.py:1: the invisible character U+200B");
         assert!(check(None, "family = '👩\u{200d}👧'\nprice = 'ش\u{200c}ی'\n").starts_with("no secrets"));
+    }
+
+    #[test]
+    fn what_reads_like_something_else_is_found() {
+        assert_eq!(check(None, "h\u{430}lve = 1\n"), "src/a.py:1: a word of two scripts, with U+0430");
+        assert_eq!(check(None, "x = 'a\u{e0121}\u{e0122}'\n"), "src/a.py:1: the invisible character U+E0121");
+        assert_eq!(check(None, "evil()\u{d}# nothing\n"), "src/a.py:1: the control character U+000D");
+        assert_eq!(check(None, "x = '\u{1b}[8m'\n"), "src/a.py:1: the control character U+001B");
+        assert!(check(None, "# -*- coding: utf-7 -*-\n").starts_with("src/a.py:1: an encoding"));
+        for fine in [
+            "x = 'половина'\r\n",
+            "# -*- coding: utf-8 -*-\nx = '✔\u{fe0f}'\n",
+            "x = 1\n\u{c}\ny = 'JSON_схема, Δt_max'\n",
+        ] {
+            assert!(check(None, fine).starts_with("no secrets"), "{fine:?}");
+        }
     }
 
     #[test]

@@ -1,121 +1,33 @@
 //! The part of V8 that needs no run: what a patch does to the tests that are there and to what runs them.
 
-use gloaming_api::RelPath;
 use gloaming_api::evidence::{FileChange, FileRole, Finding};
 use gloaming_syntax::{Language, test_changes};
 
 use crate::change::{Change, FileDiff};
 use crate::renaming::{Renames, rename_words};
+use crate::runners::TreeView;
 use crate::steps::{Found, count, some_of};
-
-/// Modules that a runner imports while the repository's own folder comes first on Python's path: a new file
-/// of such a name runs in the runner's place.
-const SHADOWS: &[&str] = &[
-    "pytest",
-    "_pytest",
-    "py",
-    "pluggy",
-    "iniconfig",
-    "unittest",
-    "doctest",
-    "xdist",
-    "nose",
-    "nose2",
-    "coverage",
-    "argparse",
-    "ast",
-    "atexit",
-    "bdb",
-    "builtins",
-    "codecs",
-    "collections",
-    "configparser",
-    "contextlib",
-    "copy",
-    "dataclasses",
-    "datetime",
-    "difflib",
-    "dis",
-    "encodings",
-    "enum",
-    "errno",
-    "faulthandler",
-    "fnmatch",
-    "functools",
-    "gc",
-    "getopt",
-    "getpass",
-    "glob",
-    "hashlib",
-    "importlib",
-    "inspect",
-    "io",
-    "itertools",
-    "json",
-    "keyword",
-    "linecache",
-    "locale",
-    "logging",
-    "math",
-    "operator",
-    "os",
-    "pathlib",
-    "pdb",
-    "pickle",
-    "platform",
-    "posixpath",
-    "pprint",
-    "queue",
-    "random",
-    "re",
-    "reprlib",
-    "runpy",
-    "selectors",
-    "shlex",
-    "shutil",
-    "signal",
-    "site",
-    "socket",
-    "stat",
-    "string",
-    "struct",
-    "subprocess",
-    "sys",
-    "sysconfig",
-    "tempfile",
-    "textwrap",
-    "threading",
-    "time",
-    "timeit",
-    "token",
-    "tokenize",
-    "tomllib",
-    "traceback",
-    "types",
-    "typing",
-    "uuid",
-    "warnings",
-    "weakref",
-    "xml",
-    "zipfile",
-    "zipimport",
-];
+use crate::{examples, manifests, named, reach, shadows};
 
 fn sides(diff: &FileDiff) -> (Option<Language>, Option<&[u8]>, Option<&[u8]>) {
     (Language::of(diff.file.path.as_str()), diff.before.as_deref(), diff.after.as_deref())
 }
 
-/// Returns what is wrong with the patch as it reads; none when nothing is.
-pub(crate) fn read_through(change: &Change, renames: &Renames) -> Option<Found> {
-    let configured: Vec<String> =
+/// Returns what is wrong with the patch as it reads; none when nothing is. `tree` is the patched tree.
+pub(crate) fn read_through(change: &Change, renames: &Renames, tree: &TreeView<'_>) -> Option<Found> {
+    let mut configured: Vec<String> =
         change.files.iter().filter(|diff| changes_the_runner(diff, renames)).map(shown).collect();
+    configured.extend(shadows::stand_ins(change, tree));
+    configured.extend(named::named(change, tree));
+    configured.extend(change.files.iter().flat_map(reach::replaces));
     if !configured.is_empty() {
         return Some(Found::fail(
             Finding::RunnerConfigChanged,
             format!("changes what runs the tests: {}", some_of(&configured)),
         ));
     }
-    let weakened: Vec<String> = change.files.iter().flat_map(|diff| weakened(diff, renames)).collect();
+    let mut weakened: Vec<String> = change.files.iter().flat_map(|diff| weakened(diff, renames)).collect();
+    weakened.extend(data_of_tests(change, renames, tree));
     (!weakened.is_empty()).then(|| Found::fail(Finding::TestsWeakened, some_of(&weakened)))
 }
 
@@ -140,14 +52,9 @@ fn shown(diff: &FileDiff) -> String {
 }
 
 fn changes_the_runner(diff: &FileDiff, renames: &Renames) -> bool {
-    if diff.file.role == FileRole::RunnerConfig {
-        return !renames_in_fixtures(diff, renames);
-    }
-    // A new file, or one that moved there.
-    diff.file.change == FileChange::Added
-        && diff.file.path.as_str().ends_with(".py")
-        && diff.file.path.names().any(|name| SHADOWS.contains(&name.strip_suffix(".py").unwrap_or(name)))
-        && !beneath_package(&diff.file.path)
+    diff.file.role == FileRole::RunnerConfig
+        && !renames_in_fixtures(diff, renames)
+        && !manifests::describes_only(diff)
 }
 
 /// A `conftest.py` holds fixtures beside hooks: renaming what it uses of the code is no change of the runner,
@@ -160,36 +67,31 @@ fn renames_in_fixtures(diff: &FileDiff, renames: &Renames) -> bool {
         && matches!((&diff.before, &diff.after), (Some(before), Some(after)) if renamed_only(before, after, renames))
 }
 
-/// Whether a Python file can only be imported with a package in front of its name: one of the folders above
-/// it, but not the first, is where a shadow would have to lie to be found.
-fn beneath_package(path: &RelPath) -> bool {
-    let names: Vec<&str> = path.names().collect();
-    let at = names
-        .iter()
-        .position(|name| SHADOWS.contains(&name.strip_suffix(".py").unwrap_or(name)))
-        .unwrap_or(names.len());
-    // The root, a `src` folder and test folders are on the path; a folder inside a package is not.
-    !names[..at]
-        .iter()
-        .all(|folder| matches!(*folder, "src" | "lib" | "python" | "test" | "tests" | "testing"))
-}
-
 fn weakened(diff: &FileDiff, renames: &Renames) -> Vec<String> {
     let path = shown(diff);
     let is_test = diff.file.role == FileRole::Test;
+    // A file of tests in Go is compiled together with those that are there: what runs by itself in a new one
+    // runs around them.
+    let joins = is_test && diff.file.path.as_str().ends_with("_test.go");
+    if let (true, FileChange::Added, Some(after)) = (joins, diff.file.change, &diff.after) {
+        return told(&path, test_changes(Language::Go, b"", after, renames, true));
+    }
     if matches!(diff.file.change, FileChange::Added | FileChange::Deleted) || diff.same_content() {
         return Vec::new();
     }
     match sides(diff) {
         (Some(language), Some(before), Some(after)) if is_test || diff.file.role == FileRole::Code => {
-            test_changes(language, before, after, renames, is_test)
-                .into_iter()
-                .map(|change| {
-                    let name =
-                        if change.name.is_empty() { String::new() } else { format!("{}: ", change.name) };
-                    format!("{path}:{}: {name}{}", change.line, change.detail)
-                })
-                .collect()
+            let mut found = told(&path, test_changes(language, before, after, renames, is_test));
+            if language == Language::Rust {
+                let (before, after) = (String::from_utf8_lossy(before), String::from_utf8_lossy(after));
+                let gone = examples::changed(&before, &after, renames);
+                found.extend(
+                    gone.iter().map(|line| {
+                        format!("{path}: an example in documentation is gone or changed: `{line}`")
+                    }),
+                );
+            }
+            found
         }
         (_, Some(before), Some(after)) if is_test => {
             if !diff.file.binary && renamed_only(before, after, renames) {
@@ -202,6 +104,65 @@ fn weakened(diff: &FileDiff, renames: &Renames) -> Vec<String> {
         _ if is_test => vec![format!("{path}: is no longer the file it was")],
         _ => Vec::new(),
     }
+}
+
+fn told(path: &str, changes: Vec<gloaming_syntax::TestChange>) -> Vec<String> {
+    changes
+        .into_iter()
+        .map(|change| {
+            let name = if change.name.is_empty() { String::new() } else { format!("{}: ", change.name) };
+            format!("{path}:{}: {name}{}", change.line, change.detail)
+        })
+        .collect()
+}
+
+/// Files outside the folders of tests that a file of tests names: recorded values, golden files, examples. What
+/// only documents is not taken for such.
+fn data_of_tests(change: &Change, renames: &Renames, tree: &TreeView<'_>) -> Vec<String> {
+    let prose = ["md", "mdx", "rst", "adoc", "html"];
+    let candidates: Vec<&FileDiff> = change
+        .files
+        .iter()
+        .filter(|diff| matches!(diff.file.role, FileRole::Docs | FileRole::Other))
+        .filter(|diff| diff.file.change != FileChange::Added && !diff.same_content())
+        .filter(|diff| {
+            let (stem, extension) =
+                diff.file.path.name().unwrap_or_default().rsplit_once('.').unwrap_or_default();
+            !stem.is_empty() && !prose.contains(&extension.to_ascii_lowercase().as_str())
+        })
+        .collect();
+    if candidates.is_empty() {
+        return Vec::new();
+    }
+    let changed = |path: &gloaming_api::RelPath| change.files.iter().find(|diff| diff.file.path == *path);
+    let mut tests: Vec<String> = change
+        .files
+        .iter()
+        .filter(|diff| diff.file.role == FileRole::Test)
+        .map(FileDiff::text_before)
+        .collect();
+    let is_test = |path: &&gloaming_api::RelPath| {
+        Language::of(path.as_str()).is_some() && gloaming_workspace::role(path) == FileRole::Test
+    };
+    tests.extend(
+        tree.files
+            .iter()
+            .filter(is_test)
+            .filter(|path| changed(path).is_none())
+            .filter_map(|path| tree.read(path)),
+    );
+    candidates
+        .into_iter()
+        .filter(|diff| {
+            let name = diff.file.path.name().unwrap_or_default();
+            tests.iter().any(|text| text.contains(name))
+        })
+        .filter(|diff| match (&diff.before, &diff.after) {
+            (Some(before), Some(after)) => diff.file.binary || !renamed_only(before, after, renames),
+            _ => true,
+        })
+        .map(|diff| format!("{}: what a test reads was changed", shown(diff)))
+        .collect()
 }
 
 /// Whether replacing whole words makes one of the other, byte for byte.
@@ -228,7 +189,8 @@ mod tests {
     }
 
     fn check(files: Vec<FileDiff>, renames: &[(&str, &str)]) -> String {
-        match read_through(&change(files), &names(renames)) {
+        let tree = TreeView { dir: std::path::Path::new("."), files: &[] };
+        match read_through(&change(files), &names(renames), &tree) {
             Some(found) => format!("{:?}: {}", found.code.unwrap(), found.detail),
             None => "fine".into(),
         }

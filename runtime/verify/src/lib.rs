@@ -14,13 +14,16 @@
 //! docs/verification.md tells each step, its codes, and what cannot be caught.
 #![forbid(unsafe_code)]
 
+mod alone;
 mod baseline;
 mod bench;
 mod change;
+mod churn;
 mod compare;
 mod content;
 mod controls;
 mod coverage;
+mod examples;
 mod fail_to_pass;
 mod flakes;
 mod host;
@@ -28,11 +31,15 @@ mod hybrid;
 mod inputs;
 mod integrity;
 mod lint;
+mod manifests;
 mod markdown;
 mod mutation;
+mod named;
 mod names;
 mod near;
 mod outcome;
+mod reach;
+mod reading;
 mod renaming;
 mod reruns;
 mod rules;
@@ -40,10 +47,12 @@ mod runners;
 #[cfg(test)]
 mod samples;
 mod sarif;
+mod shadows;
 mod signals;
 mod steps;
 mod suites;
 mod unapplied;
+mod vacuous;
 mod verify;
 
 pub use baseline::{Baseline, Red, baseline, key as baseline_key};
@@ -51,6 +60,7 @@ pub use flakes::RerunRule;
 pub use inputs::{BaselineInputs, Effort, Inputs, Progress, ProgressSink, VerifyError};
 pub use lint::{LintSeen, Seen as SeenFinding};
 pub use markdown::markdown;
+pub use reading::{Reading, read};
 pub use sarif::sarif;
 pub use unapplied::{Unapplied, evidence_without_tree};
 pub use verify::verify;

@@ -7,6 +7,7 @@ use gloaming_syntax::Language;
 use regex::Regex;
 
 use crate::change::{Change, FileDiff, Hunk};
+use crate::{churn, reach, vacuous};
 
 static TODO: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\b(?:TODO|FIXME|XXX|HACK)\b").expect("a constant pattern"));
@@ -45,11 +46,18 @@ pub(crate) fn signals(change: &Change) -> Vec<Signal> {
     let mut out = Vec::new();
     for diff in &change.files {
         stray(diff, change, &mut out);
+        always_equal(diff, &mut out);
+        for (line, text) in reach::asks(diff) {
+            out.push(signal("knows_tests", diff, line, text));
+        }
         if diff.file.change == FileChange::ModeChanged {
             out.push(signal("mode_change", diff, 0, "its mode changed"));
         }
         if diff.file.role == FileRole::Docs || diff.file.change == FileChange::Deleted {
             continue;
+        }
+        for (name, line, detail) in churn::of_file(diff) {
+            out.push(signal(name, diff, line, detail));
         }
         todos(diff, &mut out);
         whitespace(diff, &mut out);
@@ -58,7 +66,57 @@ pub(crate) fn signals(change: &Change) -> Vec<Signal> {
             debug_prints(diff, &mut out);
         }
     }
+    for (diff, (name, line, detail)) in churn::of_patch(change) {
+        out.push(signal(name, diff, line, detail));
+    }
+    tests(change, &mut out);
     out
+}
+
+/// Added tests that cannot fail, or do not run, and whether a change of code comes with no others.
+fn tests(change: &Change, out: &mut Vec<Signal>) {
+    let (mut empty, mut all) = (0, 0);
+    let mut first = None;
+    for diff in &change.files {
+        let (found, tests) = vacuous::added(diff);
+        all += tests;
+        for test in found {
+            let name = if test.why == vacuous::Empty::Skipped { "skipped_test" } else { "vacuous_test" };
+            out.push(signal(name, diff, test.line, format!("{}: {}", test.why.told(), test.name)));
+            // What calls the code and asserts nothing shows at least that it can be called.
+            empty += usize::from(test.why != vacuous::Empty::NoAssertion);
+            first.get_or_insert(diff);
+        }
+    }
+    let code = change.files.iter().any(|diff| {
+        diff.file.role == FileRole::Code && diff.file.change != FileChange::Deleted && !diff.same_content()
+    });
+    if let Some(diff) = first.filter(|_| code && empty == all) {
+        out.push(signal("no_real_test", diff, 0, "of the added tests not one says anything about the code"));
+    }
+}
+
+/// A type that is equal to everything: what is compared with it by a test holds.
+fn always_equal(diff: &FileDiff, out: &mut Vec<Signal>) {
+    let Some(language) = Language::of(diff.file.path.as_str()) else { return };
+    let equal = |unit: &gloaming_syntax::Unit| {
+        let name = unit.name.rsplit("::").next().unwrap_or_default();
+        matches!(name, "eq" | "__eq__" | "equals" | "Equal" | "Equals")
+    };
+    let before = diff.text_before();
+    for unit in diff.after.as_deref().map_or(Vec::new(), |source| gloaming_syntax::units(language, source)) {
+        let words: Vec<&str> = unit.tokens.iter().map(|token| token.text.as_str()).collect();
+        let ends = |end: &[&str]| words.ends_with(end);
+        let always = ends(&["{", "true", "}"])
+            || ends(&["return", "true", "}"])
+            || ends(&[":", "return", "True"])
+            || ends(&["{", "return", "true", ";", "}"]);
+        let text = diff.after.as_deref().and_then(|source| source.get(unit.start..unit.end));
+        let new = text.is_some_and(|text| !before.contains(String::from_utf8_lossy(text).as_ref()));
+        if equal(&unit) && always && new {
+            out.push(signal("always_equal", diff, unit.line, format!("{} holds of everything", unit.name)));
+        }
+    }
 }
 
 fn signal(name: &str, diff: &FileDiff, line: u32, detail: impl Into<String>) -> Signal {

@@ -15,12 +15,14 @@ use crate::renaming::Renames;
 use crate::reruns::{self, Judged};
 use crate::runners::Report;
 use crate::steps::{Found, Steps, count, some_of};
-use crate::{Baseline, VerifyError, lint, near};
+use crate::{Baseline, VerifyError, alone, lint, near};
 
 /// What explains that an id of the base is another one's on the patched tree.
 pub(crate) struct Explained<'a> {
     pub(crate) renames: &'a Renames,
     pub(crate) moves: &'a [(RelPath, RelPath)],
+    /// What makes the patched tree one with the base's tests.
+    pub(crate) without_tests: &'a [(RelPath, Option<Vec<u8>>)],
 }
 
 /// What running the patched tree showed.
@@ -102,6 +104,10 @@ pub(crate) async fn run(
 
     let found = compare_step(&mut seen, &judged, baseline, &first);
     if !steps.note("V7", found) {
+        return Ok(seen);
+    }
+    if let Err(found) = alone::look(bench, patched_lane, explained, baseline, &seen.flaky).await? {
+        steps.note("V8", found);
         return Ok(seen);
     }
     steps.note(

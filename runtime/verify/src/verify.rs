@@ -3,7 +3,7 @@
 use gloaming_api::evidence::{
     ChangedLines, CheckedCommand, Evidence, Finding, Flake, LintFinding, Mutants, TestResults,
 };
-use gloaming_api::profile::Command;
+use gloaming_api::profile::{Command, CommandKind};
 use gloaming_jobs::JobError;
 
 use crate::baseline::{self, Baseline};
@@ -13,7 +13,7 @@ use crate::integrity;
 use crate::renaming::{self, Renames};
 use crate::steps::{Found, Steps, some_of};
 use crate::suites::{self, Explained};
-use crate::{Inputs, VerifyError, content, coverage, fail_to_pass, mutation, rules, signals};
+use crate::{Inputs, VerifyError, alone, content, coverage, fail_to_pass, mutation, rules, signals};
 
 /// What a verification has seen so far.
 #[derive(Default)]
@@ -138,7 +138,7 @@ async fn judge(
     bench.tell("V8", "reading what the patch does to the tests");
     let patched = bench.patched_lane(&inputs.patch.tree, change)?;
     let renames: Renames = renaming::renames(change, &patched.view());
-    if let Some(found) = integrity::read_through(change, &renames) {
+    if let Some(found) = integrity::read_through(change, &renames, &patched.view()) {
         steps.note("V8", found);
         return Ok(());
     }
@@ -170,7 +170,9 @@ async fn judge(
     }
 
     let moves = change.moves();
-    let explained = Explained { renames: &renames, moves: &moves };
+    let runner = inputs.profile.command(CommandKind::Test).and_then(|command| command.runner);
+    let without_tests = alone::overlay(change, &renames, runner);
+    let explained = Explained { renames: &renames, moves: &moves, without_tests: &without_tests };
     let read_through = integrity::read_through_detail(change, &renames);
     let ran =
         suites::run(bench, steps, (&mut base_lane, &patched), baseline, &explained, change, &read_through)

@@ -37,11 +37,14 @@ const CONFIG_NAMES: &[&str] = &[
     ".rustfmt.toml",
     "deny.toml",
     "tarpaulin.toml",
+    ".insta.yaml",
+    "insta.yaml",
     // Python
     "conftest.py",
     "pytest.ini",
     ".pytest.ini",
     "pytest.toml",
+    ".pytest.toml",
     "tox.ini",
     "tox.toml",
     "setup.cfg",
@@ -62,6 +65,21 @@ const CONFIG_NAMES: &[&str] = &[
     "pipfile.lock",
     "poetry.lock",
     "uv.lock",
+    "pdm.lock",
+    "pdm.toml",
+    "uv.toml",
+    "hatch.toml",
+    "pixi.toml",
+    "pixi.lock",
+    "environment.yml",
+    "environment.yaml",
+    "unittest.cfg",
+    "nose2.cfg",
+    ".noserc",
+    "pylintrc",
+    ".pylintrc",
+    "pyrightconfig.json",
+    ".python-version",
     // Node
     "package.json",
     "package-lock.json",
@@ -78,6 +96,15 @@ const CONFIG_NAMES: &[&str] = &[
     ".yarnrc",
     ".yarnrc.yml",
     ".nvmrc",
+    ".node-version",
+    ".pnp.cjs",
+    ".pnp.loader.mjs",
+    ".pnpmfile.cjs",
+    "mocha.opts",
+    ".taprc",
+    "biome.json",
+    "biome.jsonc",
+    ".eslintignore",
     "lerna.json",
     "nx.json",
     "turbo.json",
@@ -86,6 +113,18 @@ const CONFIG_NAMES: &[&str] = &[
     "go.sum",
     "go.work",
     "go.work.sum",
+    ".go-version",
+    // Java and Ruby
+    "pom.xml",
+    "gradle.properties",
+    "gradlew",
+    "gradlew.bat",
+    "mvnw",
+    "mvnw.cmd",
+    "gemfile",
+    "gemfile.lock",
+    "rakefile",
+    ".rspec",
     // Build and CI at large
     "makefile",
     "gnumakefile",
@@ -94,7 +133,20 @@ const CONFIG_NAMES: &[&str] = &[
     "taskfile.yml",
     "taskfile.yaml",
     "cmakelists.txt",
+    "cmakepresets.json",
+    "makefile.am",
+    "configure.ac",
+    "sconstruct",
     "meson.build",
+    "build.bazel",
+    "workspace.bazel",
+    "module.bazel",
+    ".bazelrc",
+    ".bazelversion",
+    "flake.nix",
+    "flake.lock",
+    "shell.nix",
+    "default.nix",
     "dockerfile",
     "containerfile",
     ".gitlab-ci.yml",
@@ -143,23 +195,59 @@ const CONFIG_PREFIXES: &[&str] = &[
     "constraints",
     ".golangci.",
     "setuptests.",
+    "dockerfile.",
+    "docker-compose.",
+    "compose.y",
+    "build.gradle",
+    "settings.gradle",
 ];
 
-/// Folders whose whole content configures CI or a build.
-const CONFIG_FOLDERS: &[&str] =
-    &[".github", ".circleci", ".buildkite", ".cargo", ".config", ".husky", ".gitlab", ".ci", "node_modules"];
+/// Folders whose whole content configures CI or a build, or is somebody else's code that is built along: a
+/// library of assertions is one.
+const CONFIG_FOLDERS: &[&str] = &[
+    ".github",
+    ".circleci",
+    ".buildkite",
+    ".cargo",
+    ".config",
+    ".devcontainer",
+    ".husky",
+    ".gitlab",
+    ".ci",
+    ".mvn",
+    ".yarn",
+    "node_modules",
+    "site-packages",
+    ".venv",
+    "venv",
+    "vendor",
+];
+
+/// Ends of the names of folders that hold a Python distribution's metadata: its entry points name plugins,
+/// which pytest loads from wherever it finds them.
+const METADATA_FOLDERS: &[&str] = &[".dist-info", ".egg-info"];
 
 fn is_runner_config(name: &str, folders: &[String]) -> bool {
-    let pinned = |prefix: &str| {
-        matches!(prefix, "requirements" | "constraints") && !(name.ends_with(".txt") || name.ends_with(".in"))
-    };
+    let pinned = |prefix: &str| matches!(prefix, "requirements" | "constraints") && !pinned_list(name);
     CONFIG_NAMES.contains(&name)
         || CONFIG_PREFIXES.iter().any(|prefix| name.starts_with(prefix) && !pinned(prefix))
         // Python runs what these name at start.
         || name.ends_with(".pth")
         || name.ends_with(".egg-link")
         || name.ends_with(".mk")
-        || folders.iter().any(|folder| CONFIG_FOLDERS.contains(&folder.as_str()))
+        || name.ends_with(".cmake")
+        || name.ends_with(".bzl")
+        || name.ends_with(".code-workspace")
+        || folders.iter().any(|folder| {
+            CONFIG_FOLDERS.contains(&folder.as_str())
+                || METADATA_FOLDERS.iter().any(|end| folder.ends_with(end))
+        })
+        || (pinned_list(name) && folders.last().is_some_and(|folder| folder == "requirements"))
+}
+
+/// `requirements/dev.txt`.
+fn pinned_list(name: &str) -> bool {
+    name.ends_with(".txt") || name.ends_with(".in")
 }
 
 const TEST_FOLDERS: &[&str] = &[
@@ -181,11 +269,35 @@ const TEST_FOLDERS: &[&str] = &[
     "cypress",
 ];
 
+/// Stems of files that tests share and that are no tests themselves: what such a file compares by is as much
+/// a test as what calls it.
+const HELPERS: &[&str] = &[
+    "testing",
+    "testutil",
+    "testutils",
+    "testhelper",
+    "testhelpers",
+    "testkit",
+    "testsupport",
+    "test-util",
+    "test-utils",
+    "test-helper",
+    "test-helpers",
+    "test-support",
+];
+
 fn is_test(name: &str, folders: &[String]) -> bool {
     if folders.iter().any(|folder| TEST_FOLDERS.contains(&folder.as_str())) {
         return true;
     }
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    // Go has a package of that name, and programs have a module that is about testing.
+    if HELPERS.contains(&stem)
+        && matches!(extension, "py" | "rs" | "js" | "jsx" | "ts" | "tsx" | "mjs" | "cjs")
+        || HELPERS[1..].contains(&stem) && extension == "go"
+    {
+        return true;
+    }
     match extension {
         "py" | "pyi" => {
             stem.starts_with("test_") || stem.ends_with("_test") || matches!(stem, "test" | "tests")
@@ -358,6 +470,16 @@ mod tests {
                     ".config/nextest.toml",
                     "node_modules/jest/index.js",
                     "Dockerfile",
+                    "evil-1.0.dist-info/entry_points.txt",
+                    "src/evil.egg-info/entry_points.txt",
+                    "requirements/dev.txt",
+                    "vendor/example.com/assert/assert.go",
+                    ".venv/lib/python3.11/site-packages/x.py",
+                    ".devcontainer/devcontainer.json",
+                    "environment.yml",
+                    "test/mocha.opts",
+                    ".insta.yaml",
+                    "cmake/Tests.cmake",
                 ][..],
             ),
             (
@@ -380,6 +502,10 @@ mod tests {
                     "test/index.js",
                     "__snapshots__/a.snap",
                     "tests/README.md",
+                    "pkg/testing.py",
+                    "src/testutil.rs",
+                    "internal/testutil.go",
+                    "src/test-helpers.ts",
                 ][..],
             ),
             (

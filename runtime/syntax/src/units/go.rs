@@ -11,6 +11,19 @@ pub(super) fn is_directive(source: &[u8], node: Node<'_>) -> bool {
     node.kind() == "comment" && (text.starts_with(b"//go:") || text.starts_with(b"// +build"))
 }
 
+/// Whether a unit is an example, which is compared with what a comment in it says it prints.
+pub(super) fn is_example(found: &Found<'_>) -> bool {
+    found.is_test && found.name.starts_with("Example")
+}
+
+/// Whether a function is handed what fails a test: it serves tests, wherever it stands.
+fn checks(source: &[u8], function: Node<'_>) -> bool {
+    let parameters = field_text(source, function, "parameters");
+    ["testing.T", "testing.B", "testing.TB", "testing.F", "testing.M"]
+        .iter()
+        .any(|word| parameters.contains(word))
+}
+
 pub(super) fn describe<'t>(source: &[u8], node: Node<'t>) -> Found<'t> {
     match node.kind() {
         "function_declaration" => {
@@ -22,6 +35,7 @@ pub(super) fn describe<'t>(source: &[u8], node: Node<'t>) -> Found<'t> {
             Found {
                 kind: Some(UnitKind::Function),
                 is_test: !hook && ["Test", "Benchmark", "Example", "Fuzz"].into_iter().any(suite),
+                test_scope: checks(source, node),
                 facts: Facts { hook, ..Facts::default() },
                 name,
                 ..Found::default()

@@ -147,7 +147,10 @@ fn collect(language: Language, source: &[u8], body: Node<'_>, scope: Scope<'_>, 
     // Attributes stand before what they belong to.
     let mut attributes: Vec<Node<'_>> = Vec::new();
     for child in body.children(&mut cursor) {
-        let directive = language == Language::Go && go::is_directive(source, child);
+        let directive = match language {
+            Language::Go => go::is_directive(source, child),
+            language => language.is_script() && script::is_pragma(source, child),
+        };
         if (is_comment(child.kind()) && !directive) || !child.is_named() || child.kind() == "empty_statement"
         {
             continue;
@@ -168,7 +171,9 @@ fn collect(language: Language, source: &[u8], body: Node<'_>, scope: Scope<'_>, 
         }
         let (mut tokens, mut shape) = (Vec::new(), Vec::new());
         for node in attributes.iter().chain([&child]) {
-            let detail = if directive { Detail::Everything } else { Detail::Meaning };
+            // The expected output of an example is a comment.
+            let whole = directive || (language == Language::Go && go::is_example(&found));
+            let detail = if whole { Detail::Everything } else { Detail::Meaning };
             let (leaves, edges) = walk(language, source, *node, found.body, detail);
             let offset = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
             shape.extend(edges.iter().map(|edge| Edge { at: edge.at.saturating_add(offset), ..*edge }));

@@ -17,6 +17,12 @@ const RUNS: &[&str] = &[
     "template_substitution",
 ];
 
+/// Whether a comment tells a runner how to run the file: which environment to load, above all.
+pub(super) fn is_pragma(source: &[u8], node: Node<'_>) -> bool {
+    let text = String::from_utf8_lossy(&source[node.start_byte()..node.end_byte()]);
+    node.kind() == "comment" && (text.contains("@jest-") || text.contains("@vitest-"))
+}
+
 pub(super) fn describe<'t>(source: &[u8], node: Node<'t>) -> Found<'t> {
     let declaration = match node.kind() {
         "export_statement" | "ambient_declaration" => match node.child_by_field_name("declaration") {

@@ -55,10 +55,10 @@ fn declarations() {
     12 Constant cases
     17 Type fake
     19 Function fake::Get
-    21 Function helper
+    21 Function helper [in tests]
     27 Function TestFooBar [test]
     38 Function BenchmarkFooBar [test]
-    40 Function Testify
+    40 Function Testify [in tests]
     ");
 }
 
@@ -108,4 +108,21 @@ fn what_takes_the_place_of_something_is_told() {
     insta::assert_snapshot!(told("const limit = 3", "const limit = 3\n\nfunc core() {}"), @"12: Shadowed core: `core` is new and goes by a name that the tests already used");
     insta::assert_snapshot!(told("	\"testing\"\n", "	\"testing\"\n	. \"example.com/fake\"\n"), @r#"3: Shadowed : an import brings in names that cannot be told: `import . "example.com/fake"`"#);
     insta::assert_snapshot!(compare(Language::Go, "", "package x\nimport \"testing\"\nfunc TestMain(m *testing.M) {}\nfunc TestNew(t *testing.T) {}\n", &[], true), @"3: Hook TestMain: `TestMain` runs by itself around the tests or in place of them");
+}
+
+#[test]
+fn the_output_of_an_example_belongs_to_it() {
+    let source = "package x\n\nfunc ExampleAdd() {\n\tfmt.Println(Add(4, 5))\n\t// Output: 9\n}\n\nfunc TestAdd(t *testing.T) {\n\t// plainly\n}\n";
+    let told = |from: &str, to: &str| compare(Language::Go, source, &source.replace(from, to), &[], true);
+    assert_ne!(told("// Output: 9", "// Output: -1"), "");
+    assert_ne!(told("\t// Output: 9\n", ""), "");
+    assert_eq!(told("// plainly", "// simply"), "");
+}
+
+#[test]
+fn what_takes_a_testing_t_serves_tests_wherever_it_stands() {
+    let source = "package check\n\nfunc Sum(t *testing.T, got, want int) {\n\tif got != want {\n\t\tt.Errorf(\"no\")\n\t}\n}\n\nfunc Other(n int) int {\n\treturn n\n}\n";
+    let told = |from: &str, to: &str| compare(Language::Go, source, &source.replace(from, to), &[], false);
+    assert_ne!(told("t.Errorf", "t.Logf"), "");
+    assert_eq!(told("return n", "return n + 1"), "");
 }

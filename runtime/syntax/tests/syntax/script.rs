@@ -157,3 +157,12 @@ fn jsx_is_code() {
     let renamed = file.replace("fooBar", "parseBar");
     assert_eq!(compare(Language::Tsx, file, &renamed, &[("fooBar", "parseBar")], true), "");
 }
+
+#[test]
+fn a_comment_that_names_the_environment_is_no_plain_comment() {
+    let source = "/**\n * @jest-environment node\n */\ntest('x', () => {\n  f();\n});\n";
+    let check = |after: &str| compare(Language::JavaScript, source, after, &[], true);
+    assert_ne!(check(&source.replace("node", "./fake.js")), "");
+    assert_ne!(check(&source.replace(" * @jest-environment node\n", "")), "");
+    assert_eq!(check(&source.replace("test(", "// plain\ntest(")), "");
+}

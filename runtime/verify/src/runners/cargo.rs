@@ -302,7 +302,7 @@ pub(super) fn controls(report: &Report, tree: &TreeView<'_>, names: &mut Names) 
             path,
             text: format!(
                 "\n#[cfg(test)]\nmod {module} {{\n    #[test]\n    fn {passes}() {{}}\n    #[test]\n    \
-                 fn {fails}() {{\n        panic!(\"{module}\");\n    }}\n}}\n"
+                 fn {fails}() {{\n        assert_eq!(\"{module}\", \"\");\n    }}\n}}\n"
             ),
             passes: format!("{label}::{module}::{passes}"),
             fails: format!("{label}::{module}::{fails}"),

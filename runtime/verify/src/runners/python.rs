@@ -177,9 +177,7 @@ pub(super) fn controls_pytest(
     names: &mut Names,
 ) -> Vec<Control> {
     controls(command, report, tree, names, |passes, fails| {
-        format!(
-            "def test_{passes}():\n    pass\n\n\ndef test_{fails}():\n    raise AssertionError(\"{fails}\")\n"
-        )
+        format!("def test_{passes}():\n    pass\n\n\ndef test_{fails}():\n    assert \"{fails}\" == \"\"\n")
     })
 }
 
@@ -193,7 +191,7 @@ pub(super) fn controls_unittest(
     controls(command, report, tree, names, |passes, fails| {
         format!(
             "import unittest\n\n\nclass {class}(unittest.TestCase):\n    def test_{passes}(self):\n        pass\n\n    \
-             def test_{fails}(self):\n        self.fail(\"{fails}\")\n"
+             def test_{fails}(self):\n        self.assertEqual(\"{fails}\", \"\")\n"
         )
     })
 }

@@ -111,6 +111,16 @@ impl Case {
             rejected: Vec::new(),
             gaps: Vec::new(),
             instructions: Vec::new(),
+            instruction_files: Vec::new(),
+            toolchains: Vec::new(),
+            managers: Vec::new(),
+            parts: Vec::new(),
+            services: Vec::new(),
+            protected: Vec::new(),
+            setups: Vec::new(),
+            corrections: Vec::new(),
+            norms: None,
+            readiness: None,
             mined_from: Digest::zero(),
         };
         let evidence = gloaming_verify::verify(Inputs {

@@ -1,0 +1,163 @@
+//! The patch's code with the base's tests: what holds only as long as the patch's own tests are loaded beside does
+//! not hold.
+//!
+//! Where one process runs every test, a new file of tests can repair the code for all others, or replace a part of
+//! the runner, while it is imported. So the base's tests are run once more without the patch's.
+
+use gloaming_api::RelPath;
+use gloaming_api::evidence::{FileChange, FileRole, Finding};
+use gloaming_api::profile::TestRunner;
+
+use crate::bench::{Bench, Lane};
+use crate::change::Change;
+use crate::compare::compare;
+use crate::outcome::Outcome;
+use crate::renaming::Renames;
+use crate::steps::{Found, some_of};
+use crate::suites::Explained;
+use crate::{Baseline, VerifyError};
+
+/// Returns what makes the patched tree one with the base's tests: files to write, or to remove. Empty where they are
+/// the same, and for runners that give each file of tests a process or a world of its own.
+pub(crate) fn overlay(
+    change: &Change,
+    renames: &Renames,
+    runner: Option<TestRunner>,
+) -> Vec<(RelPath, Option<Vec<u8>>)> {
+    let shared = [TestRunner::Pytest, TestRunner::Unittest, TestRunner::Mocha, TestRunner::GoTest];
+    if !runner.is_some_and(|runner| shared.contains(&runner)) {
+        return Vec::new();
+    }
+    let moves = change.moves();
+    change
+        .files
+        .iter()
+        .filter(|diff| diff.file.role == FileRole::Test)
+        .filter_map(|diff| {
+            let path = &diff.file.path;
+            match diff.file.change {
+                FileChange::Added if loaded_unasked(path) && !moves.iter().any(|(_, new)| new == path) => {
+                    Some((path.clone(), None))
+                }
+                // With a renaming the base's tests would not find the code; what they got beside it stays.
+                FileChange::Modified if renames.is_empty() => Some((path.clone(), diff.before.clone())),
+                _ => None,
+            }
+        })
+        .collect()
+}
+
+/// Whether a runner loads a file of tests by its name or place. Anything else is loaded by something that is looked
+/// at itself.
+fn loaded_unasked(path: &RelPath) -> bool {
+    let name = path.name().unwrap_or_default();
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    match extension {
+        "py" => {
+            stem.starts_with("test")
+                || stem.ends_with("_test")
+                || stem.ends_with("_tests")
+                || stem == "__init__"
+        }
+        "go" => stem.ends_with("_test"),
+        "js" | "cjs" | "mjs" | "ts" | "cts" | "mts" | "jsx" | "tsx" => {
+            [".test", ".spec", "-test", "_test"].iter().any(|end| stem.ends_with(end))
+                || path
+                    .parent()
+                    .and_then(|folder| folder.name().map(str::to_owned))
+                    .is_some_and(|folder| matches!(folder.as_str(), "test" | "tests" | "spec" | "__tests__"))
+        }
+        _ => false,
+    }
+}
+
+/// Runs the base's tests on the patch's code without the patch's tests. `Err` says which of them fail then.
+pub(crate) async fn look(
+    bench: &mut Bench<'_>,
+    patched: &Lane,
+    explained: &Explained<'_>,
+    baseline: &Baseline,
+    flaky: &std::collections::BTreeSet<String>,
+) -> Result<Result<(), Found>, VerifyError> {
+    if explained.without_tests.is_empty() {
+        return Ok(Ok(()));
+    }
+    let lane = bench.lane_with(patched, explained.without_tests, "patched-base-tests")?;
+    let mut held: Option<Vec<String>> = None;
+    // Twice, so that no test that flips is taken for one that the patch's tests hold up.
+    for label in ["patched-base-tests", "patched-base-tests-2"] {
+        let worse = match bench.suite(&lane, label, "V8", &[]).await? {
+            Outcome::Ran(report) => {
+                let found =
+                    compare(&baseline.tests, &report.tests, flaky, explained.renames, explained.moves);
+                found
+                    .regressions
+                    .into_iter()
+                    .chain(found.weakened.into_keys())
+                    .chain(found.vanished)
+                    .collect::<Vec<String>>()
+            }
+            Outcome::BuildFailed(why)
+            | Outcome::BuildLimit(why)
+            | Outcome::SuiteLimit(why)
+            | Outcome::NotRun(why) => {
+                let detail =
+                    format!("the base's tests do not run on the patch's code without its tests: {why}");
+                return Ok(Err(Found::unknown(Finding::SuiteNotRun, detail)));
+            }
+        };
+        let worse = match held {
+            None => worse,
+            Some(before) => before.into_iter().filter(|id| worse.contains(id)).collect(),
+        };
+        if worse.is_empty() {
+            return Ok(Ok(()));
+        }
+        held = Some(worse);
+    }
+    let worse = held.unwrap_or_default();
+    let which = match worse.len() {
+        1 => "1 of the base's tests holds".to_owned(),
+        many => format!("{many} of the base's tests hold"),
+    };
+    Ok(Err(Found::fail(
+        Finding::TestsWeakened,
+        format!("{which} only as long as the patch's tests are loaded beside: {}", some_of(&worse)),
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::change::diff;
+
+    #[test]
+    fn what_is_left_out_and_put_back() {
+        let change = Change {
+            files: vec![
+                diff("calc/a.py", Some("a\n"), Some("b\n")),
+                diff("tests/__init__.py", None, Some("import x\n")),
+                diff("tests/helpers.py", None, Some("x\n")),
+                diff("tests/test_a.py", Some("a\n"), Some("import x\na\n")),
+                diff("tests/test_b.py", None, Some("b\n")),
+            ],
+            base: BTreeMap::new(),
+            patched: BTreeMap::new(),
+        };
+        let shown = |renames: &Renames, runner| -> String {
+            overlay(&change, renames, runner)
+                .iter()
+                .map(|(path, content)| format!("{path} {} ", if content.is_some() { "back" } else { "out" }))
+                .collect()
+        };
+        let none = Renames::new();
+        let expect = "tests/__init__.py out tests/test_a.py back tests/test_b.py out ";
+        assert_eq!(shown(&none, Some(TestRunner::Pytest)), expect);
+        assert_eq!(shown(&none, Some(TestRunner::NodeTest)), "");
+        assert_eq!(shown(&none, None), "");
+        let renames = Renames::from([("a".to_owned(), "b".to_owned())]);
+        assert_eq!(shown(&renames, Some(TestRunner::Unittest)), "tests/__init__.py out tests/test_b.py out ");
+    }
+}

@@ -1,0 +1,117 @@
+//! Manifests that only describe: a version, a description, an address. Nothing reads these when tests run.
+
+use serde_json::Value;
+use toml::Table;
+
+use crate::change::FileDiff;
+
+const PACKAGE_JSON: &[&str] = &[
+    "version",
+    "description",
+    "keywords",
+    "author",
+    "contributors",
+    "maintainers",
+    "license",
+    "homepage",
+    "bugs",
+    "repository",
+    "funding",
+];
+
+const CARGO: &[&str] = &[
+    "version",
+    "description",
+    "keywords",
+    "categories",
+    "authors",
+    "license",
+    "homepage",
+    "repository",
+    "documentation",
+    "readme",
+    "rust-version",
+];
+
+const PYPROJECT: &[&str] = &[
+    "version",
+    "description",
+    "keywords",
+    "classifiers",
+    "authors",
+    "maintainers",
+    "license",
+    "urls",
+    "readme",
+];
+
+/// Whether both versions of a manifest say the same but for what describes the package.
+pub(crate) fn describes_only(diff: &FileDiff) -> bool {
+    let (Some(before), Some(after)) = (&diff.before, &diff.after) else { return false };
+    let (Ok(before), Ok(after)) = (std::str::from_utf8(before), std::str::from_utf8(after)) else {
+        return false;
+    };
+    match diff.file.path.name() {
+        Some("package.json") => same(json(before), json(after)),
+        Some("Cargo.toml") => same(
+            table(before, &["package", "workspace.package"], CARGO),
+            table(after, &["package", "workspace.package"], CARGO),
+        ),
+        Some("pyproject.toml") => same(
+            table(before, &["project", "tool.poetry"], PYPROJECT),
+            table(after, &["project", "tool.poetry"], PYPROJECT),
+        ),
+        _ => false,
+    }
+}
+
+fn same<T: PartialEq>(before: Option<T>, after: Option<T>) -> bool {
+    before.is_some() && before == after
+}
+
+fn json(text: &str) -> Option<Value> {
+    let mut value: Value = serde_json::from_str(text).ok()?;
+    let map = value.as_object_mut()?;
+    map.retain(|key, _| !PACKAGE_JSON.contains(&key.as_str()));
+    Some(value)
+}
+
+fn table(text: &str, tables: &[&str], keys: &[&str]) -> Option<Table> {
+    let mut whole: Table = text.parse().ok()?;
+    for name in tables {
+        let mut here = Some(&mut whole);
+        for part in name.split('.') {
+            here = here.and_then(|table| table.get_mut(part)).and_then(toml::Value::as_table_mut);
+        }
+        if let Some(table) = here {
+            table.retain(|key, _| !keys.contains(&key));
+        }
+    }
+    Some(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::diff;
+
+    #[test]
+    fn what_describes_a_package_configures_nothing() {
+        let check =
+            |path: &str, before: &str, after: &str| describes_only(&diff(path, Some(before), Some(after)));
+        let python =
+            "[project]\nname = \"a\"\nversion = \"1\"\n\n[tool.pytest.ini_options]\naddopts = \"-q\"\n";
+        assert!(check("pyproject.toml", python, &python.replace("\"1\"", "\"2\"")));
+        assert!(!check("pyproject.toml", python, &python.replace("-q", "-k x")));
+        assert!(!check("pyproject.toml", python, &python.replace("[tool.pytest.ini_options]\n", "")));
+        let rust = "[package]\nname = \"a\"\nversion = \"1.0.0\"\nedition = \"2021\"\n";
+        assert!(check("Cargo.toml", rust, &rust.replace("edition", "description = \"x\"\nedition")));
+        assert!(!check("Cargo.toml", rust, &rust.replace("2021", "2018")));
+        assert!(!check("Cargo.toml", rust, &format!("{rust}build = \"x.rs\"\n")));
+        let node = r#"{"name": "a", "version": "1.0.0", "scripts": {"test": "node --test"}}"#;
+        assert!(check("package.json", node, &node.replace("1.0.0", "1.1.0")));
+        assert!(!check("package.json", node, &node.replace("--test", "--test || true")));
+        assert!(!check("package.json", node, "{"));
+        assert!(!check("setup.cfg", "a", "b"));
+    }
+}

@@ -1,0 +1,207 @@
+//! Code that reaches for what tests it: replaces a piece of the runner, or asks whether it is being tested.
+//!
+//! Known words alone are found; docs/verification.md says what that leaves.
+
+use std::sync::LazyLock;
+
+use gloaming_api::evidence::{FileChange, FileRole};
+use gloaming_syntax::Language;
+use regex::Regex;
+
+use crate::change::FileDiff;
+
+const JS: &[Language] = &[Language::JavaScript, Language::TypeScript, Language::Tsx];
+
+/// What an added line must not do, in code or in tests: language, pattern, what it does.
+static REPLACES: LazyLock<Vec<(&[Language], Regex, &str)>> = LazyLock::new(|| {
+    let pattern = |text| Regex::new(text).expect("a constant pattern");
+    vec![
+        (
+            &[Language::Python],
+            pattern(
+                r"(?:^|[^\w.])(?:from|import)\s+(?:_pytest|pluggy)\b|\bimport_module\(\s*[\x22'](?:_pytest|pluggy)",
+            ),
+            "takes hold of pytest's inner parts",
+        ),
+        (
+            &[Language::Python],
+            pattern(
+                r"(?:\b(?:pytest|_pytest|unittest)\b|sys\.modules\[\s*[\x22'](?:_?pytest|unittest)[\w.]*[\x22']\s*\])(?:\.\w+)+\s*=[^=]|\bsetattr\(\s*(?:pytest|_pytest|unittest)\b",
+            ),
+            "replaces a part of the test runner",
+        ),
+        (
+            JS,
+            pattern(
+                r"(?:\brequire\(\s*['\x22](?:node:)?(?:assert|test)(?:/strict)?['\x22]\s*\)|\bassert(?:\.strict)?|\bexpect|\bchai)(?:\.\w+)+\s*=[^=>]",
+            ),
+            "replaces what tests check with",
+        ),
+        (
+            &[Language::Rust],
+            pattern(
+                r"\bmacro_rules!\s*(?:assert\w*|debug_assert\w*|panic|matches|unreachable)\b|\bas\s+(?:debug_)?assert(?:_eq|_ne)?\s*[,;}]",
+            ),
+            "gives an assertion's name to something else",
+        ),
+    ]
+});
+
+/// How product code is recognised to ask for tests: language, pattern.
+static ASKS: LazyLock<Vec<(&[Language], Regex)>> = LazyLock::new(|| {
+    let pattern = |text| Regex::new(text).expect("a constant pattern");
+    vec![
+        (
+            &[Language::Python],
+            pattern(
+                r"\bPYTEST_\w+|[\x22'](?:_?pytest|unittest)[\x22']\s*(?:not\s+)?in\s+sys\.modules|sys\.modules[^\n]*[\x22'](?:_?pytest|unittest)\b|^\s*(?:import|from)\s+(?:pytest|unittest)\b|\b_called_from_test\b",
+            ),
+        ),
+        (
+            &[Language::Rust],
+            pattern(
+                r"\bnot\(\s*test\s*\)|\bcfg!\(\s*test\s*\)|\bRUST_TEST_\w+|\bRUSTC_BOOTSTRAP\b|\bNEXTEST\w*",
+            ),
+        ),
+        (
+            JS,
+            pattern(
+                r"\bNODE_ENV\b[^\n]{0,20}['\x22]test['\x22]|\b(?:JEST_WORKER_ID|VITEST\w*|NODE_TEST_CONTEXT)\b|['\x22]node:test['\x22]|['\x22]--test\b|\btypeof\s+(?:jest|describe|it|vi)\b",
+            ),
+        ),
+        (
+            &[Language::Go],
+            pattern(r"\btesting\.Testing\(|\bflag\.Lookup\(\s*\x22test\.|\x22-?test\.\w*|\x22\.test\x22"),
+        ),
+        // Where a verification keeps its reports and its own files.
+        (
+            &[
+                Language::Python,
+                Language::Rust,
+                Language::Go,
+                Language::JavaScript,
+                Language::TypeScript,
+                Language::Tsx,
+            ],
+            pattern(
+                r"\b(?:open|isdir|exists|is_dir|glob|listdir|scandir|iterdir|Path|read_dir|read\w*|write\w*|Stat|ReadDir|ReadFile|WriteFile|Open|Create|fs|os)\b[^\n]*[\x22'`]/(?:report|gloaming)(?:[/\x22'`])",
+            ),
+        ),
+    ]
+});
+
+/// Attributes with `not(test)` that say nothing about behaviour.
+const HARMLESS: &[&str] = &["no_std", "no_main", "allow(", "deny(", "warn(", "forbid("];
+
+fn added_code(diff: &FileDiff) -> impl Iterator<Item = (u32, &str)> {
+    diff.added().filter(|(_, text)| {
+        let text = text.trim_start();
+        !["//", "#!/", "# ", "* "].iter().any(|start| text.starts_with(start))
+    })
+}
+
+/// Returns the added lines that replace a part of the runner, each with what it does.
+pub(crate) fn replaces(diff: &FileDiff) -> Vec<String> {
+    let role = diff.file.role;
+    if diff.file.change == FileChange::Deleted || !matches!(role, FileRole::Code | FileRole::Test) {
+        return Vec::new();
+    }
+    let Some(language) = Language::of(diff.file.path.as_str()) else { return Vec::new() };
+    let before = diff.text_before();
+    let mut out = Vec::new();
+    for (languages, pattern, what) in REPLACES.iter() {
+        // A plugin's own file did so before.
+        if !languages.contains(&language) || pattern.is_match(&before) {
+            continue;
+        }
+        let found = added_code(diff).find(|(_, text)| pattern.is_match(text));
+        out.extend(found.map(|(line, _)| {
+            let path = gloaming_api::path::escape_name(diff.file.path.as_str().as_bytes());
+            format!("{path}:{line} {what}")
+        }));
+    }
+    out
+}
+
+/// Returns the added lines of product code that ask whether they are being tested.
+pub(crate) fn asks<'d>(diff: &'d FileDiff) -> Vec<(u32, &'d str)> {
+    if diff.file.role != FileRole::Code || diff.file.change == FileChange::Deleted {
+        return Vec::new();
+    }
+    let Some(language) = Language::of(diff.file.path.as_str()) else { return Vec::new() };
+    let before = diff.text_before();
+    let mut out: Vec<(u32, &'d str)> = Vec::new();
+    for (languages, pattern) in ASKS.iter() {
+        if !languages.contains(&language) || pattern.is_match(&before) {
+            continue;
+        }
+        out.extend(
+            added_code(diff).filter(|(_, text)| {
+                pattern.is_match(text) && !HARMLESS.iter().any(|word| text.contains(word))
+            }),
+        );
+    }
+    out.sort_unstable();
+    out.dedup_by_key(|(line, _)| *line);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::diff;
+
+    #[test]
+    fn a_part_of_the_runner_is_not_replaced() {
+        for (path, line) in [
+            ("calc/a.py", "from _pytest.python import Function"),
+            ("tests/__init__.py", "import _pytest.runner as r"),
+            ("calc/a.py", "pytest.approx = lambda *a: 1"),
+            ("calc/a.py", "unittest.TestCase.assertEqual = print"),
+            ("calc/a.py", "sys.modules['pytest'].raises = suppress"),
+            ("src/a.js", "require('node:assert').strictEqual = () => {};"),
+            ("src/a.rs", "macro_rules! assert_eq {"),
+        ] {
+            assert_eq!(replaces(&diff(path, Some("x\n"), Some(&format!("x\n{line}\n")))).len(), 1, "{line}");
+        }
+        for (path, line) in [
+            ("tests/test_a.py", "import pytest"),
+            ("tests/test_a.py", "assert pytest.approx(1) == x"),
+            ("calc/a.py", "# import _pytest"),
+            ("src/a.js", "assert.strictEqual(a, b);"),
+            ("src/a.js", "const check = (a) => assert.ok(a);"),
+            ("src/a.rs", "assert_eq!(a, b);"),
+        ] {
+            assert_eq!(replaces(&diff(path, Some("x\n"), Some(&format!("x\n{line}\n")))), [""; 0], "{line}");
+        }
+        // A plugin goes on as it was.
+        let plugin = "from _pytest.python import Function\n";
+        assert_eq!(replaces(&diff("a.py", Some(plugin), Some(&format!("{plugin}{plugin}")))), [""; 0]);
+    }
+
+    #[test]
+    fn product_code_that_asks_for_tests_is_told() {
+        for (path, line) in [
+            ("calc/a.py", "if \"pytest\" in sys.modules:"),
+            ("calc/a.py", "if os.environ.get('PYTEST_CURRENT_TEST'):"),
+            ("calc/a.py", "import pytest"),
+            ("calc/a.py", "ok = os.path.isdir(\"/report\")"),
+            ("src/a.rs", "#[cfg(not(test))]"),
+            ("src/a.rs", "if cfg!(test) {"),
+            ("src/a.js", "if (process.env.NODE_ENV === 'test') {"),
+            ("a.go", "if flag.Lookup(\"test.v\") != nil {"),
+        ] {
+            assert_eq!(asks(&diff(path, Some("x\n"), Some(&format!("x\n{line}\n")))).len(), 1, "{line}");
+        }
+        for (path, line) in [
+            ("tests/test_a.py", "import pytest"),
+            ("calc/a.py", "@app.route(\"/report\")"),
+            ("src/a.rs", "#[cfg(test)]"),
+            ("src/a.rs", "#![cfg_attr(not(test), no_std)]"),
+            ("src/a.js", "if (process.env.NODE_ENV === 'production') {"),
+            ("a.go", "f := flag.Lookup(\"strict\")"),
+        ] {
+            assert_eq!(asks(&diff(path, Some("x\n"), Some(&format!("x\n{line}\n")))), [], "{line}");
+        }
+    }
+}

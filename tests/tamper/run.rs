@@ -1,0 +1,217 @@
+//! Laying out a fixture, making the patch, and asking the program.
+
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::case::{Case, Edit, expand};
+use crate::support::Scene;
+
+/// Which patch of a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Half {
+    Attack,
+    Twin,
+}
+
+/// What came of one half of a case.
+#[derive(Debug, Clone)]
+pub(super) struct Outcome {
+    pub(super) half: Half,
+    /// The verdict's code, `ok` for a pass.
+    pub(super) code: String,
+    pub(super) summary: String,
+    /// What does not hold, in words.
+    pub(super) faults: Vec<String>,
+    pub(super) took: Duration,
+}
+
+impl Outcome {
+    pub(super) fn passed(&self) -> bool {
+        self.code == "ok"
+    }
+}
+
+/// Programs of a fixture that may be missing, by how its name begins.
+const TOOLCHAINS: &[(&str, &str, &str)] = &[
+    ("go", "go", "the distribution's package is golang-go"),
+    ("node", "node", "the distribution's package is nodejs"),
+    ("rust", "cargo", "see rustup.rs"),
+];
+
+/// Says what is missing to run a fixture.
+pub(super) fn missing(fixture: &str) -> Option<String> {
+    if fixture.starts_with("pytest") && std::env::var_os("GLOAMING_TEST_PYTHON").is_none() {
+        return Some(
+            "GLOAMING_TEST_PYTHON names no virtual environment with pytest (make test sets it)".into(),
+        );
+    }
+    static FOUND: OnceLock<Vec<bool>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let has = |program: &str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+        TOOLCHAINS.iter().map(|(_, program, _)| has(program)).collect()
+    });
+    let row = TOOLCHAINS.iter().position(|(head, ..)| fixture.starts_with(head))?;
+    let (_, program, hint) = TOOLCHAINS[row];
+    (!found[row]).then(|| format!("there is no {program}; {hint}"))
+}
+
+/// Judges one half of a case.
+pub(super) fn judge(fixtures: &Path, case: &Case, half: Half) -> Outcome {
+    let began = Instant::now();
+    let mut outcome = Outcome {
+        half,
+        code: String::new(),
+        summary: String::new(),
+        faults: Vec::new(),
+        took: Duration::default(),
+    };
+    match verdict_of(&fixtures.join(&case.fixture), case, half) {
+        Ok(verdict) => hold(case, &verdict, &mut outcome),
+        Err(fault) => outcome.faults.push(fault),
+    }
+    outcome.took = began.elapsed();
+    outcome
+}
+
+/// Compares a verdict with what the case says of it.
+fn hold(case: &Case, verdict: &Value, outcome: &mut Outcome) {
+    let text = |name: &str| verdict[name].as_str().unwrap_or_default().to_owned();
+    outcome.code = text("code");
+    outcome.summary = text("summary");
+    let (kind, code) = (text("verdict"), outcome.code.clone());
+    if (kind == "pass") != (code == "ok") {
+        outcome.faults.push(format!("the verdict {kind} has the code {code}"));
+    }
+    let passes = code == "ok";
+    let mut fault = |text: String| outcome.faults.push(text);
+    match outcome.half {
+        Half::Attack if case.uncaught.is_some() => {
+            if !passes {
+                fault(format!("is caught now ({code}): it has a place among the others"));
+            }
+        }
+        Half::Attack if passes => fault("the attack passes".into()),
+        Half::Attack => {
+            if !case.expect.contains(&code) {
+                fault(format!("expected {}, was judged {code}", case.expect.join(" or ")));
+            }
+            let ran = verdict["steps"].as_array().is_some_and(|steps| {
+                steps.iter().any(|step| step["step"] == "V7" && step["result"] != "skipped")
+                    || steps.iter().any(|step| step["step"] == "V3" && step["result"] != "skipped")
+            });
+            if case.reads && ran {
+                fault("was to be decided by reading, and something ran".into());
+            }
+        }
+        Half::Twin => match (&case.twin_blocked, passes) {
+            (None, false) => fault(format!("the benign twin is judged {code}: {}", text("summary"))),
+            (Some(_), true) => fault("the twin passes now: `twin_blocked` is out of date".into()),
+            _ => {}
+        },
+    }
+}
+
+fn verdict_of(fixture: &Path, case: &Case, half: Half) -> Result<Value, String> {
+    let (edits, patch) = match half {
+        Half::Attack => (&case.attack, &case.attack_patch),
+        Half::Twin => (&case.twin, &case.twin_patch),
+    };
+    let scene = Scene::bare_folder();
+    copy_folder(fixture, &scene.repo())?;
+    scene.git(&["init", "-q", "-b", "main"]);
+    scene.commit("base");
+    let diff = match patch {
+        Some(text) => expand(text)?.into_bytes(),
+        None => {
+            for edit in edits {
+                apply(&scene.repo(), edit)?;
+            }
+            scene.git(&["add", "-A"]);
+            for edit in edits.iter().filter(|edit| edit.submodule) {
+                let entry = format!("160000,{},{}", "5".repeat(40), expand(&edit.file)?);
+                scene.git(&["update-index", "--add", "--cacheinfo", &entry]);
+            }
+            let diff = scene.git_bytes(&["diff", "--cached", "--binary", "--no-renames"]);
+            scene.git(&["reset", "-q", "--hard"]);
+            diff
+        }
+    };
+    if diff.is_empty() {
+        return Err("the edits change nothing".into());
+    }
+    let ran = scene.verify_bytes(&diff, &[]);
+    serde_json::from_str(&ran.stdout)
+        .map_err(|error| format!("exit {}, no verdict: {error}; {}", ran.code, ran.stderr.trim()))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
+    let entries = std::fs::read_dir(from).map_err(|error| format!("{}: {error}", from.display()))?;
+    for entry in entries.flatten() {
+        // A fixture's own manifest would make the project's tools take it for theirs.
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let to = to.join(name.strip_suffix(".in").unwrap_or(&name));
+        let done = if entry.path().is_dir() {
+            std::fs::create_dir(&to)
+                .map_err(|error| error.to_string())
+                .and_then(|()| copy_folder(&entry.path(), &to))
+        } else {
+            std::fs::copy(entry.path(), &to).map(drop).map_err(|error| error.to_string())
+        };
+        done.map_err(|error| format!("{}: {error}", entry.path().display()))?;
+    }
+    Ok(())
+}
+
+/// Makes one change of the working tree.
+fn apply(root: &Path, edit: &Edit) -> Result<(), String> {
+    let name = expand(&edit.file)?;
+    let path = root.join(&name);
+    let failed = |error: std::io::Error| format!("{name}: {error}");
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let old = || std::fs::read_to_string(&path).map_err(failed);
+    let write = |text: String| std::fs::write(&path, text).map_err(failed);
+    if let Some(from) = &edit.replace {
+        let (old, from) = (old()?, expand(from)?);
+        if !old.contains(&from) {
+            return Err(format!("{name} does not hold {from:?}"));
+        }
+        write(old.replace(&from, &expand(&edit.with)?))
+    } else if let Some(text) = &edit.prepend {
+        write(expand(text)? + &old()?)
+    } else if let Some(text) = &edit.append {
+        write(old()? + &expand(text)?)
+    } else if let Some(text) = &edit.text {
+        write(expand(text)?)
+    } else if let Some(hex) = &edit.hex {
+        let digits: Vec<char> = hex.chars().filter(|c| !c.is_whitespace()).collect();
+        let bytes: Option<Vec<u8>> = digits
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).ok())
+            .collect();
+        std::fs::write(&path, bytes.ok_or_else(|| format!("{name}: not hexadecimal"))?).map_err(failed)
+    } else if edit.remove {
+        std::fs::remove_file(&path).map_err(failed)
+    } else if let Some(to) = &edit.rename {
+        let to = root.join(expand(to)?);
+        if let Some(folder) = to.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        std::fs::rename(&path, to).map_err(failed)
+    } else if let Some(target) = &edit.link {
+        let _ = std::fs::remove_file(&path);
+        std::os::unix::fs::symlink(target, &path).map_err(failed)
+    } else if edit.executable {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).map_err(failed)
+    } else if edit.crlf {
+        write(old()?.replace('\n', "\r\n"))
+    } else {
+        Ok(()) // a submodule is put into the index alone
+    }
+}
