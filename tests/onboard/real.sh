@@ -68,7 +68,7 @@ fetch() {
     local python=/usr/bin/python3
     [ -x "$python" ] || python=python3
     "$python" -m venv "$work/venv"
-    "$work/venv/bin/pip" install --quiet pytest setuptools wheel flit_core hatchling
+    "$work/venv/bin/pip" install --quiet 'pytest==8.4.2' setuptools wheel flit_core hatchling
   fi
   local language name version extras repo failed=0
   while read -r language name version extras <&3; do

@@ -87,6 +87,7 @@ const MOST_TRIES: usize = 6;
 /// succeeds is the profile's, and those before it are listed with their proofs as rejected. Where none does, the first
 /// that could be run keeps its place, with the failure as its proof and a gap that says so. A command that somebody's
 /// correction set is the only one of its kind. Returns the records of all jobs.
+/// A test command that works in place of one that fails may run fewer tests: the profile says so.
 ///
 /// To prove again, hand in the profile as [`crate::known`] finds it.
 ///
@@ -280,6 +281,19 @@ fn settle(profile: &mut Profile, position: usize, tried: Vec<Tried>) {
     let chosen = find(|outcome| *outcome == Outcome::Works)
         .or_else(|| find(|outcome| matches!(outcome, Outcome::Fails | Outcome::NoTest)))
         .unwrap_or(0);
+    let stand_in = &tried[chosen];
+    if stand_in.command.kind == CommandKind::Test
+        && stand_in.outcome == Outcome::Works
+        && let Some(failed) = tried[..chosen].iter().find(|one| one.outcome == Outcome::Fails)
+    {
+        // Half of a suite may pass where the whole does not.
+        profile.gaps.push(format!(
+            "the test command `{}` stands in for `{}`, which {}, and may run fewer tests",
+            words(&stand_in.command),
+            words(&failed.command),
+            reason(&failed.command, &failed.outcome).trim_start_matches("it ")
+        ));
+    }
     for (i, Tried { command, outcome }) in tried.into_iter().enumerate() {
         // What was only not preferred before has a better reason now.
         let before = words(&command);

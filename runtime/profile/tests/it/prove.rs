@@ -384,6 +384,15 @@ async fn a_command_that_fails_makes_way_and_is_listed_with_its_proof() {
     assert_eq!(rejected(&profile), ["cargo test --offline: it fails on the untouched tree: exit 101"]);
     let proof = profile.rejected[0].proof.as_ref().unwrap();
     assert_eq!((proof.exit, proof.excerpt.as_str()), (JobExit::Code(101), "a doc test fails"));
+    assert!(
+        profile.gaps.contains(
+            &"the test command `cargo test --offline --lib` stands in for `cargo test --offline`, which fails on the \
+              untouched tree: exit 101, and may run fewer tests"
+                .to_owned()
+        ),
+        "{:?}",
+        profile.gaps
+    );
     // The one that runs one test is made of the one that works.
     assert!(commands(&profile).contains(&"cargo test --offline --lib -- {test}: unproved".to_owned()));
 }

@@ -122,6 +122,13 @@ impl Project {
                 };
                 let because = format!("commands of [{section}]");
                 let script = plain_tox(command);
+                if script.contains('{') {
+                    if crate::commands::mentions_a_tool(&script) {
+                        let place = source(&file.path, number, because);
+                        mined.reject(&script, place, "it uses a name that only tox replaces");
+                    }
+                    continue;
+                }
                 mined.add_script(Origin::Tests, &script, number, &self.folder, &Default::default(), |line| {
                     source(&file.path, line, because.clone())
                 });
@@ -267,6 +274,7 @@ fn plain_tox(command: &str) -> String {
             Some(("posargs", default)) => plain.push_str(default),
             None if matches!(name, "envpython") => plain.push_str("python3"),
             None if matches!(name, "toxinidir" | "tox_root") => plain.push('.'),
+            None if matches!(name, "envtmpdir" | "env_tmp_dir") => plain.push_str("/tmp/tox"),
             _ => return command.to_owned(),
         }
         rest = after;
@@ -315,6 +323,7 @@ mod tests {
             ("pytest {posargs}", "pytest "),
             ("  - pytest {posargs:tests -q}", "pytest tests -q"),
             ("{envpython} -m pytest {toxinidir}/tests", "python3 -m pytest ./tests"),
+            ("pytest --basetemp={envtmpdir}", "pytest --basetemp=/tmp/tox"),
             ("pytest {env:X}", "pytest {env:X}"),
             ("pytest {", "pytest {"),
         ] {
