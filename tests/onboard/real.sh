@@ -31,13 +31,12 @@ fetch_rust() { # name version into
   (cd "$3" && cargo fetch --quiet)
 }
 
-fetch_python() { # name version into extras...
+fetch_python() { # name version into
   local scratch=$work/fetch/python-$1
   rm -rf "$scratch" && mkdir -p "$scratch"
   "$work/venv/bin/pip" download --quiet --no-deps --no-binary :all: --dest "$scratch" "$1==$2"
   mkdir "$3"
   tar -xzf "$scratch"/*.tar.gz -C "$3" --strip-components=1
-  if [ $# -gt 3 ]; then "$work/venv/bin/pip" install --quiet "${@:4}"; fi
 }
 
 fetch_node() { # name version into
@@ -73,11 +72,13 @@ fetch() {
   local language name version extras repo failed=0
   while read -r language name version extras <&3; do
     repo=$work/repos/$(folder_of "$language" "$name")
+    # A virtual environment made anew has none of them, whatever was fetched before.
+    # shellcheck disable=SC2086 # the extras are several words
+    if [ "$language" = python ] && [ -n "$extras" ]; then "$work/venv/bin/pip" install --quiet $extras; fi
     [ -e "$repo/.git" ] && continue
     rm -rf "$repo"
     say "fetching $language $name $version"
-    # shellcheck disable=SC2086 # the extras are several words
-    if ! "fetch_$language" "$name" "$version" "$repo" $extras 2>"$work/fetch/error"; then
+    if ! "fetch_$language" "$name" "$version" "$repo" 2>"$work/fetch/error"; then
       say "  could not be fetched: $(head -2 "$work/fetch/error" | tr '\n' ' ')"
       head -2 "$work/fetch/error" | tr '\n' ' ' >"$repo.failed"
       rm -rf "$repo"
