@@ -522,6 +522,11 @@ fn jobs_can_be_switched_off() {
     assert_eq!(grant.permit_job(JobPurpose::Test).unwrap().limits().memory, 8 << 30);
     assert_eq!(grant.permit_job(JobPurpose::Test).unwrap().purpose(), JobPurpose::Test);
     assert_eq!(grant.permit_job(JobPurpose::Test).unwrap().grant_digest(), grant.digest());
+    let permit = grant.permit_job(JobPurpose::Test).unwrap();
+    let wall_s = permit.limits().wall_s;
+    assert_eq!(permit.clone().within(7).limits().wall_s, 7);
+    assert_eq!(permit.clone().within(0).limits().wall_s, 1);
+    assert_eq!(permit.within(u64::MAX).limits().wall_s, wall_s);
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub struct Baseline {
     pub runs: u32,
     /// Tests whose result differed between the runs, with each run's result; none where it was not reported.
     pub flips: BTreeMap<String, Vec<Option<TestStatus>>>,
-    /// Milliseconds that the first run of the suite took.
+    /// Milliseconds that the fastest run of the suite took: the others may have compiled something.
     pub suite_ms: u64,
     /// What each lint command said that runs here.
     pub lint: Vec<LintSeen>,
@@ -175,15 +175,14 @@ async fn look(
                 return red(Finding::JobLimit, format!("on the untouched tree, twice: {why}"));
             }
         }
-        if number == 1 {
-            made.suite_ms = bench.jobs.last().map_or(0, |job| job.record.duration_ms);
-            if !runs[0].values().any(|status| *status == TestStatus::Passed) {
-                let count = runs[0].len();
-                return red(
-                    Finding::BaselineRed,
-                    format!("of the untouched tree's {count} tests not one passes"),
-                );
-            }
+        let took = bench.jobs.last().map_or(0, |job| job.record.duration_ms);
+        made.suite_ms = if number == 1 { took } else { made.suite_ms.min(took) };
+        if number == 1 && !runs[0].values().any(|status| *status == TestStatus::Passed) {
+            let count = runs[0].len();
+            return red(
+                Finding::BaselineRed,
+                format!("of the untouched tree's {count} tests not one passes"),
+            );
         }
     }
     made.runs = u32::try_from(runs.len()).unwrap_or(u32::MAX);

@@ -46,7 +46,8 @@ impl Case {
     pub(crate) fn new(commands: Vec<Command>, files: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // However slow the machine is.
-        let effort = Effort { mutant_time: Duration::from_secs(600), ..Effort::default() };
+        let long = Duration::from_secs(600);
+        let effort = Effort { alone_from: long, mutant_time: long, ..Effort::default() };
         let case = Self { dir, commands, effort };
         std::fs::create_dir(case.repo()).unwrap();
         case.git(&["init", "-q", "-b", "main"]);
