@@ -57,12 +57,23 @@ fn flips_alone(runs: &Runs) -> bool {
     [runs.passed, runs.failed, runs.absent].iter().filter(|times| **times > 0).count() > 1
 }
 
+/// What a run of the patched tree is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The first run, and the one with the control tests.
+    Look,
+    /// To decide about suspects.
+    Rerun,
+}
+
 struct Reruns<'a> {
     explained: &'a Explained<'a>,
     reference: TestResults,
     /// Runs of the whole suite of the base, the baseline's first, and what each would be blamed for.
     base: Vec<(TestResults, BTreeSet<String>)>,
     patched: Vec<TestResults>,
+    /// What any run of the patched tree was blamed for.
+    blamed: BTreeSet<String>,
     whole: Trial,
     alone: Option<Trial>,
     renamed: BTreeMap<String, String>,
@@ -79,7 +90,7 @@ pub(crate) async fn judge(
     first: &Report,
 ) -> Result<Judged, VerifyError> {
     let mut reruns = Reruns::new(bench.inputs.effort.reruns, baseline, explained);
-    reruns.patched_ran(first.tests.clone());
+    reruns.patched_ran(first.tests.clone(), Kind::Look);
 
     let mut controls = None;
     let mut decision = reruns.resolve(bench, base_lane, patched_lane, baseline).await?;
@@ -88,7 +99,7 @@ pub(crate) async fn judge(
         let Controls { found, results } = control_run(bench, base_lane, patched_lane, first).await?;
         controls = Some(found);
         if let Some(results) = results {
-            let spoken_of = reruns.patched_ran(results);
+            let spoken_of = reruns.patched_ran(results, Kind::Look);
             if !spoken_of.is_empty() {
                 decision = reruns.run_whole(bench, base_lane, patched_lane).await?;
             }
@@ -166,6 +177,7 @@ impl<'a> Reruns<'a> {
             reference: baseline.reference(),
             base: Vec::new(),
             patched: Vec::new(),
+            blamed: BTreeSet::new(),
             whole: Trial::new(rule),
             alone: None,
             renamed: BTreeMap::new(),
@@ -188,16 +200,22 @@ impl<'a> Reruns<'a> {
         self.base.push((run, blamed));
     }
 
-    /// Adds a run of the patched tree's suite; returns what it speaks of.
-    fn patched_ran(&mut self, run: TestResults) -> BTreeSet<String> {
+    /// Adds a run of the patched tree's suite; returns what it speaks of. Whatever a look speaks of is a suspect; what a
+    /// rerun does, once it is the second run to do so: else one flaky test after the other would prolong the reruns.
+    fn patched_ran(&mut self, run: TestResults, kind: Kind) -> BTreeSet<String> {
         let comparison = self.compare(&run);
         let blamed = comparison.complaints();
         self.renamed.extend(comparison.renamed);
         self.rerun(Tree::Patched, &blamed);
         for id in &blamed {
+            let again = self.blamed.contains(id);
+            if kind == Kind::Rerun && !again {
+                continue;
+            }
             let before = self.base.iter().map(|(_, blamed)| blamed.contains(id)).collect();
             self.whole.suspect(id, before);
         }
+        self.blamed.extend(blamed.iter().cloned());
         self.patched.push(run);
         blamed
     }
@@ -258,7 +276,7 @@ impl<'a> Reruns<'a> {
             };
             match (bench.suite(&lane, &label, "V7", &[]).await?, tree) {
                 (Outcome::Ran(report), Tree::Base) => self.base_ran(report.tests),
-                (Outcome::Ran(report), Tree::Patched) => drop(self.patched_ran(report.tests)),
+                (Outcome::Ran(report), Tree::Patched) => drop(self.patched_ran(report.tests, Kind::Rerun)),
                 (
                     Outcome::BuildFailed(why)
                     | Outcome::BuildLimit(why)

@@ -50,38 +50,54 @@ struct Tally {
     patched: u32,
 }
 
-/// One patch, as `suites` does it with whole suites: the baseline, the first run, the second look, the reruns.
+/// One patch, as `reruns` does it with whole suites: the baseline, the first look and its reruns, the second look and its.
 fn patch(suite: &mut Suite, rule: RerunRule, tally: &mut Tally) {
     let baseline: Vec<BTreeSet<usize>> = (0..rule.baseline_runs).map(|_| suite.run(Tree::Base)).collect();
     let mut trial = Trial::new(rule);
-    for _ in 0..2 {
-        for test in suite.run(Tree::Patched) {
-            let base: Vec<bool> = baseline.iter().map(|run| run.contains(&test)).collect();
-            if base.contains(&false) {
-                trial.suspect(&test.to_string(), base);
-            }
+    let mut bases = baseline;
+    let mut blamed: BTreeSet<usize> = BTreeSet::new();
+    for look in 0..2 {
+        let failing = suite.run(Tree::Patched);
+        if look > 0 && trial.histories().next().is_some() {
+            trial.add(Tree::Patched, &of_suspects(&trial, &failing));
         }
-        if trial.histories().next().is_some() {
-            break;
+        suspect(&mut trial, &bases, failing.iter());
+        blamed.extend(&failing);
+        loop {
+            match trial.next() {
+                Next::Run(tree) => {
+                    let failing = suite.run(tree);
+                    trial.add(tree, &of_suspects(&trial, &failing));
+                    match tree {
+                        Tree::Base => {
+                            bases.push(failing);
+                            tally.base += 1;
+                        }
+                        Tree::Patched => {
+                            suspect(&mut trial, &bases, failing.intersection(&blamed));
+                            blamed.extend(&failing);
+                            tally.patched += 1;
+                        }
+                    }
+                }
+                Next::Guilty => return tally.blocked += 1,
+                Next::Unknown => return tally.unknown += 1,
+                Next::Cleared => break,
+            }
         }
     }
-    loop {
-        match trial.next() {
-            Next::Run(tree) => {
-                let failing = suite.run(tree);
-                let run: BTreeMap<String, bool> = trial
-                    .histories()
-                    .map(|(id, _)| (id.to_owned(), failing.contains(&id.parse().unwrap())))
-                    .collect();
-                trial.add(tree, &run);
-                match tree {
-                    Tree::Base => tally.base += 1,
-                    Tree::Patched => tally.patched += 1,
-                }
-            }
-            Next::Guilty => break tally.blocked += 1,
-            Next::Unknown => break tally.unknown += 1,
-            Next::Cleared => break tally.passed += 1,
+    tally.passed += 1;
+}
+
+fn of_suspects(trial: &Trial, failing: &BTreeSet<usize>) -> BTreeMap<String, bool> {
+    trial.histories().map(|(id, _)| (id.to_owned(), failing.contains(&id.parse().unwrap()))).collect()
+}
+
+fn suspect<'t>(trial: &mut Trial, bases: &[BTreeSet<usize>], tests: impl Iterator<Item = &'t usize>) {
+    for test in tests {
+        let base: Vec<bool> = bases.iter().map(|run| run.contains(test)).collect();
+        if base.contains(&false) {
+            trial.suspect(&test.to_string(), base);
         }
     }
 }
@@ -138,26 +154,26 @@ fn the_promise_holds_on_a_model_suite() {
       1%      1  innocent            0.0%     0.0%   100.0%    0.1   0.0
       1%      1  breaks a stable   100.0%     0.0%     0.0%    3.0   1.0
       1%      1  breaks a flaky    100.0%     0.0%     0.0%    3.1   1.1
-      1%     20  innocent            0.0%     0.1%    99.9%    2.5   0.0
+      1%     20  innocent            0.0%     1.1%    98.9%    2.9   0.1
       1%     20  breaks a stable   100.0%     0.0%     0.0%    3.2   1.2
       1%     20  breaks a flaky    100.0%     0.0%     0.0%    3.3   1.3
       5%      1  innocent            0.0%     0.4%    99.6%    1.0   0.1
-      5%      1  breaks a stable   100.0%     0.0%     0.0%    3.0   1.0
+      5%      1  breaks a stable   100.0%     0.0%     0.0%    3.1   1.1
       5%      1  breaks a flaky    100.0%     0.0%     0.0%    3.6   1.6
-      5%     20  innocent            0.0%     4.6%    95.4%    8.3   1.6
-      5%     20  breaks a stable   100.0%     0.0%     0.0%    3.6   1.6
-      5%     20  breaks a flaky    100.0%     0.0%     0.0%    4.4   2.4
-     20%      1  innocent            0.1%     0.1%    99.8%    2.6   0.9
-     20%      1  breaks a stable   100.0%     0.0%     0.0%    3.2   1.2
+      5%     20  innocent            0.0%    56.9%    43.1%   14.0   4.9
+      5%     20  breaks a stable   100.0%     0.0%     0.0%    3.7   1.7
+      5%     20  breaks a flaky    100.0%     0.0%     0.0%    4.6   2.6
+     20%      1  innocent            0.1%     0.1%    99.8%    2.6   1.0
+     20%      1  breaks a stable   100.0%     0.0%     0.0%    3.3   1.3
      20%      1  breaks a flaky     99.2%     0.0%     0.8%    6.8   4.8
-     20%     20  innocent            0.2%     7.1%    92.7%   11.0   6.0
-     20%     20  breaks a stable   100.0%     0.0%     0.0%    4.6   2.6
-     20%     20  breaks a flaky     99.0%     0.0%     1.0%    9.1   7.1
-     50%      1  innocent            0.4%     5.6%    94.0%    6.4   3.9
-     50%      1  breaks a stable   100.0%     0.0%     0.0%    3.4   1.4
+     20%     20  innocent            0.0%    90.2%     9.8%   19.8  11.4
+     20%     20  breaks a stable   100.0%     0.0%     0.0%    4.9   2.9
+     20%     20  breaks a flaky     98.7%     1.3%     0.0%   10.5   8.5
+     50%      1  innocent            0.4%     6.3%    93.3%    6.5   4.2
+     50%      1  breaks a stable   100.0%     0.0%     0.0%    3.7   1.7
      50%      1  breaks a flaky     56.5%    30.5%    13.0%   13.9  12.2
-     50%     20  innocent            0.3%    66.9%    32.8%   18.8  16.1
-     50%     20  breaks a stable   100.0%     0.0%     0.0%    5.0   3.0
-     50%     20  breaks a flaky     24.2%    70.5%     5.3%   18.8  16.7
+     50%     20  innocent            0.4%    98.9%     0.7%   19.9  17.1
+     50%     20  breaks a stable   100.0%     0.0%     0.0%    5.9   3.9
+     50%     20  breaks a flaky     17.2%    82.8%     0.0%   19.4  17.3
     ");
 }
