@@ -144,8 +144,10 @@ fn verdict_of(fixture: &Path, case: &Case, half: Half) -> Result<Value, String> 
         return Err("the edits change nothing".into());
     }
     let ran = scene.verify_bytes(&diff, &[]);
-    serde_json::from_str(&ran.stdout)
-        .map_err(|error| format!("exit {}, no verdict: {error}; {}", ran.code, ran.stderr.trim()))
+    // What is no verdict (the engine broke, the disk is full) is told as it is.
+    let no_verdict = || format!("exit {}, no verdict: {} {}", ran.code, ran.stdout.trim(), ran.stderr.trim());
+    let verdict: Value = serde_json::from_str(&ran.stdout).map_err(|_| no_verdict())?;
+    if verdict["code"].is_string() { Ok(verdict) } else { Err(no_verdict()) }
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
