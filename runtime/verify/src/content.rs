@@ -42,6 +42,16 @@ pub(crate) fn forbidden(change: &Change) -> Found {
         if let Some(what) = invisible(diff.file.path.as_str()).or_else(|| mixed(diff.file.path.as_str())) {
             found.push(format!("{path}: its name holds {what}"));
         }
+        // Where letters have no case, one of the two would take the other's place.
+        let twin = |other: &&gloaming_api::RelPath| {
+            **other != diff.file.path
+                && other.as_str().to_lowercase() == diff.file.path.as_str().to_lowercase()
+        };
+        if diff.file.change == FileChange::Added
+            && let Some(other) = change.patched.keys().find(twin)
+        {
+            found.push(format!("{path}: differs from {other} in the case of letters alone"));
+        }
         found.extend(in_lines(diff).into_iter().map(|(line, what)| format!("{path}:{line}: {what}")));
     }
     if found.is_empty() {
