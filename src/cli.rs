@@ -174,7 +174,7 @@ pub(crate) struct VerifyArgs {
     /// The patch, a unified diff; - for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) patch: PathBuf,
-    /// Where to write evidence.json and patch.diff; default: nowhere
+    /// Where to write evidence.json, findings.sarif, summary.md and patch.diff; default: nowhere
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]

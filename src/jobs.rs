@@ -17,6 +17,7 @@ use crate::cli::{JobsArgs, JobsCommand, JobsRunArgs};
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit, unless_cancelled};
+use crate::onboard::bad_file;
 use crate::run::{cancel_on_signal, policy_at, repo_failure};
 
 pub(crate) async fn main(args: JobsArgs) -> anyhow::Result<ExitCode> {
@@ -95,7 +96,8 @@ fn job_of(args: &JobsRunArgs, checkout: &Path, tree: &Path) -> anyhow::Result<Jo
         JobPurpose::Test => CommandKind::Test,
         JobPurpose::Lint => CommandKind::Lint,
     };
-    let profile = gloaming_profile::detect(checkout);
+    let profile = gloaming_profile::known(checkout, None)
+        .map_err(|faults| bad_file("the repository's corrections of its profile do not load", &faults))?;
     let Some(command) = profile.command(kind) else {
         let why = profile.gaps.join("; ");
         return Err(Failure::usage(format!("the profile has no {} command: {why}", kind.as_str()))

@@ -141,7 +141,7 @@ fn corrections(path: &Path) -> anyhow::Result<Corrections> {
         .map_err(|faults| bad_file("the corrections do not load", &faults))
 }
 
-fn bad_file(summary: &str, faults: &[Diagnostic]) -> anyhow::Error {
+pub(crate) fn bad_file(summary: &str, faults: &[Diagnostic]) -> anyhow::Error {
     let lines: Vec<String> = faults
         .iter()
         .map(|fault| match &fault.hint {

@@ -14,6 +14,7 @@ use crate::cli::{ToolsArgs, ToolsCommand};
 use crate::console::print_json;
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit};
+use crate::onboard::bad_file;
 use crate::registered::{self, Source};
 use crate::run::cancel_on_signal;
 use crate::template;
@@ -192,9 +193,11 @@ async fn check(
     }
     let cancel = Cancel::new();
     cancel_on_signal(&cancel);
+    let profile = gloaming_profile::known(&workspace, None)
+        .map_err(|faults| bad_file("the repository's corrections of its profile do not load", &faults))?;
     let bench = gloaming_worker::check::Bench {
         grant,
-        profile: &gloaming_profile::detect(&workspace),
+        profile: &profile,
         engine: &engine,
         workspace,
         work_dir: work.path().join("check"),

@@ -16,7 +16,8 @@ use crate::cli::VerifyArgs;
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit, unless_cancelled};
-use crate::run::{cancel_on_signal, make_out, policy_at, repo_failure, write};
+use crate::onboard::bad_file;
+use crate::run::{cancel_on_signal, make_out, policy_at, pretty, repo_failure, write};
 
 pub(crate) async fn main(args: Box<VerifyArgs>) -> anyhow::Result<ExitCode> {
     let console = Console::new();
@@ -67,7 +68,9 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
         Ok(patch) => {
             let patch = frozen.insert(patch);
             let checkout = repository.checkout(&base, &work.path().join("base")).map_err(repo_failure)?;
-            let profile = gloaming_profile::detect(checkout.dir());
+            let profile = gloaming_profile::known(checkout.dir(), None).map_err(|faults| {
+                bad_file("the repository's corrections of its profile do not load", &faults)
+            })?;
             console.show(Update::Stage(Stage::Verify));
             let shown = console.clone();
             gloaming_verify::verify(Inputs {
@@ -102,6 +105,9 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
     if let Some(out) = &args.out {
         make_out(out)?;
         write(out, "evidence.json", &crate::evidence::seal(&home, &evidence, &verdict)?)?;
+        let sarif = gloaming_verify::sarif(&evidence, &verdict, env!("CARGO_PKG_VERSION"));
+        write(out, "findings.sarif", pretty(&sarif).as_bytes())?;
+        write(out, "summary.md", gloaming_verify::markdown(&evidence, &verdict).as_bytes())?;
         if let Some(patch) = &frozen {
             write(out, "patch.diff", &patch.diff)?;
         }

@@ -411,13 +411,17 @@ async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
     if !hidden.is_empty() {
         (run.progress)(Update::Note(check::withheld_note(&hidden)));
     }
-    let profile = gloaming_profile::detect(checkout.dir());
-    if profile.command(CommandKind::Test).is_none() {
-        let mut draft = Draft::new(
-            Stage::Provision,
-            ReasonCode::EnvUnbuildable,
-            "No test command was found in this repository, so no change to it can be verified.",
-        );
+    let profile = gloaming_profile::known(checkout.dir(), None).map_err(|faults| bad_profile(&faults))?;
+    let test = profile.command(CommandKind::Test);
+    if test.is_none_or(|command| command.runner.is_none()) {
+        let summary = match test {
+            None => "No test command was found in this repository, so no change to it can be verified.",
+            Some(_) => {
+                "The results of this repository's test command cannot be read test by test, so no change to \
+                        it can be verified."
+            }
+        };
+        let mut draft = Draft::new(Stage::Provision, ReasonCode::EnvUnbuildable, summary);
         for gap in &profile.gaps {
             draft = draft.evidence(BowOutEvidence::note("file", gap.clone()));
         }
@@ -442,6 +446,19 @@ async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
             .map_err(|source| WorkerError::Write { what: "the folder for undoing", source })?;
     }
     Ok(Bench { checkout, files, profile, engine })
+}
+
+/// Bows out where the repository's corrections of its profile do not load: what they would have said is not known.
+fn bad_profile(faults: &[gloaming_policies::Diagnostic]) -> Draft {
+    let mut draft = Draft::new(
+        Stage::Provision,
+        ReasonCode::EnvUnbuildable,
+        "The repository's own .gloaming/profile.toml does not load on the base commit.",
+    );
+    for fault in faults {
+        draft = draft.evidence(BowOutEvidence::note("file", fault.to_string()));
+    }
+    draft.unblock("repair the file", "`gloaming profile --no-run` shows each error with line and column")
 }
 
 /// Returns the base's files that no job sees.

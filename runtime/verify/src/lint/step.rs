@@ -24,9 +24,12 @@ pub struct LintSeen {
     pub findings: Vec<Seen>,
 }
 
+/// The kinds of commands that say something of the code without running it.
+const LINTING: &[CommandKind] = &[CommandKind::Format, CommandKind::Lint, CommandKind::Typecheck];
+
 /// The commands whose findings are compared, every one of them.
 pub(crate) fn commands(profile: &Profile) -> impl Iterator<Item = &Command> {
-    profile.commands.iter().filter(|command| matches!(command.kind, CommandKind::Lint))
+    profile.commands.iter().filter(|command| LINTING.contains(&command.kind))
 }
 
 struct Ran {
