@@ -46,6 +46,16 @@ tamper: tools ## The whole tamper suite: attacks on the gate and their benign tw
 	@tests/support/setup.sh test "$(CACHE)"
 	GLOAMING_TAMPER="$(or $(CASES),all)" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --test all tamper::
 
+.PHONY: engines
+engines: setup ## The job lane's suite on every engine: embedded, Docker and Podman (installed when missing; needs root)
+	@tests/support/setup.sh engines
+	CI=true GLOAMING_TEST_ENGINES=embedded,docker,podman $(CARGO) test -p gloaming-jobs --locked --no-fail-fast
+
+.PHONY: bench-engines
+bench-engines: setup ## Measure a job on each engine against `docker run` of the same command, in one run
+	@tests/support/setup.sh engines
+	GLOAMING_TEST_ENGINES=embedded,docker,podman $(CARGO) test -p gloaming-jobs --locked --test containers overhead -- --ignored --nocapture
+
 .PHONY: cedar
 cedar: ## Hold the export to Cedar against Cedar itself
 	$(CARGO) fmt --check --manifest-path tests/cedar/Cargo.toml

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use gloaming_api::path::escape_name;
 use gloaming_api::profile::{CheckState, Profile};
 use gloaming_api::{Digest, ReasonCode};
-use gloaming_jobs::Cancel;
+use gloaming_jobs::{Cancel, Engine as _};
 use gloaming_policies::Diagnostic;
 use gloaming_profile::{Corrections, Proving};
 use gloaming_worker::Update;

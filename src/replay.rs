@@ -63,7 +63,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
     }
     let (engine, environment) = context::engine(&home)?;
     let engine = match engine.probe().await {
-        Ok(()) => Ok(Arc::new(engine) as Arc<dyn Engine>),
+        Ok(_) => Ok(Arc::new(engine) as Arc<dyn Engine>),
         Err(error) => Err(error),
     };
     let model = match &started.model {

@@ -167,7 +167,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
     let (engine, environment) = context::engine(&home)?;
     let environment_digest = environment.digest().clone();
     let engine = match engine.probe().await {
-        Ok(()) => Ok(Arc::new(engine) as Arc<dyn Engine>),
+        Ok(_) => Ok(Arc::new(engine) as Arc<dyn Engine>),
         Err(error) => Err(error),
     };
     let assignment = Assignment {

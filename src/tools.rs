@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome, ToolSpec};
-use gloaming_jobs::{Cancel, JobError, NoEngine};
+use gloaming_jobs::{Cancel, Engine as _, JobError, NoEngine};
 use gloaming_policies::Grant;
 use gloaming_sandbox::StoredComponent;
 use serde_json::{Value, json};

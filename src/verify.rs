@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use gloaming_api::Stage;
 use gloaming_api::evidence::{Evidence, Origin, StepResult, Verdict, VerdictKind};
 use gloaming_api::path::escape_name;
-use gloaming_jobs::{BoxFuture, Cancel, Engine, Job, JobError, JobOutput, NoEngine};
+use gloaming_jobs::{
+    BoxFuture, Cancel, Capabilities, Engine, Facts, Feature, Job, JobError, JobOutput, NoEngine, Support,
+};
 use gloaming_policies::{Diagnostic, JobPermit};
 use gloaming_verify::{Inputs, VerifyError};
 use gloaming_worker::Update;
@@ -46,7 +48,7 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
     };
     let (engine, environment) = context::engine(&home)?;
     let engine: Box<dyn Engine> = match engine.probe().await {
-        Ok(()) => Box::new(engine),
+        Ok(_) => Box::new(engine),
         Err(error) => Box::new(Absent(error)),
     };
     for note in repository.notes(&base) {
@@ -149,6 +151,18 @@ impl Engine for Absent {
         _cancel: &'a Cancel,
     ) -> BoxFuture<'a, Result<JobOutput, JobError>> {
         Box::pin(async { Err(JobError::NoEngine(self.0.clone())) })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::all();
+        for feature in Feature::ALL {
+            capabilities.set(feature, Support::No(self.0.reason.clone()));
+        }
+        capabilities
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<Facts, NoEngine>> {
+        Box::pin(async { Err(self.0.clone()) })
     }
 }
 

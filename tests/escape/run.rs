@@ -79,7 +79,7 @@ impl Lane {
         let engine = Embedded::new(helper, Environment::detect(&host), state.path().to_owned());
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         match runtime.block_on(engine.probe()) {
-            Ok(()) => Some(Self { engine, runtime, _state: state }),
+            Ok(_) => Some(Self { engine, runtime, _state: state }),
             Err(error) => {
                 let root = rustix::process::geteuid().is_root();
                 assert!(!root, "root must be able to make a container: {error}; {}", error.hint);

@@ -3,6 +3,7 @@
 #   setup.sh build         distribution packages for building
 #   setup.sh test CACHE    what the tests drive: pytest, Node.js, Go, the wire partners and an MCP client
 #   setup.sh examples CACHE  what builds a tool in JavaScript: jco and componentize-js, as the template pins them
+#   setup.sh engines       container daemons for the suite of the job lane: Docker and Podman
 #   setup.sh deny CACHE    cargo-deny
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -71,6 +72,21 @@ wasip2() {
   timeout 120 rustup target add wasm32-wasip2 || say "no target wasm32-wasip2 to be had"
 }
 
+# Docker and Podman, started by the tests themselves in folders of their own. A service that a package would start
+# is neither needed nor wanted.
+engines() {
+  local missing=()
+  command -v runc >/dev/null || missing+=(runc)
+  command -v dockerd >/dev/null || missing+=(docker.io)
+  command -v podman >/dev/null || missing+=(podman)
+  [ "${#missing[@]}" = 0 ] && return
+  if ! command -v apt-get >/dev/null; then
+    say "install these first (Debian's names): ${missing[*]}" >&2
+    exit 1
+  fi
+  apt_install "${missing[@]}"
+}
+
 case "${1:-}" in
   build) build ;;
   demo) mkdir -p "$2"; python "$2" ;;
@@ -87,11 +103,12 @@ case "${1:-}" in
     fi
     tests/mcp/setup.sh "$2/mcp"
     ;;
+  engines) engines ;;
   examples) mkdir -p "$2"; wasip2; javascript "$2" ;;
   deny)
     PATH="$2/bin:$PATH" command -v cargo-deny >/dev/null && exit 0
     say "building cargo-deny (some minutes, once)"
     cargo install --quiet --locked --root "$2" cargo-deny@0.20.2
     ;;
-  *) sed -n '2,6p' "$0"; exit 2 ;;
+  *) sed -n '2,7p' "$0"; exit 2 ;;
 esac

@@ -5,12 +5,14 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use gloaming_api::RelPath;
-use gloaming_api::job::JobRecord;
+use gloaming_api::job::{EgressLog, JobExit, JobRecord};
+use gloaming_api::{Digest, RelPath};
 use gloaming_policies::{Denial, JobPermit};
 use serde::{Deserialize, Serialize};
 
-use crate::{Cancel, Egress, Redactor};
+use crate::embedded::output::Captured;
+use crate::secrets::Given;
+use crate::{Cancel, Capabilities, Egress, Facts, Redactor};
 
 /// A future that can be sent between threads and be behind a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -38,6 +40,15 @@ pub trait Engine: Send + Sync {
         job: &'a Job,
         cancel: &'a Cancel,
     ) -> BoxFuture<'a, Result<JobOutput, JobError>>;
+
+    /// Returns what the engine can hold a job to. Answers without asking anybody.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Runs a program that does nothing in a container, with all that a real job gets.
+    ///
+    /// # Errors
+    /// Why that did not work, in plain words, with what can be done about it.
+    fn probe(&self) -> BoxFuture<'_, Result<Facts, NoEngine>>;
 }
 
 /// One command to run in a container.
@@ -158,4 +169,81 @@ pub enum JobError {
         /// What a person can do about it; may be empty.
         hint: String,
     },
+}
+
+/// A container that ended, with what it printed.
+pub(crate) struct Ended {
+    pub(crate) exit: JobExit,
+    pub(crate) duration_ms: u64,
+    pub(crate) peak_memory: Option<u64>,
+    pub(crate) stdout: Captured,
+    pub(crate) stderr: Captured,
+}
+
+impl Ended {
+    /// Returns what is said of a job that was cancelled before anything was made for it.
+    pub(crate) fn before_it_began() -> Self {
+        Self {
+            exit: JobExit::Cancelled,
+            duration_ms: 0,
+            peak_memory: None,
+            stdout: Captured::new(&Redactor::default()),
+            stderr: Captured::new(&Redactor::default()),
+        }
+    }
+
+    /// Returns the job's output and its record.
+    pub(crate) fn into_output(
+        self,
+        permit: &JobPermit,
+        job: &Job,
+        secrets: Given,
+        egress: Option<EgressLog>,
+        engine: &str,
+        environment: &Digest,
+    ) -> JobOutput {
+        JobOutput {
+            record: JobRecord {
+                purpose: permit.purpose(),
+                argv: job.argv.clone(),
+                command: permit.command().filter(|command| *command != job.argv).map(<[String]>::to_vec),
+                cwd: job.cwd.to_string(),
+                env: job.env.clone(),
+                secrets: secrets.names(),
+                engine: engine.to_owned(),
+                environment: environment.clone(),
+                grant: permit.grant_digest().clone(),
+                warnings: permit.warnings().to_vec(),
+                egress,
+                exit: self.exit,
+                duration_ms: self.duration_ms,
+                peak_memory: self.peak_memory,
+                limits: permit.limits(),
+                stdout_tail: self.stdout.tail(),
+                stderr_tail: self.stderr.tail(),
+            },
+            dropped: self.stdout.dropped + self.stderr.dropped,
+            stdout: self.stdout.kept,
+            stderr: self.stderr.kept,
+            redactor: secrets.redactor,
+        }
+    }
+}
+
+/// Returns what a probe's end says about its engine.
+pub(crate) fn proved(result: Result<Ended, JobError>) -> Result<(), NoEngine> {
+    let no_engine = |reason: String| NoEngine { reason, hint: String::new() };
+    match result {
+        Ok(Ended { exit: JobExit::Code(0), .. }) => Ok(()),
+        Ok(ended) => Err(no_engine(format!(
+            "a program that does nothing, in a container, ended with: {}. {}",
+            ended.exit,
+            ended.stderr.tail().trim()
+        ))),
+        Err(JobError::NoEngine(error)) => Err(error),
+        // With nothing of a job's own in it, a container that fails is the machine's failure.
+        Err(JobError::Container { reason, hint, .. }) => Err(NoEngine { reason, hint }),
+        Err(JobError::Io { doing, source }) => Err(no_engine(format!("{doing}: {source}"))),
+        Err(error) => Err(no_engine(error.to_string())),
+    }
 }

@@ -9,30 +9,52 @@
 //!   ours ([`Egress`]); nothing of our environment, and of the host only what [`Environment`] and the job's own mounts
 //!   name, read-only unless said otherwise;
 //! - how a job ended comes from the kernel, over a channel the job cannot reach, never from what it printed;
+//! - every engine holds a job to the same, or says in [`Capabilities`] what it cannot; a daemon's word is not taken
+//!   for it: process 1 of every container is ours and looks;
 //! - nothing of a job outlives it, and nothing outlives us: a helper or parent killed without warning takes
 //!   its containers along.
 #![deny(unsafe_code)]
 
 mod cache;
 mod cancel;
+mod docker;
 mod egress;
 mod embedded;
 mod engine;
+mod engines;
 mod environment;
+mod facts;
 mod redact;
+mod request;
+mod root;
 mod secrets;
 
 pub use cache::{Cache, Caches, Filling, Found};
 pub use cancel::Cancel;
+pub use docker::{Docker, DockerOptions, Holder};
 pub use egress::{
     Decide, Egress, EgressLimits, PROXY_PORT, Proxy, Resolver, egress_forward_main, network_env,
 };
-pub use embedded::{Embedded, helper_main, reap};
+pub use embedded::{Embedded, reap};
 pub use engine::{BoxFuture, Engine, Job, JobError, JobOutput, Mount, NoEngine};
-pub use environment::{Environment, HostFacts};
+pub use engines::{Candidate, Chosen, EngineConfig, EngineKind, Engines, Sockets, Tried, Wanted};
+pub use environment::{Environment, HostFacts, Image, ImageError};
+pub use facts::{Capabilities, Facts, Feature, Support};
 pub use redact::Redactor;
 pub use secrecy::SecretString;
 pub use secrets::{BadSecret, Vault};
+
+/// Entry of this crate's processes: the helper of an embedded container, which reads one request from standard
+/// input, runs its container to the end, answers on the same socket, and exits; and, with the further argument
+/// `init`, the first process of a container that a daemon has made.
+///
+/// The caller's `main` must not have started a thread.
+pub fn helper_main() -> ! {
+    if std::env::args_os().nth(2).is_some_and(|argument| argument == docker::INIT) {
+        docker::init_main()
+    }
+    embedded::helper_main()
+}
 
 /// Lets a test binary be its own helper: run with `__job` as its first argument it becomes
 /// [`helper_main`] before its `main` (and so before any thread), whatever test harness that has.

@@ -5,18 +5,34 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use gloaming_api::job::JobLimits;
 use serde_json::{Value, json};
 
 use super::protocol::Request;
 use super::seccomp;
+use crate::root::{HOST_NAME, JOB_USER, Node, nodes};
 use crate::secrets::SECRETS_MOUNT;
-
-/// User and group a job runs as. A number that systemd, Debian and Fedora give to nobody, so that on the host
-/// too the job is nobody else's equal.
-pub(super) const JOB_USER: u32 = 60900;
 
 /// The most files a job may have open, unless we ourselves may open fewer.
 const OPEN_FILES: u64 = 65_536;
+
+/// What of `/proc` a job does not see.
+pub(crate) const MASKED: [&str; 10] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+];
+
+/// What of `/proc` nobody may write, root included.
+pub(crate) const READ_ONLY: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// Makes the container's root below `folder` and writes the configuration; returns the OCI bundle's folder.
 pub(super) fn make(
@@ -27,48 +43,14 @@ pub(super) fn make(
 ) -> io::Result<PathBuf> {
     let root = folder.join("rootfs");
     let mut builder = fs::DirBuilder::new();
-    builder.mode(0o755);
-    for name in [
-        "",
-        "dev",
-        "etc",
-        "opt",
-        "proc",
-        "root",
-        "run",
-        "run/secrets",
-        "scratch",
-        "tmp",
-        "usr",
-        "var",
-        "workspace",
-    ] {
-        builder.create(root.join(name))?;
-    }
-    for (path, target) in &request.root.links {
-        let link = inside(&root, path);
-        create_parents(&link)?;
-        symlink(target, link)?;
-    }
-    for (path, host) in &request.root.copies {
-        let copy = inside(&root, path);
-        create_parents(&copy)?;
-        fs::write(copy, fs::read(host)?)?;
-    }
-    symlink("../tmp", root.join("var/tmp"))?;
-    for (name, content) in [
-        (
-            "passwd",
-            format!("root:x:0:0:root:/:/bin/sh\ngloaming:x:{JOB_USER}:{JOB_USER}::/scratch/home:/bin/sh\n"),
-        ),
-        ("group", format!("root:x:0:\ngloaming:x:{JOB_USER}:\n")),
-        ("hosts", "127.0.0.1 localhost job\n::1 localhost\n".to_owned()),
-        ("hostname", "job\n".to_owned()),
-        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned()),
-        // No name server: looking a name up fails at once instead of waiting for one that cannot be reached.
-        ("resolv.conf", String::new()),
-    ] {
-        fs::write(root.join("etc").join(name), content)?;
+    builder.mode(0o755).create(&root)?;
+    for (path, node) in nodes(&request.root)? {
+        let path = root.join(path);
+        match node {
+            Node::Folder(mode) => builder.mode(mode).create(path)?,
+            Node::Link(target) => symlink(target, path)?,
+            Node::File(content) => fs::write(path, content)?,
+        }
     }
     fs::write(folder.join("config.json"), config(request, &root, cgroup, namespaces).to_string())?;
     Ok(folder.to_owned())
@@ -76,13 +58,11 @@ pub(super) fn make(
 
 fn config(request: &Request, root: &Path, cgroup: &str, namespaces: &[&str]) -> Value {
     let env: Vec<String> = request.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile)
-        .maximum
-        .map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES));
+    let files = open_files();
     let nothing: [&str; 0] = [];
     json!({
         "ociVersion": "1.0.2",
-        "hostname": "job",
+        "hostname": HOST_NAME,
         "root": {"path": root, "readonly": true},
         "process": {
             "user": {"uid": JOB_USER, "gid": JOB_USER, "umask": 0o022},
@@ -108,20 +88,29 @@ fn config(request: &Request, root: &Path, cgroup: &str, namespaces: &[&str]) -> 
             "cgroupsPath": cgroup,
             "namespaces": namespaces.iter().map(|kind| json!({"type": kind})).collect::<Vec<_>>(),
             "seccomp": seccomp::profile(),
-            "maskedPaths": [
-                "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-                "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
-            ],
-            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+            "maskedPaths": MASKED,
+            "readonlyPaths": READ_ONLY,
         },
     })
 }
 
+/// Returns how many files a job may have open.
+pub(crate) fn open_files() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .maximum
+        .map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES))
+}
+
+/// Returns the sizes of the folders in memory, in bytes: `/scratch`, and each of `/tmp` and `/dev/shm`.
+///
+/// Files in memory count against the job's memory. Capped at a share of it, a full folder is the error "no
+/// space left" and not a kill for want of memory; together they leave nothing, but then all are full.
+pub(crate) fn sizes(limits: &JobLimits) -> (u64, u64) {
+    (limits.scratch.min(limits.memory / 2), limits.scratch.min(limits.memory / 4))
+}
+
 fn mounts(request: &Request) -> Vec<Value> {
-    // Files in memory count against the job's memory. Capped at a share of it, a full folder is the error "no
-    // space left" and not a kill for want of memory; together they leave nothing, but then all are full.
-    let (memory, scratch) = (request.limits.memory, request.limits.scratch);
-    let (half, quarter) = (scratch.min(memory / 2), scratch.min(memory / 4));
+    let (half, quarter) = sizes(&request.limits);
     let tmpfs = |path: &str, options: &str| {
         let options: Vec<String> =
             ["nosuid", "nodev"].into_iter().chain(options.split(',')).map(str::to_owned).collect();
@@ -158,19 +147,11 @@ fn mounts(request: &Request) -> Vec<Value> {
         }
     }
     if !request.secrets.0.is_empty() {
-        // In memory, so that no value is on a disk; they count against the job's memory.
+        // In memory, so that no value is on a disk (its mount point is the runtime's to make); they count against the job's memory.
         mounts
             .push(tmpfs(SECRETS_MOUNT, &format!("noexec,mode=0700,size=32m,uid={JOB_USER},gid={JOB_USER}")));
     }
     mounts.push(bind(&request.workspace, "/workspace", true));
     mounts.extend(request.mounts.iter().map(|mount| bind(&mount.host, &mount.container, mount.writable)));
     mounts
-}
-
-fn inside(root: &Path, path: &str) -> PathBuf {
-    root.join(path.trim_start_matches('/'))
-}
-
-fn create_parents(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), fs::create_dir_all)
 }

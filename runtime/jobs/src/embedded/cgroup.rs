@@ -20,7 +20,7 @@ const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 
 /// How the machine's control groups are mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Hierarchy {
+pub(crate) enum Hierarchy {
     /// One mount per controller (or several controllers).
     V1(Vec<V1Mount>),
     /// One mount for all.
@@ -29,7 +29,7 @@ pub(super) enum Hierarchy {
 
 /// A mounted version 1 tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct V1Mount {
+pub(crate) struct V1Mount {
     folder: PathBuf,
     controllers: Vec<String>,
 }
@@ -45,7 +45,7 @@ enum Parent {
 
 /// One container's group.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(crate) struct Group {
     hierarchy: Hierarchy,
     /// Below each tree's mount point, beginning with `/`.
     path: String,
@@ -53,9 +53,17 @@ pub(super) struct Group {
 
 impl Hierarchy {
     /// Reads how this machine mounts control groups.
-    pub(super) fn detect() -> io::Result<Self> {
+    pub(crate) fn detect() -> io::Result<Self> {
         Self::parse(&fs::read_to_string("/proc/self/mountinfo")?)
             .ok_or_else(|| io::Error::other("no control groups are mounted under /sys/fs/cgroup"))
+    }
+
+    /// Returns the version of the control groups, 1 or 2.
+    pub(crate) fn version(&self) -> u8 {
+        match self {
+            Self::V1(_) => 1,
+            Self::V2(_) => 2,
+        }
     }
 
     fn parse(mountinfo: &str) -> Option<Self> {
@@ -84,7 +92,7 @@ impl Group {
     /// Makes a group named `id` with the limits set.
     ///
     /// `own` is the content of `/proc/self/cgroup`; `privileged` whether we are the machine's root.
-    pub(super) fn create(
+    pub(crate) fn create(
         hierarchy: Hierarchy,
         id: &str,
         limits: &JobLimits,
@@ -138,12 +146,45 @@ impl Group {
     }
 
     /// Returns a group that a dead helper left behind.
-    pub(super) fn existing(hierarchy: Hierarchy, path: String) -> Self {
+    pub(crate) fn existing(hierarchy: Hierarchy, path: String) -> Self {
         Self { hierarchy, path }
     }
 
+    /// Returns the group that a process is in, of a container that somebody else has made.
+    ///
+    /// `membership` is the content of the process's `/proc/<pid>/cgroup`.
+    pub(crate) fn of_process(hierarchy: Hierarchy, membership: &str) -> Option<Self> {
+        let path = membership.lines().find_map(|line| {
+            let (_, rest) = line.split_once(':')?;
+            let (controllers, path) = rest.split_once(':')?;
+            match &hierarchy {
+                Hierarchy::V1(_) => controllers.split(',').any(|name| name == "memory").then_some(path),
+                Hierarchy::V2(_) => controllers.is_empty().then_some(path),
+            }
+        })?;
+        // `/..` is a group outside our namespace; the root is no container's.
+        if path == "/" || path.split('/').any(|part| part == "..") {
+            return None;
+        }
+        Some(Self { hierarchy, path: path.to_owned() })
+    }
+
+    /// Returns the content of a file of the group, in the tree of its controller.
+    pub(crate) fn read(&self, controller: &str, file: &str) -> Option<String> {
+        let folder = match &self.hierarchy {
+            Hierarchy::V1(_) => self.v1(controller).ok()?,
+            Hierarchy::V2(mount) => below(mount, &self.path),
+        };
+        fs::read_to_string(folder.join(file)).ok()
+    }
+
+    /// Returns the version of the hierarchy that the group is in, 1 or 2.
+    pub(crate) fn version(&self) -> u8 {
+        self.hierarchy.version()
+    }
+
     /// Returns the path below each tree's mount point, as an OCI `cgroupsPath`.
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
@@ -210,7 +251,7 @@ impl Group {
     }
 
     /// Returns how many processes the kernel has killed for want of memory.
-    pub(super) fn memory_kills(&self) -> u64 {
+    pub(crate) fn memory_kills(&self) -> u64 {
         let file = match &self.hierarchy {
             Hierarchy::V1(_) => self.v1("memory").map(|folder| folder.join("memory.oom_control")),
             Hierarchy::V2(mount) => Ok(below(mount, &self.path).join("memory.events")),
@@ -219,7 +260,7 @@ impl Group {
     }
 
     /// Returns the highest use of memory, in bytes, where the kernel tells.
-    pub(super) fn peak_memory(&self) -> Option<u64> {
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
         let file = match &self.hierarchy {
             Hierarchy::V1(_) => self.v1("memory").ok()?.join("memory.max_usage_in_bytes"),
             Hierarchy::V2(mount) => below(mount, &self.path).join("memory.peak"),
@@ -228,7 +269,7 @@ impl Group {
     }
 
     /// Kills every process in the group; returns whether it was seen empty within `patience`.
-    pub(super) fn kill_all(&self, patience: Duration) -> bool {
+    pub(crate) fn kill_all(&self, patience: Duration) -> bool {
         let start = Instant::now();
         loop {
             if let Hierarchy::V2(mount) = &self.hierarchy {
@@ -252,7 +293,7 @@ impl Group {
     }
 
     /// Removes the group; a folder that still holds a process stays, for the reaper.
-    pub(super) fn remove(&self) -> bool {
+    pub(crate) fn remove(&self) -> bool {
         let mut gone = true;
         for folder in self.folders() {
             // A process that has just been reaped can keep its group busy for a moment.
@@ -326,7 +367,7 @@ fn processes(limits: &JobLimits) -> u64 {
     u64::from(limits.processes) + 1
 }
 
-fn quota(cpus: f64, period: u64) -> u64 {
+pub(crate) fn quota(cpus: f64, period: u64) -> u64 {
     // Below 1 ms the kernel refuses.
     ((cpus * period as f64) as u64).max(1000)
 }
@@ -373,6 +414,21 @@ mod tests {
         assert_eq!(counter("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n", "oom_kill"), 3);
         assert_eq!(counter("low 0\nhigh 0\nmax 12\noom 2\noom_kill 1\noom_group_kill 1\n", "oom_kill"), 1);
         assert_eq!(counter("", "oom_kill"), 0);
+    }
+
+    #[test]
+    fn the_group_of_a_process_is_found_in_both_versions() {
+        let v1 = Hierarchy::V1(Vec::new());
+        let v2 = Hierarchy::V2("/sys/fs/cgroup".into());
+        let path = |hierarchy: &Hierarchy, text: &str| {
+            Group::of_process(hierarchy.clone(), text).map(|group| group.path().to_owned())
+        };
+        let text = "5:cpu,cpuacct:/x\n4:memory:/docker/abc\n1:name=systemd:/docker/abc\n0::/\n";
+        assert_eq!(path(&v1, text).as_deref(), Some("/docker/abc"));
+        assert_eq!(path(&v2, text), None);
+        assert_eq!(path(&v2, "0::/machine/a:b\n").as_deref(), Some("/machine/a:b"));
+        assert_eq!(path(&v2, "0::/../x\n"), None);
+        assert_eq!(path(&v1, "nonsense"), None);
     }
 
     #[test]

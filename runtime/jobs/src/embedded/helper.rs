@@ -24,12 +24,13 @@ use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 use rustix::thread::UnshareFlags;
 
-use super::bundle::{self, JOB_USER};
+use super::bundle;
 use super::cgroup::{Group, Hierarchy};
 use super::init::{Init, STATUS_BYTES, parse_status};
 use super::protocol::{Blame, LISTENING, MAX_REQUEST, Reply, Request};
 use super::record::{Record, discard};
 use super::{loopback, ownership};
+use crate::root::JOB_USER;
 
 /// How often the counter of memory kills is looked at.
 const WATCH: Duration = Duration::from_millis(100);
@@ -52,11 +53,8 @@ const HINT_USERNS: &str = "allow unprivileged user namespaces (sysctls kernel.un
 const HINT_MOUNT: &str =
     "inside another container this needs a privileged one; else a kernel of 5.12 or newer";
 
-/// Entry of the helper process: reads one request from standard input, runs its container to the end, answers
-/// on the same socket, and exits.
-///
-/// The caller's `main` must not have started a thread.
-pub fn helper_main() -> ! {
+/// Entry of the helper process, see [`crate::helper_main`].
+pub(crate) fn helper_main() -> ! {
     let helper = std::process::id();
     // The container's processes are forks of this one. A panic there must not unwind into code that
     // believes to be the helper.
@@ -183,6 +181,7 @@ fn run(request: &Request) -> Result<Reply, Failure> {
         cwd: request.cwd.clone(),
         prepare: request.prepare.clone(),
         secrets: request.secrets.clone(),
+        env: None,
         groups_dropped: privileged,
         status: Arc::new(status_end),
     };

@@ -4,6 +4,7 @@
 //! Why not let the command be process 1: a process 1 ignores the signals a test suite raises on itself, has to
 //! reap strangers, and could switch off the death signal that ties the container to its helper.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
@@ -22,9 +23,12 @@ use crate::environment::ScratchFiles;
 use crate::secrets::SECRETS_MOUNT;
 
 /// The bytes that say how the command ended: a kind, then a number.
-pub(super) const STATUS_BYTES: usize = 5;
+pub(crate) const STATUS_BYTES: usize = 5;
 const EXITED: u8 = b'x';
 const KILLED: u8 = b's';
+
+/// `TMPFS_MAGIC`, from the kernel's `linux/magic.h`.
+const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 /// Program not found, as shells say it.
 const NOT_FOUND: i32 = 127;
@@ -33,19 +37,21 @@ const NOT_STARTABLE: i32 = 126;
 
 /// What the first process does once the container stands.
 #[derive(Clone)]
-pub(super) struct Init {
+pub(crate) struct Init {
     /// Program and arguments.
-    pub(super) argv: Vec<String>,
+    pub(crate) argv: Vec<String>,
     /// Absolute folder.
-    pub(super) cwd: String,
+    pub(crate) cwd: String,
     /// What is put into `/scratch`.
-    pub(super) prepare: ScratchFiles,
+    pub(crate) prepare: ScratchFiles,
     /// Values that become variables and files.
-    pub(super) secrets: Secrets,
+    pub(crate) secrets: Secrets,
+    /// The command's whole environment without them; none for this process's own.
+    pub(crate) env: Option<BTreeMap<String, String>>,
     /// Whether supplementary groups could be dropped.
-    pub(super) groups_dropped: bool,
+    pub(crate) groups_dropped: bool,
     /// Where the status goes.
-    pub(super) status: Arc<OwnedFd>,
+    pub(crate) status: Arc<OwnedFd>,
 }
 
 impl Executor for Init {
@@ -62,13 +68,12 @@ impl Executor for Init {
             .map_err(|error| wrong(format!("tracing cannot be switched off: {error}")))?;
         let status = fs::read_to_string("/proc/self/status")
             .map_err(|error| wrong(format!("/proc/self/status cannot be read: {error}")))?;
-        confined(&status, self.groups_dropped).map_err(wrong)
+        confined(&status, self.groups_dropped).map_err(wrong)?;
+        self.secrets.in_memory().map_err(wrong)
     }
 
     fn exec(&self, _spec: &Spec) -> Result<(), ExecutorError> {
-        let (kind, number) = self.run();
-        let mut message = [kind, 0, 0, 0, 0];
-        message[1..].copy_from_slice(&number.to_le_bytes());
+        let message = status_bytes(self.run());
         // Five bytes into an empty pipe: whole or not at all. Without them the helper goes by our own end.
         let _ = rustix::io::write(&*self.status, &message);
         std::process::exit(0)
@@ -76,7 +81,8 @@ impl Executor for Init {
 }
 
 impl Init {
-    fn run(&self) -> (u8, i32) {
+    /// Runs the command to its end; returns how it ended, as it is written on the pipe.
+    pub(crate) fn run(&self) -> (u8, i32) {
         if let Err(error) = self.prepare_scratch() {
             say(format_args!("/scratch cannot be prepared: {error}"));
             return (EXITED, NOT_STARTABLE);
@@ -97,14 +103,14 @@ impl Init {
                 return (EXITED, NOT_FOUND);
             }
         }
-        // The environment is this process's own by now, set from the configuration and nothing else.
-        let started = Command::new(program)
-            .args(&self.argv[1..])
-            .envs(&self.secrets.0)
-            .current_dir(&self.cwd)
-            .process_group(0)
-            .spawn();
-        let command = match started {
+        let mut command = Command::new(program);
+        command.args(&self.argv[1..]).current_dir(&self.cwd).process_group(0);
+        // Otherwise this process's own has been set from the configuration and nothing else.
+        if let Some(env) = &self.env {
+            command.env_clear().envs(env);
+        }
+        command.envs(&self.secrets.0);
+        let command = match command.spawn() {
             Ok(child) => child.id(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 say(format_args!("{program}: program not found"));
@@ -167,8 +173,15 @@ impl Init {
     }
 }
 
+/// Returns the bytes on the pipe that say how the command ended.
+pub(crate) fn status_bytes((kind, number): (u8, i32)) -> [u8; STATUS_BYTES] {
+    let mut message = [kind, 0, 0, 0, 0];
+    message[1..].copy_from_slice(&number.to_le_bytes());
+    message
+}
+
 /// Returns how the command ended, from the bytes on the pipe.
-pub(super) fn parse_status(bytes: &[u8]) -> Option<gloaming_api::job::JobExit> {
+pub(crate) fn parse_status(bytes: &[u8]) -> Option<gloaming_api::job::JobExit> {
     let (kind, number) = bytes.split_first()?;
     let number = i32::from_le_bytes(number.try_into().ok()?);
     match *kind {
@@ -192,9 +205,23 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+impl Secrets {
+    /// Checks that the folder they are to be written to is in memory: a daemon may have put something else there.
+    pub(crate) fn in_memory(&self) -> Result<(), String> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        match rustix::fs::statfs(SECRETS_MOUNT) {
+            Ok(found) if found.f_type == TMPFS => Ok(()),
+            Ok(_) => Err(format!("{SECRETS_MOUNT} is not in memory, so no secret can be put there")),
+            Err(error) => Err(format!("{SECRETS_MOUNT}: {error}")),
+        }
+    }
+}
+
 /// Checks, from the kernel's own account of this process, that it is as confined as was asked for. A runtime
 /// built without seccomp ignores the filter silently; here that is an error.
-fn confined(status: &str, groups_dropped: bool) -> Result<(), String> {
+pub(crate) fn confined(status: &str, groups_dropped: bool) -> Result<(), String> {
     let field = |name: &str| {
         status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map_or("", str::trim)
     };
@@ -208,8 +235,11 @@ fn confined(status: &str, groups_dropped: bool) -> Result<(), String> {
             return Err(format!("the container is not confined: {name} is {:?}", field(name)));
         }
     }
-    if groups_dropped && !field("Groups").is_empty() {
-        return Err(format!("the container is not confined: it keeps the groups {}", field("Groups")));
+    // A daemon's runtime counts the job's own group among them.
+    let (own, groups) = (field("Gid"), field("Groups"));
+    let own = own.split_whitespace().next();
+    if groups_dropped && groups.split_whitespace().any(|group| Some(group) != own) {
+        return Err(format!("the container is not confined: it keeps the groups {groups}"));
     }
     Ok(())
 }
@@ -220,7 +250,7 @@ mod tests {
 
     use super::*;
 
-    const CONFINED: &str = "Name:\tx\nGroups:\t \nNoNewPrivs:\t1\nSeccomp:\t2\nCapInh:\t0000000000000000\n\
+    const CONFINED: &str = "Name:\tx\nGid:\t7\t7\t7\t7\nGroups:\t \nNoNewPrivs:\t1\nSeccomp:\t2\nCapInh:\t0000000000000000\n\
         CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\n";
 
     #[test]
@@ -240,6 +270,7 @@ mod tests {
             );
         }
         assert_eq!(confined(&CONFINED.replace("Groups:\t ", "Groups:\t27 "), false), Ok(()));
+        assert_eq!(confined(&CONFINED.replace("Groups:\t ", "Groups:\t7 "), true), Ok(()));
     }
 
     #[test]

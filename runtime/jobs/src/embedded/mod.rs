@@ -10,49 +10,47 @@
     reason = "starts the container helper, and owns its state folder, control groups and /proc"
 )]
 
-mod bundle;
-mod cgroup;
+pub(crate) mod bundle;
+pub(crate) mod cgroup;
 mod conversation;
 mod helper;
-mod init;
+pub(crate) mod init;
 mod loopback;
-mod output;
-mod ownership;
-mod protocol;
-mod record;
-mod seccomp;
+pub(crate) mod output;
+pub(crate) mod ownership;
+pub(crate) mod protocol;
+pub(crate) mod record;
+pub(crate) mod seccomp;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gloaming_api::RelPath;
-use gloaming_api::job::{JobExit, JobLimits, JobRecord};
-use gloaming_api::path::WORKSPACE_MOUNT;
+use gloaming_api::job::JobExit;
 use gloaming_policies::JobPermit;
 use tokio::net::{TcpListener, UnixStream};
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-pub use helper::helper_main;
+pub(crate) use helper::helper_main;
 pub use record::reap;
 
+use crate::engine::{Ended, proved};
+use crate::request::{Run, request};
 use crate::secrets::Given;
 use crate::{
-    BoxFuture, Cancel, Egress, Engine, Environment, Job, JobError, JobOutput, Mount, NoEngine, PROXY_PORT,
-    Proxy, Redactor, Vault, network_env,
+    BoxFuture, Cancel, Capabilities, Engine, Environment, Facts, Feature, Job, JobError, JobOutput, NoEngine,
+    Proxy, Support, Vault,
 };
 use conversation::Conversation;
 use output::Captured;
-use protocol::{Blame, LISTENING, Reply, Request, Secrets};
+use protocol::{Blame, LISTENING, Reply, Request};
 
 /// How much longer than the wall-clock limit a helper may take: to make the container, and to end it.
 const GRACE: Duration = Duration::from_secs(60);
@@ -70,31 +68,8 @@ pub struct Embedded {
     vault: Vault,
 }
 
-/// A container that ended, with what it printed.
-struct Ended {
-    exit: JobExit,
-    duration_ms: u64,
-    peak_memory: Option<u64>,
-    stdout: Captured,
-    stderr: Captured,
-}
-
-/// What is run, whoever permitted it.
-struct Run<'a> {
-    argv: &'a [String],
-    cwd: &'a RelPath,
-    env: &'a BTreeMap<String, String>,
-    workspace: &'a Path,
-    scratch: Option<&'a Path>,
-    mounts: &'a [Mount],
-    label: &'a str,
-    limits: JobLimits,
-    secrets: &'a Given,
-    network: Option<(&'a Egress, &'a Proxy)>,
-}
-
 impl Embedded {
-    /// Returns an engine. `helper` is the command that re-enters [`helper_main`] (this binary and its hidden
+    /// Returns an engine. `helper` is the command that re-enters [`crate::helper_main`] (this binary and its hidden
     /// subcommand); `state_dir` is a folder for containers' roots, made private when it does not exist.
     pub fn new(helper: Vec<OsString>, environment: Environment, state_dir: PathBuf) -> Self {
         Self { helper, environment, state_dir, vault: Vault::default() }
@@ -106,48 +81,16 @@ impl Embedded {
         Self { vault, ..self }
     }
 
-    /// Runs `/bin/true` in a container, with all that a real job gets.
-    ///
-    /// # Errors
-    /// Why that did not work, in plain words, with what can be done about it.
-    pub async fn probe(&self) -> Result<(), NoEngine> {
+    async fn prove(&self) -> Result<(), NoEngine> {
         let no_engine = |reason: String| NoEngine { reason, hint: String::new() };
+        self.environment.needs_no_image()?;
         let workspace = self
             .make_state_dir()
             .and_then(|folder| tempfile::Builder::new().prefix("probe-").tempdir_in(folder))
             .map_err(|error| no_engine(format!("{}: {error}", self.state_dir.display())))?;
-        let run = Run {
-            argv: &["/bin/true".to_owned()],
-            cwd: &RelPath::root(),
-            env: &BTreeMap::new(),
-            workspace: workspace.path(),
-            scratch: None,
-            mounts: &[],
-            label: "probe",
-            limits: JobLimits {
-                memory: 128 << 20,
-                cpus: 1.0,
-                processes: 16,
-                wall_s: 20,
-                output: 64 << 10,
-                scratch: 1 << 20,
-            },
-            secrets: &Given::default(),
-            network: None,
-        };
-        match self.execute(&run, &Cancel::new()).await {
-            Ok(Ended { exit: JobExit::Code(0), .. }) => Ok(()),
-            Ok(ended) => Err(no_engine(format!(
-                "/bin/true in a container ended with: {}. {}",
-                ended.exit,
-                ended.stderr.tail().trim()
-            ))),
-            Err(JobError::NoEngine(error)) => Err(error),
-            // With nothing of a job's own in it, a container that fails is the machine's failure.
-            Err(JobError::Container { reason, hint, .. }) => Err(NoEngine { reason, hint }),
-            Err(JobError::Io { doing, source }) => Err(no_engine(format!("{doing}: {source}"))),
-            Err(error) => Err(no_engine(error.to_string())),
-        }
+        let (argv, cwd, none) = (["/bin/true".to_owned()], RelPath::root(), Given::default());
+        let run = Run::probe(workspace.path(), &argv, &cwd, &none);
+        proved(self.execute(&run, &Cancel::new()).await)
     }
 
     fn make_state_dir(&self) -> io::Result<PathBuf> {
@@ -157,66 +100,11 @@ impl Embedded {
     }
 
     fn request(&self, run: &Run<'_>) -> Result<Request, JobError> {
-        let invalid = |reason: String| JobError::Invalid { label: run.label.to_owned(), reason };
-        let program = run.argv.first().filter(|program| !program.is_empty());
-        if program.is_none() {
-            return Err(invalid("the command is empty".to_owned()));
-        }
-        if run.argv.iter().any(|word| word.contains('\0')) {
-            return Err(invalid("the command holds a NUL byte".to_owned()));
-        }
-        let mut env = self.environment.env().clone();
-        if let Some((egress, _)) = run.network {
-            network_env(&mut env, egress, PROXY_PORT);
-        }
-        for (name, value) in run.env {
-            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                return Err(invalid(format!("the variable {name:?} cannot be set")));
-            }
-            env.insert(name.clone(), value.clone());
-        }
-        // Tools count the machine's processors, not the share a job gets of them.
-        let processors = (run.limits.cpus.ceil() as u64).max(1).to_string();
-        for name in ["CARGO_BUILD_JOBS", "GOMAXPROCS"] {
-            env.entry(name.to_owned()).or_insert_with(|| processors.clone());
-        }
-        let folder = |path: &Path, what: &str| {
-            let real = path.canonicalize().map_err(|source| JobError::Io {
-                doing: format!("finding the {what} {} of job {:?}", path.display(), run.label),
-                source,
-            })?;
-            if !real.is_dir() || real.to_str().is_none() || real.parent().is_none() {
-                return Err(invalid(format!("the {what} {} cannot be mounted", real.display())));
-            }
-            Ok(real)
-        };
-        let mut mounts = self.environment.mounts.clone();
-        for mount in run.mounts {
-            mounts.push(check_mount(mount).map_err(invalid)?);
-        }
         let containers = self.make_state_dir().map_err(|source| JobError::Io {
             doing: format!("making the folder {}", self.state_dir.display()),
             source,
         })?;
-        Ok(Request {
-            id: container_name(run.label),
-            containers,
-            argv: run.argv.to_vec(),
-            cwd: if run.cwd.is_root() {
-                WORKSPACE_MOUNT.to_owned()
-            } else {
-                format!("{WORKSPACE_MOUNT}/{}", run.cwd.as_str())
-            },
-            env,
-            workspace: folder(run.workspace, "workspace")?,
-            scratch: run.scratch.map(|path| folder(path, "scratch folder")).transpose()?,
-            mounts,
-            root: self.environment.root.clone(),
-            prepare: self.environment.scratch.clone(),
-            proxy_port: run.network.map(|_| PROXY_PORT),
-            limits: run.limits,
-            secrets: Secrets(run.secrets.exposed()),
-        })
+        request(run, &self.environment, containers)
     }
 
     async fn execute(&self, run: &Run<'_>, cancel: &Cancel) -> Result<Ended, JobError> {
@@ -226,13 +114,7 @@ impl Embedded {
             source,
         };
         if cancel.is_cancelled() {
-            return Ok(Ended {
-                exit: JobExit::Cancelled,
-                duration_ms: 0,
-                peak_memory: None,
-                stdout: Captured::new(&Redactor::default()),
-                stderr: Captured::new(&Redactor::default()),
-            });
+            return Ok(Ended::before_it_began());
         }
         tracing::debug!(container = request.id, argv = ?request.argv, "starting a container");
         let (mut child, socket) = self.spawn().map_err(|error| doing("starting", error))?;
@@ -340,46 +222,34 @@ impl Engine for Embedded {
             permit
                 .admit(&job.argv, self.environment.digest())
                 .map_err(|denial| JobError::Denied { label: job.label.clone(), denial: Box::new(denial) })?;
-            let limits = permit.limits();
+            self.environment.needs_no_image()?;
             let secrets = self.vault.given(permit);
             let proxy = Proxy::for_job(permit, job)?;
-            let run = Run {
-                argv: &job.argv,
-                cwd: &job.cwd,
-                env: &job.env,
-                workspace: &job.workspace,
-                scratch: job.scratch.as_deref(),
-                mounts: &job.mounts,
-                label: &job.label,
-                limits,
-                secrets: &secrets,
-                network: job.egress.as_ref().zip(proxy.as_ref()),
-            };
+            let run = Run::of(job, permit, &secrets, proxy.as_ref());
             let ended = self.execute(&run, cancel).await?;
-            Ok(JobOutput {
-                record: JobRecord {
-                    purpose: permit.purpose(),
-                    argv: job.argv.clone(),
-                    command: permit.command().filter(|command| *command != job.argv).map(<[String]>::to_vec),
-                    cwd: job.cwd.to_string(),
-                    env: job.env.clone(),
-                    secrets: secrets.names(),
-                    engine: self.name().to_owned(),
-                    environment: self.environment.digest().clone(),
-                    grant: permit.grant_digest().clone(),
-                    warnings: permit.warnings().to_vec(),
-                    egress: proxy.map(|proxy| proxy.log()),
-                    exit: ended.exit,
-                    duration_ms: ended.duration_ms,
-                    peak_memory: ended.peak_memory,
-                    limits,
-                    stdout_tail: ended.stdout.tail(),
-                    stderr_tail: ended.stderr.tail(),
-                },
-                dropped: ended.stdout.dropped + ended.stderr.dropped,
-                stdout: ended.stdout.kept,
-                stderr: ended.stderr.kept,
-                redactor: secrets.redactor,
+            let egress = proxy.map(|proxy| proxy.log());
+            Ok(ended.into_output(permit, job, secrets, egress, self.name(), self.environment.digest()))
+        })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::all();
+        capabilities.set(Feature::Images, Support::No("an image has to be unpacked by a daemon".to_owned()));
+        capabilities
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<Facts, NoEngine>> {
+        Box::pin(async move {
+            self.prove().await?;
+            Ok(Facts {
+                engine: self.name().to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                address: None,
+                rootless: !rustix::process::geteuid().is_root(),
+                cgroups: cgroup::Hierarchy::detect().ok().map(|hierarchy| hierarchy.version()),
+                // Proved by the first process of the probe's container, or there would be none.
+                seccomp: true,
+                notes: Vec::new(),
             })
         })
     }
@@ -453,36 +323,4 @@ async fn clean_up(folder: PathBuf) {
         // Blocks for as long as the kernel takes to kill what is left.
         let _ = tokio::task::spawn_blocking(move || record::reap_one(&folder)).await;
     }
-}
-
-fn check_mount(mount: &Mount) -> Result<Mount, String> {
-    let host = mount
-        .host
-        .canonicalize()
-        .map_err(|error| format!("the mount {} cannot be found: {error}", mount.host.display()))?;
-    let parts: Vec<&str> = mount.container.split('/').collect();
-    let normal = parts.first() == Some(&"")
-        && parts.len() > 1
-        && parts[1..].iter().all(|part| !matches!(*part, "" | "." | ".."));
-    let ours = ["proc", "sys", "dev"].contains(parts.get(1).unwrap_or(&""));
-    if !normal || ours || mount.container.contains('\0') {
-        return Err(format!("nothing can be mounted at {:?}", mount.container));
-    }
-    if host.parent().is_none() || host.to_str().is_none() {
-        return Err(format!("{} cannot be mounted", host.display()));
-    }
-    Ok(Mount { host, ..mount.clone() })
-}
-
-/// Returns a name that no other container of this machine has: the label, our process, a number.
-fn container_name(label: &str) -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let label: String = label
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
-        .take(30)
-        .collect();
-    // Process ids repeat, over time and between PID namespaces that share control groups.
-    let random = RandomState::new().build_hasher().finish();
-    format!("{label}-{}-{}-{random:016x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }

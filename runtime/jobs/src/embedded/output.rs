@@ -11,25 +11,25 @@ use crate::redact::{Redactor, Stream};
 const TAIL: usize = 4096;
 
 /// What was read of one stream.
-pub(super) struct Captured {
+pub(crate) struct Captured {
     /// The beginning, up to the limit.
-    pub(super) kept: Vec<u8>,
+    pub(crate) kept: Vec<u8>,
     /// Bytes beyond the limit.
-    pub(super) dropped: u64,
+    pub(crate) dropped: u64,
     end: VecDeque<u8>,
     redacted: Stream,
 }
 
 impl Captured {
     /// Returns an empty one that keeps no secret.
-    pub(super) fn new(redactor: &Redactor) -> Self {
+    pub(crate) fn new(redactor: &Redactor) -> Self {
         Self { kept: Vec::new(), dropped: 0, end: VecDeque::new(), redacted: redactor.stream() }
     }
 
     /// Reads until the stream ends. Never stops reading at the limit: a job that is not read blocks.
     ///
     /// The state is the caller's, so that what was read survives when reading is given up.
-    pub(super) async fn fill(&mut self, mut stream: impl AsyncRead + Unpin, limit: u64) -> io::Result<()> {
+    pub(crate) async fn fill(&mut self, mut stream: impl AsyncRead + Unpin, limit: u64) -> io::Result<()> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut buffer = vec![0; 64 << 10];
         loop {
@@ -54,7 +54,7 @@ impl Captured {
     }
 
     /// Returns the end of the whole stream, for people: whole lines where there are some.
-    pub(super) fn tail(&self) -> String {
+    pub(crate) fn tail(&self) -> String {
         let bytes: Vec<u8> = self.end.iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
         if self.kept.len() as u64 + self.dropped <= TAIL as u64 {

@@ -10,7 +10,7 @@ use std::path::Path;
 ///
 /// Regular files with a second hard link are left alone: the other name may be outside, and a job must not
 /// be handed a file through it. Names too long to be reached are left alone too; only a job can have made them.
-pub(super) fn give(folder: &Path, user: u32) -> io::Result<()> {
+pub(crate) fn give(folder: &Path, user: u32) -> io::Result<()> {
     let mut open = vec![folder.to_owned()];
     change(folder, &fs::symlink_metadata(folder)?, user)?;
     while let Some(folder) = open.pop() {

@@ -12,45 +12,45 @@ use crate::Mount;
 use crate::environment::{RootFiles, ScratchFiles};
 
 /// The longest request a helper reads, in bytes.
-pub(super) const MAX_REQUEST: u64 = 8 << 20;
+pub(crate) const MAX_REQUEST: u64 = 8 << 20;
 
 /// The line with which the helper hands over the socket at which the container's proxy listens.
 pub(super) const LISTENING: &[u8] = b"\"Listening\"\n";
 
 /// One container to run.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// The container's name; a file name.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// The folder that containers' folders are made in.
-    pub(super) containers: PathBuf,
+    pub(crate) containers: PathBuf,
     /// Program and arguments.
-    pub(super) argv: Vec<String>,
+    pub(crate) argv: Vec<String>,
     /// Absolute folder in the container to run in.
-    pub(super) cwd: String,
+    pub(crate) cwd: String,
     /// The whole environment.
-    pub(super) env: BTreeMap<String, String>,
+    pub(crate) env: BTreeMap<String, String>,
     /// Host folder for `/workspace`.
-    pub(super) workspace: PathBuf,
+    pub(crate) workspace: PathBuf,
     /// Host folder for `/scratch`; none for one in memory.
-    pub(super) scratch: Option<PathBuf>,
+    pub(crate) scratch: Option<PathBuf>,
     /// What else is mounted.
-    pub(super) mounts: Vec<Mount>,
+    pub(crate) mounts: Vec<Mount>,
     /// The small files of the root.
-    pub(super) root: RootFiles,
+    pub(crate) root: RootFiles,
     /// What is put into `/scratch`.
-    pub(super) prepare: ScratchFiles,
+    pub(crate) prepare: ScratchFiles,
     /// The port of the container's loopback to listen at for the proxy; none for a job without network.
-    pub(super) proxy_port: Option<u16>,
+    pub(crate) proxy_port: Option<u16>,
     /// Limits.
-    pub(super) limits: JobLimits,
+    pub(crate) limits: JobLimits,
     /// Secrets by name.
-    pub(super) secrets: Secrets,
+    pub(crate) secrets: Secrets,
 }
 
 /// Secrets on their way to the container. They are in no other part of the request, whose rest is written to disk.
-#[derive(Clone, Default, Serialize, Deserialize)]
-pub(super) struct Secrets(pub(super) BTreeMap<String, String>);
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Secrets(pub(crate) BTreeMap<String, String>);
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -60,7 +60,7 @@ impl std::fmt::Debug for Secrets {
 
 /// What became of it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// The command ran, or could not be started for a reason of its own.
     Finished {
         /// How it ended.
@@ -83,7 +83,7 @@ pub(super) enum Reply {
 
 /// Whose fault it is that there is no container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Blame {
+pub(crate) enum Blame {
     /// The machine's: no job can run here.
     Machine,
     /// This container's: a mount that cannot be made, a folder that cannot be read, or a fault of ours.

@@ -18,7 +18,7 @@ const DYING: Duration = Duration::from_secs(5);
 
 /// The record in a container's folder.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(crate) struct Record {
     pid: u32,
     /// The process's start, in the kernel's ticks since boot: a number used again has another.
     start: u64,
@@ -27,20 +27,20 @@ pub(super) struct Record {
 
 impl Record {
     /// Returns the record of a container whose helper is this process.
-    pub(super) fn for_this_process(cgroup: Option<String>) -> io::Result<Self> {
+    pub(crate) fn for_this_process(cgroup: Option<String>) -> io::Result<Self> {
         let pid = std::process::id();
         let start = start_time(pid).ok_or_else(|| io::Error::other("/proc/self/stat makes no sense"))?;
         Ok(Self { pid, start, cgroup })
     }
 
     /// Makes the container's folder, private, with the record in it.
-    pub(super) fn create(&self, folder: &Path) -> io::Result<()> {
+    pub(crate) fn create(&self, folder: &Path) -> io::Result<()> {
         fs::DirBuilder::new().mode(0o700).create(folder)?;
         self.replace(folder)
     }
 
     /// Replaces the record.
-    pub(super) fn replace(&self, folder: &Path) -> io::Result<()> {
+    pub(crate) fn replace(&self, folder: &Path) -> io::Result<()> {
         let draft = folder.join("helper.json.new");
         fs::write(&draft, serde_json::to_vec(self)?)?;
         fs::rename(draft, folder.join(FILE))
@@ -56,7 +56,7 @@ impl Record {
 }
 
 /// Returns the folder that containers' folders are made in.
-pub(super) fn containers(state_dir: &Path) -> PathBuf {
+pub(crate) fn containers(state_dir: &Path) -> PathBuf {
     state_dir.join("containers")
 }
 
@@ -88,7 +88,7 @@ pub fn reap(state_dir: &Path) -> Result<Vec<String>, JobError> {
 }
 
 /// Removes one container if its helper is dead; returns whether it is gone by our doing.
-pub(super) fn reap_one(folder: &Path) -> bool {
+pub(crate) fn reap_one(folder: &Path) -> bool {
     match Record::read(folder) {
         Some(record) if record.helper_lives() => return false,
         Some(Record { cgroup: Some(cgroup), .. }) => {
@@ -115,7 +115,7 @@ pub(super) fn reap_one(folder: &Path) -> bool {
 
 /// Removes a container's folder, unless something is mounted in it: its mounts live in a namespace of their
 /// own, and were one of them visible here after all, removing would empty what it shows (`/usr`).
-pub(super) fn discard(folder: &Path) -> bool {
+pub(crate) fn discard(folder: &Path) -> bool {
     let Ok(folder) = folder.canonicalize() else { return false };
     let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else { return false };
     if mounts_below(&mounts, &folder) {
@@ -154,7 +154,7 @@ fn unescape(text: &str) -> Vec<u8> {
 }
 
 /// Field 22 of `/proc/<pid>/stat`; the name in field 2 may hold anything, up to its closing parenthesis.
-fn start_time(pid: u32) -> Option<u64> {
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();

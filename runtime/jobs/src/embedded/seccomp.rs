@@ -94,7 +94,7 @@ const FAMILIES: &[u64] = &[1, 2, 10, 16];
 const TERMINAL_REQUESTS: &[u64] = &[0x5412, 0x541c];
 
 /// Returns the filter as an OCI `linux.seccomp` object.
-pub(super) fn profile() -> Value {
+pub(crate) fn profile() -> Value {
     let deny =
         |names: &[&str], errno: u32| json!({"names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": errno});
     let deny_when = |name: &str, arg: Value| json!({"names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": NOT_PERMITTED, "args": [arg]});

@@ -8,6 +8,7 @@
     reason = "reads the settings of the host's own toolchains, never a workspace"
 )]
 
+mod image;
 mod system;
 mod toolchains;
 
@@ -17,7 +18,8 @@ use std::path::PathBuf;
 use gloaming_api::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::Mount;
+use crate::{Mount, NoEngine};
+pub use image::{Image, ImageError};
 
 /// Where folders that are not mounted at their own path appear.
 const OPT: &str = "/opt/gloaming";
@@ -46,6 +48,7 @@ pub struct Environment {
     env: BTreeMap<String, String>,
     digest: Digest,
     describe: Vec<String>,
+    image: Option<Image>,
 }
 
 /// What a container's own small root holds beside the mount points.
@@ -80,6 +83,23 @@ impl Environment {
         toolchains::python(&mut draft, host);
         toolchains::others(&mut draft, host);
         draft.finish()
+    }
+
+    /// Returns the image that the jobs run in; none for the host's own tools.
+    pub fn image(&self) -> Option<&Image> {
+        self.image.as_ref()
+    }
+
+    /// Refuses to be the environment of an engine that has no images.
+    pub(crate) fn needs_no_image(&self) -> Result<(), NoEngine> {
+        match &self.image {
+            None => Ok(()),
+            Some(image) => Err(NoEngine {
+                reason: format!("the environment is the image {image}, and this engine cannot unpack images"),
+                hint: "choose the engine docker or podman, or let the host's own tools be the environment"
+                    .to_owned(),
+            }),
+        }
     }
 
     /// Returns the digest of what is mounted and set: equal digests mean that a job's result can be reused.
@@ -155,6 +175,7 @@ impl Draft {
             env: self.env,
             digest,
             describe: self.describe,
+            image: None,
         }
     }
 

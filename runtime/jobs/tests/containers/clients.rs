@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use gloaming_api::job::{JobExit, JobPurpose};
-use gloaming_jobs::Egress;
+use gloaming_jobs::{Egress, EngineKind};
 use gloaming_policies::{ClientSettings, HostSets};
 
 use crate::egress::{allowed, attempts, permit, run};
@@ -44,7 +44,7 @@ fn clients() -> ClientSettings {
 /// can a job.
 #[tokio::test]
 async fn real_package_managers_fetch_through_the_proxy() {
-    let Some(lane) = Lane::open().await else { return };
+    let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
     let settings = clients();
     let sets = HostSets::of_machine(&settings);
     let mut private = Vec::new();

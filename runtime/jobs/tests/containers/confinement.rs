@@ -6,12 +6,24 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use gloaming_api::job::JobExit;
+use gloaming_jobs::EngineKind;
 
-use crate::support::{Lane, is_root, text};
+use crate::support::{Lane, is_root, on_every_engine, text};
 
-#[tokio::test]
-async fn there_is_no_network_but_its_own_loopback() {
-    let Some(lane) = Lane::open().await else { return };
+on_every_engine!(
+    there_is_no_network_but_its_own_loopback,
+    its_own_loopback_works,
+    the_hosts_files_are_not_there,
+    only_workspace_scratch_and_temporary_folders_can_be_written,
+    the_workspace_is_written_by_the_job_and_read_and_deleted_by_us,
+    nothing_of_our_environment_passes_through,
+    the_kernel_says_that_the_job_is_confined,
+    dangerous_system_calls_fail,
+    nobody_listens_to_the_job,
+    set_user_id_programs_of_the_host_give_nothing,
+);
+
+async fn there_is_no_network_but_its_own_loopback(lane: Lane) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let output = lane
@@ -33,9 +45,7 @@ async fn there_is_no_network_but_its_own_loopback() {
     assert!(output.record.duration_ms < 4000);
 }
 
-#[tokio::test]
-async fn its_own_loopback_works() {
-    let Some(lane) = Lane::open().await else { return };
+async fn its_own_loopback_works(lane: Lane) {
     if !Path::new("/usr/bin/python3").exists() {
         eprintln!("SKIPPED: no /usr/bin/python3");
         return;
@@ -55,9 +65,7 @@ async fn its_own_loopback_works() {
     assert_eq!(text(&output.stdout), "ok\nok\n127.0.0.1\n", "{}", text(&output.stderr));
 }
 
-#[tokio::test]
-async fn the_hosts_files_are_not_there() {
-    let Some(lane) = Lane::open().await else { return };
+async fn the_hosts_files_are_not_there(lane: Lane) {
     let secret = lane.state.path().join("secret");
     std::fs::write(&secret, "s").unwrap();
     let mut script = String::new();
@@ -68,6 +76,7 @@ async fn the_hosts_files_are_not_there() {
         "/home",
         "/var/lib",
         "/run",
+        "/sys",
         "/sys/kernel",
         "/sys/fs/cgroup",
         "/boot",
@@ -97,14 +106,17 @@ async fn the_hosts_files_are_not_there() {
     for own in ["workspace\n", "scratch\n", "tmp\n", "usr\n", "proc\n"] {
         assert!(stdout.contains(own), "{stdout}");
     }
-    for host in ["home\n", "boot\n", "mnt\n", "srv\n", "sys\n", "run\n", "work\n"] {
+    let mut absent = vec!["home\n", "boot\n", "mnt\n", "srv\n", "work\n"];
+    if lane.kind == EngineKind::Embedded {
+        // A daemon's container has both, and nothing is in them.
+        absent.extend(["sys\n", "run\n"]);
+    }
+    for host in absent {
         assert!(!stdout.contains(&format!("\n{host}")), "{stdout}");
     }
 }
 
-#[tokio::test]
-async fn only_workspace_scratch_and_temporary_folders_can_be_written() {
-    let Some(lane) = Lane::open().await else { return };
+async fn only_workspace_scratch_and_temporary_folders_can_be_written(lane: Lane) {
     let output = lane
         .sh("find / -xdev -type d -writable 2>/dev/null | sort; echo; \
              for d in / /usr /usr/bin /etc /opt /root /dev /proc /proc/sys/kernel /var /workspace /scratch /tmp /dev/shm \
@@ -122,9 +134,7 @@ async fn only_workspace_scratch_and_temporary_folders_can_be_written() {
     assert!(!Path::new("/usr/bin/.probe").exists());
 }
 
-#[tokio::test]
-async fn the_workspace_is_written_by_the_job_and_read_and_deleted_by_us() {
-    let Some(lane) = Lane::open().await else { return };
+async fn the_workspace_is_written_by_the_job_and_read_and_deleted_by_us(lane: Lane) {
     let root = lane.workspace.path();
     std::fs::create_dir(root.join("src")).unwrap();
     std::fs::write(root.join("src/lib.rs"), "old").unwrap();
@@ -151,9 +161,7 @@ async fn the_workspace_is_written_by_the_job_and_read_and_deleted_by_us() {
     }
 }
 
-#[tokio::test]
-async fn nothing_of_our_environment_passes_through() {
-    let Some(lane) = Lane::open().await else { return };
+async fn nothing_of_our_environment_passes_through(lane: Lane) {
     // Set for this whole test process by cargo, and never by us.
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
     let mut job = lane.job(&["env"]);
@@ -177,31 +185,34 @@ async fn nothing_of_our_environment_passes_through() {
     assert!(text(&output.stdout).contains("CI=changed\n"));
 }
 
-#[tokio::test]
-async fn the_kernel_says_that_the_job_is_confined() {
-    let Some(lane) = Lane::open().await else { return };
+async fn the_kernel_says_that_the_job_is_confined(lane: Lane) {
     let output = lane
         .sh("grep -E '^(Seccomp|NoNewPrivs|Cap...|Groups|Uid|Gid):' /proc/self/status | tr -s ' \\t' ' '; \
-             ulimit -c; cat /proc/self/oom_score_adj; cat /proc/self/cgroup | grep -vc ':/$'; hostname")
+             ulimit -c; cat /proc/self/oom_score_adj; echo groups named $(grep -vc ':/$' /proc/self/cgroup); hostname")
         .await;
     let zero = "0000000000000000";
-    let groups = if is_root() { "Groups: \n" } else { "" };
+    let groups = match lane.kind {
+        EngineKind::Embedded if !is_root() => "",
+        EngineKind::Embedded => "Groups: \n",
+        EngineKind::Docker | EngineKind::Podman => "Groups: 60900 \n",
+    };
+    let named = if lane.kind == EngineKind::Podman { "" } else { "groups named 0\n" };
     let want = format!(
         "Uid: 60900 60900 60900 60900\nGid: 60900 60900 60900 60900\n{groups}\
          CapInh: {zero}\nCapPrm: {zero}\nCapEff: {zero}\nCapBnd: {zero}\nCapAmb: {zero}\n\
-         NoNewPrivs: 1\nSeccomp: 2\n0\n500\n0\njob\n"
+         NoNewPrivs: 1\nSeccomp: 2\n0\n500\n{named}job\n"
     );
     let stdout: String = text(&output.stdout)
         .lines()
         .filter(|line| !groups.is_empty() || !line.starts_with("Groups"))
+        // Where groups are of version 1 podman shows their names, whatever it is told.
+        .filter(|line| lane.kind != EngineKind::Podman || !line.starts_with("groups named"))
         .map(|line| format!("{line}\n"))
         .collect();
     assert_eq!(stdout, want);
 }
 
-#[tokio::test]
-async fn dangerous_system_calls_fail() {
-    let Some(lane) = Lane::open().await else { return };
+async fn dangerous_system_calls_fail(lane: Lane) {
     if !Path::new("/usr/bin/python3").exists() || !cfg!(target_arch = "x86_64") {
         eprintln!("SKIPPED: the numbers below are x86-64's and python3 makes the calls");
         return;
@@ -262,9 +273,20 @@ async fn dangerous_system_calls_fail() {
     assert_eq!((text(&output.stdout).as_str(), text(&output.stderr).as_str()), ("done\n", ""));
 }
 
-#[tokio::test]
-async fn set_user_id_programs_of_the_host_give_nothing() {
-    let Some(lane) = Lane::open().await else { return };
+async fn nobody_listens_to_the_job(lane: Lane) {
+    // The way by which a daemon's container tells us how it ended; without a daemon there is none in it.
+    let script = "import socket, glob\n\
+         for name in glob.glob('/.gloaming/control'):\n\
+         \x20   try: socket.socket(socket.AF_UNIX).connect(name); print('connected')\n\
+         \x20   except OSError as error: print(error.strerror)\n\
+         \x20   try: open(name, 'wb'); print('opened')\n\
+         \x20   except OSError: pass\n";
+    let output = lane.run(&["/usr/bin/python3", "-c", script]).await;
+    let want = if lane.kind == EngineKind::Embedded { "" } else { "Connection refused\n" };
+    assert_eq!((text(&output.stdout).as_str(), text(&output.stderr).as_str()), (want, ""));
+}
+
+async fn set_user_id_programs_of_the_host_give_nothing(lane: Lane) {
     let output = lane
         .sh("cp /bin/sh /workspace/sh; chmod 6755 /workspace/sh; /workspace/sh -p -c 'id -u'; \
              (echo id -u | newgrp root; echo id -u | su) 2>/dev/null | grep -w 0; true")

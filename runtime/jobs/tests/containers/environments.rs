@@ -3,11 +3,16 @@
 use gloaming_api::job::JobExit;
 use gloaming_jobs::{Environment, HostFacts, Mount};
 
-use crate::support::{Lane, host, text};
+use crate::support::{Lane, host, on_every_engine, text};
 
-#[tokio::test]
-async fn cargo_builds_and_tests_a_crate_with_a_dependency_that_was_fetched() {
-    let Some(mut lane) = Lane::open().await else { return };
+on_every_engine!(
+    cargo_builds_and_tests_a_crate_with_a_dependency_that_was_fetched,
+    python_runs_with_a_clean_state,
+    a_virtual_environment_is_there_at_its_own_path_and_read_only,
+    further_mounts_are_there_read_only_or_writable_as_said,
+);
+
+async fn cargo_builds_and_tests_a_crate_with_a_dependency_that_was_fetched(mut lane: Lane) {
     if !Environment::detect(&host()).describe().iter().any(|line| line.contains("cargo has fetched")) {
         eprintln!("SKIPPED: no crates were fetched here");
         return;
@@ -53,18 +58,14 @@ async fn cargo_builds_and_tests_a_crate_with_a_dependency_that_was_fetched() {
     assert_eq!(text(&output.stdout), "/opt/gloaming/cargo-registry\n");
 }
 
-#[tokio::test]
-async fn python_runs_with_a_clean_state() {
-    let Some(lane) = Lane::open().await else { return };
+async fn python_runs_with_a_clean_state(lane: Lane) {
     let output = lane
         .run(&["python3", "-c", "import ssl, sqlite3, multiprocessing, sys, os, tempfile\nprint(hash('a') == hash('a'), sys.dont_write_bytecode)\nq = multiprocessing.Queue(); q.put(1); print(q.get())\nprint(tempfile.gettempdir(), os.path.expanduser('~'))"])
         .await;
     assert_eq!(text(&output.stdout), "True True\n1\n/tmp /scratch/home\n", "{}", text(&output.stderr));
 }
 
-#[tokio::test]
-async fn a_virtual_environment_is_there_at_its_own_path_and_read_only() {
-    let Some(lane) = Lane::open().await else { return };
+async fn a_virtual_environment_is_there_at_its_own_path_and_read_only(lane: Lane) {
     let folder = tempfile::tempdir().unwrap();
     let venv = folder.path().join("venv");
     let made =
@@ -74,18 +75,14 @@ async fn a_virtual_environment_is_there_at_its_own_path_and_read_only() {
         return;
     }
     let environment = Environment::detect(&HostFacts { virtual_env: Some(venv.clone()), ..host() });
-    let helper = vec![std::env::current_exe().unwrap().into(), "__job".into()];
-    let engine = gloaming_jobs::Embedded::new(helper, environment, lane.state.path().to_owned());
-    let lane = Lane { engine, ..lane };
+    let lane = lane.with_environment(environment).await;
     let output = lane
         .sh("python -c 'import sys; print(sys.prefix, sys.prefix != sys.base_prefix)'; touch $VIRTUAL_ENV/x || echo denied")
         .await;
     assert_eq!(text(&output.stdout), format!("{} True\ndenied\n", venv.canonicalize().unwrap().display()));
 }
 
-#[tokio::test]
-async fn further_mounts_are_there_read_only_or_writable_as_said() {
-    let Some(lane) = Lane::open().await else { return };
+async fn further_mounts_are_there_read_only_or_writable_as_said(lane: Lane) {
     let (kept, given) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::fs::write(kept.path().join("file"), "content").unwrap();
     let mut job =

@@ -2,11 +2,17 @@
 
 use gloaming_api::job::JobExit;
 
-use crate::support::{Lane, text};
+use crate::support::{Lane, on_every_engine, text};
 
-#[tokio::test]
-async fn output_beyond_the_limit_is_counted_and_never_blocks() {
-    let Some(lane) = Lane::open().await else { return };
+on_every_engine!(
+    output_beyond_the_limit_is_counted_and_never_blocks,
+    the_time_limit_ends_a_whole_tree_of_processes,
+    a_fork_bomb_stops_at_the_process_limit,
+    a_memory_bomb_is_told_apart_from_a_failure,
+    files_in_memory_are_full_before_the_job_is_killed,
+);
+
+async fn output_beyond_the_limit_is_counted_and_never_blocks(lane: Lane) {
     let limit = usize::try_from(lane.permit().limits().output).unwrap();
     let output =
         lane.sh("head -c 20000000 /dev/zero | tr '\\0' x; head -c 100 /dev/zero >&2; echo END").await;
@@ -17,9 +23,7 @@ async fn output_beyond_the_limit_is_counted_and_never_blocks() {
     assert!(output.record.stdout_tail.ends_with("xEND\n"));
 }
 
-#[tokio::test]
-async fn the_time_limit_ends_a_whole_tree_of_processes() {
-    let Some(lane) = Lane::open().await else { return };
+async fn the_time_limit_ends_a_whole_tree_of_processes(lane: Lane) {
     let lane = lane.limited("timeout = \"1s\"");
     // Deaf to every signal that can be ignored, in sessions of their own, one of them printing for ever.
     let output = lane
@@ -28,12 +32,10 @@ async fn the_time_limit_ends_a_whole_tree_of_processes() {
         .await;
     assert_eq!(output.record.exit, JobExit::TimedOut);
     assert!((1000..30_000).contains(&output.record.duration_ms), "{}", output.record.duration_ms);
-    assert_eq!(lane.left_behind(), Vec::<String>::new());
+    assert_eq!(lane.left_behind().await, Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn a_fork_bomb_stops_at_the_process_limit() {
-    let Some(lane) = Lane::open().await else { return };
+async fn a_fork_bomb_stops_at_the_process_limit(lane: Lane) {
     let lane = lane.limited("timeout = \"3s\"\nprocesses = 40");
     let output = lane
         .run(&[
@@ -45,16 +47,14 @@ async fn a_fork_bomb_stops_at_the_process_limit() {
     assert_eq!(output.record.exit, JobExit::TimedOut);
     // The host still forks.
     assert!(std::process::Command::new("/bin/true").status().unwrap().success());
-    assert_eq!(lane.left_behind(), Vec::<String>::new());
+    assert_eq!(lane.left_behind().await, Vec::<String>::new());
     // The limit is the policy's number: the shell and 39 more.
     let output = lane.sh("n=0; while :; do sleep 20 & n=$((n+1)); echo $n; done").await;
     assert_eq!(output.record.exit, JobExit::Code(2), "{}", text(&output.stderr));
     assert!(output.record.stdout_tail.ends_with("\n39\n"), "{}", output.record.stdout_tail);
 }
 
-#[tokio::test]
-async fn a_memory_bomb_is_told_apart_from_a_failure() {
-    let Some(lane) = Lane::open().await else { return };
+async fn a_memory_bomb_is_told_apart_from_a_failure(lane: Lane) {
     let lane = lane.limited("timeout = \"60s\"\nmemory = \"64MiB\"");
     // In the command itself, and in a child whose death the command would hide.
     for script in
@@ -66,12 +66,10 @@ async fn a_memory_bomb_is_told_apart_from_a_failure() {
     }
     let output = lane.sh("exit 0").await;
     assert_eq!(output.record.exit, JobExit::Code(0));
-    assert_eq!(lane.left_behind(), Vec::<String>::new());
+    assert_eq!(lane.left_behind().await, Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn files_in_memory_are_full_before_the_job_is_killed() {
-    let Some(lane) = Lane::open().await else { return };
+async fn files_in_memory_are_full_before_the_job_is_killed(lane: Lane) {
     let lane = lane.limited("timeout = \"60s\"\nmemory = \"128MiB\"");
     let output =
         lane.sh("for d in /tmp /dev/shm; do head -c 100000000 /dev/zero > $d/x; rm $d/x; done").await;

@@ -5,10 +5,14 @@
     reason = "tests read their environment and make the files they attack with"
 )]
 
+mod choosing;
 mod clients;
 mod confinement;
+mod daemons;
+mod disobedience;
 mod egress;
 mod environments;
+mod images;
 mod limits;
 mod outcomes;
 mod overhead;

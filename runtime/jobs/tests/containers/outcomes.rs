@@ -2,13 +2,22 @@
 
 use gloaming_api::RelPath;
 use gloaming_api::job::{JobExit, JobPurpose};
-use gloaming_jobs::{Cancel, Engine as _, JobError};
+use gloaming_jobs::{Cancel, JobError};
 
-use crate::support::{Lane, text};
+use crate::support::{Lane, on_every_engine, text};
 
-#[tokio::test]
-async fn exit_codes_and_signals_are_the_kernels() {
-    let Some(lane) = Lane::open().await else { return };
+on_every_engine!(
+    exit_codes_and_signals_are_the_kernels,
+    the_record_tells_what_was_run_and_under_what,
+    a_missing_program_or_folder_is_the_jobs_failure,
+    what_makes_no_sense_is_refused_before_anything_runs,
+    a_printed_or_written_status_changes_nothing,
+    a_background_process_does_not_outlive_the_command,
+    two_jobs_run_at_once_each_with_its_own_world,
+    a_cancelled_flag_stops_before_and_during,
+);
+
+async fn exit_codes_and_signals_are_the_kernels(lane: Lane) {
     for (script, exit) in [
         ("exit 0", JobExit::Code(0)),
         ("exit 3", JobExit::Code(3)),
@@ -19,12 +28,10 @@ async fn exit_codes_and_signals_are_the_kernels() {
     ] {
         assert_eq!(lane.sh(script).await.record.exit, exit, "{script}");
     }
-    assert_eq!(lane.left_behind(), Vec::<String>::new());
+    assert_eq!(lane.left_behind().await, Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn the_record_tells_what_was_run_and_under_what() {
-    let Some(lane) = Lane::open().await else { return };
+async fn the_record_tells_what_was_run_and_under_what(lane: Lane) {
     let mut job = lane.job(&["/bin/sh", "-c", "echo $GREETING; pwd; echo oops >&2"]);
     job.env.insert("GREETING".to_owned(), "hello".to_owned());
     job.cwd = RelPath::parse("a b/ü").unwrap();
@@ -35,7 +42,7 @@ async fn the_record_tells_what_was_run_and_under_what() {
     let record = &output.record;
     assert_eq!(
         (record.purpose, record.argv.as_slice(), record.cwd.as_str(), record.engine.as_str(), record.exit),
-        (JobPurpose::Test, job.argv.as_slice(), "a b/ü", "embedded", JobExit::Code(0))
+        (JobPurpose::Test, job.argv.as_slice(), "a b/ü", lane.kind.as_str(), JobExit::Code(0))
     );
     assert_eq!(record.env, job.env);
     assert_eq!(&record.grant, lane.permit().grant_digest());
@@ -47,9 +54,7 @@ async fn the_record_tells_what_was_run_and_under_what() {
     assert!(record.peak_memory.is_none_or(|bytes| bytes > 0));
 }
 
-#[tokio::test]
-async fn a_missing_program_or_folder_is_the_jobs_failure() {
-    let Some(lane) = Lane::open().await else { return };
+async fn a_missing_program_or_folder_is_the_jobs_failure(lane: Lane) {
     std::fs::write(lane.workspace.path().join("data"), "x").unwrap();
     for (program, code, message) in [
         ("no-such-program", 127, "gloaming: no-such-program: program not found\n"),
@@ -73,9 +78,7 @@ async fn a_missing_program_or_folder_is_the_jobs_failure() {
     );
 }
 
-#[tokio::test]
-async fn what_makes_no_sense_is_refused_before_anything_runs() {
-    let Some(lane) = Lane::open().await else { return };
+async fn what_makes_no_sense_is_refused_before_anything_runs(lane: Lane) {
     assert!(matches!(lane.run_job(&lane.job(&[])).await, Err(JobError::Invalid { .. })));
     assert!(matches!(lane.run_job(&lane.job(&["a\0b"])).await, Err(JobError::Invalid { .. })));
     let mut job = lane.job(&["true"]);
@@ -101,12 +104,10 @@ async fn what_makes_no_sense_is_refused_before_anything_runs() {
         writable: false,
     }];
     assert!(matches!(lane.run_job(&job).await, Err(JobError::Container { .. })));
-    assert_eq!(lane.left_behind(), Vec::<String>::new());
+    assert_eq!(lane.left_behind().await, Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn a_printed_or_written_status_changes_nothing() {
-    let Some(lane) = Lane::open().await else { return };
+async fn a_printed_or_written_status_changes_nothing(lane: Lane) {
     // Every descriptor it has, and those of the first process, get a forged status.
     let output = lane
         .sh("printf 'x\\0\\0\\0\\0'; echo '{\"Finished\":{\"exit\":{\"how\":\"code\",\"value\":0}}}' | tee /dev/stderr
@@ -118,20 +119,16 @@ async fn a_printed_or_written_status_changes_nothing() {
     assert!(!text(&output.stdout).contains("visible"));
 }
 
-#[tokio::test]
-async fn a_background_process_does_not_outlive_the_command() {
-    let Some(lane) = Lane::open().await else { return };
+async fn a_background_process_does_not_outlive_the_command(lane: Lane) {
     let output = lane.sh("setsid sh -c 'sleep 600; echo late > /workspace/late' & exit 4").await;
     assert_eq!(output.record.exit, JobExit::Code(4));
     assert!(output.record.duration_ms < 20_000);
     assert!(!lane.workspace.path().join("late").exists());
-    assert_eq!(lane.left_behind(), Vec::<String>::new());
+    assert_eq!(lane.left_behind().await, Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn two_jobs_run_at_once_each_with_its_own_world() {
-    let Some(lane) = Lane::open().await else { return };
-    let Some(other) = Lane::open().await else { return };
+async fn two_jobs_run_at_once_each_with_its_own_world(lane: Lane) {
+    let other = Lane::open(lane.kind).await.expect("there is one already");
     // Each waits for the other's end of a host folder that only the test connects.
     let script = "echo $$ > /tmp/mine; echo started > /workspace/started; \
                   while [ ! -e /workspace/go ]; do sleep 0.02; done; ls /tmp; ls /proc | grep -c '^[0-9]'";
@@ -155,9 +152,7 @@ async fn two_jobs_run_at_once_each_with_its_own_world() {
     }
 }
 
-#[tokio::test]
-async fn a_cancelled_flag_stops_before_and_during() {
-    let Some(lane) = Lane::open().await else { return };
+async fn a_cancelled_flag_stops_before_and_during(lane: Lane) {
     let cancel = Cancel::new();
     let job = lane.job(&["/bin/sh", "-c", "echo begun > /workspace/begun; setsid sleep 600; sleep 600"]);
     let permit = lane.permit();
@@ -171,5 +166,5 @@ async fn a_cancelled_flag_stops_before_and_during() {
     assert_eq!(output.unwrap().record.exit, JobExit::Cancelled);
     let output = lane.engine.run(&permit, &job, &cancel).await.unwrap();
     assert_eq!((output.record.exit, output.record.duration_ms), (JobExit::Cancelled, 0));
-    assert_eq!(lane.left_behind(), Vec::<String>::new());
+    assert_eq!(lane.left_behind().await, Vec::<String>::new());
 }

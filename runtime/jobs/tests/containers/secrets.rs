@@ -1,11 +1,20 @@
 //! Secrets reach the job that may have them, and nothing else.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use gloaming_api::RepoId;
 use gloaming_api::job::{JobExit, JobPurpose};
-use gloaming_jobs::{Cancel, Engine as _, Vault};
+use gloaming_jobs::{Cancel, Vault};
 use gloaming_policies::{Grant, JobPermit, Lanes, Layer};
 
-use crate::support::Lane;
+use crate::support::{Lane, client, containers, on_every_engine};
+
+on_every_engine!(
+    a_job_is_handed_the_secrets_of_its_grant_and_prints_none,
+    a_job_of_another_purpose_has_none,
+    no_value_is_written_to_a_disk_or_told_a_daemon,
+);
 
 const POLICY: &str = r#"
 schema = 1
@@ -22,7 +31,7 @@ jobs = ["build"]
 secrets = ["REGISTRY_*"]
 "#;
 
-fn permit(purpose: JobPurpose) -> JobPermit {
+pub(crate) fn permit(purpose: JobPurpose) -> JobPermit {
     let file = gloaming_policies::parse("p.toml", POLICY).expect("it parses");
     let lanes = Lanes { secrets: true, ..Lanes::default() };
     let repo: RepoId = "acme/api".parse().expect("a name");
@@ -30,7 +39,7 @@ fn permit(purpose: JobPurpose) -> JobPermit {
     grant.permit_job(purpose).expect("it may be run")
 }
 
-fn vault() -> Vault {
+pub(crate) fn vault() -> Vault {
     let mut vault = Vault::default();
     for (name, value) in [("REGISTRY_TOKEN", "tok-0123456789\n"), ("OTHER", "never-given-to-it")] {
         vault.add(name, &value.to_owned().into()).expect("it can be held");
@@ -38,15 +47,14 @@ fn vault() -> Vault {
     vault
 }
 
-#[tokio::test]
-async fn a_job_is_handed_the_secrets_of_its_grant_and_prints_none() {
-    let Some(lane) = Lane::open().await else { return };
-    let engine = lane.engine.clone().with_secrets(vault());
+async fn a_job_is_handed_the_secrets_of_its_grant_and_prints_none(lane: Lane) {
+    let lane = lane.with_secrets(vault()).await;
     let script = "set -e; test \"$REGISTRY_TOKEN\" = tok-0\"123456789\"; \
                   test \"$(cat /run/secrets/REGISTRY_TOKEN)\" = tok-0\"123456789\"; \
                   test \"$(stat -c %a /run/secrets/REGISTRY_TOKEN)\" = 400; ls /run/secrets; test -z \"$OTHER\"; env; \
                   env >&2; printf %s \"$REGISTRY_TOKEN\" | base64; printf %s tok-01234; sleep 0.05; echo 56789";
-    let output = engine
+    let output = lane
+        .engine
         .run(&permit(JobPurpose::Build), &lane.job(&["sh", "-c", script]), &Cancel::new())
         .await
         .expect("it runs");
@@ -63,12 +71,11 @@ async fn a_job_is_handed_the_secrets_of_its_grant_and_prints_none() {
     assert!(!shown.contains("never-given-to-it"));
 }
 
-#[tokio::test]
-async fn a_job_of_another_purpose_has_none() {
-    let Some(lane) = Lane::open().await else { return };
-    let engine = lane.engine.clone().with_secrets(vault());
+async fn a_job_of_another_purpose_has_none(lane: Lane) {
+    let lane = lane.with_secrets(vault()).await;
     let script = "test -z \"$REGISTRY_TOKEN$OTHER\" && test -z \"$(ls /run/secrets)\"";
-    let output = engine
+    let output = lane
+        .engine
         .run(&permit(JobPurpose::Test), &lane.job(&["sh", "-c", script]), &Cancel::new())
         .await
         .expect("it runs");
@@ -76,30 +83,47 @@ async fn a_job_of_another_purpose_has_none() {
     assert!(output.record.secrets.is_empty());
 }
 
-/// The container's folder is the only place on a disk that its making writes to.
-#[tokio::test]
-async fn no_value_is_written_to_a_disk() {
-    let Some(lane) = Lane::open().await else { return };
-    let engine = lane.engine.clone().with_secrets(vault());
-    let state = lane.state.path();
+/// On our side, the container's folder is the only place on a disk that its making writes to; on a daemon's, all that it
+/// keeps is in its own folder, and whoever has its socket can have it inspected.
+async fn no_value_is_written_to_a_disk_or_told_a_daemon(lane: Lane) {
+    let lane = lane.with_secrets(vault()).await;
     let script = "touch /workspace/there; while [ ! -e /workspace/go ]; do sleep 0.02; done";
-    let job = lane.job(&["sh", "-c", script]);
-    let cancel = Cancel::new();
-    let permit = permit(JobPurpose::Build);
-    let looking = async {
-        while !lane.workspace.path().join("there").exists() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    let (job, permit, cancel) = (lane.job(&["sh", "-c", script]), permit(JobPurpose::Build), Cancel::new());
+    let mut running = lane.engine.run(&permit, &job, &cancel);
+    while !lane.workspace.path().join("there").exists() {
+        tokio::select! {
+            output = &mut running => panic!("it waits to be looked at: {output:?}"),
+            () = tokio::time::sleep(Duration::from_millis(10)) => {}
         }
-        let found = files_with(state, b"tok-0123456789");
-        std::fs::write(lane.workspace.path().join("go"), "").expect("the job waits for it");
-        found
-    };
-    let (output, found) = tokio::join!(engine.run(&permit, &job, &cancel), looking);
-    assert_eq!(output.expect("it runs").record.exit, JobExit::Code(0));
-    assert_eq!(found, Vec::<std::path::PathBuf>::new());
+    }
+    let mut folders = vec![lane.state.path().to_owned()];
+    if let Some(socket) = lane.socket() {
+        let names = containers(&socket, &lane.task()).await;
+        assert_eq!(names.len(), 1);
+        let client = client(&socket).await;
+        let inspected = client.inspect_container(names[0].trim_start_matches('/'), None).await;
+        let told = serde_json::to_string(&inspected.expect("it runs")).expect("it is data");
+        // What is looked at is the whole of it: where the secrets are is there, what they are is not.
+        assert!(told.contains("/run/secrets"), "{told}");
+        for untold in ["0123456789", "REGISTRY_TOKEN", "dG9r"] {
+            assert!(!told.contains(untold), "{told}");
+        }
+        folders.push(socket.parent().expect("it is in a folder").to_owned());
+    }
+    for folder in &folders {
+        assert_eq!(files_with(folder, b"tok-0123456789"), Vec::<PathBuf>::new());
+    }
+    let last = folders.last().expect("there is one");
+    assert_ne!(
+        files_with(last, b"/run/secrets"),
+        Vec::<PathBuf>::new(),
+        "the container's description is there"
+    );
+    std::fs::write(lane.workspace.path().join("go"), "").expect("the job waits for it");
+    assert_eq!(running.await.expect("it runs").record.exit, JobExit::Code(0));
 }
 
-fn files_with(dir: &std::path::Path, needle: &[u8]) -> Vec<std::path::PathBuf> {
+fn files_with(dir: &Path, needle: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();

@@ -1,20 +1,125 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use gloaming_api::job::JobPurpose;
 use gloaming_api::{RelPath, RepoId};
 use gloaming_jobs::{
-    Cancel, Embedded, Engine as _, Environment, HostFacts, Job, JobError, JobOutput, NoEngine,
+    Cancel, Docker, DockerOptions, Embedded, Engine, EngineKind, Environment, Holder, HostFacts, Job,
+    JobError, JobOutput, NoEngine, Vault,
 };
 use gloaming_policies::{Grant, JobPermit, Layer};
 
+use crate::daemons::{asked, daemon, required};
+
+/// Makes of each function one test per engine. A function that is not named here is dead code, and fails.
+macro_rules! on_every_engine {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            use gloaming_jobs::EngineKind;
+
+            use crate::support::Lane;
+
+            #[tokio::test]
+            async fn embedded() {
+                if let Some(lane) = Lane::open(EngineKind::Embedded).await {
+                    super::$name(lane).await;
+                }
+            }
+
+            #[tokio::test]
+            async fn docker() {
+                if let Some(lane) = Lane::open(EngineKind::Docker).await {
+                    super::$name(lane).await;
+                }
+            }
+
+            #[tokio::test]
+            async fn podman() {
+                if let Some(lane) = Lane::open(EngineKind::Podman).await {
+                    super::$name(lane).await;
+                }
+            }
+        }
+    )*};
+}
+pub(crate) use on_every_engine;
+
 /// An engine with a state folder and a workspace of its own.
 pub(crate) struct Lane {
-    pub(crate) engine: Embedded,
+    pub(crate) kind: EngineKind,
+    pub(crate) engine: Arc<dyn Engine>,
     pub(crate) state: tempfile::TempDir,
     pub(crate) workspace: tempfile::TempDir,
     pub(crate) scratch: Option<PathBuf>,
     pub(crate) limits: &'static str,
+}
+
+/// The command that makes this test binary a helper.
+pub(crate) fn helper() -> Vec<std::ffi::OsString> {
+    vec![std::env::current_exe().expect("this test has a path").into(), "__job".into()]
+}
+
+/// Returns an engine that holds secrets; of a daemon, the containers carry `task`.
+pub(crate) async fn engine(
+    kind: EngineKind,
+    environment: Environment,
+    state: &Path,
+    task: &str,
+    vault: Vault,
+) -> Result<Arc<dyn Engine>, NoEngine> {
+    if kind == EngineKind::Embedded {
+        return Ok(Arc::new(Embedded::new(helper(), environment, state.to_owned()).with_secrets(vault)));
+    }
+    Ok(Arc::new(docker(&socket(kind)?, environment, state, task).await?.with_secrets(vault)))
+}
+
+/// Returns the socket that this test process is handed, or that of a daemon it starts.
+pub(crate) fn socket(kind: EngineKind) -> Result<PathBuf, NoEngine> {
+    if let Some(handed) = std::env::var_os("GLOAMING_TEST_SOCKET") {
+        return Ok(handed.into());
+    }
+    match daemon(kind) {
+        Ok(daemon) => Ok(daemon.socket.clone()),
+        Err(reason) => Err(NoEngine { reason: reason.clone(), hint: String::new() }),
+    }
+}
+
+pub(crate) async fn docker(
+    socket: &Path,
+    environment: Environment,
+    state: &Path,
+    task: &str,
+) -> Result<Docker, NoEngine> {
+    Docker::connect(DockerOptions {
+        helper: helper(),
+        environment,
+        state_dir: state.to_owned(),
+        socket: socket.to_owned(),
+        holder: Holder { task: task.to_owned(), attempt: 1 },
+    })
+    .await
+}
+
+/// A client of our own, to look at what an engine does.
+pub(crate) async fn client(socket: &Path) -> bollard::Docker {
+    bollard::Docker::connect_with_unix(&socket.display().to_string(), 60, bollard::API_DEFAULT_VERSION)
+        .expect("the daemon's socket is there")
+        .negotiate_version()
+        .await
+        .expect("the daemon answers")
+}
+
+/// The containers of a daemon that carry a task, by name.
+pub(crate) async fn containers(socket: &Path, task: &str) -> Vec<String> {
+    let client = client(socket).await;
+    let filters = HashMap::from([("label".to_owned(), vec![format!("dev.gloaming.task={task}")])]);
+    let options = bollard::query_parameters::ListContainersOptionsBuilder::default()
+        .all(true)
+        .filters(&filters)
+        .build();
+    let listed = client.list_containers(Some(options)).await.expect("the daemon lists");
+    listed.into_iter().flat_map(|container| container.names.unwrap_or_default()).collect()
 }
 
 /// What the test process itself runs with.
@@ -31,20 +136,55 @@ pub(crate) fn host() -> HostFacts {
 
 impl Lane {
     /// Returns a lane, or none, with a word why, where containers cannot be made.
-    pub(crate) async fn open() -> Option<Self> {
+    pub(crate) async fn open(kind: EngineKind) -> Option<Self> {
+        if !asked(kind) {
+            eprintln!("SKIPPED: {kind} is not asked for (GLOAMING_TEST_ENGINES, `make engines`)");
+            return None;
+        }
         let state = tempfile::tempdir().expect("a temporary folder can be made");
-        let helper = vec![std::env::current_exe().expect("this test has a path").into(), "__job".into()];
-        let engine = Embedded::new(helper, Environment::detect(&host()), state.path().to_owned());
-        match engine.probe().await {
-            Ok(()) => {}
-            Err(NoEngine { reason, hint }) if !is_root() => {
-                eprintln!("SKIPPED: no container can be made here: {reason}; {hint}");
+        let task = state.path().display().to_string();
+        let environment = Environment::detect(&host());
+        let opened = match engine(kind, environment, state.path(), &task, Vault::default()).await {
+            // A daemon is proved by the tests themselves; this proves the machine.
+            Ok(engine) if kind == EngineKind::Embedded => engine.probe().await.map(|_| engine),
+            opened => opened,
+        };
+        // Root can always make one without a daemon.
+        let may_be_missing = if kind == EngineKind::Embedded { !is_root() } else { !required() };
+        let engine = match opened {
+            Ok(engine) => engine,
+            Err(NoEngine { reason, hint }) if may_be_missing => {
+                eprintln!("SKIPPED: no container can be made here by {kind}: {reason}; {hint}");
                 return None;
             }
-            Err(error) => panic!("root must be able to make a container: {error}; {}", error.hint),
-        }
+            Err(error) => panic!("{kind} must be able to make a container: {error}; {}", error.hint),
+        };
+        assert_eq!(engine.name(), kind.as_str());
         let workspace = tempfile::tempdir().expect("a temporary folder can be made");
-        Some(Self { engine, state, workspace, scratch: None, limits: "timeout = \"60s\"" })
+        Some(Self { kind, engine, state, workspace, scratch: None, limits: "timeout = \"60s\"" })
+    }
+
+    /// The socket of the lane's daemon; none where there is no daemon.
+    pub(crate) fn socket(&self) -> Option<PathBuf> {
+        (self.kind != EngineKind::Embedded).then(|| socket(self.kind).expect("it was there before"))
+    }
+
+    /// The task on this lane's containers.
+    pub(crate) fn task(&self) -> String {
+        self.state.path().display().to_string()
+    }
+
+    /// Returns the lane with an engine of the same kind and another environment.
+    pub(crate) async fn with_environment(self, environment: Environment) -> Self {
+        let engine = engine(self.kind, environment, self.state.path(), &self.task(), Vault::default()).await;
+        Self { engine: engine.expect("it was there before"), ..self }
+    }
+
+    /// Returns the lane with an engine of the same kind that holds secrets.
+    pub(crate) async fn with_secrets(self, vault: Vault) -> Self {
+        let environment = Environment::detect(&host());
+        let engine = engine(self.kind, environment, self.state.path(), &self.task(), vault).await;
+        Self { engine: engine.expect("it was there before"), ..self }
     }
 
     /// Sets the limits, in the words of a policy's `[jobs.test]`.
@@ -86,10 +226,15 @@ impl Lane {
         self.run(&["/bin/sh", "-c", script]).await
     }
 
-    /// The control groups, containers' folders and processes that this lane has left behind.
-    pub(crate) fn left_behind(&self) -> Vec<String> {
-        let containers = self.state.path().join("containers");
-        let mut left: Vec<String> = names(&containers).filter(|name| !name.starts_with("probe-")).collect();
+    /// The containers, their folders and processes that this lane has left behind.
+    pub(crate) async fn left_behind(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        for folder in ["containers", "daemon"] {
+            left.extend(names(&self.state.path().join(folder)).filter(|name| !name.starts_with("probe-")));
+        }
+        if let Some(socket) = self.socket() {
+            left.extend(containers(&socket, &self.task()).await);
+        }
         left.extend(processes_naming(&self.workspace.path().display().to_string()));
         left
     }

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gloaming_api::job::JobExit;
-use gloaming_jobs::{Cancel, Engine as _, JobError, NoEngine, reap};
+use gloaming_jobs::{Cancel, Engine as _, EngineKind, JobError, NoEngine, reap};
 
-use crate::support::{Lane, names, processes_naming};
+use crate::support::{Lane, names, on_every_engine, processes_naming};
+
+on_every_engine!(a_run_that_is_dropped_ends_its_container, a_killed_parent_takes_everything_along);
 
 /// A word that only the job's own processes carry in their command line.
 fn mark(lane: &Lane) -> String {
@@ -30,14 +32,35 @@ fn kill(pid: i32) {
 async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(30), "{what}");
+        assert!(start.elapsed() < Duration::from_secs(120), "{what}");
         tokio::task::yield_now().await;
     }
 }
 
+/// Waits until a lane has left nothing behind: a helper cleans up after its parent, a daemon after both.
+async fn nothing_is_left(lane: &Lane) {
+    let start = Instant::now();
+    loop {
+        let left = lane.left_behind().await;
+        // The folder of a killed parent is a file or two, and the reaper's.
+        let only_folder =
+            lane.kind != EngineKind::Embedded && left.iter().all(|name| name.starts_with("test-"));
+        if left.is_empty() || only_folder {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(120), "left behind: {left:?}");
+    }
+    if let Some(socket) = lane.socket() {
+        let environment = gloaming_jobs::Environment::detect(&crate::support::host());
+        let engine = crate::support::docker(&socket, environment, lane.state.path(), "").await.unwrap();
+        engine.reap().await.unwrap();
+    }
+    assert_eq!(lane.left_behind().await, Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn a_killed_helper_takes_its_container_along() {
-    let Some(lane) = Lane::open().await else { return };
+    let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
     let mark = mark(&lane);
     let job = lane.job(&["/bin/sh", "-c", &format!("(setsid sleep {mark} &); echo > begun; sleep {mark}")]);
     let permit = lane.permit();
@@ -50,13 +73,11 @@ async fn a_killed_helper_takes_its_container_along() {
     let (result, ()) = tokio::join!(lane.engine.run(&permit, &job, &cancel), attack);
     assert!(matches!(result, Err(JobError::Container { .. })), "{result:?}");
     until("the processes are gone", || processes_naming(&mark).is_empty()).await;
-    assert_eq!(lane.left_behind(), Vec::<String>::new());
+    assert_eq!(lane.left_behind().await, Vec::<String>::new());
     assert_eq!(lane.sh("exit 5").await.record.exit, JobExit::Code(5));
 }
 
-#[tokio::test]
-async fn a_run_that_is_dropped_ends_its_container() {
-    let Some(lane) = Lane::open().await else { return };
+async fn a_run_that_is_dropped_ends_its_container(lane: Lane) {
     let mark = mark(&lane);
     let job = lane.job(&["/bin/sh", "-c", &format!("echo > begun; sleep {mark}")]);
     let permit = lane.permit();
@@ -70,13 +91,13 @@ async fn a_run_that_is_dropped_ends_its_container() {
         }
     }
     until("the processes are gone", || processes_naming(&mark).is_empty()).await;
-    until("the helper has cleaned up", || lane.left_behind().is_empty()).await;
+    nothing_is_left(&lane).await;
 }
 
 #[tokio::test]
 #[ignore = "takes as long as a helper is given to stop, 25 seconds"]
 async fn a_helper_that_hangs_is_killed_with_its_container() {
-    let Some(lane) = Lane::open().await else { return };
+    let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
     let mark = mark(&lane);
     let job = lane.job(&["/bin/sh", "-c", &format!("echo > begun; sleep {mark}")]);
     let permit = lane.permit();
@@ -90,13 +111,11 @@ async fn a_helper_that_hangs_is_killed_with_its_container() {
     let (output, ()) = tokio::join!(lane.engine.run(&permit, &job, &cancel), hang);
     assert_eq!(output.unwrap().record.exit, JobExit::Cancelled);
     until("the processes are gone", || processes_naming(&mark).is_empty()).await;
-    assert_eq!(lane.left_behind(), Vec::<String>::new());
+    assert_eq!(lane.left_behind().await, Vec::<String>::new());
 }
 
 /// The parent dies without a chance to do anything: a child process of this test plays it.
-#[tokio::test]
-async fn a_killed_parent_takes_everything_along() {
-    let Some(lane) = Lane::open().await else { return };
+async fn a_killed_parent_takes_everything_along(lane: Lane) {
     let mark = mark(&lane);
     // The very program and request that the engine uses, with a parent that can be killed.
     let script = format!("echo > begun; sleep {mark}");
@@ -105,6 +124,8 @@ async fn a_killed_parent_takes_everything_along() {
         .env("GLOAMING_TEST_STATE", lane.state.path())
         .env("GLOAMING_TEST_WORKSPACE", lane.workspace.path())
         .env("GLOAMING_TEST_SCRIPT", script)
+        .env("GLOAMING_TEST_ENGINE", lane.kind.as_str())
+        .envs(lane.socket().map(|socket| ("GLOAMING_TEST_SOCKET", socket)))
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
@@ -113,21 +134,27 @@ async fn a_killed_parent_takes_everything_along() {
     parent.kill().unwrap();
     parent.wait().unwrap();
     until("the processes are gone", || processes_naming(&mark).is_empty()).await;
-    until("the helper has cleaned up", || lane.left_behind().is_empty()).await;
+    nothing_is_left(&lane).await;
 }
 
 #[tokio::test]
 #[ignore = "the parent that another test kills"]
 async fn play_the_parent() {
-    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let (Some(state), Some(workspace)) = (folder("GLOAMING_TEST_STATE"), folder("GLOAMING_TEST_WORKSPACE"))
-    else {
+    let variable = |name: &str| std::env::var_os(name);
+    let (Some(state), Some(workspace), Some(kind)) = (
+        variable("GLOAMING_TEST_STATE").map(PathBuf::from),
+        variable("GLOAMING_TEST_WORKSPACE").map(PathBuf::from),
+        std::env::var("GLOAMING_TEST_ENGINE").ok(),
+    ) else {
         return;
     };
-    let lane = Lane::open().await.unwrap();
-    let helper = vec![std::env::current_exe().unwrap().into(), "__job".into()];
+    let lane = Lane::open(kind.parse().unwrap()).await.unwrap();
     let environment = gloaming_jobs::Environment::detect(&crate::support::host());
-    let engine = gloaming_jobs::Embedded::new(helper, environment, state);
+    let task = state.display().to_string();
+    let engine =
+        crate::support::engine(lane.kind, environment, &state, &task, gloaming_jobs::Vault::default())
+            .await
+            .unwrap();
     let mut job = lane.job(&["/bin/sh", "-c", &std::env::var("GLOAMING_TEST_SCRIPT").unwrap()]);
     job.workspace = workspace;
     engine.run(&lane.permit(), &job, &Cancel::new()).await.unwrap();
@@ -136,7 +163,7 @@ async fn play_the_parent() {
 /// Helper and parent die at once, and the kernel's death signal is all there is: what is left is folders.
 #[tokio::test]
 async fn the_reaper_removes_what_the_dead_left() {
-    let Some(lane) = Lane::open().await else { return };
+    let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
     let mark = mark(&lane);
     let job = lane.job(&["/bin/sh", "-c", &format!("echo > begun; sleep {mark}")]);
     let permit = lane.permit();
@@ -157,16 +184,73 @@ async fn the_reaper_removes_what_the_dead_left() {
         let _ = rustix::process::kill_process(helper, rustix::process::Signal::KILL);
     }
     until("the processes are gone", || processes_naming(&mark).is_empty()).await;
-    until("the helper is dead", || {
+    let start = Instant::now();
+    while !lane.left_behind().await.is_empty() {
         let _ = reap(lane.state.path());
-        lane.left_behind().is_empty()
-    })
-    .await;
+        assert!(start.elapsed() < Duration::from_secs(120), "the helper is dead");
+    }
+}
+
+/// What a process killed between making and starting a container leaves: nothing runs, so nothing ends it.
+async fn the_daemons_reaper_removes_what_nobody_holds(kind: EngineKind) {
+    let Some(lane) = Lane::open(kind).await else { return };
+    let socket = lane.socket().unwrap();
+    let image = crate::images::import(&socket, "reaped").await;
+    let client = crate::support::client(&socket).await;
+    let read = |path: &str| std::fs::read_to_string(path).unwrap().trim().to_owned();
+    let owner = |pid: u32, start: u64| {
+        serde_json::json!({
+            "pid": pid, "start": start, "boot": read("/proc/sys/kernel/random/boot_id"),
+            "namespace": std::fs::read_link("/proc/self/ns/pid").unwrap(),
+        })
+        .to_string()
+    };
+    let stat = read("/proc/self/stat");
+    let start = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().parse().unwrap();
+    let me = std::process::id();
+    let name = |what: &str| format!("{what}-{}", lane.task().trim_start_matches("/tmp/").replace('/', "-"));
+    for (what, label) in [
+        ("dead", owner(me, start + 1)),
+        ("living", owner(me, start)),
+        ("foreign", "somebody else's".to_owned()),
+    ] {
+        let labels =
+            [("dev.gloaming.owner".to_owned(), label), ("dev.gloaming.task".to_owned(), lane.task())];
+        let body = bollard::models::ContainerCreateBody {
+            image: Some(image.clone()),
+            labels: Some(labels.into()),
+            ..Default::default()
+        };
+        let options =
+            bollard::query_parameters::CreateContainerOptionsBuilder::default().name(&name(what)).build();
+        client.create_container(Some(options), body).await.unwrap();
+    }
+    let environment = gloaming_jobs::Environment::detect(&crate::support::host());
+    let engine = crate::support::docker(&socket, environment, lane.state.path(), "").await.unwrap();
+    // Another test's reaper may have been first.
+    engine.reap().await.unwrap();
+    let mut left = lane.left_behind().await;
+    left.sort();
+    assert_eq!(left, [format!("/{}", name("foreign")), format!("/{}", name("living"))]);
+    for what in ["living", "foreign"] {
+        let options = bollard::query_parameters::RemoveContainerOptionsBuilder::default().force(true).build();
+        client.remove_container(&name(what), Some(options)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn dockers_reaper_removes_what_nobody_holds() {
+    the_daemons_reaper_removes_what_nobody_holds(EngineKind::Docker).await;
+}
+
+#[tokio::test]
+async fn podmans_reaper_removes_what_nobody_holds() {
+    the_daemons_reaper_removes_what_nobody_holds(EngineKind::Podman).await;
 }
 
 #[tokio::test]
 async fn no_engine_is_said_in_plain_words_and_nothing_runs_on_the_host() {
-    let Some(lane) = Lane::open().await else { return };
+    let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
     let state = tempfile::tempdir().unwrap();
     let environment = gloaming_jobs::Environment::detect(&crate::support::host());
     let engine = |helper: &[&str]| {

@@ -8,7 +8,8 @@ use gloaming_api::job::{JobExit, JobRecord};
 use gloaming_api::profile::Command;
 use gloaming_api::{Digest, Profile, RepoId};
 use gloaming_jobs::{
-    BoxFuture, Cancel, Embedded, Engine, Environment, HostFacts, Job, JobError, JobOutput, NoEngine, Redactor,
+    BoxFuture, Cancel, Capabilities, Embedded, Engine, Environment, Facts, HostFacts, Job, JobError,
+    JobOutput, NoEngine, Redactor,
 };
 use gloaming_policies::{Grant, JobPermit};
 use gloaming_profile::{Corrections, ProfileError, Proving, known, prove};
@@ -112,6 +113,14 @@ impl Engine for Scripted {
             redactor: Redactor::default(),
         };
         Box::pin(async move { Ok(output) })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::all()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<Facts, NoEngine>> {
+        Box::pin(async { Err(NoEngine { reason: "it is a script".to_owned(), hint: String::new() }) })
     }
 }
 
@@ -257,7 +266,7 @@ pub(crate) async fn embedded(state: &Path) -> Option<(Embedded, Digest)> {
     let helper = vec![std::env::current_exe().unwrap().into(), "__job".into()];
     let engine = Embedded::new(helper, environment, state.to_owned());
     match engine.probe().await {
-        Ok(()) => Some((engine, digest)),
+        Ok(_) => Some((engine, digest)),
         Err(NoEngine { reason, hint }) if !rustix::process::geteuid().is_root() => {
             eprintln!("SKIPPED: no container can be made here: {reason}; {hint}");
             None
@@ -338,6 +347,14 @@ impl Engine for Installing {
             assert!(installed.is_file(), "{job:?}");
         }
         Box::pin(async move { Scripted(|_| (JobExit::Code(0), "")).run(permit, job, cancel).await })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::all()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<Facts, NoEngine>> {
+        Box::pin(async { Err(NoEngine { reason: "it is a script".to_owned(), hint: String::new() }) })
     }
 }
 

@@ -1,0 +1,112 @@
+//! Which engine is chosen, and what is said of those that are not.
+
+use std::path::Path;
+
+use gloaming_api::job::JobPurpose;
+use gloaming_jobs::{
+    Cancel, Chosen, EngineConfig, EngineKind, Engines, Feature, Holder, Sockets, Support, Wanted,
+};
+
+use crate::support::{Lane, helper, host, text};
+
+fn config(lane: &Lane) -> EngineConfig {
+    EngineConfig {
+        engine: None,
+        helper: helper(),
+        state_dir: lane.state.path().to_owned(),
+        environment: Wanted::Host(host()),
+        sockets: Sockets {
+            configured: lane.socket().map(|socket| format!("unix://{}", socket.display())),
+            ..Sockets::default()
+        },
+        holder: Holder { task: lane.task(), attempt: 1 },
+        secrets: crate::secrets::vault(),
+    }
+}
+
+/// The secrets of the configuration reach the jobs of the engine that was chosen.
+async fn are_handed_on(lane: &Lane, chosen: &Chosen) {
+    let job = lane.job(&["printenv", "REGISTRY_TOKEN"]);
+    let permit = crate::secrets::permit(JobPurpose::Build);
+    let output = chosen.engine.run(&permit, &job, &Cancel::new()).await.unwrap();
+    assert_eq!(text(&output.stdout), "[secret REGISTRY_TOKEN]\n");
+}
+
+#[tokio::test]
+async fn what_needs_no_daemon_is_chosen_first() {
+    let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
+    let chosen = Engines::choose(&config(&lane)).await.unwrap();
+    assert_eq!((chosen.engine.name(), chosen.why.as_str()), ("embedded", "it works, and needs no daemon"));
+    assert!(chosen.tried.is_empty() && chosen.facts.seccomp && chosen.facts.cgroups.is_some());
+    let capabilities = chosen.engine.capabilities();
+    assert!(capabilities.has(Feature::HostTools) && !capabilities.has(Feature::Images));
+    assert!(capabilities.has(Feature::Hosts) && capabilities.has(Feature::Secrets));
+    are_handed_on(&lane, &chosen).await;
+}
+
+#[tokio::test]
+async fn where_nothing_works_every_reason_is_said() {
+    let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
+    let sockets =
+        Sockets { configured: Some("unix:///nonexistent/the.sock".to_owned()), ..Sockets::default() };
+    let nothing = EngineConfig { helper: vec!["/bin/true".into()], sockets, ..config(&lane) };
+    let error = Engines::choose(&nothing).await.err().expect("there is none");
+    for part in
+        ["embedded: ", "docker: there is no socket /nonexistent/the.sock", "podman: there is no socket"]
+    {
+        assert!(error.reason.contains(part), "{error}");
+    }
+    assert!(error.hint.contains("docker: start the daemon"), "{}", error.hint);
+    // A configured one is the only one, and its reason the whole answer.
+    let one = EngineConfig { engine: Some(EngineKind::Podman), ..nothing.clone() };
+    let error = Engines::choose(&one).await.err().expect("there is none");
+    assert_eq!(error.reason, "there is no socket /nonexistent/the.sock");
+    // A socket that nobody listens at is told from one that is not there.
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("dead");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let configured = Some(socket.display().to_string());
+    let dead = EngineConfig { sockets: Sockets { configured, ..Sockets::default() }, ..one };
+    let error = Engines::choose(&dead).await.err().expect("there is none");
+    assert!(
+        error.reason.contains("Connection refused") && error.hint.contains("nobody listens"),
+        "{error:?}"
+    );
+    let surveyed = Engines::survey(&nothing).await;
+    assert_eq!(surveyed.iter().map(|candidate| candidate.engine).collect::<Vec<_>>(), EngineKind::ALL);
+    assert!(surveyed.iter().all(|candidate| candidate.result.is_err()));
+}
+
+async fn a_daemon_is_chosen_when_configured(kind: EngineKind) {
+    let Some(lane) = Lane::open(kind).await else { return };
+    let configured = EngineConfig { engine: Some(kind), ..config(&lane) };
+    let chosen = Engines::choose(&configured).await.unwrap();
+    assert_eq!((chosen.engine.name(), chosen.why.as_str()), (kind.as_str(), "it is the configured one"));
+    let facts = &chosen.facts;
+    assert!(facts.seccomp && !facts.rootless && !facts.version.is_empty(), "{facts:?}");
+    assert_eq!(facts.address, lane.socket().map(|socket| format!("unix://{}", socket.display())));
+    let version2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    assert_eq!(facts.cgroups, Some(if version2 { 2 } else { 1 }));
+    let job = lane.job(&["echo", "chosen"]);
+    let output = chosen.engine.run(&lane.permit(), &job, &Cancel::new()).await.unwrap();
+    assert_eq!(text(&output.stdout), "chosen\n");
+    let capabilities = chosen.engine.capabilities();
+    assert!(capabilities.has(Feature::Images) && *capabilities.get(Feature::Seccomp) == Support::Yes);
+    assert!(!capabilities.has(Feature::Hosts) && capabilities.has(Feature::Secrets));
+    are_handed_on(&lane, &chosen).await;
+
+    let surveyed = Engines::survey(&config(&lane)).await;
+    let found = surveyed.iter().find(|candidate| candidate.engine == kind).unwrap();
+    assert_eq!(found.result.as_ref().map(|(facts, _)| facts), Ok(facts));
+    assert!(lane.left_behind().await.is_empty());
+}
+
+#[tokio::test]
+async fn docker_is_chosen_when_configured() {
+    a_daemon_is_chosen_when_configured(EngineKind::Docker).await;
+}
+
+#[tokio::test]
+async fn podman_is_chosen_when_configured() {
+    a_daemon_is_chosen_when_configured(EngineKind::Podman).await;
+}

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# A container daemon in a folder of its own, for as long as standard input stays open: when whoever started this
+# ends, however that comes, the daemon ends and its folder goes.
+#   daemon.sh docker|podman FOLDER      listens at FOLDER/sock
+set -uo pipefail
+kind=$1 folder=$2
+case $kind in
+  docker)
+    dockerd --data-root "$folder/data" --exec-root "$folder/exec" --pidfile "$folder/pid" -H "unix://$folder/sock" \
+      --bridge=none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false \
+      </dev/null >"$folder/log" 2>&1 &
+    ;;
+  podman)
+    # Without the right to raise limits, the defaults of podman cannot be set.
+    cat >"$folder/containers.conf" <<'CONF'
+[containers]
+default_ulimits = ["nofile=8192:8192", "nproc=4096:4096"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+CONF
+    CONTAINERS_CONF="$folder/containers.conf" podman --root "$folder/data" --runroot "$folder/run" \
+      --tmpdir "$folder/tmp" system service --time=0 "unix://$folder/sock" </dev/null >"$folder/log" 2>&1 &
+    ;;
+  *) exit 2 ;;
+esac
+daemon=$!
+# Nothing ever comes; it ends with the process that holds the other end.
+cat >/dev/null
+kill "$daemon" 2>/dev/null
+wait "$daemon" 2>/dev/null
+# What a container that was being made has left mounted.
+while read -r mount; do umount -l "$mount"; done < <(awk -v f="$folder/" 'index($5, f) == 1 { print $5 }' /proc/self/mountinfo | sort -r)
+rm -rf "$folder"
