@@ -8,7 +8,7 @@ use std::time::Duration;
 use gloaming_api::evidence::{Evidence, Origin, Step};
 use gloaming_api::profile::{Command, CommandKind, Ecosystem, Profile, Source, TestRunner};
 use gloaming_api::{Digest, RelPath, RepoId};
-use gloaming_jobs::{Cancel, Embedded, Environment, HostFacts, NoEngine};
+use gloaming_jobs::{Cancel, Embedded, Engine as _, Environment, HostFacts, NoEngine};
 use gloaming_policies::Grant;
 use gloaming_verify::{Effort, Inputs};
 use gloaming_workspace::Repository;
@@ -90,7 +90,7 @@ impl Case {
         let environment = Environment::detect(&facts);
         let engine = Embedded::new(helper, environment.clone(), state.join("jobs"));
         match engine.probe().await {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(NoEngine { reason, hint }) if !rustix::process::geteuid().is_root() => {
                 eprintln!("SKIPPED: no container can be made here: {reason}; {hint}");
                 return None;
