@@ -39,7 +39,10 @@ pub(crate) fn forbidden(change: &Change) -> Found {
             _ if diff.file.binary => found.push(format!("{path}: a binary file")),
             _ => {}
         }
-        if let Some(what) = invisible(diff.file.path.as_str()).or_else(|| mixed(diff.file.path.as_str())) {
+        // A name that was there before is none of the patch's doing.
+        if diff.file.change == FileChange::Added
+            && let Some(what) = invisible(diff.file.path.as_str()).or_else(|| mixed(diff.file.path.as_str()))
+        {
             found.push(format!("{path}: its name holds {what}"));
         }
         // Where letters have no case, one of the two would take the other's place.
