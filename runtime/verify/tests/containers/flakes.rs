@@ -6,7 +6,7 @@ use crate::support::{Case, runs, told, unittest};
 
 /// A test that fails in the runs of its tree that `fails` names: trees share nothing, runs of one tree a folder.
 const TESTS: &str = r#"
-import json, os, pathlib, unittest
+import os, pathlib, unittest
 
 
 def count(name):
@@ -22,16 +22,21 @@ class T(unittest.TestCase):
         self.assertEqual(app.add(1, 2), 3)
 
     def test_flaky(self):
-        fails = json.loads(pathlib.Path("fails.json").read_text())
-        self.assertNotIn(count("flaky"), fails)
+        import fails
+        self.assertNotIn(count("flaky"), fails.RUNS)
 "#;
 
 const APP: &str = "def add(a, b):\n    return a + b\n";
 
+fn runs_that_fail(numbers: &str) -> String {
+    format!("RUNS = {numbers}\n")
+}
+
 fn case(fails: &str) -> Case {
+    let fails = runs_that_fail(fails);
     Case::new(
         vec![unittest()],
-        &[("app.py", APP), ("fails.json", fails), ("tests/__init__.py", ""), ("tests/test_app.py", TESTS)],
+        &[("app.py", APP), ("fails.py", &fails), ("tests/__init__.py", ""), ("tests/test_app.py", TESTS)],
     )
 }
 
@@ -70,7 +75,7 @@ async fn a_test_that_flips_on_the_base_is_listed_and_held_against_nobody() {
 async fn a_test_that_fails_once_with_the_patch_is_cleared_and_listed() {
     let mut case = case("[]");
     case.effort.mutants = 0;
-    let Some(evidence) = case.verify(&[("fails.json", "[1]")]).await else { return };
+    let Some(evidence) = case.verify(&[("fails.py", &runs_that_fail("[1]"))]).await else { return };
     assert_eq!(
         told(&evidence, "V7"),
         "pass: 2 tests on the base, 2 with the patch, none fails that passed; failed once with the patch and are \
