@@ -172,7 +172,7 @@ mod tests {
                 "not = [toml".into(),
             ],
             cargo_indexes: vec![
-                ("index.crates.example-0123456789abcdef".into(), "{\"dl\": \"https://dl.crates.example/{crate}\"}".into()),
+                ("index.rusty.example-0123456789abcdef".into(), "{\"dl\": \"https://dl.crates.example/{crate}\"}".into()),
                 ("github.example-0123456789abcdef".into(), String::new()),
             ],
             pip: vec![
@@ -202,7 +202,7 @@ mod tests {
                 "https://dl.crates.example:443",
                 "https://git.example:8443",
                 "https://go.example:443",
-                "https://index.crates.example:443",
+                "https://index.rusty.example:443",
                 "https://npm.example:443",
                 "https://one.example:443",
                 "https://pip.example:443",

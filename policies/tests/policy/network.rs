@@ -98,18 +98,18 @@ fn a_set_is_what_the_operator_puts_into_it() {
         ",
     );
     let setup = permit(&grant, JobPurpose::Setup);
-    let sets = registry(&["mirror.example", "https://files.example:8443", "*.cdn.example"]);
+    let sets = registry(&["mirror.example", "https://forge.example:8443", "*.cdn.example"]);
     let reaches = |scheme: &str, host: &str, port| {
         setup.reaches(scheme, host, port, &sets).map(|rule| rule.id).map_err(|denial| denial.rule.id)
     };
     let allowed = Ok("jobs.setup".to_owned());
     assert_eq!(reaches("https", "mirror.example", 443), allowed);
     assert_eq!(reaches("https", "Mirror.Example", 8080), allowed);
-    assert_eq!(reaches("https", "files.example", 8443), allowed);
+    assert_eq!(reaches("https", "forge.example", 8443), allowed);
     assert_eq!(reaches("https", "a.cdn.example", 443), allowed);
     assert_eq!(reaches("https", "docs.example", 443), allowed);
     for (scheme, host, port) in [
-        ("https", "files.example", 443),
+        ("https", "forge.example", 443),
         ("https", "cdn.example", 443),
         ("https", "registry", 443),
         ("https", "other.example", 443),

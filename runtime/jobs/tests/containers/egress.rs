@@ -17,7 +17,7 @@ use tokio_rustls::rustls;
 use crate::support::{Lane, text};
 
 /// Names for this machine's own loopback.
-const HERE: &[&str] = &["files.example", "other.example"];
+const HERE: &[&str] = &["forge.example", "other.example"];
 
 pub(crate) fn permit(purpose: JobPurpose, network: &[String]) -> JobPermit {
     let text =
@@ -137,8 +137,8 @@ async fn what_is_allowed_is_reached_and_the_rest_is_refused_and_noted() {
     let permit = permit(
         JobPurpose::Setup,
         &[
-            format!("http://files.example:{port}"),
-            format!("https://files.example:{tls}"),
+            format!("http://forge.example:{port}"),
+            format!("https://forge.example:{tls}"),
             "inside.example".into(),
             "metadata.example".into(),
             "127.0.0.1".into(),
@@ -147,11 +147,11 @@ async fn what_is_allowed_is_reached_and_the_rest_is_refused_and_noted() {
     );
     let script = format!(
         "get() {{ echo \"- $*\"; curl -sS -m 20 --cacert ca.pem -w '%{{http_code}} %{{http_connect}}\\n' \"$@\" 2>&1; }}\n\
-         get http://files.example:{port}/\n\
-         get https://files.example:{tls}/\n\
+         get http://forge.example:{port}/\n\
+         get https://forge.example:{tls}/\n\
          get http://other.example:{port}/\n\
          get https://other.example:{tls}/\n\
-         get --connect-to other.example:{tls}:files.example:{tls} https://other.example:{tls}/\n\
+         get --connect-to other.example:{tls}:forge.example:{tls} https://other.example:{tls}/\n\
          get http://inside.example:{port}/\n\
          get http://metadata.example/latest/meta-data/\n\
          get --noproxy '' http://127.0.0.1:{port}/\n\
@@ -167,19 +167,19 @@ async fn what_is_allowed_is_reached_and_the_rest_is_refused_and_noted() {
     });
     let told = lines.collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(told, @r"
-    - http://files.example:PORT/
+    - http://forge.example:PORT/
     hello
     200 000
-    - https://files.example:TLS/
+    - https://forge.example:TLS/
     hello
     200 200
     - http://other.example:PORT/
-    gloaming: http://other.example:PORT is denied by rule default-deny (test.toml:2): No rule lets these jobs have the host http://other.example:PORT. They may have 127.0.0.1, http://files.example:PORT, https://files.example:TLS, inside.example, metadata.example, nowhere.example.
+    gloaming: http://other.example:PORT is denied by rule default-deny (test.toml:2): No rule lets these jobs have the host http://other.example:PORT. They may have 127.0.0.1, http://forge.example:PORT, https://forge.example:TLS, inside.example, metadata.example, nowhere.example.
     403 000
     - https://other.example:TLS/
     curl: (56)
     000 403
-    - --connect-to other.example:TLS:files.example:TLS https://other.example:TLS/
+    - --connect-to other.example:TLS:forge.example:TLS https://other.example:TLS/
     curl: (35)
     000 200
     - http://inside.example:PORT/
@@ -195,7 +195,7 @@ async fn what_is_allowed_is_reached_and_the_rest_is_refused_and_noted() {
     gloaming: the name nowhere.example was not found: no such name
     502 000
     - http://169.254.169.254/
-    gloaming: http://169.254.169.254:80 is denied by rule default-deny (test.toml:2): No rule lets these jobs have the host http://169.254.169.254:80. They may have 127.0.0.1, http://files.example:PORT, https://files.example:TLS, inside.example, metadata.example, nowhere.example.
+    gloaming: http://169.254.169.254:80 is denied by rule default-deny (test.toml:2): No rule lets these jobs have the host http://169.254.169.254:80. They may have 127.0.0.1, http://forge.example:PORT, https://forge.example:TLS, inside.example, metadata.example, nowhere.example.
     403 000
     ");
     let log: Vec<String> = attempts(&output)
@@ -217,11 +217,11 @@ async fn what_is_allowed_is_reached_and_the_rest_is_refused_and_noted() {
         .collect();
     let log = log.join("\n").replace(&port.to_string(), "PORT").replace(&tls.to_string(), "TLS");
     insta::assert_snapshot!(log, @r#"
-    GET http://files.example:PORT 127.0.0.1:PORT allowed by jobs.setup
-    CONNECT https://files.example:TLS 127.0.0.1:TLS allowed by jobs.setup
+    GET http://forge.example:PORT 127.0.0.1:PORT allowed by jobs.setup
+    CONNECT https://forge.example:TLS 127.0.0.1:TLS allowed by jobs.setup
     GET http://other.example:PORT - refused by default-deny: No rule lets these jobs have the host http://other.example:PORT.
     CONNECT https://other.example:TLS - refused by default-deny: No rule lets these jobs have the host https://other.example:TLS.
-    CONNECT https://files.example:TLS 127.0.0.1:TLS refused by us: the TLS connection is for "other.example", and the tunnel for files.example
+    CONNECT https://forge.example:TLS 127.0.0.1:TLS refused by us: the TLS connection is for "other.example", and the tunnel for forge.example
     GET http://inside.example:PORT - refused by us: inside.example leads to 127.0.0.1, this machine's loopback
     GET http://metadata.example:80 - refused by us: metadata.example leads to 169.254.169.254, link-local (where clouds tell a machine its credentials)
     GET http://127.0.0.1:PORT - refused by us: 127.0.0.1 is this machine's loopback
@@ -285,7 +285,7 @@ def all():
         attempt(f'udp {{host}}', lambda: udp(host, {udp_port}))
     for host in ('127.0.0.1', '127.0.0.53', '{own}', '8.8.8.8'):
         attempt(f'dns {{host}}', lambda: dns(host))
-    attempt('name', lambda: socket.getaddrinfo('files.example', 80))
+    attempt('name', lambda: socket.getaddrinfo('forge.example', 80))
     attempt('ipv6', lambda: tcp('2606:4700::1111', 80, socket.AF_INET6))
     attempt('ipv6 mapped', lambda: tcp('::ffff:{own}', {tcp_port}, socket.AF_INET6))
     attempt('abstract', lambda: socket.socket(socket.AF_UNIX).connect('\0{name}'))
@@ -311,7 +311,7 @@ print(sorted(line.split(':')[0].strip() for line in open('/proc/net/dev').readli
 "#
     );
     let permit =
-        permit(JobPurpose::Setup, &[format!("http://files.example:{port}"), "tcp://1.1.1.1:80".into()]);
+        permit(JobPurpose::Setup, &[format!("http://forge.example:{port}"), "tcp://1.1.1.1:80".into()]);
     let wait = format!("/usr/bin/python3 -c '{}' | cat", script.replace('\'', "'\\''"));
     let output = run(&lane, &permit, egress(&[port]), &["/bin/sh", "-c", &wait]).await;
     let mut lines: Vec<String> = text(&output.stdout).lines().map(str::to_owned).collect();
@@ -330,7 +330,7 @@ async fn a_job_without_network_has_no_proxy() {
     let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
     let script =
         ["/bin/sh", "-c", "env | grep -ci proxy=http; echo $PIP_NO_INDEX; tail -n +2 /proc/net/tcp | wc -l"];
-    for (network, offered) in [(vec![], Some(egress(&[]))), (vec!["files.example".to_owned()], None)] {
+    for (network, offered) in [(vec![], Some(egress(&[]))), (vec!["forge.example".to_owned()], None)] {
         let mut job = lane.job(&script);
         job.egress = offered;
         let permit = permit(JobPurpose::Test, &network);
@@ -346,7 +346,7 @@ async fn a_job_without_network_has_no_proxy() {
     });
     let output = lane
         .engine
-        .run(&permit(JobPurpose::Setup, &["files.example".into()]), &job, &Cancel::new())
+        .run(&permit(JobPurpose::Setup, &["forge.example".into()]), &job, &Cancel::new())
         .await
         .unwrap();
     let env = text(&output.stdout);
@@ -388,7 +388,7 @@ async fn a_daemons_job_with_network_is_refused(kind: EngineKind) {
     let Some(lane) = Lane::open(kind).await else { return };
     let mut job = lane.job(&["touch", "/workspace/ran"]);
     job.egress = Some(egress(&[]));
-    let network = permit(JobPurpose::Setup, &["files.example".into()]);
+    let network = permit(JobPurpose::Setup, &["forge.example".into()]);
     let error = lane.engine.run(&network, &job, &Cancel::new()).await.unwrap_err();
     assert!(
         matches!(&error, JobError::Invalid { reason, .. } if reason.contains(&format!("the engine {kind} cannot hold"))),
@@ -430,12 +430,12 @@ async fn the_proxy_ends_with_its_job() {
     });
     let script = format!(
         "import socket, time\ns = socket.create_connection(('127.0.0.1', 17128))\n\
-         s.sendall(b'CONNECT files.example:{port} HTTP/1.1\\r\\n\\r\\n')\nassert b' 200 ' in s.recv(100)\ns.sendall(b'hello')\n\
+         s.sendall(b'CONNECT forge.example:{port} HTTP/1.1\\r\\n\\r\\n')\nassert b' 200 ' in s.recv(100)\ns.sendall(b'hello')\n\
          open('begun', 'w').close()\ntime.sleep(600)\n"
     );
     let mut job = lane.job(&["/usr/bin/python3", "-c", &script]);
     job.egress = Some(egress(&[port]));
-    let permit = permit(JobPurpose::Setup, &[format!("tcp://files.example:{port}")]);
+    let permit = permit(JobPurpose::Setup, &[format!("tcp://forge.example:{port}")]);
     let cancel = Cancel::new();
     let stop = async {
         while !lane.workspace.path().join("begun").exists() {
@@ -471,16 +471,16 @@ async fn many_connections_and_slow_ones_are_served_in_turn() {
         "import socket, threading, urllib.request\n\
          slow = [socket.create_connection(('127.0.0.1', 17128)) for _ in range(20)]\n\
          for s in slow: s.sendall(b'GET http://files.exa')\n\
-         big = socket.create_connection(('127.0.0.1', 17128)); big.sendall(b'GET http://files.example:{port}/ HTTP/1.1\\r\\nx: ' + b'x' * 60000 + b'\\r\\n\\r\\n')\n\
+         big = socket.create_connection(('127.0.0.1', 17128)); big.sendall(b'GET http://forge.example:{port}/ HTTP/1.1\\r\\nx: ' + b'x' * 60000 + b'\\r\\n\\r\\n')\n\
          got = []\n\
          def get():\n\
-         \x20   got.append(urllib.request.urlopen('http://files.example:{port}/', timeout=60).read())\n\
+         \x20   got.append(urllib.request.urlopen('http://forge.example:{port}/', timeout=60).read())\n\
          threads = [threading.Thread(target=get) for _ in range(100)]\n\
          for t in threads: t.start()\n\
          for t in threads: t.join()\n\
          print(len(got), set(got), b' 431 ' in big.recv(100))\n"
     );
-    let permit = permit(JobPurpose::Setup, &[format!("http://files.example:{port}")]);
+    let permit = permit(JobPurpose::Setup, &[format!("http://forge.example:{port}")]);
     let output = run(&lane, &permit, egress, &["/usr/bin/python3", "-c", &script]).await;
     assert_eq!(text(&output.stdout), "100 {b'hello\\n'} True\n", "{}", text(&output.stderr));
     assert_eq!(attempts(&output).iter().filter(|attempt| allowed(attempt)).count(), 100);

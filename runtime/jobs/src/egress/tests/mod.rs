@@ -16,7 +16,7 @@ use super::*;
 mod tunnels;
 
 /// Names that the tests' resolver knows; all others are not found.
-const HERE: &[&str] = &["files.example", "other.example"];
+const HERE: &[&str] = &["forge.example", "other.example"];
 
 /// Allows what is listed, as `scheme://host:port`, and nothing else.
 fn decide(allowed: &[String]) -> Decide {
@@ -150,16 +150,16 @@ fn refusal(attempt: &EgressAttempt) -> (Option<&str>, &str) {
 async fn a_request_is_made_anew_for_its_host() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: x-hop\r\nx-hop: 1\r\nkeep-alive: 5\r\nx-kept: 1\r\n\r\nok";
     let (port, seen) = origin("\r\n\r\n", answer).await;
-    let served = serve(&[format!("http://files.example:{port}")], |_| {}).await;
+    let served = serve(&[format!("http://forge.example:{port}")], |_| {}).await;
     let told = served
         .say(&format!(
-            "GET http://Files.example:{port}/a?b HTTP/1.1\r\nHost: files.example:{port}\r\nConnection: x-mine, close\r\n\
+            "GET http://Forge.example:{port}/a?b HTTP/1.1\r\nHost: forge.example:{port}\r\nConnection: x-mine, close\r\n\
              X-Mine: 1\r\nProxy-Connection: keep-alive\r\nTE: trailers\r\nUpgrade: h2c\r\nX-Kept: 1\r\n\r\n"
         ))
         .await
         .replace(&port.to_string(), "PORT");
     let sent = seen.lock().unwrap()[0].replace(&port.to_string(), "PORT");
-    assert_eq!(sent, "GET /a?b HTTP/1.1\r\nhost: files.example:PORT\r\nx-kept: 1\r\n\r\n");
+    assert_eq!(sent, "GET /a?b HTTP/1.1\r\nhost: forge.example:PORT\r\nx-kept: 1\r\n\r\n");
     assert!(told.starts_with("HTTP/1.1 200 OK\r\n") && told.ends_with("\r\n\r\nok"), "{told}");
     assert!(told.contains("x-kept: 1") && !told.contains("x-hop") && !told.contains("keep-alive"), "{told}");
     let attempt = &served.attempts(1).await[0];
@@ -172,11 +172,11 @@ async fn a_request_is_made_anew_for_its_host() {
 #[tokio::test]
 async fn a_body_reaches_its_host_with_one_framing() {
     let (port, seen) = origin("0\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n").await;
-    let served = serve(&[format!("http://files.example:{port}")], |_| {}).await;
+    let served = serve(&[format!("http://forge.example:{port}")], |_| {}).await;
     // Two lengths: the parser keeps one, and one is what the host sees.
     let told = served
         .say(&format!(
-            "POST http://files.example:{port}/ HTTP/1.1\r\nhost: files.example:{port}\r\ncontent-length: 3\r\n\
+            "POST http://forge.example:{port}/ HTTP/1.1\r\nhost: forge.example:{port}\r\ncontent-length: 3\r\n\
              transfer-encoding: chunked\r\nconnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
         ))
         .await;
@@ -190,7 +190,7 @@ async fn a_body_reaches_its_host_with_one_framing() {
         "transfer-encoding: chunked, identity",
     ] {
         let told = served
-            .say(&format!("POST http://files.example:{port}/ HTTP/1.1\r\nhost: files.example:{port}\r\n{broken}\r\n\r\nabc"))
+            .say(&format!("POST http://forge.example:{port}/ HTTP/1.1\r\nhost: forge.example:{port}\r\n{broken}\r\n\r\nabc"))
             .await;
         assert!(told.starts_with("HTTP/1.1 400"), "{broken}: {told}");
     }
@@ -200,10 +200,10 @@ async fn a_body_reaches_its_host_with_one_framing() {
 #[tokio::test]
 async fn each_request_of_a_connection_is_decided_by_itself() {
     let (port, seen) = origin("\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
-    let served = serve(&[format!("http://files.example:{port}")], |_| {}).await;
+    let served = serve(&[format!("http://forge.example:{port}")], |_| {}).await;
     let told = served
         .say(&format!(
-            "GET http://files.example:{port}/ HTTP/1.1\r\nhost: files.example:{port}\r\n\r\n\
+            "GET http://forge.example:{port}/ HTTP/1.1\r\nhost: forge.example:{port}\r\n\r\n\
              GET http://other.example:{port}/secret HTTP/1.1\r\nhost: other.example:{port}\r\nconnection: close\r\n\r\n"
         ))
         .await;
@@ -233,9 +233,9 @@ async fn where_a_name_leads_is_looked_at_once_and_then_gone_to() {
             async move { Ok(vec![if first { "127.0.0.1" } else { "169.254.169.254" }.parse().unwrap()]) },
         )
     });
-    let served = serve(&[format!("http://files.example:{port}")], |egress| egress.resolver = rebinding).await;
+    let served = serve(&[format!("http://forge.example:{port}")], |egress| egress.resolver = rebinding).await;
     let request = format!(
-        "GET http://files.example:{port}/ HTTP/1.1\r\nhost: files.example:{port}\r\nconnection: close\r\n\r\n"
+        "GET http://forge.example:{port}/ HTTP/1.1\r\nhost: forge.example:{port}\r\nconnection: close\r\n\r\n"
     );
     // Asked twice for one connection, the second answer would have been taken.
     assert!(served.say(&request).await.starts_with("HTTP/1.1 200"));
@@ -243,10 +243,10 @@ async fn where_a_name_leads_is_looked_at_once_and_then_gone_to() {
     let told = served.say(&request).await;
     assert!(told.starts_with("HTTP/1.1 403 refused address"), "{told}");
     // Without the operator's word the first was refused too.
-    let served = serve(&[format!("http://files.example:{port}")], |egress| egress.private.clear()).await;
+    let served = serve(&[format!("http://forge.example:{port}")], |egress| egress.private.clear()).await;
     let told = served.say(&request).await;
     assert!(
-        told.ends_with("gloaming: files.example leads to 127.0.0.1, this machine's loopback\n"),
+        told.ends_with("gloaming: forge.example leads to 127.0.0.1, this machine's loopback\n"),
         "{told}"
     );
     assert_eq!(seen.lock().unwrap().len(), 1);
@@ -257,7 +257,7 @@ async fn where_a_name_leads_is_looked_at_once_and_then_gone_to() {
 async fn what_is_not_found_or_not_there_is_told_and_noted() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let served =
-        serve(&["http://nowhere.example:80".into(), format!("http://files.example:{free}")], |_| {}).await;
+        serve(&["http://nowhere.example:80".into(), format!("http://forge.example:{free}")], |_| {}).await;
     let told = served
         .say("GET http://nowhere.example/ HTTP/1.1\r\nhost: nowhere.example\r\nconnection: close\r\n\r\n")
         .await;
@@ -266,7 +266,7 @@ async fn what_is_not_found_or_not_there_is_told_and_noted() {
             && told.ends_with("gloaming: the name nowhere.example was not found: no such name\n"),
         "{told}"
     );
-    let told = served.say(&format!("GET http://files.example:{free}/ HTTP/1.0\r\n\r\n")).await;
+    let told = served.say(&format!("GET http://forge.example:{free}/ HTTP/1.0\r\n\r\n")).await;
     assert!(told.contains("502"), "{told}");
     let attempts = served.attempts(2).await;
     assert_eq!(attempts[0].failure.as_deref(), Some("the name nowhere.example was not found: no such name"));
@@ -276,16 +276,16 @@ async fn what_is_not_found_or_not_there_is_told_and_noted() {
 #[tokio::test]
 async fn heads_are_bounded_in_size_and_time() {
     let served =
-        serve(&["http://files.example:80".into()], |egress| egress.limits.head = Duration::from_millis(300))
+        serve(&["http://forge.example:80".into()], |egress| egress.limits.head = Duration::from_millis(300))
             .await;
     let large = format!(
-        "GET http://files.example/ HTTP/1.1\r\nhost: files.example\r\nx: {}\r\n\r\n",
+        "GET http://forge.example/ HTTP/1.1\r\nhost: forge.example\r\nx: {}\r\n\r\n",
         "x".repeat(40 << 10)
     );
     let told = served.say(&large).await;
     assert!(told.starts_with("HTTP/1.1 431"), "{told}");
     let many = format!(
-        "GET http://files.example/ HTTP/1.1\r\nhost: files.example\r\n{}\r\n",
+        "GET http://forge.example/ HTTP/1.1\r\nhost: forge.example\r\n{}\r\n",
         "x: 1\r\n".repeat(200)
     );
     assert!(served.say(&many).await.starts_with("HTTP/1.1 431"));
@@ -307,8 +307,8 @@ async fn heads_are_bounded_in_size_and_time() {
 async fn connections_beyond_the_bound_wait_for_one_to_end() {
     let (port, _) = origin("hello\n", b"banner\n").await;
     let served =
-        serve(&[format!("tcp://files.example:{port}")], |egress| egress.limits.connections = 2).await;
-    let to = format!("files.example:{port}");
+        serve(&[format!("tcp://forge.example:{port}")], |egress| egress.limits.connections = 2).await;
+    let to = format!("forge.example:{port}");
     let (mut first, _) = served.tunnel(&to).await;
     let (_second, _) = served.tunnel(&to).await;
     let mut third = served.connect().await;
@@ -325,9 +325,9 @@ async fn connections_beyond_the_bound_wait_for_one_to_end() {
 #[tokio::test]
 async fn bytes_are_bounded_over_all_connections() {
     let (port, _) = origin("\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
-    let served = serve(&[format!("http://files.example:{port}")], |egress| egress.limits.up = 100).await;
+    let served = serve(&[format!("http://forge.example:{port}")], |egress| egress.limits.up = 100).await;
     let request = format!(
-        "GET http://files.example:{port}/{} HTTP/1.1\r\nhost: files.example:{port}\r\nconnection: close\r\n\r\n",
+        "GET http://forge.example:{port}/{} HTTP/1.1\r\nhost: forge.example:{port}\r\nconnection: close\r\n\r\n",
         "x".repeat(100)
     );
     served.say(&request).await;
@@ -342,7 +342,7 @@ async fn bytes_are_bounded_over_all_connections() {
 async fn a_job_that_tries_too_often_has_no_proxy_any_more() {
     let served = serve(&[], |egress| egress.limits.attempts = 3).await;
     let mut stream = served.connect().await;
-    let request = "GET http://files.example/ HTTP/1.1\r\nhost: files.example\r\n\r\n";
+    let request = "GET http://forge.example/ HTTP/1.1\r\nhost: forge.example\r\n\r\n";
     stream.write_all(request.repeat(5).as_bytes()).await.unwrap();
     let told = all(&mut stream).await;
     assert_eq!(
@@ -361,8 +361,8 @@ async fn a_job_that_tries_too_often_has_no_proxy_any_more() {
 #[tokio::test]
 async fn it_ends_every_connection_when_it_ends() {
     let (port, _) = origin("never", b"").await;
-    let served = serve(&[format!("tcp://files.example:{port}")], |_| {}).await;
-    let (mut stream, _) = served.tunnel(&format!("files.example:{port}")).await;
+    let served = serve(&[format!("tcp://forge.example:{port}")], |_| {}).await;
+    let (mut stream, _) = served.tunnel(&format!("forge.example:{port}")).await;
     assert_eq!(served.attempts(1).await[0].failure, None);
     served.task.abort();
     assert_eq!(all(&mut stream).await, "");
@@ -372,7 +372,7 @@ async fn it_ends_every_connection_when_it_ends() {
 #[tokio::test]
 async fn it_is_served_by_a_unix_socket_and_handed_on_to_it() {
     let (port, _) = origin("\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
-    let served = serve(&[format!("http://files.example:{port}")], |_| {}).await;
+    let served = serve(&[format!("http://forge.example:{port}")], |_| {}).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("proxy");
     let proxy = served.proxy.clone();
@@ -382,7 +382,7 @@ async fn it_is_served_by_a_unix_socket_and_handed_on_to_it() {
         tokio::task::yield_now().await;
     }
     let request = format!(
-        "GET http://files.example:{port}/ HTTP/1.1\r\nhost: files.example:{port}\r\nconnection: close\r\n\r\n"
+        "GET http://forge.example:{port}/ HTTP/1.1\r\nhost: forge.example:{port}\r\nconnection: close\r\n\r\n"
     );
     let mut stream = UnixStream::connect(&path).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();

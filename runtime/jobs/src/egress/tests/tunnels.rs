@@ -73,12 +73,12 @@ async fn ping(
 
 #[tokio::test]
 async fn a_tunnel_carries_tls_to_the_host_it_is_for_and_nothing_else() {
-    let (port, root) = secure(&["files.example", "other.example"]).await;
-    let served = serve(&[format!("https://files.example:{port}")], |_| {}).await;
-    let to = format!("files.example:{port}");
+    let (port, root) = secure(&["forge.example", "other.example"]).await;
+    let served = serve(&[format!("https://forge.example:{port}")], |_| {}).await;
+    let to = format!("forge.example:{port}");
     let (stream, head) = served.tunnel(&to).await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    assert_eq!(ping(stream, "files.example", &root).await.unwrap(), "pong");
+    assert_eq!(ping(stream, "forge.example", &root).await.unwrap(), "pong");
     // Another host behind the same address.
     let (stream, _) = served.tunnel(&to).await;
     let error = ping(stream, "other.example", &root).await.unwrap_err();
@@ -95,12 +95,12 @@ async fn a_tunnel_carries_tls_to_the_host_it_is_for_and_nothing_else() {
     let attempts = served.attempts(4).await;
     assert_eq!(attempts[0].decision, EgressDecision::Allowed { rule: "these".into() });
     assert!(attempts[0].up > 100 && attempts[0].down > 100);
-    let other = "the TLS connection is for \"other.example\", and the tunnel for files.example";
+    let other = "the TLS connection is for \"other.example\", and the tunnel for forge.example";
     assert_eq!(refusal(&attempts[1]), (None, other));
     assert_eq!(refusal(&attempts[2]), (None, "what was sent is not TLS"));
     assert_eq!((attempts[1].up, attempts[2].up, attempts[2].down), (0, 0, 0));
     // The policy names the scheme: a rule for http opens no tunnel.
-    let served = serve(&[format!("http://files.example:{port}")], |_| {}).await;
+    let served = serve(&[format!("http://forge.example:{port}")], |_| {}).await;
     let (_, head) = served.tunnel(&to).await;
     assert!(head.starts_with("HTTP/1.1 403 refused by rule default-deny"), "{head}");
 }
@@ -114,18 +114,18 @@ async fn a_server_that_asks_for_a_second_hello_and_one_of_tls_1_2_are_reached() 
     };
     let old = (rustls::crypto::ring::default_provider(), &[&rustls::version::TLS12][..]);
     for (provider, versions) in [(retries, rustls::DEFAULT_VERSIONS), old] {
-        let (port, root) = secure_by(&["files.example"], provider, versions).await;
-        let served = serve(&[format!("https://files.example:{port}")], |_| {}).await;
-        let (stream, _) = served.tunnel(&format!("files.example:{port}")).await;
-        assert_eq!(ping(stream, "files.example", &root).await.unwrap(), "pong");
+        let (port, root) = secure_by(&["forge.example"], provider, versions).await;
+        let served = serve(&[format!("https://forge.example:{port}")], |_| {}).await;
+        let (stream, _) = served.tunnel(&format!("forge.example:{port}")).await;
+        assert_eq!(ping(stream, "forge.example", &root).await.unwrap(), "pong");
     }
 }
 
 #[tokio::test]
 async fn a_tunnel_that_is_named_tcp_carries_anything() {
     let (port, seen) = origin("hello\n", b"banner\n").await;
-    let served = serve(&[format!("tcp://files.example:{port}")], |_| {}).await;
-    let (mut stream, head) = served.tunnel(&format!("files.example:{port}")).await;
+    let served = serve(&[format!("tcp://forge.example:{port}")], |_| {}).await;
+    let (mut stream, head) = served.tunnel(&format!("forge.example:{port}")).await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     stream.write_all(b"hello\n").await.unwrap();
     assert_eq!(all(&mut stream).await, "banner\n");
