@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use gloaming_api::RepoId;
 use gloaming_api::job::JobPurpose;
+use gloaming_jobs::EngineKind;
 
 const AFTER: &str = "\
 Exit codes: 0 done or passed; 1 blocked, different, wider, broken or forged; 2 wrong use; 3 bowed out; 4 infrastructure failed; \
@@ -33,7 +34,7 @@ pub(crate) enum Command {
     Onboard(OnboardArgs),
     /// Show what is known of a repository; commands that were never proved are run
     Profile(ProfileArgs),
-    /// Run one command as a job, in a container
+    /// Run one command as a job, in a container, and look at the engines that can
     Jobs(JobsArgs),
     /// Hold secrets for jobs; which job is handed one, policy says
     Secrets(SecretsArgs),
@@ -63,7 +64,10 @@ impl Command {
             Self::Verify(args) => args.json,
             Self::Onboard(args) => args.profile.json,
             Self::Profile(args) => args.json,
-            Self::Jobs(JobsArgs { command: JobsCommand::Run(args) }) => args.json,
+            Self::Jobs(JobsArgs { command }) => match command {
+                JobsCommand::Run(args) => args.json,
+                JobsCommand::Doctor { json } => *json,
+            },
             Self::Secrets(SecretsArgs { command }) => match command {
                 SecretsCommand::List { json } => *json,
                 SecretsCommand::Set { .. } | SecretsCommand::Remove { .. } => false,
@@ -177,6 +181,9 @@ pub(crate) struct VerifyArgs {
     /// Where to write evidence.json, findings.sarif, summary.md and patch.diff; default: nowhere
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// The container engine: embedded, docker or podman; default: $GLOAMING_ENGINE, else the first that works
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<EngineKind>,
     #[command(flatten)]
     pub(crate) policy: PolicyChoice,
     /// Print one JSON object on standard output
@@ -487,6 +494,12 @@ pub(crate) struct JobsArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobsCommand {
+    /// Try every container engine here: what each holds a job to, and what to do about one that does not work
+    Doctor {
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
     /// Run a command of the profile, or one of your own for the same purpose, as an attempt would
     Run(Box<JobsRunArgs>),
 }
@@ -506,6 +519,9 @@ pub(crate) struct JobsRunArgs {
     /// The commit, branch or tag to run on; default: what is checked out
     #[arg(long, value_name = "REF")]
     pub(crate) base: Option<String>,
+    /// The container engine: embedded, docker or podman; default: $GLOAMING_ENGINE, else the first that works
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<EngineKind>,
     #[command(flatten)]
     pub(crate) policy: PolicyChoice,
     /// Print the job's record as one JSON object on standard output, and its output nowhere else

@@ -12,10 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
 use gloaming_api::journal::PolicyLayerText;
 use gloaming_api::{Digest, RepoId, TaskId};
-use gloaming_jobs::{Embedded, Environment, HostFacts};
 use gloaming_policies::{Diagnostic, Grant, Lanes, Layer, PolicyFile};
 use gloaming_sandbox::{Files, Options, Sandbox};
 use gloaming_worker::{GitBase, WORKSPACE};
@@ -253,6 +251,11 @@ pub(crate) fn seed() -> u64 {
 /// Returns a variable of the environment.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Returns a variable of the environment that need not be text.
+pub(crate) fn variable_os(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Reads an operator's text file of at most `cap` bytes, or standard input for `-`.
@@ -536,35 +539,6 @@ pub(crate) fn equip(home: &Home, resolved: &mut Resolved) -> anyhow::Result<Sand
 /// Returns the components that serve the tools of a sandbox, by the tools' names.
 pub(crate) fn components(sandbox: &Sandbox) -> BTreeMap<String, Digest> {
     sandbox.tools().into_iter().filter_map(|tool| Some((tool.name, tool.component?))).collect()
-}
-
-/// Returns the embedded container engine and the environment its jobs see.
-pub(crate) fn engine(home: &Home) -> anyhow::Result<(Embedded, Environment)> {
-    let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home_dir = path("HOME");
-    let facts = HostFacts {
-        path: std::env::var_os("PATH").map(|all| std::env::split_paths(&all).collect()).unwrap_or_default(),
-        cargo_home: path("CARGO_HOME").or_else(|| home_dir.as_ref().map(|home| home.join(".cargo"))),
-        rustup_home: path("RUSTUP_HOME").or_else(|| home_dir.as_ref().map(|home| home.join(".rustup"))),
-        virtual_env: path("VIRTUAL_ENV"),
-        home: home_dir,
-    };
-    let environment = Environment::detect(&facts);
-    let helper: Vec<OsString> = vec![
-        std::env::current_exe().context("find this program's own file")?.into_os_string(),
-        JOB_HELPER.into(),
-    ];
-    let state = home.cache.join("jobs");
-    // What a run of ours that was killed left behind; containers with a living helper are left alone.
-    match gloaming_jobs::reap(&state) {
-        Ok(left) if !left.is_empty() => {
-            tracing::warn!(containers = left.len(), "removed containers that a killed run left")
-        }
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "could not look for containers that a killed run left"),
-    }
-    let engine = Embedded::new(helper, environment.clone(), state).with_secrets(crate::secrets::vault(home)?);
-    Ok((engine, environment))
 }
 
 #[cfg(test)]

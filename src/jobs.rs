@@ -8,7 +8,7 @@ use gloaming_api::job::JobPurpose;
 use gloaming_api::path::escape_name;
 use gloaming_api::profile::CommandKind;
 use gloaming_api::{ReasonCode, RelPath, Stage};
-use gloaming_jobs::{Cancel, Engine as _, Job, JobError, JobOutput};
+use gloaming_jobs::{Cancel, Job, JobError, JobOutput};
 use gloaming_policies::Denial;
 use gloaming_worker::Update;
 use gloaming_workspace::Repository;
@@ -22,6 +22,15 @@ use crate::run::{cancel_on_signal, policy_at, repo_failure};
 
 pub(crate) async fn main(args: JobsArgs) -> anyhow::Result<ExitCode> {
     match args.command {
+        JobsCommand::Doctor { json } => {
+            let found = crate::engine::doctor(&Home::open()?).await?;
+            if json {
+                print_json(&found.to_json());
+            } else {
+                print!("{found}");
+            }
+            Ok(ExitCode::from(if found.works() { exit::OK } else { exit::BOW_OUT }))
+        }
         JobsCommand::Run(args) => {
             let console = Console::new();
             let cancel = Cancel::new();
@@ -61,8 +70,7 @@ async fn run(args: &JobsRunArgs, console: &Console, cancel: &Cancel) -> anyhow::
         .map_err(|error| Failure::disk("take out of the tree what no job may see", error))?;
     let permit =
         grant.permit_command(args.purpose, &job.argv, job.env.keys()).map_err(|denial| denied(&denial))?;
-    let (engine, _) = context::engine(&home)?;
-    engine.probe().await.map_err(|error| {
+    let engine = crate::engine::open(&home, args.engine, None).await?.engine.map_err(|error| {
         Failure::bow_out(ReasonCode::NoEngine, format!("no container engine works here: {}", error.reason))
             .hint(error.hint)
     })?;

@@ -4,6 +4,7 @@ mod bench;
 mod cli;
 mod console;
 mod context;
+mod engine;
 mod evidence;
 mod failure;
 mod gate;

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use gloaming_api::path::escape_name;
 use gloaming_api::profile::{CheckState, Profile};
 use gloaming_api::{Digest, ReasonCode};
-use gloaming_jobs::{Cancel, Engine as _};
+use gloaming_jobs::Cancel;
 use gloaming_policies::Diagnostic;
 use gloaming_profile::{Corrections, Proving};
 use gloaming_worker::Update;
@@ -19,6 +19,7 @@ use gloaming_workspace::Repository;
 use crate::cli::{OnboardArgs, ProfileArgs};
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
+use crate::engine::JobLane;
 use crate::failure::{Failure, unless_cancelled};
 use crate::profile::tell;
 use crate::run::{cancel_on_signal, policy_at, repo_failure};
@@ -96,7 +97,7 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
                 .into());
         }
     };
-    let (engine, environment) = context::engine(&home)?;
+    let JobLane { engine, environment } = crate::engine::open(&home, None, None).await?;
     // What a proof holds for: the files it was mined from, what policy lets run, and where it was run.
     let key = Digest::of_json(&(&profile.mined_from, grant.digest(), environment.digest()));
     let stored = home.profiles_dir(&repo).join(format!("{}.json", key.hex()));
@@ -105,7 +106,7 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
     {
         return Ok(proved);
     }
-    engine.probe().await.map_err(|error| {
+    let engine = engine.map_err(|error| {
         let otherwise = "--no-run shows what was found without running it";
         let hint =
             if error.hint.is_empty() { otherwise.to_owned() } else { format!("{}; {otherwise}", error.hint) };
@@ -115,7 +116,7 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
     console.show(Update::Stage(gloaming_api::Stage::Provision));
     let shown = console.clone();
     let proving = Proving {
-        engine: &engine,
+        engine: engine.as_ref(),
         environment: environment.digest(),
         grant: &grant,
         checkout: &|dir| repository.checkout(&base, dir).map(|_| ()).map_err(std::io::Error::other),

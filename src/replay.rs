@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use gloaming_api::Digest;
 use gloaming_api::evidence::{Verdict, VerdictKind};
 use gloaming_api::journal::{AttemptStarted, Event, EventKind};
-use gloaming_jobs::{Cancel, Engine};
+use gloaming_jobs::Cancel;
 use gloaming_model::{Model, ModelSpec, PriceTable, Replay};
 use gloaming_worker::{Assignment, Equipment, Journal, Outcome, RecordedCheck, Update, WorkerError};
 use gloaming_workspace::{CommitId, Repository};
@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::cli::ReplayArgs;
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
+use crate::engine::JobLane;
 use crate::failure::{Failure, exit, unless_cancelled};
 use crate::run::{cancel_on_signal, repo_failure};
 
@@ -61,11 +62,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
             "the grant differs from the record: this version resolves the policy otherwise".into(),
         ));
     }
-    let (engine, environment) = context::engine(&home)?;
-    let engine = match engine.probe().await {
-        Ok(_) => Ok(Arc::new(engine) as Arc<dyn Engine>),
-        Err(error) => Err(error),
-    };
+    let JobLane { engine, environment } = crate::engine::open(&home, None, Some(&started.task)).await?;
     let model = match &started.model {
         Some(spec) => {
             Some(Arc::new(replay_model(spec, started.model_price.as_deref(), &events)?) as Arc<dyn Model>)

@@ -15,7 +15,7 @@ use gloaming_api::journal::{AttemptStarted, EventKind};
 use gloaming_api::path::escape_name;
 use gloaming_api::{Attempt, Digest, RelPath, RepoId, TaskId};
 use gloaming_forge::Change;
-use gloaming_jobs::{Cancel, Engine};
+use gloaming_jobs::Cancel;
 use gloaming_model::{Model, ModelSpec, PriceTable, SecretString, Settings};
 use gloaming_policies::Diagnostic;
 use gloaming_worker::{Assignment, Equipment, Journal, Outcome, Update, Verified, WorkerError};
@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use crate::cli::{ModelArgs, PolicyChoice, RunArgs};
 use crate::console::{Console, print_json};
 use crate::context::{self, Home, Resolved, WorkDir};
+use crate::engine::JobLane;
 use crate::failure::{Failure, exit, in_one_line, report, unless_cancelled};
 
 /// The largest task text read, bytes; a longer one bows out before this is reached.
@@ -164,12 +165,8 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
     )?;
     let first = traces.journal().chain().head().clone();
 
-    let (engine, environment) = context::engine(&home)?;
+    let JobLane { engine, environment } = crate::engine::open(&home, None, Some(&task)).await?;
     let environment_digest = environment.digest().clone();
-    let engine = match engine.probe().await {
-        Ok(_) => Ok(Arc::new(engine) as Arc<dyn Engine>),
-        Err(error) => Err(error),
-    };
     let assignment = Assignment {
         task: task.clone(),
         attempt: Attempt(1),

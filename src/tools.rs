@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome, ToolSpec};
-use gloaming_jobs::{Cancel, Engine as _, JobError, NoEngine};
+use gloaming_jobs::{Cancel, JobError, NoEngine};
 use gloaming_policies::Grant;
 use gloaming_sandbox::StoredComponent;
 use serde_json::{Value, json};
@@ -187,10 +187,10 @@ async fn check(
         Failure::usage(format!("cannot open the workspace {}: {error}", workspace.display()))
     })?;
     let work = home.work_dir(gloaming_api::TaskId::generate().as_str())?;
-    let (engine, _) = context::engine(home)?;
-    if let Err(error) = engine.probe().await {
-        return Ok(no_engine(error));
-    }
+    let engine = match crate::engine::open(home, None, None).await?.engine {
+        Ok(engine) => engine,
+        Err(error) => return Ok(no_engine(error)),
+    };
     let cancel = Cancel::new();
     cancel_on_signal(&cancel);
     let profile = gloaming_profile::known(&workspace, None)
@@ -198,7 +198,7 @@ async fn check(
     let bench = gloaming_worker::check::Bench {
         grant,
         profile: &profile,
-        engine: &engine,
+        engine: engine.as_ref(),
         workspace,
         work_dir: work.path().join("check"),
         cancel: &cancel,

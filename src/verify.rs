@@ -1,6 +1,7 @@
 //! `gloaming verify`: the gate on anybody's patch.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use gloaming_api::Stage;
 use gloaming_api::evidence::{Evidence, Origin, StepResult, Verdict, VerdictKind};
@@ -17,6 +18,7 @@ use serde_json::json;
 use crate::cli::VerifyArgs;
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
+use crate::engine::JobLane;
 use crate::failure::{Failure, exit, unless_cancelled};
 use crate::onboard::bad_file;
 use crate::run::{cancel_on_signal, make_out, policy_at, pretty, repo_failure, write};
@@ -46,11 +48,8 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
             return Ok(policy_blocked(args, &diagnostics));
         }
     };
-    let (engine, environment) = context::engine(&home)?;
-    let engine: Box<dyn Engine> = match engine.probe().await {
-        Ok(_) => Box::new(engine),
-        Err(error) => Box::new(Absent(error)),
-    };
+    let JobLane { engine, environment } = crate::engine::open(&home, args.engine, None).await?;
+    let engine: Arc<dyn Engine> = engine.unwrap_or_else(|error| Arc::new(Absent(error)));
     for note in repository.notes(&base) {
         console.show(Update::Note(note));
     }

@@ -17,7 +17,7 @@ use gloaming_api::job::JobPurpose;
 use gloaming_api::path::escape_name;
 use gloaming_api::tool::ToolErrorCode;
 use gloaming_api::{Digest, RelPath, TaskId};
-use gloaming_jobs::{Cancel, Engine, Job, JobError, JobOutput};
+use gloaming_jobs::{Cancel, Job, JobError, JobOutput};
 use gloaming_policies::{Access, Grant, Probe, Probed, WRITING_TOOLS};
 use gloaming_sandbox::{Files, Sandbox};
 use gloaming_worker::{GitBase, Update};
@@ -431,10 +431,10 @@ impl Bench<'_> {
                     .push(format!("{call}: explain and the permit for {} jobs differ", purpose.as_str()));
             }
         }
-        let (engine, _) = context::engine(home)?;
-        if let Err(error) = engine.probe().await {
-            return Ok(Err(error.to_string()));
-        }
+        let engine = match crate::engine::open(home, None, None).await?.engine {
+            Ok(engine) => engine,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
         for probe in probes {
             let Probed::Command { purpose, argv } = &probe.what else { continue };
             let told = self.grant.explain(&format!("check {} {}", purpose.as_str(), shell_words::join(argv)));

@@ -1,0 +1,195 @@
+//! Which container engine jobs run with: the configured one, else the first that works.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use gloaming_api::TaskId;
+use gloaming_jobs::{
+    Candidate, Capabilities, Engine, EngineConfig, EngineKind, Engines, Environment, Facts, Holder,
+    HostFacts, NoEngine, Sockets, Support, Wanted,
+};
+use serde_json::{Value, json};
+
+use crate::context::{self, Home, JOB_HELPER};
+use crate::failure::Failure;
+
+/// The engine and what its jobs see.
+pub(crate) struct JobLane {
+    /// The engine, or why none works here.
+    pub(crate) engine: Result<Arc<dyn Engine>, NoEngine>,
+    /// What its jobs see; where no engine works, what those of the embedded one would.
+    pub(crate) environment: Environment,
+}
+
+/// Finds the engine for jobs of a task, or of none; `kind` stands before `GLOAMING_ENGINE`.
+pub(crate) async fn open(
+    home: &Home,
+    kind: Option<EngineKind>,
+    task: Option<&TaskId>,
+) -> anyhow::Result<JobLane> {
+    let mut config = config(home, kind)?;
+    if let Some(task) = task {
+        config.holder = Holder { task: task.to_string(), attempt: 1 };
+    }
+    Ok(match Engines::choose(&config).await {
+        Ok(chosen) => {
+            tracing::debug!(engine = chosen.engine.name(), why = chosen.why, "container engine");
+            JobLane { engine: Ok(chosen.engine), environment: chosen.environment }
+        }
+        Err(error) => JobLane { engine: Err(error), environment: Environment::detect(&host()) },
+    })
+}
+
+fn config(home: &Home, kind: Option<EngineKind>) -> anyhow::Result<EngineConfig> {
+    let engine = match (kind, context::variable("GLOAMING_ENGINE")) {
+        (Some(kind), _) => Some(kind),
+        (None, Some(name)) => {
+            let named = name.parse::<EngineKind>();
+            Some(named.map_err(|error| Failure::usage(format!("GLOAMING_ENGINE: {error}")))?)
+        }
+        (None, None) => None,
+    };
+    let helper: Vec<OsString> = vec![
+        std::env::current_exe().context("find this program's own file")?.into_os_string(),
+        JOB_HELPER.into(),
+    ];
+    Ok(EngineConfig {
+        engine,
+        helper,
+        state_dir: home.cache.join("jobs"),
+        environment: match context::variable("GLOAMING_IMAGE") {
+            Some(image) => Wanted::Image(image),
+            None => Wanted::Host(host()),
+        },
+        sockets: Sockets {
+            configured: context::variable("GLOAMING_ENGINE_SOCKET"),
+            docker_host: context::variable("DOCKER_HOST"),
+            container_host: context::variable("CONTAINER_HOST"),
+            runtime_dir: context::variable("XDG_RUNTIME_DIR").map(PathBuf::from),
+        },
+        holder: Holder::default(),
+        secrets: crate::secrets::vault(home)?,
+    })
+}
+
+fn host() -> HostFacts {
+    let path = |name: &str| context::variable_os(name).map(PathBuf::from);
+    let home_dir = path("HOME");
+    HostFacts {
+        path: context::variable_os("PATH")
+            .map(|all| std::env::split_paths(&all).collect())
+            .unwrap_or_default(),
+        cargo_home: path("CARGO_HOME").or_else(|| home_dir.as_ref().map(|home| home.join(".cargo"))),
+        rustup_home: path("RUSTUP_HOME").or_else(|| home_dir.as_ref().map(|home| home.join(".rustup"))),
+        virtual_env: path("VIRTUAL_ENV"),
+        home: home_dir,
+    }
+}
+
+/// What `gloaming jobs doctor` found.
+pub(crate) struct Checkup {
+    candidates: Vec<Candidate>,
+    chosen: Result<(String, String), NoEngine>,
+    sees: Vec<String>,
+}
+
+/// Tries every engine.
+pub(crate) async fn doctor(home: &Home) -> anyhow::Result<Checkup> {
+    let config = config(home, None)?;
+    let candidates = Engines::survey(&config).await;
+    let (chosen, sees) = match Engines::choose(&config).await {
+        Ok(chosen) => (Ok((chosen.engine.name().to_owned(), chosen.why)), chosen.environment.describe()),
+        Err(error) => (Err(error), Vec::new()),
+    };
+    Ok(Checkup { candidates, chosen, sees })
+}
+
+impl Checkup {
+    /// Whether jobs can run here.
+    pub(crate) fn works(&self) -> bool {
+        self.chosen.is_ok()
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        let engines: Vec<Value> = self
+            .candidates
+            .iter()
+            .map(|candidate| match &candidate.result {
+                Ok((facts, capabilities)) => {
+                    let can: serde_json::Map<String, Value> = capabilities
+                        .iter()
+                        .map(|(feature, support)| {
+                            (json!(feature).as_str().unwrap_or_default().to_owned(), json!(support))
+                        })
+                        .collect();
+                    json!({"engine": candidate.engine, "works": true, "facts": facts, "capabilities": can})
+                }
+                Err(error) => json!({
+                    "engine": candidate.engine, "works": false, "reason": error.reason, "hint": error.hint,
+                }),
+            })
+            .collect();
+        let (engine, why) = match &self.chosen {
+            Ok((engine, why)) => (Some(engine), why.clone()),
+            Err(error) => (None, error.reason.clone()),
+        };
+        json!({"engine": engine, "why": why, "engines": engines, "environment": self.sees})
+    }
+}
+
+impl std::fmt::Display for Checkup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for candidate in &self.candidates {
+            match &candidate.result {
+                Ok((facts, capabilities)) => working(f, candidate.engine, facts, capabilities)?,
+                Err(error) => {
+                    writeln!(f, "{:<9} does not work: {}", candidate.engine, error.reason)?;
+                    if !error.hint.is_empty() {
+                        writeln!(f, "          try: {}", error.hint)?;
+                    }
+                }
+            }
+            writeln!(f)?;
+        }
+        match &self.chosen {
+            Ok((engine, why)) => writeln!(f, "jobs run with {engine}: {why}")?,
+            Err(_) => writeln!(f, "no job can run here, and nothing is ever run without a container")?,
+        }
+        for line in &self.sees {
+            writeln!(f, "  sees {line}")?;
+        }
+        Ok(())
+    }
+}
+
+fn working(
+    f: &mut std::fmt::Formatter<'_>,
+    engine: EngineKind,
+    facts: &Facts,
+    capabilities: &Capabilities,
+) -> std::fmt::Result {
+    write!(f, "{engine:<9} works: version {}", facts.version)?;
+    write!(f, ", {}", if facts.rootless { "rootless" } else { "as root" })?;
+    if let Some(version) = facts.cgroups {
+        write!(f, ", control groups v{version}")?;
+    }
+    if let Some(address) = &facts.address {
+        write!(f, ", at {address}")?;
+    }
+    writeln!(f)?;
+    for note in &facts.notes {
+        writeln!(f, "          note: {note}")?;
+    }
+    let mut held = Vec::new();
+    for (feature, support) in capabilities.iter() {
+        let name = json!(feature).as_str().unwrap_or_default().replace('_', " ");
+        match support {
+            Support::Yes => held.push(name),
+            Support::Partly(how) => writeln!(f, "          partly: {name}: {how}")?,
+            Support::No(why) => writeln!(f, "          not: {name}: {why}")?,
+        }
+    }
+    writeln!(f, "          holds: {}", held.join(", "))
+}
