@@ -473,11 +473,13 @@ pub(crate) fn grant_of(repo: &RepoId, layers: &[PolicyLayerText]) -> Result<Gran
         };
         files.push((kind, parsed));
     }
-    Grant::resolve_on(repo, files, LANES)
+    Grant::resolve_on(repo, files, Lanes::ALL)
 }
 
-/// What the lanes hold rules to, whatever engine runs: one that cannot refuses the job.
-const LANES: Lanes = Lanes { hosts: false, secrets: true };
+/// Makes a grant of one operator's file.
+pub(crate) fn resolve_alone(repo: &RepoId, file: PolicyFile) -> Result<Grant, Vec<Diagnostic>> {
+    Grant::resolve_on(repo, vec![(Layer::Operator, file)], Lanes::ALL)
+}
 
 /// Turns diagnostics of an operator's file into an error of use that prints each with its place.
 pub(crate) fn bad_policy(diagnostics: &[Diagnostic]) -> anyhow::Error {

@@ -1,15 +1,18 @@
 //! Which container engine jobs run with: the configured one, else the first that works.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use gloaming_api::TaskId;
+use gloaming_api::job::JobPurpose;
 use gloaming_jobs::{
-    Candidate, Capabilities, Engine, EngineConfig, EngineKind, Engines, Environment, Facts, Holder,
-    HostFacts, NoEngine, Sockets, Support, Wanted,
+    Candidate, Capabilities, Engine, EngineConfig, EngineKind, Engines, Environment, Facts, Feature, Holder,
+    HostFacts, Networked, NoEngine, Sockets, Support, Wanted,
 };
+use gloaming_policies::{Grant, HOST_SETS};
 use serde_json::{Value, json};
 
 use crate::context::{self, Home, JOB_HELPER};
@@ -23,12 +26,15 @@ pub(crate) struct JobLane {
     pub(crate) environment: Environment,
 }
 
-/// Finds the engine for jobs of a task, or of none; `kind` stands before `GLOAMING_ENGINE`.
+/// Finds the engine for jobs under a grant, of a task or of none; `kind` stands before `GLOAMING_ENGINE`. What jobs
+/// reach of the network is the grant's to say, and one that the engine cannot hold them to is as if there were none.
 pub(crate) async fn open(
     home: &Home,
+    grant: &Grant,
     kind: Option<EngineKind>,
     task: Option<&TaskId>,
 ) -> anyhow::Result<JobLane> {
+    let egress = crate::network::egress(home)?;
     let mut config = config(home, kind)?;
     if let Some(task) = task {
         config.holder = Holder { task: task.to_string(), attempt: 1 };
@@ -36,9 +42,32 @@ pub(crate) async fn open(
     Ok(match Engines::choose(&config).await {
         Ok(chosen) => {
             tracing::debug!(engine = chosen.engine.name(), why = chosen.why, "container engine");
-            JobLane { engine: Ok(chosen.engine), environment: chosen.environment }
+            let engine = holds(grant, chosen.engine.as_ref())
+                .map(|()| Arc::new(Networked::new(chosen.engine, egress)) as Arc<dyn Engine>);
+            JobLane { engine, environment: chosen.environment }
         }
         Err(error) => JobLane { engine: Err(error), environment: Environment::detect(&host()) },
+    })
+}
+
+/// Refuses an engine that cannot hold back the hosts that a policy does not name.
+fn holds(grant: &Grant, engine: &dyn Engine) -> Result<(), NoEngine> {
+    if engine.capabilities().has(Feature::Hosts) {
+        return Ok(());
+    }
+    let reaching = JobPurpose::ALL
+        .iter()
+        .copied()
+        .find(|purpose| grant.permit_job(*purpose).is_ok_and(|permit| permit.has_network()));
+    reaching.map_or(Ok(()), |purpose| {
+        Err(NoEngine {
+            reason: format!(
+                "the policy lets {} jobs reach some hosts, and the engine {} cannot hold the others back",
+                purpose.as_str(),
+                engine.name()
+            ),
+            hint: "use another engine, or take the hosts out of the policy".to_owned(),
+        })
     })
 }
 
@@ -93,6 +122,8 @@ pub(crate) struct Checkup {
     candidates: Vec<Candidate>,
     chosen: Result<(String, String), NoEngine>,
     sees: Vec<String>,
+    /// The hosts of each set that policies can name.
+    hosts: Vec<(String, Vec<String>)>,
 }
 
 /// Tries every engine.
@@ -103,7 +134,9 @@ pub(crate) async fn doctor(home: &Home) -> anyhow::Result<Checkup> {
         Ok(chosen) => (Ok((chosen.engine.name().to_owned(), chosen.why)), chosen.environment.describe()),
         Err(error) => (Err(error), Vec::new()),
     };
-    Ok(Checkup { candidates, chosen, sees })
+    let egress = crate::network::egress(home)?;
+    let hosts = HOST_SETS.iter().map(|set| ((*set).to_owned(), egress.sets.hosts(set))).collect();
+    Ok(Checkup { candidates, chosen, sees, hosts })
 }
 
 impl Checkup {
@@ -135,7 +168,9 @@ impl Checkup {
             Ok((engine, why)) => (Some(engine), why.clone()),
             Err(error) => (None, error.reason.clone()),
         };
-        json!({"engine": engine, "why": why, "engines": engines, "environment": self.sees})
+        let hosts: BTreeMap<&String, &Vec<String>> =
+            self.hosts.iter().map(|(set, hosts)| (set, hosts)).collect();
+        json!({"engine": engine, "why": why, "engines": engines, "environment": self.sees, "hosts": hosts})
     }
 }
 
@@ -159,6 +194,14 @@ impl std::fmt::Display for Checkup {
         }
         for line in &self.sees {
             writeln!(f, "  sees {line}")?;
+        }
+        for (set, hosts) in &self.hosts {
+            let hosts = if hosts.is_empty() {
+                "nothing; docs/network.md says how to fill it".to_owned()
+            } else {
+                hosts.join(", ")
+            };
+            writeln!(f, "where a policy says so, reaches `{set}`: {hosts}")?;
         }
         Ok(())
     }

@@ -70,7 +70,7 @@ async fn run(args: &JobsRunArgs, console: &Console, cancel: &Cancel) -> anyhow::
         .map_err(|error| Failure::disk("take out of the tree what no job may see", error))?;
     let permit =
         grant.permit_command(args.purpose, &job.argv, job.env.keys()).map_err(|denial| denied(&denial))?;
-    let engine = crate::engine::open(&home, args.engine, None).await?.engine.map_err(|error| {
+    let engine = crate::engine::open(&home, &grant, args.engine, None).await?.engine.map_err(|error| {
         Failure::bow_out(ReasonCode::NoEngine, format!("no container engine works here: {}", error.reason))
             .hint(error.hint)
     })?;

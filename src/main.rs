@@ -12,6 +12,7 @@ mod jobs;
 mod journal;
 mod keys;
 mod mcp;
+mod network;
 mod onboard;
 mod policy;
 mod profile;

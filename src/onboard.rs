@@ -97,7 +97,7 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
                 .into());
         }
     };
-    let JobLane { engine, environment } = crate::engine::open(&home, None, None).await?;
+    let JobLane { engine, environment } = crate::engine::open(&home, &grant, None, None).await?;
     // What a proof holds for: the files it was mined from, what policy lets run, and where it was run.
     let key = Digest::of_json(&(&profile.mined_from, grant.digest(), environment.digest()));
     let stored = home.profiles_dir(&repo).join(format!("{}.json", key.hex()));

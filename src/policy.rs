@@ -137,7 +137,7 @@ fn check(paths: &[PathBuf], name: Option<&RepoId>, json: bool) -> anyhow::Result
     for file in &files {
         let checked = context::load_policy(file)?.and_then(|parsed| {
             let repo = name.cloned().unwrap_or_else(|| parsed.example_repo());
-            gloaming_policies::Grant::resolve(&repo, vec![(gloaming_policies::Layer::Operator, parsed)])
+            context::resolve_alone(&repo, parsed)
         });
         diagnostics.extend(checked.err().into_iter().flatten());
     }
@@ -248,7 +248,7 @@ fn new(repo: &str, from: &str, out: Option<PathBuf>, json: bool) -> anyhow::Resu
     gloaming_policies::parse(&name, &policy)
         .and_then(|file| {
             let repo = file.example_repo();
-            gloaming_policies::Grant::resolve(&repo, vec![(gloaming_policies::Layer::Operator, file)])
+            context::resolve_alone(&repo, file)
         })
         .map_err(|_| {
             Failure::usage(format!("{repo:?} does not name a repository"))

@@ -62,7 +62,8 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
             "the grant differs from the record: this version resolves the policy otherwise".into(),
         ));
     }
-    let JobLane { engine, environment } = crate::engine::open(&home, None, Some(&started.task)).await?;
+    let JobLane { engine, environment } =
+        crate::engine::open(&home, &grant, None, Some(&started.task)).await?;
     let model = match &started.model {
         Some(spec) => {
             Some(Arc::new(replay_model(spec, started.model_price.as_deref(), &events)?) as Arc<dyn Model>)

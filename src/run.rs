@@ -165,7 +165,8 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
     )?;
     let first = traces.journal().chain().head().clone();
 
-    let JobLane { engine, environment } = crate::engine::open(&home, None, Some(&task)).await?;
+    let JobLane { engine, environment } =
+        crate::engine::open(&home, &resolved.grant, None, Some(&task)).await?;
     let environment_digest = environment.digest().clone();
     let assignment = Assignment {
         task: task.clone(),
@@ -346,7 +347,7 @@ pub(crate) fn policy_at(
             || raw == b".gloaming"
     };
     match files.iter().find(|entry| below(&entry.raw)) {
-        None => return context::resolve_policy(choice, repo, None),
+        None => return filled(context::resolve_policy(choice, repo, None)?),
         Some(entry)
             if entry.path.as_ref() == Some(&path)
                 && matches!(entry.kind, EntryKind::File | EntryKind::Executable) => {}
@@ -354,8 +355,22 @@ pub(crate) fn policy_at(
     }
     let bytes = repository.read_file(base, &path).map_err(repo_failure)?.unwrap_or_default();
     match String::from_utf8(bytes) {
-        Ok(text) => context::resolve_policy(choice, repo, Some(text)),
+        Ok(text) => filled(context::resolve_policy(choice, repo, Some(text))?),
         Err(_) => fault("the repository's policy is not UTF-8 text"),
+    }
+}
+
+/// Refuses a policy that names a set of hosts in which there is nothing on this machine; whose fault it is says who is
+/// told.
+fn filled(resolved: Result<Resolved, Vec<Diagnostic>>) -> anyhow::Result<Result<Resolved, Vec<Diagnostic>>> {
+    let Ok(resolved) = resolved else { return Ok(resolved) };
+    let faults = crate::network::unfilled(&Home::open()?, &resolved.grant)?;
+    let (theirs, ours): (Vec<_>, Vec<_>) =
+        faults.into_iter().partition(|fault| fault.file == context::REPOSITORY_POLICY);
+    match (ours.is_empty(), theirs.is_empty()) {
+        (false, _) => Err(context::bad_policy(&ours)),
+        (true, false) => Ok(Err(theirs)),
+        (true, true) => Ok(Ok(resolved)),
     }
 }
 

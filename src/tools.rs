@@ -187,7 +187,7 @@ async fn check(
         Failure::usage(format!("cannot open the workspace {}: {error}", workspace.display()))
     })?;
     let work = home.work_dir(gloaming_api::TaskId::generate().as_str())?;
-    let engine = match crate::engine::open(home, None, None).await?.engine {
+    let engine = match crate::engine::open(home, grant, None, None).await?.engine {
         Ok(engine) => engine,
         Err(error) => return Ok(no_engine(error)),
     };

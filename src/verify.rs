@@ -48,7 +48,8 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
             return Ok(policy_blocked(args, &diagnostics));
         }
     };
-    let JobLane { engine, environment } = crate::engine::open(&home, args.engine, None).await?;
+    let JobLane { engine, environment } =
+        crate::engine::open(&home, &resolved.grant, args.engine, None).await?;
     let engine: Arc<dyn Engine> = engine.unwrap_or_else(|error| Arc::new(Absent(error)));
     for note in repository.notes(&base) {
         console.show(Update::Note(note));

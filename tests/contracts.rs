@@ -191,7 +191,7 @@ fn policy_check_points_at_file_line_and_column() {
     std::fs::write(scene.path().join("bad.toml"), bad).unwrap();
     let said = scene.gloaming(&["policy", "check", "bad.toml"]).exits(2).stdout;
     assert!(said.contains("bad.toml:5:1: "), "{said}");
-    let unenforced = "schema = 1\n\n[jobs.test]\nnetwork = [\"registry\"]\n";
+    let unenforced = "schema = 1\n\n[jobs.test]\nnetwork = [\"ssh://git.example:22\"]\n";
     std::fs::write(scene.path().join("hosts.toml"), unenforced).unwrap();
     let said = scene.gloaming(&["policy", "check", "hosts.toml"]).exits(2).stdout;
     assert!(said.contains("hosts.toml:4:12: "), "a rule that cannot be enforced does not load: {said}");

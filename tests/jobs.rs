@@ -100,3 +100,149 @@ fn a_secret_reaches_the_job_that_may_have_it_and_no_output() {
     let short = scene.gloaming(&["secrets", "set", "A", "--file", "value"]).exits(2);
     assert!(short.stderr.contains("could not be kept out"), "{}", short.stderr);
 }
+
+const NETWORK: &str = r#"
+schema = 1
+repos = ["*"]
+extends = ["preset:standard"]
+
+[jobs.setup]
+network = ["registry"]
+"#;
+
+fn setup(scene: &Scene, script: &str) -> crate::support::Ran {
+    scene.gloaming(&[
+        "jobs", "run", "setup", "--repo", "repo", "--policy", "net.toml", "--json", "--", "sh", "-c", script,
+    ])
+}
+
+#[test]
+fn a_policy_that_names_a_set_needs_somebody_to_fill_it() {
+    let scene = Scene::new(REPO);
+    std::fs::write(scene.path().join("net.toml"), NETWORK).expect("write");
+    scene.gloaming(&["policy", "check", "net.toml"]).exits(0);
+    let home = scene.path().join("home");
+    std::fs::create_dir_all(&home).expect("a folder");
+    let file = home.join("network.toml");
+    let env = [
+        ("GLOAMING_HOME", home.to_str().expect("text")),
+        ("HOME", "/nonexistent"),
+        ("CARGO_HOME", "/nonexistent"),
+    ];
+    let run = ["jobs", "run", "setup", "--repo", "repo", "--policy", "net.toml", "--", "true"];
+    let told = scene.gloaming_with(&run, &env).exits(2);
+    assert!(
+        told.stderr.contains("net.toml:7:12: the set of hosts `registry` is empty on this machine"),
+        "{}",
+        told.stderr
+    );
+    assert!(told.stderr.contains("network.toml which hosts it is"), "{}", told.stderr);
+    for (text, said) in [
+        ("[sets]\nregistries = []\n", "did you mean `registry`?"),
+        ("[sets]\nregistry = [\"a b\"]\n", "the set registry: "),
+        ("private = [\"mirror.example\"]\n", "write host:port"),
+        ("[limits]\nup = \"9\"\n", "`up`: \"9\" is no size"),
+        ("[limits]\nattempts = 0\n", "`attempts = 0` lets nothing through"),
+        ("proxy = 1\n", "unknown field `proxy`"),
+    ] {
+        std::fs::write(&file, text).expect("write");
+        let told = scene.gloaming_with(&run, &env).exits(2);
+        assert!(
+            told.stderr.contains("network.toml does not load: ") && told.stderr.contains(said),
+            "{}",
+            told.stderr
+        );
+    }
+    let guide = include_str!("../docs/network.md");
+    let example =
+        guide.split_once("```toml network\n").and_then(|(_, rest)| rest.split_once("```")).expect("one").0;
+    std::fs::write(&file, example).expect("write");
+    scene.gloaming_with(&run, &env).exits(0);
+    std::fs::write(&file, "[sets]\nregistry = [\"https://mirror.example:443\"]\n").expect("write");
+    scene.gloaming_with(&run, &env).exits(0);
+    let found = scene.gloaming_with(&["jobs", "doctor"], &env).exits(0).stdout;
+    assert!(found.contains("reaches `registry`: https://mirror.example:443\n"), "{found}");
+}
+
+#[test]
+fn a_job_reaches_what_the_policy_names_and_the_rest_is_in_its_record() {
+    let scene = Scene::new(REPO);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+                head.push(byte[0]);
+            }
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nserved\n");
+        }
+    });
+    std::fs::write(scene.path().join("net.toml"), NETWORK).expect("write");
+    let home = scene.home();
+    let here = format!("[sets]\nregistry = [\"http://localhost:{port}\"]\n");
+    std::fs::write(home.join("network.toml"), &here).expect("write");
+    // What a name leads to in one's own network, the operator says.
+    let fetch = format!(
+        "from http.client import HTTPConnection\n\
+         for port in ({port}, 1):\n\
+         \x20   asked = HTTPConnection('127.0.0.1', 17128)\n\
+         \x20   asked.request('GET', f'http://localhost:{{port}}/')\n\
+         \x20   print(asked.getresponse().read())\n"
+    );
+    std::fs::write(scene.path().join("repo/fetch.py"), fetch).expect("write");
+    scene.commit("what fetches");
+    let refused = record(&setup(&scene, "python3 fetch.py").exits(0).stdout);
+    assert!(!refused["stdout_tail"].as_str().expect("text").contains("served"), "{refused:#}");
+    std::fs::write(home.join("network.toml"), format!("private = [\"localhost:{port}\"]\n{here}"))
+        .expect("write");
+    let reached = record(&setup(&scene, "python3 fetch.py").exits(0).stdout);
+    assert!(reached["stdout_tail"].as_str().expect("text").contains("served"), "{reached:#}");
+    let decisions: Vec<(u64, &str)> = reached["egress"]["attempts"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|attempt| {
+            (attempt["port"].as_u64().expect("a port"), attempt["decision"]["is"].as_str().expect("one"))
+        })
+        .collect();
+    assert_eq!(decisions, [(u64::from(port), "allowed"), (1, "refused")]);
+}
+
+fn record(json: &str) -> serde_json::Value {
+    serde_json::from_str(json).expect("a record")
+}
+
+#[test]
+fn the_doctor_says_what_works_and_an_engine_is_chosen_by_name() {
+    let scene = scene();
+    let found = scene.gloaming(&["jobs", "doctor", "--json"]).exits(0).stdout;
+    let found: serde_json::Value = serde_json::from_str(&found).expect("one object");
+    assert_eq!(found["engine"], "embedded", "{found:#}");
+    let embedded = &found["engines"][0];
+    assert_eq!(
+        (&embedded["works"], &embedded["capabilities"]["seccomp"]),
+        (&true.into(), &"yes".into()),
+        "{found:#}"
+    );
+    let run = ["jobs", "run", "test", "--repo", "repo", "--policy", "p.toml", "--engine"];
+    let by_name = |engine: &str| scene.gloaming(&[&run[..], &[engine, "--", "true"]].concat());
+    assert!(by_name("embedded").exits(0).stderr.contains("embedded)"), "the engine is told");
+    assert!(
+        by_name("lxc").exits(2).stderr.contains("want embedded, docker or podman"),
+        "a wrong name is told"
+    );
+    // The configured engine and no other: nothing falls back.
+    let nowhere = scene.path().join("no.sock");
+    let env = [("GLOAMING_ENGINE", "docker"), ("GLOAMING_ENGINE_SOCKET", nowhere.to_str().expect("text"))];
+    let run = ["jobs", "run", "test", "--repo", "repo", "--policy", "p.toml", "--", "true"];
+    let told = scene.gloaming_with(&run, &env).exits(3);
+    assert!(told.stderr.contains("there is no socket"), "{}", told.stderr);
+    let found = scene.gloaming_with(&["jobs", "doctor"], &env).exits(3).stdout;
+    assert!(found.contains("no job can run here"), "{found}");
+    let told = scene.gloaming_with(&run, &[("GLOAMING_ENGINE", "rkt")]).exits(2);
+    assert!(told.stderr.contains("GLOAMING_ENGINE: \"rkt\" is no container engine"), "{}", told.stderr);
+}

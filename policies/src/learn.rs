@@ -156,9 +156,8 @@ fn finish(
     mut left_out: Vec<String>,
 ) -> Learned {
     let calls = lessons.iter().map(|lesson| lesson.past.len()).sum();
-    let resolved = crate::parse("learned.toml", &text).and_then(|file| {
-        Grant::resolve_untested(repo, vec![(Layer::Operator, file)], crate::Lanes::default())
-    });
+    let resolved = crate::parse("learned.toml", &text)
+        .and_then(|file| Grant::resolve_untested(repo, vec![(Layer::Operator, file)], crate::Lanes::ALL));
     let grant = match resolved {
         Ok(grant) => grant,
         Err(faults) => {

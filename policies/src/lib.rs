@@ -44,7 +44,7 @@ mod script;
 mod subject;
 mod suggest;
 mod tested;
-mod units;
+pub mod units;
 
 pub use cedar::{CedarExport, CedarRequest, DEPTH as CEDAR_DEPTH, cedar_request};
 pub use decision::{Access, Decision, Denial, Layer, RuleRef};
@@ -63,4 +63,5 @@ pub use past::Past;
 pub use preset::{PRESETS, preset};
 pub use probe::{Probe, Probed};
 pub use schema::schema;
+pub use subject::HOST_SETS;
 pub use tested::{TestResult, Tested, run_tests};

@@ -17,7 +17,7 @@ use crate::script::{self, Word};
 const MAX_PATTERN: usize = 1024;
 
 /// Names of sets of hosts; what is in them an operator says, in [`crate::HostSets`].
-pub(crate) const HOST_SETS: &[&str] = &["registry"];
+pub const HOST_SETS: &[&str] = &["registry"];
 
 /// The scheme of a tunnel in which anything may be said; see docs/network.md.
 const TUNNEL: &str = "tcp";

@@ -1,7 +1,7 @@
 //! Durations and sizes as people write them.
 
 /// Parses `20m`, `1h30m`, `90s` to seconds: whole numbers with h, m or s, largest first, each once.
-pub(crate) fn seconds(text: &str) -> Option<u64> {
+pub fn seconds(text: &str) -> Option<u64> {
     let mut total = 0u64;
     let mut rest = text;
     let mut last = u64::MAX;
@@ -25,7 +25,7 @@ pub(crate) fn seconds(text: &str) -> Option<u64> {
 }
 
 /// Parses `4GiB`, `512MiB`, `1.5GB` to bytes; a unit is required.
-pub(crate) fn bytes(text: &str) -> Option<u64> {
+pub fn bytes(text: &str) -> Option<u64> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let unit: u64 = match text[split..].trim_start() {
         "B" => 1,
@@ -53,7 +53,7 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
 }
 
 /// Writes bytes the way [`bytes`] reads them, in the largest unit that is exact.
-pub(crate) fn show_bytes(value: u64) -> String {
+pub fn show_bytes(value: u64) -> String {
     for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
         if value >= 1 << shift && value.is_multiple_of(1 << shift) {
             return format!("{}{unit}", value >> shift);
@@ -63,7 +63,7 @@ pub(crate) fn show_bytes(value: u64) -> String {
 }
 
 /// Writes seconds the way [`seconds`] reads them.
-pub(crate) fn show_seconds(value: u64) -> String {
+pub fn show_seconds(value: u64) -> String {
     let mut out = String::new();
     for (unit, name) in [(value / 3600, 'h'), (value % 3600 / 60, 'm'), (value % 60, 's')] {
         if unit > 0 {

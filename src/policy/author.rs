@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use gloaming_api::RepoId;
 use gloaming_api::journal::{Event, EventKind};
 use gloaming_api::path::escape_name;
-use gloaming_policies::{Change, Difference, Flip, Grant, Layer, Lesson, Past, Tested};
+use gloaming_policies::{Change, Difference, Flip, Grant, Lesson, Past, Tested};
 use serde_json::{Value, json};
 
 use super::{Subject, counted, subject, tree, write_new};
@@ -335,7 +335,7 @@ pub(super) fn learn(
     let learned = gloaming_policies::learn(&name, &lessons, &files);
     // What is handed out loads.
     let resolved = gloaming_policies::parse("learned.toml", &learned.policy)
-        .and_then(|file| Grant::resolve(&name, vec![(Layer::Operator, file)]));
+        .and_then(|file| context::resolve_alone(&name, file));
     if let Err(diagnostics) = resolved {
         return Err(context::bad_policy(&diagnostics));
     }

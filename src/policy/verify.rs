@@ -431,7 +431,7 @@ impl Bench<'_> {
                     .push(format!("{call}: explain and the permit for {} jobs differ", purpose.as_str()));
             }
         }
-        let engine = match crate::engine::open(home, None, None).await?.engine {
+        let engine = match crate::engine::open(home, self.grant, None, None).await?.engine {
             Ok(engine) => engine,
             Err(error) => return Ok(Err(error.to_string())),
         };

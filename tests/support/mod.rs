@@ -128,6 +128,13 @@ impl Scene {
     }
 
     /// Returns the program's command, for tests that need a handle on the process.
+    /// With variables of the environment beside the usual ones.
+    pub(crate) fn gloaming_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
+        let mut command = self.command(args);
+        command.envs(env.iter().copied());
+        ran(command.output().expect("gloaming starts"))
+    }
+
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gloaming"));
         command

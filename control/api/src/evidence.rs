@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bowout::ReasonCode;
-use crate::job::JobRecord;
+use crate::job::{JobRecord, RefusedHost};
 use crate::profile::CommandKind;
 use crate::{Attempt, Digest, RelPath, RepoId, TaskId};
 
@@ -269,6 +269,13 @@ pub struct JobEvidence {
     /// The run.
     #[serde(flatten)]
     pub record: JobRecord,
+}
+
+impl Evidence {
+    /// Returns the hosts that its jobs were refused.
+    pub fn refused_hosts(&self) -> Vec<RefusedHost> {
+        RefusedHost::of(self.jobs.iter().map(|job| &job.record))
+    }
 }
 
 /// How a step of verification ended. Unknown is never a pass; skipped means not applicable by a stated

@@ -210,3 +210,46 @@ pub enum EgressDecision {
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
+
+/// A host that jobs wanted to reach and were refused.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RefusedHost {
+    /// The kind of job.
+    pub purpose: JobPurpose,
+    /// `host:port`; `something that named no host` where none could be made out.
+    pub host: String,
+    /// How often.
+    pub times: usize,
+    /// The rule's id, or why no policy can allow it.
+    pub because: String,
+}
+
+impl std::fmt::Display for RefusedHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let times = if self.times == 1 { String::new() } else { format!(" ({} times)", self.times) };
+        write!(f, "a {} job was refused {}{times}: {}", self.purpose.as_str(), self.host, self.because)
+    }
+}
+
+impl RefusedHost {
+    /// Returns what the jobs of these records were refused, each host once for a kind of job, in order.
+    pub fn of<'r>(records: impl IntoIterator<Item = &'r JobRecord>) -> Vec<Self> {
+        let mut hosts: BTreeMap<(JobPurpose, String, String), usize> = BTreeMap::new();
+        for record in records {
+            for attempt in record.egress.iter().flat_map(|log| &log.attempts) {
+                let EgressDecision::Refused { rule, reason } = &attempt.decision else { continue };
+                let host = match (attempt.host.as_str(), attempt.port) {
+                    ("", _) => "something that named no host".to_owned(),
+                    (host, 0) => host.to_owned(),
+                    (host, port) => format!("{host}:{port}"),
+                };
+                let because = rule.as_ref().map_or_else(|| reason.clone(), |rule| format!("rule {rule}"));
+                *hosts.entry((record.purpose, host, because)).or_default() += 1;
+            }
+        }
+        hosts
+            .into_iter()
+            .map(|((purpose, host, because), times)| Self { purpose, host, times, because })
+            .collect()
+    }
+}

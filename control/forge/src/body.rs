@@ -129,6 +129,10 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
         let _ = writeln!(out, "- {}", inline(reason, 200));
         any = true;
     }
+    for refused in evidence.refused_hosts().iter().take(5) {
+        let _ = writeln!(out, "- {}", inline(&refused.to_string(), 200));
+        any = true;
+    }
     if !any {
         out.push_str(
             "- Every step of verification applied and passed; what tests do not cover stays unknown.\n",

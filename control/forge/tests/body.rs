@@ -14,6 +14,21 @@ fn evidence() -> Evidence {
             "duration_ms": 1200, "limits": limits, "stdout_tail": "", "stderr_tail": ""
         })
     };
+    let refused = |host: &str, decision: serde_json::Value| {
+        json!({
+            "at_ms": 1, "method": "CONNECT", "scheme": "https", "host": host, "port": 443, "decision": decision,
+            "up": 0, "down": 0, "duration_ms": 1
+        })
+    };
+    let by_rule =
+        json!({"is": "refused", "rule": "default-deny", "reason": "No rule lets these jobs have the host."});
+    let mut reaching = job("patched", "V7", &["cargo", "test"]);
+    reaching["egress"] = json!({"attempts": [
+        refused("home.example", by_rule.clone()),
+        refused("home.example", by_rule),
+        refused("<b>inside</b>.example", json!({"is": "refused", "reason": "it leads to 10.0.0.1, a private network"})),
+        refused("allowed.example", json!({"is": "allowed", "rule": "registry"})),
+    ]});
     let file = |path: &str, role: &str| json!({"path": path, "change": "modified", "added": 3, "removed": 1, "binary": false, "role": role});
     let value = json!({
         "schema_version": 1,
@@ -36,7 +51,8 @@ fn evidence() -> Evidence {
         "jobs": [
             job("baseline", "V3", &["cargo", "build"]),
             job("patched", "V3", &["cargo", "build"]),
-            job("patched", "V7", &["cargo", "test", "--for-the-report"])
+            job("patched", "V7", &["cargo", "test", "--for-the-report"]),
+            reaching
         ],
         "baseline_tests": {"a::one": "passed", "a::two": "failed"},
         "patched_tests": {"a::one": "passed", "a::two": "passed", "a::three": "skipped"},

@@ -15,6 +15,11 @@ pub struct Lanes {
     pub secrets: bool,
 }
 
+impl Lanes {
+    /// All that some engine can enforce: what an author's policy is looked at by, wherever it will be used.
+    pub const ALL: Self = Self { hosts: true, secrets: true };
+}
+
 /// Returns a fault for each rule that some lane it reaches cannot enforce.
 pub(super) fn unenforceable(units: &[Unit], lanes: Lanes) -> Vec<Diagnostic> {
     let mut faults = Vec::new();

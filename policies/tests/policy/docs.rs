@@ -1,6 +1,6 @@
 //! The author's guide says what is so.
 
-use gloaming_policies::{Diagnostic, Grant, Layer, TOOLS, load};
+use gloaming_policies::{Diagnostic, Grant, Lanes, Layer, TOOLS, load};
 
 use crate::{check, show};
 
@@ -37,7 +37,7 @@ fn resolve(example: &Example) -> Result<Grant, Vec<Diagnostic>> {
     };
     let file = load(name, example.text, &read)?;
     let repo = file.example_repo();
-    Grant::resolve(&repo, vec![(Layer::Operator, file)])
+    Grant::resolve_on(&repo, vec![(Layer::Operator, file)], Lanes::ALL)
 }
 
 #[test]

@@ -111,6 +111,19 @@ pub fn markdown(evidence: &Evidence, verdict: &Verdict) -> String {
             })
             .collect(),
     );
+    folded(
+        &mut out,
+        "hosts that jobs were refused",
+        &["job", "host", "times", "because"],
+        evidence
+            .refused_hosts()
+            .iter()
+            .map(|refused| {
+                let times = refused.times.to_string();
+                vec![text(refused.purpose.as_str()), text(&refused.host), times, text(&refused.because)]
+            })
+            .collect(),
+    );
     let _ = writeln!(out, "\nbase `{}`, patch `{}`", code(&evidence.base), code(&evidence.patch.to_string()));
     out
 }

@@ -29,6 +29,9 @@ use crate::{check, code, rename};
 /// How often findings of the verifier go back to the coder.
 pub(crate) const ROUNDS: u32 = 3;
 
+/// How many of the hosts that jobs were refused a bow-out names.
+const MOST_HOSTS: usize = 5;
+
 /// The folder below an attempt's own in which the tools work.
 pub const WORKSPACE: &str = "workspace";
 
@@ -287,6 +290,9 @@ async fn stages(run: &mut Run<'_>) -> Result<Verified, End> {
         let again = round < ROUNDS && matches!(maker, Maker::Model(..));
         if !again {
             let mut draft = from_verdict(&verdict);
+            for refused in evidence.refused_hosts().iter().take(MOST_HOSTS) {
+                draft.evidence.push(BowOutEvidence::note("network", refused.to_string()));
+            }
             draft.attempted.push(gloaming_api::bowout::Attempted {
                 approach: gloaming_api::bowout::shorten(&summary, 400),
                 outcome: format!("{} after {round} of {ROUNDS} tries", verdict.code),

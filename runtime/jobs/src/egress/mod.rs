@@ -51,6 +51,16 @@ pub struct Egress {
     pub resolver: Resolver,
 }
 
+impl Egress {
+    /// Looks at the values as a job's proxy would.
+    ///
+    /// # Errors
+    /// What is wrong with them, and what to write.
+    pub fn check(&self) -> Result<(), String> {
+        self.private.iter().try_for_each(|text| proxy::private(text).map(drop))
+    }
+}
+
 /// What one job may use of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EgressLimits {

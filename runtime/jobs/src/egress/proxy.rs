@@ -306,7 +306,7 @@ fn told(status: StatusCode, phrase: &str, why: &str) -> Response<Body> {
     response
 }
 
-fn private(text: &str) -> Result<(String, u16), String> {
+pub(super) fn private(text: &str) -> Result<(String, u16), String> {
     let wrong = || format!("{text:?} names no host that may be at a private address; write host:port");
     let authority = text.parse().map_err(|_| wrong())?;
     match target::host_and_port(&authority) {
