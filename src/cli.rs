@@ -184,6 +184,9 @@ pub(crate) struct VerifyArgs {
     /// The container engine: embedded, docker or podman; default: $GLOAMING_ENGINE, else the first that works
     #[arg(long, value_name = "ENGINE")]
     pub(crate) engine: Option<EngineKind>,
+    /// Build and test the untouched tree again, whatever was seen of it before
+    #[arg(long)]
+    pub(crate) again: bool,
     #[command(flatten)]
     pub(crate) policy: PolicyChoice,
     /// Print one JSON object on standard output

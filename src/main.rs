@@ -1,5 +1,6 @@
 //! `gloaming`: file at dusk, review at dawn. One file per subcommand; the only place where every crate meets.
 
+mod baselines;
 mod bench;
 mod cli;
 mod console;

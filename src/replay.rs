@@ -87,6 +87,8 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
         environment: environment.digest().clone(),
         model,
         judge: gloaming_gate::judge,
+        // What a replay is to show, it runs.
+        baselines: None,
         work_dir: work.path().join("attempt"),
         images: None,
         cancel: cancel.clone(),

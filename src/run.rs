@@ -185,6 +185,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         environment: environment_digest,
         model,
         judge: gloaming_gate::judge,
+        baselines: Some(Box::new(crate::baselines::Kept::open(&home, &repo, false)?)),
         work_dir: work.path().join(context::ATTEMPT),
         images: Some(work.undo_dir(&first)),
         cancel,

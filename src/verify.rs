@@ -15,6 +15,7 @@ use gloaming_worker::Update;
 use gloaming_workspace::{ApplyError, Repository};
 use serde_json::json;
 
+use crate::baselines::Kept;
 use crate::cli::VerifyArgs;
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
@@ -75,6 +76,7 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
             })?;
             console.show(Update::Stage(Stage::Verify));
             let shown = console.clone();
+            let baselines = Kept::open(&home, &repo, args.again)?;
             gloaming_verify::verify(Inputs {
                 repository: &repository,
                 base: &base,
@@ -90,6 +92,7 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
                 baseline: None,
                 seed: context::seed(),
                 effort: gloaming_verify::Effort::default(),
+                baselines: Some(&baselines),
                 progress: &move |update: gloaming_verify::Progress| {
                     shown.show(Update::Doing(update.to_string()))
                 },

@@ -46,6 +46,15 @@ impl Default for Effort {
     }
 }
 
+/// Keeps baselines between runs.
+pub trait Baselines: Send + Sync {
+    /// Returns the baseline with this key, if it is kept.
+    fn get(&self, key: &Digest) -> Option<Baseline>;
+
+    /// Keeps a baseline under its key. What cannot be kept is made anew the next time.
+    fn put(&self, baseline: &Baseline);
+}
+
 /// What the baseline is made of.
 #[derive(Clone, Copy)]
 pub struct BaselineInputs<'a> {
@@ -68,6 +77,8 @@ pub struct BaselineInputs<'a> {
     pub seed: u64,
     /// How much is run.
     pub effort: Effort,
+    /// Where baselines are kept, and looked for first; none makes each anew.
+    pub baselines: Option<&'a dyn Baselines>,
     /// Where progress goes.
     pub progress: ProgressSink<'a>,
     /// Stops the work.
@@ -107,6 +118,8 @@ pub struct Inputs<'a> {
     pub seed: u64,
     /// How much is run.
     pub effort: Effort,
+    /// Where baselines are kept, and looked for first; none makes each anew.
+    pub baselines: Option<&'a dyn Baselines>,
     /// Where progress goes.
     pub progress: ProgressSink<'a>,
     /// Stops the work.
@@ -126,6 +139,7 @@ impl<'a> Inputs<'a> {
             work_dir: self.work_dir,
             seed: self.seed,
             effort: self.effort,
+            baselines: self.baselines,
             progress: self.progress,
             cancel: self.cancel,
         }

@@ -57,7 +57,7 @@ mod verify;
 
 pub use baseline::{Baseline, Red, baseline, key as baseline_key};
 pub use flakes::RerunRule;
-pub use inputs::{BaselineInputs, Effort, Inputs, Progress, ProgressSink, VerifyError};
+pub use inputs::{BaselineInputs, Baselines, Effort, Inputs, Progress, ProgressSink, VerifyError};
 pub use lint::{LintSeen, Seen as SeenFinding};
 pub use markdown::markdown;
 pub use reading::{Reading, read};

@@ -70,6 +70,8 @@ pub struct Equipment {
     pub model: Option<Arc<dyn Model>>,
     /// The gate.
     pub judge: Judge,
+    /// Where baselines are kept between attempts; none makes each anew.
+    pub baselines: Option<Box<dyn gloaming_verify::Baselines>>,
     /// A fresh host folder of our own; the caller removes it.
     pub work_dir: PathBuf,
     /// Where contents that the tools replace or remove are kept, so that calls can be undone; none keeps none.
@@ -486,6 +488,7 @@ async fn baseline(run: &mut Run<'_>, bench: &Bench) -> Result<Baseline, End> {
         work_dir: &run.equipment.work_dir.join("baseline"),
         seed: run.assignment.seed,
         effort: gloaming_verify::Effort::default(),
+        baselines: run.equipment.baselines.as_deref(),
         progress: &|update: gloaming_verify::Progress| progress(Update::Doing(update.to_string())),
         cancel: &run.stop,
     };
@@ -575,6 +578,7 @@ async fn verify(
         baseline: Some(baseline),
         seed: seed_of_round(run.assignment.seed, round),
         effort: gloaming_verify::Effort::default(),
+        baselines: None,
         progress: &|update: gloaming_verify::Progress| progress(Update::Doing(update.to_string())),
         cancel: &run.stop,
     })

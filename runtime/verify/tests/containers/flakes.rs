@@ -205,3 +205,24 @@ async fn a_break_near_the_change_ends_the_work_before_the_suite_runs() {
     let Some(evidence) = case.verify(&[("money.py", "def f():\n    return 3 - 2\n")]).await else { return };
     assert_eq!(told(&evidence, "V6"), "pass: run first, 1 test near the change: none fails");
 }
+
+#[tokio::test]
+async fn the_untouched_tree_is_run_once_for_patches_of_one_base() {
+    let mut case = case("[2]");
+    case.effort.mutants = 0;
+    case.baselines = Some(Box::default());
+    let of_base = |evidence: &gloaming_api::evidence::Evidence| -> Vec<_> {
+        evidence.jobs.iter().filter(|job| job.tree.starts_with("baseline")).cloned().collect()
+    };
+    let Some(first) = case.verify(&[("app.py", "def add(a, b):\n    return b + a\n")]).await else { return };
+    let other = "def add(a, b):\n    return sum((a, b))\n";
+    let second = case.verify(&[("app.py", other)]).await.expect("containers can be made");
+    assert_eq!(case.baselines.as_ref().map(|kept| kept.kept()), Some(1));
+    // The very runs, with their times.
+    assert_eq!((of_base(&first).len(), of_base(&second)), (3, of_base(&first)));
+    assert_eq!((&second.flaky, told(&second, "V7")), (&first.flaky, told(&first, "V7")));
+    // Another number of runs is another baseline.
+    case.effort.reruns.baseline_runs = 2;
+    case.verify(&[("app.py", other)]).await.expect("containers can be made");
+    assert_eq!(case.baselines.as_ref().map(|kept| kept.kept()), Some(2));
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use gloaming_api::evidence::{Evidence, Origin, Step};
@@ -10,7 +11,7 @@ use gloaming_api::profile::{Command, CommandKind, Ecosystem, Profile, Source, Te
 use gloaming_api::{Digest, RelPath, RepoId};
 use gloaming_jobs::{Cancel, Embedded, Engine as _, Environment, HostFacts, NoEngine};
 use gloaming_policies::Grant;
-use gloaming_verify::{Effort, Inputs};
+use gloaming_verify::{Baseline, Baselines, Effort, Inputs};
 use gloaming_workspace::Repository;
 
 /// A repository with its commands.
@@ -18,6 +19,29 @@ pub(crate) struct Case {
     dir: tempfile::TempDir,
     commands: Vec<Command>,
     pub(crate) effort: Effort,
+    pub(crate) baselines: Option<Box<Memory>>,
+}
+
+/// Baselines in memory, with how often one was kept.
+#[derive(Default)]
+pub(crate) struct Memory(Mutex<(BTreeMap<Digest, Baseline>, usize)>);
+
+impl Memory {
+    pub(crate) fn kept(&self) -> usize {
+        self.0.lock().unwrap().1
+    }
+}
+
+impl Baselines for Memory {
+    fn get(&self, key: &Digest) -> Option<Baseline> {
+        self.0.lock().unwrap().0.get(key).cloned()
+    }
+
+    fn put(&self, baseline: &Baseline) {
+        let mut kept = self.0.lock().unwrap();
+        kept.0.insert(baseline.key.clone(), baseline.clone());
+        kept.1 += 1;
+    }
 }
 
 pub(crate) fn command(kind: CommandKind, runner: Option<TestRunner>, argv: &[&str]) -> Command {
@@ -48,7 +72,7 @@ impl Case {
         // However slow the machine is.
         let long = Duration::from_secs(600);
         let effort = Effort { alone_from: long, mutant_time: long, ..Effort::default() };
-        let case = Self { dir, commands, effort };
+        let case = Self { dir, commands, effort, baselines: None };
         std::fs::create_dir(case.repo()).unwrap();
         case.git(&["init", "-q", "-b", "main"]);
         case.write(files);
@@ -139,6 +163,7 @@ impl Case {
             baseline: None,
             seed: 7,
             effort: self.effort,
+            baselines: self.baselines.as_deref().map(|kept| kept as &dyn Baselines),
             progress: &|_| {},
             cancel: &Cancel::new(),
         })
