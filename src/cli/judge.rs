@@ -1,0 +1,108 @@
+//! `gloaming verify`, `gloaming evidence` and `gloaming gate`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use gloaming_jobs::EngineKind;
+
+use super::PolicyChoice;
+
+/// Options of `gloaming verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The repository
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) repo: PathBuf,
+    /// The commit, branch or tag the patch is for; default: what is checked out
+    #[arg(long, value_name = "REF")]
+    pub(crate) base: Option<String>,
+    /// The patch, a unified diff; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) patch: PathBuf,
+    /// Where to write evidence.json, findings.sarif, summary.md and patch.diff; default: nowhere
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// The container engine: embedded, docker or podman; default: $GLOAMING_ENGINE, else the first that works
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<EngineKind>,
+    /// Build and test the untouched tree again, whatever was seen of it before
+    #[arg(long)]
+    pub(crate) again: bool,
+    #[command(flatten)]
+    pub(crate) policy: PolicyChoice,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvidenceArgs {
+    #[command(subcommand)]
+    pub(crate) command: EvidenceCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// Tell what was seen and decided; the signature is checked where its key is at hand
+    Show {
+        /// The evidence; - for standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The public key of whoever sealed it; default: this machine's own
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check that it is what the holder of a key sealed, and that the gate decides the same; exit 1 when not
+    Verify {
+        /// The evidence; - for standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The public key of whoever sealed it; default: this machine's own
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GateArgs {
+    #[command(subcommand)]
+    pub(crate) command: GateCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GateCommand {
+    /// Fit the weights to outcomes: what spoke against each patch and whether it was merged
+    Fit(FitArgs),
+}
+
+/// Options of `gloaming gate fit`.
+#[derive(Debug, Args)]
+pub(crate) struct FitArgs {
+    /// The outcomes, one JSON object a line; - for standard input
+    #[arg(value_name = "DATA")]
+    pub(crate) data: PathBuf,
+    /// The public key that sealed evidence among them is checked by
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// The weights that the fit starts from and is drawn to; default: this build's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+    /// How strongly weights are drawn to what they were
+    #[arg(long, default_value_t = 0.25, value_name = "NUMBER")]
+    pub(crate) l2: f64,
+    /// How many parts the outcomes are divided into for measuring
+    #[arg(long, default_value_t = 5, value_name = "COUNT")]
+    pub(crate) folds: usize,
+    /// The file to write; `-` for standard output, the report then goes to standard error
+    #[arg(long, short, default_value = "-", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}

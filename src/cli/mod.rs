@@ -1,0 +1,186 @@
+//! The command line: every subcommand, option and default in one place.
+
+mod jobs;
+mod journal;
+mod judge;
+mod policy;
+mod run;
+mod tools;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use gloaming_api::RepoId;
+
+pub(crate) use self::jobs::{JobsArgs, JobsCommand, JobsRunArgs, SecretsArgs, SecretsCommand};
+pub(crate) use self::journal::{JournalArgs, JournalCommand, ReplayArgs, UndoArgs};
+pub(crate) use self::judge::{EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, GateCommand, VerifyArgs};
+pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};
+pub(crate) use self::run::{ModelArgs, OnboardArgs, ProfileArgs, RunArgs};
+pub(crate) use self::tools::{Language, ToolsArgs, ToolsCommand};
+
+const AFTER: &str = "\
+Exit codes: 0 done or passed; 1 blocked, different, wider, broken or forged; 2 wrong use; 3 bowed out; 4 infrastructure failed; \
+5 denied; 130 interrupted.
+
+State (caches, object stores) lives under $GLOAMING_HOME, by default in the platform's data and cache folders. \
+Nothing else is written but --out and the branch.";
+
+/// File at dusk, review at dawn: a background coding agent that returns a change worth reviewing, or says why
+/// there is none.
+#[derive(Debug, Parser)]
+#[command(name = "gloaming", version, about, after_help = AFTER, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Work on one task: ends in a branch `gloaming/TASK`, or in a bow-out that says why not
+    Run(Box<RunArgs>),
+    /// Judge a patch, whoever wrote it
+    Verify(Box<VerifyArgs>),
+    /// Prove a repository's commands by running them, and tell what is missing and how ready it is
+    Onboard(OnboardArgs),
+    /// Show what is known of a repository; commands that were never proved are run
+    Profile(ProfileArgs),
+    /// Run one command as a job, in a container, and look at the engines that can
+    Jobs(JobsArgs),
+    /// Hold secrets for jobs; which job is handed one, policy says
+    Secrets(SecretsArgs),
+    /// Write, check, test, explain, compare and verify policies
+    Policy(PolicyArgs),
+    /// List, call and make sandboxed tools
+    Tools(ToolsArgs),
+    /// Lend the sandboxed tools to other agents over the Model Context Protocol
+    Mcp(McpArgs),
+    /// Measure this machine
+    Bench(BenchArgs),
+    /// Read and check journals, and undo calls
+    Journal(JournalArgs),
+    /// Run a journal's attempt again without model or network and compare patch and verdict
+    Replay(ReplayArgs),
+    /// Read sealed evidence, and check who sealed it
+    Evidence(EvidenceArgs),
+    /// Fit the weights of the gate's score
+    Gate(GateArgs),
+}
+
+impl Command {
+    /// Whether one JSON object is asked for on standard output.
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Self::Run(args) => args.json,
+            Self::Verify(args) => args.json,
+            Self::Onboard(args) => args.profile.json,
+            Self::Profile(args) => args.json,
+            Self::Jobs(JobsArgs { command }) => match command {
+                JobsCommand::Run(args) => args.json,
+                JobsCommand::Doctor { json } => *json,
+            },
+            Self::Secrets(SecretsArgs { command }) => match command {
+                SecretsCommand::List { json } => *json,
+                SecretsCommand::Set { .. } | SecretsCommand::Remove { .. } => false,
+            },
+            Self::Policy(PolicyArgs { command }) => match command {
+                PolicyCommand::Check { json, .. }
+                | PolicyCommand::Test { json, .. }
+                | PolicyCommand::Explain { json, .. }
+                | PolicyCommand::Diff { json, .. }
+                | PolicyCommand::Learn { json, .. }
+                | PolicyCommand::Verify { json, .. }
+                | PolicyCommand::Import { json, .. }
+                | PolicyCommand::New { json, .. }
+                | PolicyCommand::Show { json, .. } => *json,
+                PolicyCommand::Schema { .. } | PolicyCommand::Export { .. } => false,
+            },
+            Self::Tools(ToolsArgs { command }) => match command {
+                ToolsCommand::List { json, .. }
+                | ToolsCommand::Describe { json, .. }
+                | ToolsCommand::Add { json, .. }
+                | ToolsCommand::Call { json, .. } => *json,
+                ToolsCommand::Remove { .. } | ToolsCommand::New { .. } => false,
+            },
+            Self::Bench(BenchArgs { command: BenchCommand::Tools { json, .. } }) => *json,
+            Self::Journal(JournalArgs { command }) => match command {
+                JournalCommand::Show { json, .. } | JournalCommand::Verify { json, .. } => *json,
+                JournalCommand::Undo(args) => args.json,
+            },
+            Self::Replay(args) => args.json,
+            Self::Evidence(EvidenceArgs { command }) => match command {
+                EvidenceCommand::Show { json, .. } | EvidenceCommand::Verify { json, .. } => *json,
+            },
+            Self::Gate(GateArgs { command: GateCommand::Fit(args) }) => args.json,
+            // Its standard output belongs to the protocol.
+            Self::Mcp(_) => false,
+        }
+    }
+}
+
+/// The policy and the name it hangs on.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyChoice {
+    /// The operator's policy: a file, a folder of files (those for the repository count), or preset:NAME; default:
+    /// preset:standard
+    #[arg(long, value_name = "FILE|DIR|PRESET")]
+    pub(crate) policy: Option<PathBuf>,
+    /// The name the repository goes by in policies; default: local/FOLDER
+    #[arg(long = "as", value_name = "OWNER/NAME")]
+    pub(crate) name: Option<RepoId>,
+}
+
+/// Options of `gloaming mcp`.
+#[derive(Debug, Args)]
+pub(crate) struct McpArgs {
+    /// The folder the tools work on, in place; a git repository's own policy narrows what they may do
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) repo: PathBuf,
+    #[command(flatten)]
+    pub(crate) policy: PolicyChoice,
+    /// Serve over HTTP on this address, like 127.0.0.1:8931; default: standard input and output
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<SocketAddr>,
+    /// A file with the bearer token that HTTP clients must send; needed where others can reach the address
+    #[arg(long, value_name = "FILE", requires = "http")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Where every call is recorded, a new file; default: a file under $GLOAMING_HOME
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
+    /// Serve only the tools that change nothing
+    #[arg(long)]
+    pub(crate) read_only: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) command: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Measure the sandboxed tools against native programs, in one run
+    Tools {
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+        /// The folder to list and search; default: 32,000 files made for the run
+        #[arg(long, value_name = "DIR", env = "GLOAMING_BENCH_TREE")]
+        tree: Option<PathBuf>,
+        /// Few rounds on few files: whether it works, not how fast
+        #[arg(long)]
+        quick: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_table_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,86 @@
+//! `gloaming run`, `gloaming onboard` and `gloaming profile`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::PolicyChoice;
+
+/// Options of `gloaming run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The repository: a folder, or a URL to clone
+    #[arg(long, default_value = ".", value_name = "DIR|URL")]
+    pub(crate) repo: String,
+    /// The task in words
+    #[arg(long, value_name = "TEXT", required_unless_present = "task_file", conflicts_with = "task_file")]
+    pub(crate) task: Option<String>,
+    /// A file with the task; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) task_file: Option<PathBuf>,
+    /// The commit, branch or tag to start from; default: what is checked out
+    #[arg(long, value_name = "REF")]
+    pub(crate) base: Option<String>,
+    /// Where results go; default: a folder of the task under $GLOAMING_HOME
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyChoice,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Print one JSON object at the end, and nothing else, on standard output, whatever the end
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The model and how to reach it.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// The model, like openai:gpt-5 or anthropic:claude-sonnet-4-5; without one only playbooks work
+    #[arg(long, value_name = "PROVIDER:MODEL", env = "GLOAMING_MODEL")]
+    pub(crate) model: Option<String>,
+    /// The provider's address, for a server that speaks its API
+    #[arg(long, value_name = "URL", env = "GLOAMING_MODEL_URL")]
+    pub(crate) model_url: Option<String>,
+    /// A file with the key; default: OPENAI_API_KEY or ANTHROPIC_API_KEY
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model_key_file: Option<PathBuf>,
+    /// US dollars per million tokens in and out, for a model that is not in the price table
+    #[arg(long, value_name = "IN,OUT")]
+    pub(crate) model_price: Option<String>,
+    /// Ask for whole answers instead of a stream
+    #[arg(long)]
+    pub(crate) no_stream: bool,
+}
+
+/// Options of `gloaming onboard`.
+#[derive(Debug, Args)]
+pub(crate) struct OnboardArgs {
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+    /// Run every command again, whatever was proved before
+    #[arg(long, conflicts_with = "no_run")]
+    pub(crate) again: bool,
+}
+
+/// Options of `gloaming profile`.
+#[derive(Debug, Args)]
+pub(crate) struct ProfileArgs {
+    /// The repository
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub(crate) repo: PathBuf,
+    /// The commit, branch or tag to look at; default: what is checked out
+    #[arg(long, value_name = "REF")]
+    pub(crate) base: Option<String>,
+    /// Only find the commands, do not run them
+    #[arg(long)]
+    pub(crate) no_run: bool,
+    /// The operator's corrections of what is found; they win over the repository's own .gloaming/profile.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) corrections: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyChoice,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
