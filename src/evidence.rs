@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use gloaming_api::evidence::{Evidence, Origin, StepResult, TestResults, TestStatus, Verdict, VerdictKind};
 use gloaming_api::path::escape_name;
+use gloaming_gate::Gate;
 use gloaming_gate::envelope::{self, EnvelopeError, Opened, key_id};
-use gloaming_gate::weights::{CostRatio, built_in};
+use gloaming_gate::weights::built_in;
 use serde_json::json;
 
 use crate::cli::{EvidenceArgs, EvidenceCommand};
@@ -22,10 +23,15 @@ pub(crate) fn main(args: EvidenceArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Seals evidence with the operator's key, as the gate of this build decides on it.
-pub(crate) fn seal(home: &Home, evidence: &Evidence, verdict: &Verdict) -> anyhow::Result<Vec<u8>> {
+/// Seals evidence with the operator's key, as the gate decides on it.
+pub(crate) fn seal(
+    home: &Home,
+    evidence: &Evidence,
+    verdict: &Verdict,
+    gate: &Gate,
+) -> anyhow::Result<Vec<u8>> {
     let key = keys::signing_key(home)?;
-    envelope::seal(evidence, verdict, built_in(), CostRatio::default(), &key)
+    envelope::seal(evidence, verdict, &gate.weights, gate.costs, &key)
         .map_err(|error| Failure::infrastructure("seal the evidence", error).into())
 }
 

@@ -1,15 +1,19 @@
-//! `gloaming gate`: fits the weights of the score to what became of patches.
+//! `gloaming gate`: what patches are judged by, and fitting its weights to what became of them.
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use gloaming_api::Judge;
+use gloaming_gate::Gate;
 use gloaming_gate::fit::{self, Options, Report, fit};
-use gloaming_gate::weights::{Weights, built_in};
+use gloaming_gate::weights::{CostRatio, Weights, built_in};
+use gloaming_policies::Grant;
 use serde_json::{Value, json};
 
-use crate::cli::{FitArgs, GateArgs, GateCommand};
+use crate::cli::{FitArgs, GateArgs, GateCommand, GateShowArgs};
 use crate::console::print_json;
-use crate::context;
+use crate::context::{self, Home};
 use crate::failure::{Failure, exit, in_one_line};
 use crate::keys;
 
@@ -19,6 +23,7 @@ const DATA_CAP: u64 = 4 << 30;
 pub(crate) fn main(args: GateArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         GateCommand::Fit(args) => main_fit(&args),
+        GateCommand::Show(args) => show(&args),
     }
 }
 
@@ -50,6 +55,92 @@ fn main_fit(args: &FitArgs) -> anyhow::Result<ExitCode> {
         // Beside the weights where these are printed.
         if to_screen { eprint!("{told}") } else { println!("{told}made {}", args.out.display()) }
     }
+    Ok(ExitCode::from(exit::OK))
+}
+
+/// The operator's weights, in `$GLOAMING_HOME`.
+const FILE: &str = "weights.json";
+
+/// Returns what patches are judged by under a grant: the operator's weights, or those of the build, and the policy's
+/// ratio of costs.
+///
+/// # Errors
+/// A file of weights that does not load.
+pub(crate) fn of(home: &Home, grant: &Grant) -> anyhow::Result<Gate> {
+    let path = home.data.join(FILE);
+    let weights = match path.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => built_in().clone(),
+        _ => read_weights(&path)?,
+    };
+    with(weights, grant)
+}
+
+/// Returns what a recorded attempt was judged by.
+pub(crate) fn recorded(weights: Option<&Value>, grant: &Grant) -> anyhow::Result<Gate> {
+    let weights = match weights {
+        None => built_in().clone(),
+        Some(value) => serde_json::from_value(value.clone())
+            .map_err(|error| Failure::usage(format!("the journal holds no weights of the gate: {error}")))?,
+    };
+    with(weights, grant)
+}
+
+fn with(weights: Weights, grant: &Grant) -> anyhow::Result<Gate> {
+    let costs = CostRatio::try_from(grant.cost_ratio()).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(Gate { weights, costs })
+}
+
+/// Returns the weights as a journal carries them: none for those of the build.
+pub(crate) fn told(gate: &Gate) -> Option<Value> {
+    (gate.weights != *built_in()).then(|| json!(gate.weights))
+}
+
+/// Returns a gate as the worker is handed it.
+pub(crate) fn judging(gate: &Gate) -> Judge {
+    let gate = gate.clone();
+    Arc::new(move |evidence| gate.judge(evidence))
+}
+
+/// Prints what patches are judged by here.
+fn show(args: &GateShowArgs) -> anyhow::Result<ExitCode> {
+    let home = Home::open()?;
+    let repo = context::repo_name(&args.policy, &std::path::absolute(&args.repo)?);
+    let resolved =
+        context::resolve_policy(&args.policy, &repo, None)?.map_err(|found| context::bad_policy(&found))?;
+    let gate = of(&home, &resolved.grant)?;
+    let file = home.data.join(FILE);
+    let own = gate.weights != *built_in();
+    if args.json {
+        let place = if own { json!(file) } else { Value::Null };
+        print_json(&json!({
+            "repo": repo, "file": place, "calibrated": gate.weights.calibrated(), "digest": gate.weights.digest(),
+            "cost_ratio": f64::from(gate.costs), "threshold": gate.costs.threshold(), "weights": gate.weights,
+        }));
+        return Ok(ExitCode::from(exit::OK));
+    }
+    let place = if own { file.display().to_string() } else { "this build's".to_owned() };
+    println!("weights: {place}, {}", gate.weights.digest());
+    match gate.weights.fit() {
+        Some(report) if gate.weights.calibrated() => {
+            println!("calibrated on {} outcomes, {} of them merged", report.outcomes, report.merged);
+        }
+        _ => println!("not calibrated: a score is no probability of a merge"),
+    }
+    println!(
+        "{repo}: a score of {:.2} is needed, since a bad pull request costs {} times what a good one gains",
+        gate.costs.threshold(),
+        f64::from(gate.costs)
+    );
+    if !own {
+        println!("weights of your own: gloaming gate fit OUTCOMES --out {}", file.display());
+    }
+    println!("\n  weight      cap  feature");
+    let other = [("other".to_owned(), gate.weights.other())];
+    let rows = gate.weights.features().iter().map(|(name, weight)| (name.clone(), *weight)).chain(other);
+    for (name, weight) in rows {
+        println!("{:>8.3} {:>8}  {name}", weight.weight, weight.cap);
+    }
+    println!("{:>8.3} {:>8}  bias", gate.weights.bias(), "");
     Ok(ExitCode::from(exit::OK))
 }
 

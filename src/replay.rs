@@ -62,6 +62,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
             "the grant differs from the record: this version resolves the policy otherwise".into(),
         ));
     }
+    let gate = crate::gate::recorded(started.weights.as_ref(), &grant)?;
     let JobLane { engine, environment } =
         crate::engine::open(&home, &grant, None, Some(&started.task)).await?;
     let model = match &started.model {
@@ -86,7 +87,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
         engine,
         environment: environment.digest().clone(),
         model,
-        judge: gloaming_gate::judge,
+        judge: crate::gate::judging(&gate),
         // What a replay is to show, it runs.
         baselines: None,
         work_dir: work.path().join("attempt"),

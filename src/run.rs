@@ -15,6 +15,7 @@ use gloaming_api::journal::{AttemptStarted, EventKind};
 use gloaming_api::path::escape_name;
 use gloaming_api::{Attempt, Digest, RelPath, RepoId, TaskId};
 use gloaming_forge::Change;
+use gloaming_gate::Gate;
 use gloaming_jobs::Cancel;
 use gloaming_model::{Model, ModelSpec, PriceTable, SecretString, Settings};
 use gloaming_policies::Diagnostic;
@@ -123,6 +124,10 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         Ok(resolved) => Some(context::equip(&home, resolved)?),
         Err(_) => None,
     };
+    let gate = match &resolved {
+        Ok(resolved) => crate::gate::of(&home, &resolved.grant)?,
+        Err(_) => Gate::default(),
+    };
 
     traces.journal = Some(
         Journal::create(&out.join("journal.jsonl"))
@@ -145,6 +150,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
             asker: Some(ASKER.to_owned()),
             model: args.model.model.clone(),
             model_price: args.model.model_price.clone(),
+            weights: crate::gate::told(&gate),
         }))
     };
     let resolved = match resolved {
@@ -184,7 +190,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         engine,
         environment: environment_digest,
         model,
-        judge: gloaming_gate::judge,
+        judge: crate::gate::judging(&gate),
         baselines: Some(Box::new(crate::baselines::Kept::open(&home, &repo, false)?)),
         work_dir: work.path().join(context::ATTEMPT),
         images: Some(work.undo_dir(&first)),
@@ -207,7 +213,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         Ok(Outcome::Verified(verified)) => {
             traces.publishing = true;
             let published =
-                publish(&home, &assignment, &equipment, &verified, traces.journal(), &out, &console)?;
+                publish(&home, &assignment, &equipment, &gate, &verified, traces.journal(), &out, &console)?;
             traces.journal = None;
             console.close();
             report_branch(args, traces, &out, &published, &verified);
@@ -217,7 +223,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
             if let Some(unpublished) = unpublished {
                 write(&out, "attempt.diff", &unpublished.patch.diff)?;
                 if let Some(evidence) = &unpublished.evidence {
-                    let sealed = crate::evidence::seal(&home, evidence, &gloaming_gate::judge(evidence))?;
+                    let sealed = crate::evidence::seal(&home, evidence, &gate.judge(evidence), &gate)?;
                     write(&out, "evidence.json", &sealed)?;
                 }
             }
@@ -492,6 +498,7 @@ fn publish(
     home: &Home,
     assignment: &Assignment,
     equipment: &Equipment,
+    gate: &Gate,
     verified: &Verified,
     journal: &mut Journal,
     out: &Path,
@@ -499,7 +506,7 @@ fn publish(
 ) -> anyhow::Result<Published> {
     console.show(Update::Stage(gloaming_api::Stage::Publish));
     let evidence = &verified.evidence;
-    let verdict = gloaming_gate::judge(evidence);
+    let verdict = gate.judge(evidence);
     // What is published must be what was judged: the same patch, the same tree, a passing verdict.
     anyhow::ensure!(
         verdict.verdict == VerdictKind::Pass
@@ -508,7 +515,7 @@ fn publish(
             && evidence.base == assignment.base.as_str(),
         Failure::infrastructure("publish", anyhow::anyhow!("the evidence is not about this patch"))
     );
-    let sealed = crate::evidence::seal(home, evidence, &verdict)?;
+    let sealed = crate::evidence::seal(home, evidence, &verdict, gate)?;
     let evidence_digest = Digest::of(&sealed);
     let change = Change {
         task: &assignment.task,

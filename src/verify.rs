@@ -49,6 +49,7 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
             return Ok(policy_blocked(args, &diagnostics));
         }
     };
+    let gate = crate::gate::of(&home, &resolved.grant)?;
     let JobLane { engine, environment } =
         crate::engine::open(&home, &resolved.grant, args.engine, None).await?;
     let engine: Arc<dyn Engine> = engine.unwrap_or_else(|error| Arc::new(Absent(error)));
@@ -106,10 +107,10 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
         error => Failure::infrastructure("verify the patch", error).into(),
     })?;
     console.close();
-    let verdict = gloaming_gate::judge(&evidence);
+    let verdict = gate.judge(&evidence);
     if let Some(out) = &args.out {
         make_out(out)?;
-        write(out, "evidence.json", &crate::evidence::seal(&home, &evidence, &verdict)?)?;
+        write(out, "evidence.json", &crate::evidence::seal(&home, &evidence, &verdict, &gate)?)?;
         let sarif = gloaming_verify::sarif(&evidence, &verdict, env!("CARGO_PKG_VERSION"));
         write(out, "findings.sarif", pretty(&sarif).as_bytes())?;
         write(out, "summary.md", gloaming_verify::markdown(&evidence, &verdict).as_bytes())?;

@@ -297,3 +297,46 @@ fn a_url_is_cloned_and_the_branch_is_in_the_clone() {
     assert_eq!(found.trim().len(), 40);
     assert_eq!(scene.git(&["branch", "--list", "gloaming/*"]), "");
 }
+
+#[test]
+fn patches_are_judged_by_the_operators_weights_and_the_policys_ratio_of_costs() {
+    let scene = Scene::new(FILES);
+    let shown = scene.gloaming(&["gate", "show", "--json"]).exits(0).json();
+    assert_eq!((&shown["file"], &shown["cost_ratio"]), (&Value::Null, &json!(1.5)));
+    let mut weights = shown["weights"].clone();
+    weights["bias"] = json!(2.0);
+    let home = scene.home();
+    std::fs::create_dir_all(&home).unwrap();
+    std::fs::write(home.join("weights.json"), weights.to_string()).unwrap();
+    let own = scene.gloaming(&["gate", "show", "--json"]).exits(0).json();
+    assert_ne!(own["digest"], shown["digest"]);
+
+    // What the attempt was judged by is in its journal, so that it replays when the operator has other weights by then.
+    rename(&scene);
+    let journal = std::fs::read_to_string(scene.out().join("journal.jsonl")).unwrap();
+    assert!(journal.contains(own["digest"].as_str().unwrap()), "{journal}");
+    std::fs::remove_file(home.join("weights.json")).unwrap();
+    let replay = scene.gloaming(&["replay", "out/journal.jsonl", "--json"]).exits(0).json();
+    assert_eq!(replay["same"], true, "{replay:#}");
+    let genuine = scene.gloaming(&["evidence", "verify", "out/evidence.json", "--json"]).exits(0).json();
+    assert_eq!((&genuine["weights"], &genuine["built_in_weights"]), (&own["digest"], &json!(false)));
+
+    // A policy for whose author no patch is sure enough.
+    let policy =
+        "schema = 1\nrepos = [\"*\"]\nextends = [\"preset:standard\"]\n\n[gate]\ncost_ratio = 100000\n";
+    std::fs::write(scene.path().join("sure.toml"), policy).unwrap();
+    let task = "Rename the function foo_bar to parse_bar everywhere";
+    let args =
+        ["run", "--repo", "repo", "--policy", "sure.toml", "--task", task, "--out", "out-sure", "--json"];
+    let bowed = scene.gloaming(&args).exits(3).json();
+    assert_eq!(bowed["reason_code"], "quality_gate", "{bowed:#}");
+    let kept = std::fs::read_to_string(scene.path().join("out-sure/bowout.json")).unwrap();
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    let threshold = kept["threshold"].as_f64().unwrap();
+    assert!(threshold > 0.9999 && kept["confidence"].as_f64().unwrap() < threshold, "{kept:#}");
+
+    // Weights that cannot be read are never taken for those of the build.
+    std::fs::write(home.join("weights.json"), "{}").unwrap();
+    let told = scene.gloaming(&args).exits(2);
+    assert!(told.stdout.contains("weights.json holds no weights"), "{}", told.stdout);
+}

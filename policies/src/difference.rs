@@ -221,6 +221,8 @@ fn numbers(old: &Grant, new: &Grant, found: &mut Difference) {
     compare("budget.wall".into(), before.wall.as_secs_f64(), after.wall.as_secs_f64(), &seconds);
     compare("change.files".into(), old.change().files.into(), new.change().files.into(), &plain);
     compare("change.lines".into(), old.change().lines.into(), new.change().lines.into(), &plain);
+    // The other way round: a lower one lets more through.
+    compare("gate.cost_ratio".into(), -old.cost_ratio(), -new.cost_ratio(), &|value| (-value).to_string());
     for (at, purpose) in JobPurpose::ALL.iter().enumerate() {
         let (before, after) = (old.job_limits(at), new.job_limits(at));
         let name = |key: &str| format!("jobs.{}.{key}", purpose.as_str());

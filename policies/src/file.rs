@@ -41,6 +41,7 @@ pub struct PolicyFile {
     pub(crate) jobs: BTreeMap<JobPurpose, JobSection>,
     pub(crate) budget: BudgetSection,
     pub(crate) change: ChangeSection,
+    pub(crate) gate: GateSection,
     pub(crate) submit: Option<SubmitSection>,
     pub(crate) model: Option<ModelSection>,
     pub(crate) tests: Vec<InlineTest>,
@@ -96,6 +97,9 @@ impl PolicyFile {
             },
         });
         // Left out where there is none, so that a policy from before there were any keeps its digest.
+        if let Some(ratio) = self.gate.cost_ratio {
+            content["gate"] = json!({"cost_ratio": ratio.value});
+        }
         let job_rules = |rules: &[JobRule]| {
             let mut rules: Vec<Value> = rules.iter().map(JobRule::content).collect();
             rules.sort_by_cached_key(ToString::to_string);
@@ -392,6 +396,13 @@ pub(crate) struct ChangeSection {
     pub(crate) files: Option<Setting<u32>>,
     pub(crate) lines: Option<Setting<u32>>,
     pub(crate) protected: Vec<Protected>,
+}
+
+/// `[gate]`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct GateSection {
+    /// What a bad pull request costs by what a good one gains.
+    pub(crate) cost_ratio: Option<Setting<f64>>,
 }
 
 /// One pattern of `change.protected`.

@@ -11,11 +11,15 @@ use crate::{Budget, ChangeCaps, Layer, units};
 const OUTPUT: u64 = 8 << 20;
 /// Bytes of a job's scratch folder. No policy sets it yet.
 const SCRATCH: u64 = 8 << 30;
+/// What a bad pull request costs by what a good one gains, where the operator says nothing; the gate's own default.
+pub(crate) const COST_RATIO: f64 = 1.5;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     pub(crate) budget: Budget,
     pub(crate) change: ChangeCaps,
+    /// What a bad pull request costs by what a good one gains: the most that a layer says.
+    pub(crate) cost_ratio: f64,
     /// In the order of [`JobPurpose::ALL`].
     pub(crate) jobs: Vec<JobLimits>,
     /// What a file asked for and did not get, or reduced.
@@ -53,8 +57,50 @@ impl Limits {
                 }
             })
             .collect();
-        Self { budget, change, jobs, notes: least.notes }
+        let cost_ratio = cost_ratio(units, &mut least.notes);
+        Self { budget, change, cost_ratio, jobs, notes: least.notes }
     }
+}
+
+/// The highest ratio over layers, which opens the fewest pull requests. Of one file its own counts, else the highest of
+/// those it extends.
+fn cost_ratio(units: &[Unit], notes: &mut Vec<String>) -> f64 {
+    fn said(file: &PolicyFile) -> Option<(Setting<f64>, &str)> {
+        if let Some(own) = file.gate.cost_ratio {
+            return Some((own, file.name()));
+        }
+        let inherited = file.extends.iter().filter_map(|extended| said(extended.file.as_ref()?));
+        inherited.reduce(|most, other| if other.0.value > most.0.value { other } else { most })
+    }
+    let mut asked: Vec<(Layer, f64, String)> = Vec::new();
+    for unit in units.iter().filter(|unit| !unit.extended) {
+        if let Some((setting, file)) = said(&unit.file) {
+            asked.push((unit.layer, setting.value, format!("{file}:{}", setting.line)));
+        }
+    }
+    if !asked.iter().any(|(layer, ..)| *layer == Layer::Operator) {
+        asked.push((Layer::Operator, COST_RATIO, "built in".to_owned()));
+    }
+    asked.sort_by_key(|(layer, ..)| *layer);
+    let mut most: Option<(f64, String)> = None;
+    for (layer, value, place) in asked {
+        match &most {
+            Some((held, by)) if value < *held => notes.push(format!(
+                "gate.cost_ratio: {place} ({}) asks for {value} and gets {held} ({by})",
+                layer.as_str()
+            )),
+            Some((held, _)) if value == *held => {}
+            Some((held, by)) => {
+                notes.push(format!(
+                    "gate.cost_ratio: {held} ({by}) is raised to {value} by {place} ({})",
+                    layer.as_str()
+                ));
+                most = Some((value, place));
+            }
+            None => most = Some((value, place)),
+        }
+    }
+    most.map_or(COST_RATIO, |(value, _)| value)
 }
 
 struct Least<'a> {

@@ -40,6 +40,7 @@ pub fn schema() -> Value {
             "jobs": jobs(),
             "budget": budget(),
             "change": change(),
+            "gate": gate(),
             "submit": submit(),
             "model": model(),
             "test": list_of(test()),
@@ -359,6 +360,20 @@ fn change() -> Value {
                 "description": "Files that no patch may touch, in the patterns of `paths`.",
                 "type": "array",
                 "items": pattern(),
+            },
+        }),
+    )
+}
+
+fn gate() -> Value {
+    table(
+        "How sure the gate must be of a patch. Of several layers the highest counts.",
+        &[],
+        json!({
+            "cost_ratio": {
+                "description": "What a bad pull request costs by what a good one gains, c: a score of c / (1 + c) is \
+                                needed; 1.5 unless said otherwise.",
+                "type": "number", "minimum": 0, "maximum": 1e6, "examples": [1.5, 3.0],
             },
         }),
     )

@@ -79,6 +79,21 @@ pub(crate) struct GateArgs {
 pub(crate) enum GateCommand {
     /// Fit the weights to outcomes: what spoke against each patch and whether it was merged
     Fit(FitArgs),
+    /// Show what patches are judged by here: the weights, and the score that the policy asks for
+    Show(GateShowArgs),
+}
+
+/// Options of `gloaming gate show`.
+#[derive(Debug, Args)]
+pub(crate) struct GateShowArgs {
+    /// The repository, for its name
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) repo: PathBuf,
+    #[command(flatten)]
+    pub(crate) policy: PolicyChoice,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Options of `gloaming gate fit`.

@@ -15,7 +15,9 @@ use gloaming_api::RepoId;
 
 pub(crate) use self::jobs::{JobsArgs, JobsCommand, JobsRunArgs, SecretsArgs, SecretsCommand};
 pub(crate) use self::journal::{JournalArgs, JournalCommand, ReplayArgs, UndoArgs};
-pub(crate) use self::judge::{EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, GateCommand, VerifyArgs};
+pub(crate) use self::judge::{
+    EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, GateCommand, GateShowArgs, VerifyArgs,
+};
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};
 pub(crate) use self::run::{ModelArgs, OnboardArgs, ProfileArgs, RunArgs};
 pub(crate) use self::tools::{Language, ToolsArgs, ToolsCommand};
@@ -64,7 +66,7 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Read sealed evidence, and check who sealed it
     Evidence(EvidenceArgs),
-    /// Fit the weights of the gate's score
+    /// Show what patches are judged by, and fit the weights of the score
     Gate(GateArgs),
 }
 
@@ -112,7 +114,10 @@ impl Command {
             Self::Evidence(EvidenceArgs { command }) => match command {
                 EvidenceCommand::Show { json, .. } | EvidenceCommand::Verify { json, .. } => *json,
             },
-            Self::Gate(GateArgs { command: GateCommand::Fit(args) }) => args.json,
+            Self::Gate(GateArgs { command }) => match command {
+                GateCommand::Fit(args) => args.json,
+                GateCommand::Show(args) => args.json,
+            },
             // Its standard output belongs to the protocol.
             Self::Mcp(_) => false,
         }

@@ -416,4 +416,4 @@ pub struct Moved {
 
 /// The gate as the worker is handed it: a pure function. The control plane calls the same one again
 /// before it publishes.
-pub type Judge = fn(&Evidence) -> Verdict;
+pub type Judge = std::sync::Arc<dyn Fn(&Evidence) -> Verdict + Send + Sync>;

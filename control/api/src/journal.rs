@@ -208,6 +208,9 @@ pub struct AttemptStarted {
     /// table's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_price: Option<String>,
+    /// The gate's weights, where they are not those of the build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<serde_json::Value>,
 }
 
 /// What a server of tools serves, and by which policy.

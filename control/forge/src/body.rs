@@ -166,14 +166,12 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
     }
     let _ = writeln!(
         out,
-        "\nConfidence {:.2} of {:.2} needed ({}). Base {}. Evidence: {}, {}.\n\n</details>\n",
-        change.verdict.confidence,
-        change.verdict.threshold,
-        if change.verdict.calibrated {
-            "calibrated on outcomes"
-        } else {
-            "weights set by hand, not calibrated"
+        "\n{}, {:.2} needed. Base {}. Evidence: {}, {}.\n\n</details>\n",
+        match change.verdict.p_merge {
+            Some(p) => format!("P(merge) {p:.2}, calibrated on outcomes"),
+            None => format!("Confidence {:.2}, not calibrated", change.verdict.confidence),
         },
+        change.verdict.threshold,
         code(&evidence.base),
         code("evidence.json"),
         code(change.evidence_digest.as_str()),

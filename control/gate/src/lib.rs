@@ -37,7 +37,29 @@ const REQUIRED: &[&str] = &["V0", "V1", "V2", "V3", "V7", "V8"];
 /// Every step there is; anything else in evidence is not understood and so not a pass.
 const KNOWN: &[&str] = &["V0", "V1", "V2", "V3", "V4", "V5", "V6", "V7", "V8", "V9", "V10", "V11", "V12"];
 
-/// Decides on a piece of evidence with the built-in weights and ratio of costs. Its type is [`gloaming_api::Judge`].
+/// The weights and the ratio of costs that one repository's patches are judged by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gate {
+    /// What speaks against a patch, and how much.
+    pub weights: Weights,
+    /// What a bad pull request costs by what a good one gains.
+    pub costs: CostRatio,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { weights: weights::built_in().clone(), costs: CostRatio::default() }
+    }
+}
+
+impl Gate {
+    /// Decides on a piece of evidence.
+    pub fn judge(&self, evidence: &Evidence) -> Verdict {
+        judge_with(evidence, &self.weights, self.costs)
+    }
+}
+
+/// Decides on a piece of evidence with the built-in weights and ratio of costs.
 pub fn judge(evidence: &Evidence) -> Verdict {
     judge_with(evidence, weights::built_in(), CostRatio::default())
 }

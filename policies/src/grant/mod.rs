@@ -283,6 +283,12 @@ impl Grant {
         &self.inner.limits.change
     }
 
+    /// Returns what a bad pull request costs by what a good one gains, 0 to 1e6: the highest that a layer says. A score
+    /// of `c / (1 + c)` is needed.
+    pub fn cost_ratio(&self) -> f64 {
+        self.inner.limits.cost_ratio
+    }
+
     /// Returns one line for each number that a layer reduced, or asked for and did not get.
     pub fn notes(&self) -> &[String] {
         &self.inner.limits.notes

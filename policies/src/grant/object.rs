@@ -54,7 +54,7 @@ fn object(inner: &Inner, tools: &BTreeMap<String, Digest>) -> Value {
         .zip(&limits.jobs)
         .map(|(purpose, limits)| (purpose.as_str(), json!(limits)))
         .collect();
-    json!({
+    let mut object = json!({
         "schema": 1,
         "layers": layers,
         "tools": tools,
@@ -65,5 +65,10 @@ fn object(inner: &Inner, tools: &BTreeMap<String, Digest>) -> Value {
         },
         "change": {"files": limits.change.files, "lines": limits.change.lines},
         "jobs": jobs,
-    })
+    });
+    // Left out where no layer moves it, so that a grant from before there was one keeps its digest.
+    if limits.cost_ratio != crate::limits::COST_RATIO {
+        object["gate"] = json!({"cost_ratio": limits.cost_ratio});
+    }
+    object
 }

@@ -1,8 +1,8 @@
 //! The keys of a policy file, by the table they stand in; the JSON Schema has the same ones, by a test.
 
 pub(crate) const FILE: &[&str] = &[
-    "schema", "repos", "extends", "tool", "allow", "deny", "jobs", "budget", "change", "submit", "model",
-    "test",
+    "schema", "repos", "extends", "tool", "allow", "deny", "jobs", "budget", "change", "gate", "submit",
+    "model", "test",
 ];
 /// Of `[[allow]]` and `[[deny]]` about files.
 pub(crate) const ALLOW: &[&str] = &["id", "tools", "paths", "because"];
@@ -17,5 +17,6 @@ pub(crate) const JOBS: &[&str] = &["setup", "build", "test", "lint"];
 pub(crate) const JOB: &[&str] = &["network", "memory", "timeout", "cpus", "processes", "enabled"];
 pub(crate) const BUDGET: &[&str] = &["cost_usd", "steps", "wall"];
 pub(crate) const CHANGE: &[&str] = &["files", "lines", "protected"];
+pub(crate) const GATE: &[&str] = &["cost_ratio"];
 pub(crate) const MODEL: &[&str] = &["allow", "hosts"];
 pub(crate) const TEST: &[&str] = &["call", "expect"];

@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use self::rules::AnyRule;
 use self::values::integer;
 use crate::Diagnostic;
-use crate::file::{BudgetSection, ChangeSection, PolicyFile, Protected, ToolTable};
+use crate::file::{BudgetSection, ChangeSection, GateSection, PolicyFile, Protected, ToolTable};
 
 /// The largest policy file, in bytes.
 const MAX_FILE: usize = 1 << 20;
@@ -97,6 +97,7 @@ impl<'a> Reader<'a> {
             job_deny: Vec::new(),
             jobs: Default::default(),
             budget: BudgetSection::default(),
+            gate: GateSection::default(),
             change: ChangeSection::default(),
             submit: None,
             model: None,
@@ -184,6 +185,11 @@ impl<'a> Reader<'a> {
                     }
                 }
             }
+        }
+        if let Some(table) = root.get("gate").and_then(|value| self.table(value, "gate")) {
+            self.known(table, "[gate]", keys::GATE);
+            let want = "a number from 0 (open everything) to 1000000 (open next to nothing), like `cost_ratio = 3.0`";
+            file.gate.cost_ratio = self.amount(table, "cost_ratio", want, |v| (0.0..=1e6).contains(&v));
         }
         if let Some((key, value)) = root.get_key_value("submit") {
             let at = value.span().start.min(key.span().start);

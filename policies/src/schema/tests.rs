@@ -161,6 +161,7 @@ fn its_keys_are_those_the_parser_knows() {
         ("allow.jobs", keys::ALLOW_JOBS),
         ("budget", keys::BUDGET),
         ("change", keys::CHANGE),
+        ("gate", keys::GATE),
         ("deny.files", keys::DENY),
         ("deny.jobs", keys::DENY_JOBS),
         ("jobs", keys::JOBS),

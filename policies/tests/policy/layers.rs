@@ -93,6 +93,39 @@ fn numbers_are_the_least_of_the_layers_and_reductions_are_told() {
 }
 
 #[test]
+fn how_sure_the_gate_must_be_only_rises_from_layer_to_layer() {
+    let gate = |ratio: &str| format!("schema = 1\n[gate]\ncost_ratio = {ratio}\n");
+    let ratio = |layers: &[(Layer, &str, &str)]| {
+        let grant = resolve(layers).expect("it resolves");
+        (grant.cost_ratio(), grant.notes().join("\n"))
+    };
+    let (high, low) = (gate("4"), gate("0.5"));
+    // An operator may ask for less than is built in; a repository may not, whether the operator speaks of it or not.
+    assert_eq!(ratio(&[(Layer::Operator, "o", &low)]), (0.5, String::new()));
+    assert_eq!(
+        ratio(&[(Layer::Operator, "o", "schema = 1\n"), (Layer::Repository, "r", &low)]),
+        (1.5, "gate.cost_ratio: r:3 (repository) asks for 0.5 and gets 1.5 (built in)".to_owned())
+    );
+    assert_eq!(
+        ratio(&[(Layer::Operator, "o", &low), (Layer::Repository, "r", &high), (Layer::Task, "t", &low)]),
+        (
+            4.0,
+            "gate.cost_ratio: 0.5 (o:3) is raised to 4 by r:3 (repository)\n\
+             gate.cost_ratio: t:3 (task) asks for 0.5 and gets 4 (r:3)"
+                .to_owned()
+        )
+    );
+    for bad in ["-1", "inf", "2000000", "\"high\""] {
+        assert!(gloaming_policies::parse("p.toml", &gate(bad)).is_err(), "{bad}");
+    }
+    // A grant from before there was a gate's section keeps its digest; one that sets it has another.
+    let plain = resolve(&[(Layer::Operator, "o", "schema = 1\n")]).unwrap();
+    let set = resolve(&[(Layer::Operator, "o", &high)]).unwrap();
+    assert!(plain.to_json().get("gate").is_none() && plain.digest() != set.digest());
+    assert_eq!(set.to_json()["gate"]["cost_ratio"], 4.0);
+}
+
+#[test]
 fn a_file_that_allows_nothing_grants_nothing() {
     let grant = operator("schema = 1\n");
     for tool in ["read", "list", "search", "edit", "write", "patch", "check"] {

@@ -139,9 +139,11 @@ fn counts(name: &str, tests: &TestResults) -> String {
 }
 
 fn confidence(out: &mut String, evidence: &Evidence, verdict: &Verdict) {
-    let calibrated = if verdict.calibrated { "" } else { ", weights not calibrated" };
-    let _ =
-        write!(out, "\nConfidence {:.2}, {:.2} needed{calibrated}.", verdict.confidence, verdict.threshold);
+    let (score, needed) = (verdict.confidence, verdict.threshold);
+    let _ = match verdict.p_merge {
+        Some(p) => write!(out, "\nP(merge) {p:.2}, {needed:.2} needed."),
+        None => write!(out, "\nConfidence {score:.2}, {needed:.2} needed, weights not calibrated."),
+    };
     if let Some(lines) = &evidence.coverage {
         let all = lines.covered.saturating_add(lines.uncovered);
         let _ = write!(out, " Tests run {} of {all} changed lines ({}).", lines.covered, text(&lines.tool));
