@@ -40,7 +40,10 @@ pub(crate) fn overlay(
                     Some((path.clone(), None))
                 }
                 // With a renaming the base's tests would not find the code; what they got beside it stays.
-                FileChange::Modified if renames.is_empty() => Some((path.clone(), diff.before.clone())),
+                // A changed mode may come with other content.
+                FileChange::Modified | FileChange::ModeChanged if renames.is_empty() => {
+                    Some((path.clone(), diff.before.clone()))
+                }
                 _ => None,
             }
         })
@@ -108,7 +111,10 @@ pub(crate) async fn look(
         };
         let worse = match held {
             None => worse,
-            Some(before) => before.into_iter().filter(|id| worse.contains(id)).collect(),
+            Some(before) => {
+                let again: std::collections::BTreeSet<String> = worse.into_iter().collect();
+                before.into_iter().filter(|id| again.contains(id)).collect()
+            }
         };
         if worse.is_empty() {
             return Ok(Ok(()));
@@ -159,5 +165,16 @@ mod tests {
         assert_eq!(shown(&none, None), "");
         let renames = Renames::from([("a".to_owned(), "b".to_owned())]);
         assert_eq!(shown(&renames, Some(TestRunner::Unittest)), "tests/__init__.py out tests/test_b.py out ");
+    }
+
+    #[test]
+    fn a_file_that_was_made_executable_as_well_is_put_back() {
+        let mut file = diff("tests/test_a.py", Some("a\n"), Some("import x\na\n"));
+        file.file.change = FileChange::ModeChanged;
+        let change = Change { files: vec![file], base: BTreeMap::new(), patched: BTreeMap::new() };
+        assert_eq!(
+            overlay(&change, &Renames::new(), Some(TestRunner::Pytest)),
+            [(RelPath::parse("tests/test_a.py").unwrap(), Some(b"a\n".to_vec()))]
+        );
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn overlay(change: &Change) -> Vec<(RelPath, Option<Vec<u8>>)> {
 
 fn inline_tests(diff: &FileDiff) -> Option<Vec<u8>> {
     if Language::of(diff.file.path.as_str()) != Some(Language::Rust)
-        || diff.file.change != FileChange::Modified
+        || !matches!(diff.file.change, FileChange::Modified | FileChange::ModeChanged)
     {
         return None;
     }
