@@ -54,9 +54,9 @@ const LARGEST: usize = 1 << 20;
 pub(crate) fn named(change: &Change, tree: &TreeView<'_>) -> Vec<String> {
     let mut out = Vec::new();
     for path in tree.files.iter().filter(|path| gloaming_workspace::role(path) == FileRole::RunnerConfig) {
-        // What came with the patch is judged by itself.
         let foreign = path.names().any(|name| matches!(name, "node_modules" | "vendor" | "site-packages"));
-        if foreign || change.files.iter().any(|diff| diff.file.path == *path) {
+        // One that the patch changes is looked at too: it may only describe the package otherwise, and still load this.
+        if foreign {
             continue;
         }
         let Some(text) = tree.read(path).filter(|text| text.len() <= LARGEST) else { continue };
@@ -220,6 +220,24 @@ mod tests {
             for word in ["server.js", "lib/a.js", "y", "src/main.c", "./b.js"] {
                 assert!(!words.iter().any(|found| found == word), "{name}: {words:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_new_version_in_the_manifest_does_not_hide_what_it_loads() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = |version: &str| {
+            format!("{{\"version\": \"{version}\", \"scripts\": {{\"test\": \"node scripts/run.js\"}}}}\n")
+        };
+        let path = RelPath::parse("package.json").unwrap();
+        crate::host::write_in_tree(dir.path(), &path, manifest("2").as_bytes()).unwrap();
+        let files = [path];
+        let tree = TreeView { dir: dir.path(), files: &files };
+        let script = || crate::change::diff("scripts/run.js", Some("a\n"), Some("b\n"));
+        let bumped = crate::change::diff("package.json", Some(&manifest("1")), Some(&manifest("2")));
+        for files in [vec![script()], vec![script(), bumped]] {
+            let change = Change { files, base: Default::default(), patched: Default::default() };
+            assert_eq!(named(&change, &tree), ["scripts/run.js is loaded by package.json"]);
         }
     }
 
