@@ -175,9 +175,14 @@ fn is_selector(c: char) -> bool {
 }
 
 fn is_invisible(c: char) -> bool {
+    // Unicode's Default_Ignorable_Code_Point without the selectors, and the separators of lines and paragraphs: they end
+    // a comment in JavaScript, and are shown as nothing.
     matches!(c,
-        '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}'
-        | '\u{feff}' | '\u{e0000}'..='\u{e007f}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}')
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}'
+        | '\u{e01f0}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -228,6 +233,14 @@ mod tests {
             "src/a.py:2: the invisible character U+202E"
         );
         assert_eq!(check(None, "a\u{200b}b = 1\n"), "src/a.py:1: the invisible character U+200B");
+        // In JavaScript the second half is a statement.
+        assert_eq!(check(None, "// why\u{2028}evil()\n"), "src/a.py:1: the invisible character U+2028");
+        for c in
+            ['\u{34f}', '\u{61c}', '\u{180b}', '\u{2029}', '\u{206a}', '\u{fff9}', '\u{1d173}', '\u{e0080}']
+        {
+            let expect = format!("src/a.py:1: the invisible character U+{:04X}", u32::from(c));
+            assert_eq!(check(None, &format!("a{c}b = 1\n")), expect);
+        }
         assert!(check(None, "family = '👩\u{200d}👧'\nprice = 'ش\u{200c}ی'\n").starts_with("no secrets"));
     }
 
