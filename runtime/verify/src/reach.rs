@@ -2,10 +2,11 @@
 //!
 //! Known words alone are found; docs/verification.md says what that leaves.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use gloaming_api::evidence::{FileChange, FileRole};
-use gloaming_syntax::Language;
+use gloaming_syntax::{Language, TokenKind, tokens};
 use regex::Regex;
 
 use crate::change::FileDiff;
@@ -93,11 +94,36 @@ static ASKS: LazyLock<Vec<(&[Language], Regex)>> = LazyLock::new(|| {
 /// Attributes with `not(test)` that say nothing about behaviour.
 const HARMLESS: &[&str] = &["no_std", "no_main", "allow(", "deny(", "warn(", "forbid("];
 
-fn added_code(diff: &FileDiff) -> impl Iterator<Item = (u32, &str)> {
-    diff.added().filter(|(_, text)| {
-        let text = text.trim_start();
-        !["//", "#!/", "# ", "* "].iter().any(|start| text.starts_with(start))
-    })
+/// Whether a line is such an attribute and nothing else; one may also name another file (`path`).
+fn is_harmless(language: Language, text: &str) -> bool {
+    let text = text.trim();
+    let attribute = text.trim_start_matches('#').trim_start_matches('!');
+    language == Language::Rust
+        && attribute.starts_with("[cfg_attr(")
+        && attribute.ends_with(")]")
+        && HARMLESS.iter().any(|word| attribute.contains(word))
+        && !["path", "{", ";"].iter().any(|word| attribute.contains(word))
+}
+
+fn added_code(language: Language, diff: &FileDiff) -> Vec<(u32, &str)> {
+    let comments = comment_lines(language, diff.after.as_deref().unwrap_or_default());
+    diff.added().filter(|(line, text)| !(comments.contains(line) || text.starts_with("#!/"))).collect()
+}
+
+/// Lines with nothing but a comment on them, as the language sees it: a line that begins with `//` goes on with a
+/// division in Python, and one that begins with `*` with a product.
+fn comment_lines(language: Language, source: &[u8]) -> BTreeSet<u32> {
+    let (mut comments, mut said) = (BTreeSet::new(), BTreeSet::new());
+    for token in tokens(language, source) {
+        if token.kind == TokenKind::Comment {
+            let more = token.text.trim_end().matches('\n').count();
+            comments.extend(token.line..=token.line.saturating_add(u32::try_from(more).unwrap_or(u32::MAX)));
+        } else {
+            said.insert(token.line);
+        }
+    }
+    comments.retain(|line| !said.contains(line));
+    comments
 }
 
 /// Returns the added lines that replace a part of the runner, each with what it does.
@@ -108,13 +134,14 @@ pub(crate) fn replaces(diff: &FileDiff) -> Vec<String> {
     }
     let Some(language) = Language::of(diff.file.path.as_str()) else { return Vec::new() };
     let before = diff.text_before();
+    let added = added_code(language, diff);
     let mut out = Vec::new();
     for (languages, pattern, what) in REPLACES.iter() {
         // A plugin's own file did so before.
         if !languages.contains(&language) || pattern.is_match(&before) {
             continue;
         }
-        let found = added_code(diff).find(|(_, text)| pattern.is_match(text));
+        let found = added.iter().find(|(_, text)| pattern.is_match(text));
         out.extend(found.map(|(line, _)| {
             let path = gloaming_api::path::escape_name(diff.file.path.as_str().as_bytes());
             format!("{path}:{line} {what}")
@@ -130,16 +157,13 @@ pub(crate) fn asks<'d>(diff: &'d FileDiff) -> Vec<(u32, &'d str)> {
     }
     let Some(language) = Language::of(diff.file.path.as_str()) else { return Vec::new() };
     let before = diff.text_before();
+    let added = added_code(language, diff);
     let mut out: Vec<(u32, &'d str)> = Vec::new();
     for (languages, pattern) in ASKS.iter() {
         if !languages.contains(&language) || pattern.is_match(&before) {
             continue;
         }
-        out.extend(
-            added_code(diff).filter(|(_, text)| {
-                pattern.is_match(text) && !HARMLESS.iter().any(|word| text.contains(word))
-            }),
-        );
+        out.extend(added.iter().filter(|(_, text)| pattern.is_match(text) && !is_harmless(language, text)));
     }
     out.sort_unstable();
     out.dedup_by_key(|(line, _)| *line);
@@ -174,6 +198,16 @@ mod tests {
         ] {
             assert_eq!(replaces(&diff(path, Some("x\n"), Some(&format!("x\n{line}\n")))), [""; 0], "{line}");
         }
+        // It only looks like a comment, and runs.
+        for (path, text) in [
+            ("calc/a.py", "y = (1\n// (setattr(pytest, 'approx', f) or 1))\n"),
+            ("calc/a.py", "y = (1\n* (setattr(pytest, 'approx', f) or 1))\n"),
+            ("src/a.js", "const y = 1\n* (assert.strictEqual = f);\n"),
+        ] {
+            assert_eq!(replaces(&diff(path, Some("x\n"), Some(&format!("x\n{text}")))).len(), 1, "{text}");
+        }
+        let comment = "/*\n * assert.strictEqual = f;\n * expect.extend = g\n */\n";
+        assert_eq!(replaces(&diff("src/a.js", Some("x\n"), Some(&format!("x\n{comment}")))), [""; 0]);
         // A plugin goes on as it was.
         let plugin = "from _pytest.python import Function\n";
         assert_eq!(replaces(&diff("a.py", Some(plugin), Some(&format!("{plugin}{plugin}")))), [""; 0]);
@@ -188,6 +222,9 @@ mod tests {
             ("calc/a.py", "ok = os.path.isdir(\"/report\")"),
             ("src/a.rs", "#[cfg(not(test))]"),
             ("src/a.rs", "if cfg!(test) {"),
+            ("src/a.rs", "if cfg!(test) && allow(x) {"),
+            ("src/a.rs", "#[cfg_attr(not(test), allow(unused), path = \"other.rs\")]"),
+            ("calc/a.py", "if 'pytest' in sys.modules and allow(x):"),
             ("src/a.js", "if (process.env.NODE_ENV === 'test') {"),
             ("a.go", "if flag.Lookup(\"test.v\") != nil {"),
         ] {
