@@ -180,6 +180,16 @@ fn one(shown: &str, before: &LintSeen, after: &Ran, new: &[LintFinding]) -> Said
             format!("`{shown}` was content with the base and ends with exit {code} with the patch"),
         ));
     }
+    // It broke off: what it would have said with the patch is not known.
+    if after.findings.is_empty() && !before.findings.is_empty() {
+        return Said::Against(Found::unknown(
+            Finding::NewLintFindings,
+            format!(
+                "`{shown}` told {} on the base and ends with exit {code} and no finding with the patch",
+                count(before.findings.len(), "finding")
+            ),
+        ));
+    }
     if after.findings.is_empty() {
         return Said::Nothing(format!(
             "`{shown}` fails on both trees and prints nothing that could be compared"
@@ -196,4 +206,44 @@ fn tell(finding: &LintFinding) -> String {
     };
     let by = format!("{} {}", finding.tool, finding.rule);
     format!("{place}: {} ({})", finding.message, by.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use gloaming_api::RelPath;
+
+    use super::*;
+
+    fn seen(count: usize) -> Vec<Seen> {
+        let finding = LintFinding {
+            tool: "ruff".into(),
+            rule: "F401".into(),
+            path: RelPath::parse("a.py").unwrap(),
+            line: 1,
+            message: "m".into(),
+            level: LintLevel::Warning,
+        };
+        vec![Seen { finding, text: "import os".into() }; count]
+    }
+
+    fn check(before: (bool, usize), after: (i32, usize)) -> String {
+        let base =
+            LintSeen { argv: vec!["x".into()], plain: true, clean: before.0, findings: seen(before.1) };
+        let patched = Ran { exit: JobExit::Code(after.0), plain: true, findings: seen(after.1) };
+        match one("x", &base, &patched, &[]) {
+            Said::Content(_) => "content".into(),
+            Said::Nothing(_) => "nothing".into(),
+            Said::Against(found) => format!("{:?}", found.result),
+        }
+    }
+
+    #[test]
+    fn a_linter_that_breaks_off_with_the_patch_says_nothing_for_it() {
+        assert_eq!(check((true, 0), (0, 0)), "content");
+        assert_eq!(check((true, 0), (2, 0)), "Fail");
+        assert_eq!(check((false, 2), (1, 2)), "content");
+        assert_eq!(check((false, 2), (2, 0)), "Unknown");
+        // Its output is of no known form, and it never was content.
+        assert_eq!(check((false, 0), (1, 0)), "nothing");
+    }
 }
