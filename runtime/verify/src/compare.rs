@@ -63,12 +63,15 @@ pub(crate) fn compare(
     moves: &[(RelPath, RelPath)],
 ) -> Comparison {
     let mut out = Comparison::default();
+    let mut taken: BTreeSet<String> = BTreeSet::new();
     for (id, before) in base {
         let after = match patched.get(id) {
             Some(after) => *after,
-            None => match renamed_id(id, base, patched, renames, moves) {
+            // One test explains one: of two that are now one, the other is gone.
+            None => match renamed_id(id, base, patched, renames, moves, &taken) {
                 Some(new) => {
                     let after = patched[&new];
+                    taken.insert(new.clone());
                     out.renamed.insert(id.clone(), new);
                     after
                 }
@@ -129,6 +132,7 @@ fn renamed_id(
     patched: &TestResults,
     renames: &Renames,
     moves: &[(RelPath, RelPath)],
+    taken: &BTreeSet<String>,
 ) -> Option<String> {
     let by_words = rename_words(id, renames);
     let mut candidates = vec![by_words.clone()];
@@ -143,9 +147,12 @@ fn renamed_id(
             }
         }
     }
-    candidates
-        .into_iter()
-        .find(|candidate| candidate != id && patched.contains_key(candidate) && !base.contains_key(candidate))
+    candidates.into_iter().find(|candidate| {
+        candidate != id
+            && patched.contains_key(candidate)
+            && !base.contains_key(candidate)
+            && !taken.contains(candidate)
+    })
 }
 
 fn without_extension(path: &RelPath) -> &str {
@@ -285,6 +292,11 @@ mod tests {
             ["m::add::works"]
         );
         assert_eq!(check("m::other=p", "m::another=p").vanished, ["m::other"]);
+        // Two that become one are one too few.
+        let renames =
+            Renames::from([("a", "c"), ("b", "c")].map(|(old, new)| (old.to_owned(), new.to_owned())));
+        let found = compare(&results("m::a=p m::b=p"), &results("m::c=p"), &BTreeSet::new(), &renames, &[]);
+        assert_eq!((found.renamed["m::a"].as_str(), found.vanished), ("m::c", vec!["m::b".to_owned()]));
     }
 
     #[test]
