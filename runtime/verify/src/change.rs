@@ -41,7 +41,9 @@ pub(crate) struct Hunk {
 
 impl FileDiff {
     pub(crate) fn new(file: ChangedFile, before: Option<Vec<u8>>, after: Option<Vec<u8>>) -> Self {
-        let hunks = if file.binary { Vec::new() } else { hunks(before.as_deref(), after.as_deref()) };
+        let changed = u64::from(file.added) + u64::from(file.removed);
+        let hunks =
+            if file.binary { Vec::new() } else { hunks(before.as_deref(), after.as_deref(), changed) };
         Self { file, before, after, hunks }
     }
 
@@ -122,11 +124,23 @@ impl Change {
     }
 }
 
-fn hunks(before: Option<&[u8]>, after: Option<&[u8]>) -> Vec<Hunk> {
+/// What may be spent on the hunks of one file: lines times changed lines, which is what Myers' algorithm takes. A file
+/// of 100,000 lines may have 10,000 changed ones.
+const MOST_WORK: u64 = 2_000_000_000;
+
+/// `changed` is how many lines git says that differ.
+fn hunks(before: Option<&[u8]>, after: Option<&[u8]>, changed: u64) -> Vec<Hunk> {
     let before = String::from_utf8_lossy(before.unwrap_or_default());
     let after = String::from_utf8_lossy(after.unwrap_or_default());
     let old: Vec<&str> = before.lines().collect();
     let new: Vec<&str> = after.lines().collect();
+    // A patch is read before its size is judged, so that a large one cannot be allowed to cost hours.
+    if changed.saturating_mul((old.len() + new.len()) as u64) > MOST_WORK {
+        return vec![Hunk {
+            removed: old.iter().map(|line| (*line).to_owned()).collect(),
+            added: (1..).zip(&new).map(|(number, line)| (number, (*line).to_owned())).collect(),
+        }];
+    }
     TextDiff::from_slices(&old, &new)
         .ops()
         .iter()
@@ -161,6 +175,17 @@ pub(crate) fn diff(path: &str, before: Option<&str>, after: Option<&str>) -> Fil
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Taken apart, these would take minutes.
+    #[test]
+    fn a_file_that_is_another_one_altogether_is_one_hunk() {
+        let lines = |word: &str| (0..100_000).map(|number| format!("{word} {number}\n")).collect::<String>();
+        let (before, after) = (lines("old"), lines("new"));
+        let file = ChangedFile { added: 100_000, removed: 100_000, ..diff("a.rs", Some(""), Some("")).file };
+        let diff = FileDiff::new(file, Some(before.into_bytes()), Some(after.into_bytes()));
+        assert_eq!((diff.hunks.len(), diff.hunks[0].removed.len()), (1, 100_000));
+        assert_eq!(diff.added().last(), Some((100_000, "new 99999")));
+    }
 
     #[test]
     fn hunks_number_added_lines_as_they_are_after_the_change() {
