@@ -40,7 +40,8 @@ pub(crate) async fn run(
             }
             match bench.suite(&lane, label, "V5", &[]).await? {
                 Outcome::Ran(report) => {
-                    failing.retain(|id| fails_in(id, &report, baseline, seen));
+                    let holders = Holders::of(&report, baseline, seen);
+                    failing.retain(|id| fails_in(id, &report, &holders));
                 }
                 // The new tests need what the patch adds: they cannot even be compiled without it. That does not
                 // differ between runs.
@@ -80,20 +81,41 @@ pub(crate) async fn run(
 
 /// Whether a new test failed where the patch's code was missing: it says so itself, or what holds it (a module
 /// that did not import, a file that did not load, a crashed executable) does.
-fn fails_in(id: &str, report: &Report, baseline: &Baseline, seen: &Seen) -> bool {
+fn fails_in(id: &str, report: &Report, holders: &Holders<'_>) -> bool {
     match report.tests.get(id) {
         Some(status) => *status == TestStatus::Failed,
-        None => report.tests.iter().any(|(holder, status)| {
-            *status == TestStatus::Failed
-                && !baseline.tests.contains_key(holder)
-                && !seen.patched.contains_key(holder)
-                && (id.starts_with(holder.as_str()) || same_executable(id, holder))
-        }),
+        None => holders.holds(id),
     }
 }
 
-fn same_executable(id: &str, holder: &str) -> bool {
-    holder.strip_suffix("(crashed)").is_some_and(|executable| id.starts_with(executable))
+/// What failed where the patch's code was missing and is no test of either tree: beginnings of the ids of the tests in
+/// it. Without an executable's `(crashed)`.
+struct Holders<'r>(BTreeSet<&'r str>);
+
+impl<'r> Holders<'r> {
+    fn of(report: &'r Report, baseline: &Baseline, seen: &Seen) -> Self {
+        let failed = report.tests.iter().filter(|(_, status)| **status == TestStatus::Failed);
+        let unknown = failed
+            .map(|(holder, _)| holder.as_str())
+            .filter(|holder| !baseline.tests.contains_key(*holder) && !seen.patched.contains_key(*holder));
+        let begins = unknown.map(|holder| holder.strip_suffix("(crashed)").unwrap_or(holder));
+        Self(begins.filter(|begin| !begin.is_empty()).collect())
+    }
+
+    /// Whether one of them is a beginning of `id`. Not a walk through all of them: there may be as many as there are
+    /// tests.
+    fn holds(&self, id: &str) -> bool {
+        let mut left = id;
+        loop {
+            // What comes before `left` in order and begins it is the last that does, or begins what both share.
+            let Some(last) = self.0.range(..=left).next_back() else { return false };
+            if left.starts_with(last) {
+                return true;
+            }
+            let same = left.chars().zip(last.chars()).take_while(|(a, b)| a == b);
+            left = &left[..same.map(|(c, _)| c.len_utf8()).sum()];
+        }
+    }
 }
 
 #[cfg(test)]
@@ -108,12 +130,15 @@ mod tests {
                 report.add((*id).to_owned(), *status, None);
             }
             let baseline = Baseline::of_runs(&[[("tests.test_old".to_owned(), TestStatus::Failed)].into()]);
-            fails_in(id, &report, &baseline, &Seen::default())
+            fails_in(id, &report, &Holders::of(&report, &baseline, &Seen::default()))
         };
         use TestStatus::{Failed, Passed, Skipped};
         assert!(check("tests.test_a::t", &[("tests.test_a::t", Failed)]));
         assert!(check("tests.test_a::t", &[("tests.test_a", Failed)]));
         assert!(check("demo::demo::tests::t", &[("demo::demo::(crashed)", Failed)]));
+        // Another stands between the two in order.
+        let failed = ["tests.é", "tests.test_a", "tests.test_a.B"].map(|id| (id, Failed));
+        assert!(check("tests.test_a::t", &failed));
         for (id, on_base) in [
             ("tests.test_a::t", &[("tests.test_a::t", Passed)][..]),
             ("tests.test_a::t", &[("tests.test_a::t", Skipped)]),

@@ -166,8 +166,8 @@ fn has_own_harness(baseline: &Baseline) -> bool {
 
 /// Suspects with their runs in words.
 fn told(trial: &Trial, ids: Vec<&str>) -> BTreeMap<String, String> {
-    let history = |id: &str| trial.histories().find(|(other, _)| *other == id);
-    ids.into_iter().filter_map(|id| Some((id.to_owned(), history(id)?.1.tell()))).collect()
+    let histories: BTreeMap<&str, &History> = trial.histories().collect();
+    ids.into_iter().filter_map(|id| Some((id.to_owned(), histories.get(id)?.tell()))).collect()
 }
 
 impl<'a> Reruns<'a> {
@@ -386,14 +386,13 @@ impl<'a> Reruns<'a> {
             }
             out
         };
+        let alone: BTreeMap<&str, &History> = self.alone.iter().flat_map(Trial::histories).collect();
         // A new id of a renamed test is told under the old one.
         let renamed: BTreeSet<&String> = self.renamed.values().collect();
         ids.into_iter()
             .filter(|id| !renamed.contains(id))
             .map(|id| {
-                let history: Option<&History> = self.alone.as_ref().and_then(|trial| {
-                    trial.histories().find(|(other, _)| *other == id).map(|(_, history)| history)
-                });
+                let history = alone.get(id.as_str());
                 let name = self.renamed.get(&id).unwrap_or(&id);
                 Flake {
                     base: tally(&base, &id, history.map(|history| &history.base)),

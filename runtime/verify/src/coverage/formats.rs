@@ -18,6 +18,9 @@ const MOST_PROCESSES: usize = 200;
 /// The most lines that the blocks of one report may cover together.
 const MOST_NOTED: u32 = 5_000_000;
 
+/// The most scripts of V8's reports, of all processes together: each has its source read.
+const MOST_SCRIPTS: usize = 50_000;
+
 /// The most lines of a file.
 const MOST_LINES: u32 = 1_000_000;
 
@@ -131,10 +134,11 @@ fn parse_go(text: &str, module: &str, tree: &TreeView<'_>, cwd: &RelPath) -> Mea
 pub(super) fn v8(report: &Path, tree: &TreeView<'_>, cwd: &RelPath) -> Option<Measured> {
     let mut out = Measured::new();
     let mut seen = false;
+    let mut left = MOST_SCRIPTS;
     let names = host::list_report(report).ok()?;
     for name in names.iter().filter(|name| name.starts_with("coverage-")).take(MOST_PROCESSES) {
         let Some(text) = read_text(report, name) else { continue };
-        seen |= add_v8(&text, tree, cwd, &mut out);
+        seen |= add_v8(&text, tree, cwd, &mut out, &mut left);
     }
     seen.then_some(out)
 }
@@ -163,10 +167,12 @@ struct V8Range {
     count: u64,
 }
 
-fn add_v8(text: &str, tree: &TreeView<'_>, cwd: &RelPath, out: &mut Measured) -> bool {
+fn add_v8(text: &str, tree: &TreeView<'_>, cwd: &RelPath, out: &mut Measured, left: &mut usize) -> bool {
     let Ok(parsed) = serde_json::from_str::<V8Report>(text) else { return false };
     for script in parsed.result {
         let Some(path) = located(&script.url, cwd, tree) else { continue };
+        let Some(one_less) = left.checked_sub(1) else { break };
+        *left = one_less;
         let Some(source) = tree.read(&path) else { continue };
         let mut ranges: Vec<V8Range> =
             script.functions.into_iter().flat_map(|function| function.ranges).collect();

@@ -56,7 +56,7 @@ pub(super) fn read(report: &Path) -> Result<Report, String> {
 
 fn parse(text: &str) -> Result<Report, String> {
     let mut out = Report::default();
-    let mut running: Vec<String> = Vec::new();
+    let mut running: BTreeMap<String, u32> = BTreeMap::new();
     let mut output: BTreeMap<String, String> = BTreeMap::new();
     // Packages that ended, by how.
     let mut packages: BTreeMap<String, TestStatus> = BTreeMap::new();
@@ -76,7 +76,7 @@ fn parse(text: &str) -> Result<Report, String> {
         };
         let status = match event.action.as_str() {
             "run" => {
-                running.push(id);
+                *running.entry(id).or_default() += 1;
                 continue;
             }
             "output" => {
@@ -97,8 +97,9 @@ fn parse(text: &str) -> Result<Report, String> {
             }
             continue;
         }
-        match running.iter().position(|running| *running == id) {
-            Some(at) => drop(running.swap_remove(at)),
+        match running.get_mut(&id) {
+            Some(1) => drop(running.remove(&id)),
+            Some(times) => *times -= 1,
             None => return Err(format!("a result of {id}, which did not begin or has one already")),
         }
         if out.tests.contains_key(&id) {
@@ -108,13 +109,13 @@ fn parse(text: &str) -> Result<Report, String> {
         let message = output.remove(&id);
         out.add(id, status, message.as_deref());
     }
-    for id in running {
+    for id in running.into_keys() {
         out.add(id, TestStatus::Failed, Some("began and did not end"));
     }
     for (package, status) in packages {
         let prefix = format!("{package}::");
-        let shows_failure =
-            out.tests.iter().any(|(id, status)| *status == TestStatus::Failed && id.starts_with(&prefix));
+        let mut its_tests = out.tests.range(prefix.clone()..).take_while(|(id, _)| id.starts_with(&prefix));
+        let shows_failure = its_tests.any(|(_, status)| *status == TestStatus::Failed);
         match status {
             TestStatus::Failed if !shows_failure => {
                 let message = output.remove(&package);

@@ -1,8 +1,9 @@
 //! The JSON lines of libtest (`--format=json`).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use gloaming_api::evidence::TestStatus;
 use serde::Deserialize;
-use serde_json::Value;
 
 /// What one executable reported.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,14 +24,16 @@ pub(crate) struct Parsed {
 /// suite's own counts: somebody else writes to the report.
 pub(crate) fn parse(text: &str, doubles: Doubles) -> Result<Parsed, String> {
     let mut parsed = Parsed::default();
+    // By name: a report may be as long as it likes.
+    let mut running: BTreeMap<String, u32> = BTreeMap::new();
+    let mut ended: BTreeSet<String> = BTreeSet::new();
     let mut open: Option<Counts> = None;
     let mut suites = 0;
     for line in text.lines() {
         let Some(start) = line.find("{ \"type\": \"") else { continue };
         // An event may be followed by what a program printed without a newline.
-        let mut stream = serde_json::Deserializer::from_str(&line[start..]).into_iter::<Value>();
-        let Some(Ok(value)) = stream.next() else { continue };
-        let Ok(event) = serde_json::from_value::<Event>(value) else { continue };
+        let mut stream = serde_json::Deserializer::from_str(&line[start..]).into_iter::<Event>();
+        let Some(Ok(event)) = stream.next() else { continue };
         match (event.kind.as_str(), event.event.as_str()) {
             ("suite", "started") => {
                 if open.is_some() {
@@ -44,7 +47,9 @@ pub(crate) fn parse(text: &str, doubles: Doubles) -> Result<Parsed, String> {
                     return Err("a suite ends that did not begin".into());
                 };
                 let said = Counts {
-                    total: event.passed + event.failed + event.ignored + event.measured,
+                    total: [event.passed, event.failed, event.ignored, event.measured]
+                        .into_iter()
+                        .fold(0, u64::saturating_add),
                     passed: event.passed,
                     failed: event.failed,
                     ignored: event.ignored,
@@ -60,7 +65,7 @@ pub(crate) fn parse(text: &str, doubles: Doubles) -> Result<Parsed, String> {
                     ));
                 }
             }
-            ("test", "started") => parsed.unfinished.push(event.name),
+            ("test", "started") => *running.entry(event.name).or_default() += 1,
             ("test" | "bench", result @ ("ok" | "failed" | "ignored" | "allowed_failure"))
             | ("bench", result @ "") => {
                 let Some(counts) = &mut open else {
@@ -78,14 +83,14 @@ pub(crate) fn parse(text: &str, doubles: Doubles) -> Result<Parsed, String> {
                     (_, TestStatus::Failed) => counts.failed += 1,
                     _ => counts.ignored += 1,
                 }
-                match parsed.unfinished.iter().position(|name| *name == event.name) {
-                    Some(at) => drop(parsed.unfinished.swap_remove(at)),
+                match running.get_mut(&event.name) {
+                    Some(1) => drop(running.remove(&event.name)),
+                    Some(times) => *times -= 1,
                     // Benches and ignored tests of some versions are not announced.
                     None if event.kind == "bench" || status == TestStatus::Skipped => {}
                     None => return Err(format!("a result of {:?}, which did not begin", event.name)),
                 }
-                if doubles == Doubles::Refused && parsed.results.iter().any(|(name, ..)| *name == event.name)
-                {
+                if doubles == Doubles::Refused && !ended.insert(event.name.clone()) {
                     return Err(format!("two results of {:?}", event.name));
                 }
                 parsed.results.push((event.name, status, event.stdout));
@@ -93,6 +98,7 @@ pub(crate) fn parse(text: &str, doubles: Doubles) -> Result<Parsed, String> {
             _ => {}
         }
     }
+    parsed.unfinished = running.into_keys().collect();
     parsed.complete = suites > 0 && open.is_none() && parsed.unfinished.is_empty();
     Ok(parsed)
 }
@@ -222,6 +228,36 @@ mod tests {
         );
         // Text that only looks like a result is no event.
         assert_eq!(forged("test tests::fails ... ok"), shown(REAL, Doubles::Refused));
+    }
+
+    #[test]
+    fn counts_beyond_any_number_are_counts_that_do_not_fit() {
+        let most = u64::MAX;
+        let text = format!(
+            "{{ \"type\": \"suite\", \"event\": \"started\", \"test_count\": {most} }}\n\
+             {{ \"type\": \"suite\", \"event\": \"ok\", \"passed\": {most}, \"failed\": 0, \"ignored\": 1, \
+             \"measured\": {most} }}\n"
+        );
+        assert!(shown(&text, Doubles::Refused).starts_with("error: the suite's counts"));
+    }
+
+    /// Each test looks for its beginning and for its twin: that must not be a walk through all of them.
+    #[test]
+    fn a_report_of_very_many_tests_is_read_in_one_go() {
+        let many = 200_000;
+        let mut text = format!("{{ \"type\": \"suite\", \"event\": \"started\", \"test_count\": {many} }}\n");
+        for number in 0..many {
+            text += &format!("{{ \"type\": \"test\", \"event\": \"started\", \"name\": \"t{number}\" }}\n");
+        }
+        for number in (0..many).rev() {
+            text += &format!("{{ \"type\": \"test\", \"name\": \"t{number}\", \"event\": \"ok\" }}\n");
+        }
+        text += &format!(
+            "{{ \"type\": \"suite\", \"event\": \"ok\", \"passed\": {many}, \"failed\": 0, \"ignored\": 0, \
+             \"measured\": 0 }}\n"
+        );
+        let parsed = parse(&text, Doubles::Refused).unwrap();
+        assert!(parsed.complete && parsed.results.len() == many);
     }
 
     #[test]

@@ -26,6 +26,9 @@ use crate::names::Names;
 
 pub(crate) use only::only;
 
+/// The most places that are looked for in a tree: a report may name as many as it likes.
+const MOST_PLACES: usize = 5000;
+
 /// Where a job finds the folder it leaves its report in.
 pub(crate) const REPORT_MOUNT: &str = "/report";
 /// Where a job finds our own files.
@@ -51,6 +54,10 @@ pub(crate) struct Report {
     pub(crate) messages: BTreeMap<String, String>,
     /// Places whose tests ran: source files for cargo and Node, modules for Python, packages for Go.
     pub(crate) places: Vec<Place>,
+    /// Where in `places` each is, by name.
+    place_at: BTreeMap<String, usize>,
+    /// The last number given to each id that is repeated.
+    numbers: BTreeMap<String, usize>,
 }
 
 /// One file, module or package whose tests ran.
@@ -87,21 +94,30 @@ impl Report {
 
     /// Adds a result under an id of its own: a repeated id gets `#2`, `#3` and so on.
     pub(crate) fn add_numbered(&mut self, id: String, status: TestStatus, message: Option<&str>) {
-        let mut unique = id.clone();
-        let mut number = 1;
-        while self.tests.contains_key(&unique) {
-            number += 1;
-            unique = format!("{id} #{number}");
+        if !self.tests.contains_key(&id) {
+            return self.add(id, status, message);
         }
+        let mut number = self.numbers.get(&id).copied().unwrap_or(1);
+        let unique = loop {
+            number += 1;
+            let unique = format!("{id} #{number}");
+            if !self.tests.contains_key(&unique) {
+                break unique;
+            }
+        };
+        self.numbers.insert(id, number);
         self.add(unique, status, message);
     }
 
     /// Counts a passed (or other) test for the place it is in.
     pub(crate) fn count_place(&mut self, name: &str, file: &str, status: TestStatus) {
         let passed = usize::from(status == TestStatus::Passed);
-        match self.places.iter_mut().find(|place| place.name == name) {
+        match self.place_at.get(name).and_then(|at| self.places.get_mut(*at)) {
             Some(place) => place.passed += passed,
-            None => self.places.push(Place { name: name.to_owned(), file: file.to_owned(), passed }),
+            None => {
+                self.place_at.insert(name.to_owned(), self.places.len());
+                self.places.push(Place { name: name.to_owned(), file: file.to_owned(), passed });
+            }
         }
     }
 
@@ -110,10 +126,11 @@ impl Report {
         self.tests.values().filter(|status| **status == TestStatus::Failed).count()
     }
 
-    /// Returns the places with passed tests, most of them first.
+    /// Returns the places with passed tests, most of them first, at most [`MOST_PLACES`].
     pub(crate) fn best_places(&self) -> Vec<&Place> {
         let mut places: Vec<&Place> = self.places.iter().filter(|place| place.passed > 0).collect();
         places.sort_by(|a, b| b.passed.cmp(&a.passed).then_with(|| a.name.cmp(&b.name)));
+        places.truncate(MOST_PLACES);
         places
     }
 }
@@ -287,6 +304,19 @@ mod tests {
         report.add("b".into(), TestStatus::Failed, None);
         assert_eq!(lines(&report), "a = failed\nb = failed\n");
         assert_eq!(report.messages["a"], "boom");
+    }
+
+    #[test]
+    fn very_many_results_of_one_name_in_very_many_places_are_told_apart() {
+        let mut report = Report::default();
+        let many = 100_000;
+        for number in 0..many {
+            report.add_numbered("a".into(), TestStatus::Passed, None);
+            report.count_place(&format!("p{number}"), "", TestStatus::Passed);
+        }
+        report.count_place("p7", "", TestStatus::Passed);
+        assert_eq!((report.tests.len(), report.places.len(), report.places[7].passed), (many, many, 2));
+        assert!(["a", "a #2", "a #100000"].iter().all(|id| report.tests.contains_key(*id)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! pytest and unittest.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use gloaming_api::RelPath;
@@ -72,11 +73,13 @@ fn parse_unittest(bytes: &[u8]) -> Result<Report, String> {
     let report: UnittestReport = serde_json::from_slice(bytes)
         .map_err(|error| format!("the report is not what our runner writes: {error}"))?;
     let mut out = Report::default();
-    let mut fixtures: Vec<(String, TestStatus)> = Vec::new();
+    // By what each is the fixture of, whether it failed.
+    let mut fixtures: BTreeMap<&str, bool> = BTreeMap::new();
     for (id, status, message) in &report.results {
         if let Some(owner) = fixture_owner(id) {
-            fixtures.push((owner.to_owned(), *status));
-            if *status != TestStatus::Failed {
+            let failed = *status == TestStatus::Failed;
+            *fixtures.entry(owner).or_default() |= failed;
+            if !failed {
                 continue;
             }
         }
@@ -86,11 +89,14 @@ fn parse_unittest(bytes: &[u8]) -> Result<Report, String> {
         if out.tests.contains_key(&id) {
             continue;
         }
-        let covering = fixtures.iter().find(|(owner, _)| id.starts_with(&format!("{owner}.")));
-        match covering {
-            Some((_, status)) => out.add(id, *status, Some("the fixture around it did not come up")),
-            None => out.add(id, TestStatus::Failed, Some("was planned and reported no result")),
-        }
+        // One that did not come up failed or was skipped: nothing else excuses a test that did not run.
+        let around = id.match_indices('.').filter_map(|(at, _)| fixtures.get(&id[..at]).copied());
+        let (status, why) = match around.reduce(|one, other| one || other) {
+            Some(false) => (TestStatus::Skipped, "the fixture around it did not come up"),
+            Some(true) => (TestStatus::Failed, "the fixture around it did not come up"),
+            None => (TestStatus::Failed, "was planned and reported no result"),
+        };
+        out.add(id, status, Some(why));
     }
     for (id, status) in out.tests.clone() {
         if let Some(module) = module_of(&id) {
@@ -137,6 +143,10 @@ fn module_of(id: &str) -> Option<&str> {
 /// Finds the file of a dotted name (`tests.test_a`, `tests.test_a.TestC`): the file git has whose path ends
 /// with the longest leading part of the name.
 fn file_of(name: &str, cwd: &RelPath, tree: &TreeView<'_>) -> Option<RelPath> {
+    // A longer name than any path is nobody's.
+    if name.len() > 4096 {
+        return None;
+    }
     let parts: Vec<&str> = name.split('.').collect();
     for length in (1..=parts.len()).rev() {
         let tail = format!("{}.py", parts[..length].join("/"));
@@ -273,6 +283,9 @@ mod tests {
             ),
             "the report says successful: false and shows 0 failed tests"
         );
+        // No fixture passes in the place of the tests in it.
+        let forged = r#"{"planned": ["a.B.c"], "results": [["setUpClass (a.B)", "passed", ""]], "run": 0, "successful": true}"#;
+        assert_eq!(lines(&parse_unittest(forged.as_bytes()).unwrap()), "a.B.c = skipped\n");
     }
 
     #[test]
@@ -314,6 +327,7 @@ mod tests {
         let path = |text| RelPath::parse(text).unwrap();
         assert_eq!(file_of("test_w.TestC", &RelPath::root(), &tree), Some(path("tests/unit/test_w.py")));
         assert_eq!(file_of("nowhere", &RelPath::root(), &tree), None);
+        assert_eq!(file_of(&"a.".repeat(1 << 20), &RelPath::root(), &tree), None);
         assert_eq!(beside(&path("app/checks_spec.py"), "x"), Some(path("app/x_spec.py")));
         assert_eq!(beside(&path("lib/thing_test.py"), "x"), Some(path("lib/x_test.py")));
     }
