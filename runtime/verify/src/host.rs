@@ -70,10 +70,16 @@ pub(crate) fn read_report(dir: &Path, name: &str) -> io::Result<Option<Vec<u8>>>
 }
 
 /// Returns the names of plain files in a report folder, sorted; names that are not UTF-8 are left out.
+///
+/// # Errors
+/// The folder cannot be read, or there are so many files in it that one could be hidden among them.
 pub(crate) fn list_report(dir: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(dir)?.take(REPORT_FILES) {
+    for (seen, entry) in fs::read_dir(dir)?.enumerate() {
         let entry = entry?;
+        if seen >= REPORT_FILES {
+            return Err(io::Error::other(format!("more than {REPORT_FILES} files")));
+        }
         if entry.file_type()?.is_file()
             && let Ok(name) = entry.file_name().into_string()
         {
@@ -180,6 +186,11 @@ mod tests {
         }
         assert_eq!(read_report(&report, "plain.json").unwrap().unwrap(), b"{}");
         assert_eq!(list_report(&report).unwrap(), ["plain.json"]);
+        // Nor hide one file among many.
+        for number in 0..REPORT_FILES {
+            fs::write(report.join(number.to_string()), "").unwrap();
+        }
+        assert!(list_report(&report).unwrap_err().to_string().contains("more than 20000 files"));
     }
 
     #[test]
