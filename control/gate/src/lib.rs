@@ -164,15 +164,14 @@ fn regression(evidence: &Evidence) -> Option<Decision> {
         .baseline_tests
         .iter()
         .filter(|(id, status)| {
-            **status == TestStatus::Passed
+            matches!(status, TestStatus::Passed | TestStatus::ExpectedFailure)
                 && evidence.patched_tests.get(*id) == Some(&TestStatus::Failed)
                 && !flaky.contains(id)
         })
         .map(|(id, _)| id.as_str())
         .collect();
     let first = regressed.first()?;
-    let summary =
-        format!("{} tests passed before the patch and fail with it, {first} first", regressed.len());
+    let summary = format!("{} tests held before the patch and fail with it, {first} first", regressed.len());
     Some(Decision::of_finding(VerdictKind::Block, Finding::Regression, summary))
 }
 

@@ -99,8 +99,11 @@ fn evidence_that_contradicts_itself_is_not_believed() {
     evidence.patched_tests.insert("b".into(), TestStatus::Passed);
     assert_eq!(
         shown(&judge(&evidence)),
-        "block regression verification_failed: 1 tests passed before the patch and fail with it, a first"
+        "block regression verification_failed: 1 tests held before the patch and fail with it, a first"
     );
+    // What failed as it was marked to and now fails otherwise is one too.
+    evidence.baseline_tests.insert("a".into(), TestStatus::ExpectedFailure);
+    assert_eq!(judge(&evidence).code, "regression");
     evidence.flaky.push("a".into());
     assert_eq!(judge(&evidence).verdict, VerdictKind::Pass);
 
