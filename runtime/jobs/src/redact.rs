@@ -136,6 +136,7 @@ fn forms_of(value: &str) -> Vec<Vec<u8>> {
         let json = serde_json::to_string(text).unwrap_or_default();
         forms.push(json.trim_matches('"').as_bytes().to_vec());
         forms.push(percent(text, b"-._~").into_bytes());
+        forms.push(lower_case_percent(&percent(text, b"-._~")).into_bytes());
         // As a form sends it.
         forms.push(percent(text, b"-._*").replace("%20", "+").into_bytes());
         let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
@@ -143,6 +144,7 @@ fn forms_of(value: &str) -> Vec<Vec<u8>> {
         forms.push(hex.into_bytes());
         forms.extend(in_base64(text.as_bytes()));
     }
+    forms.extend(wrapped_base64(value.as_bytes()));
     forms.retain(|form| form.len() >= SHORTEST);
     forms
 }
@@ -154,6 +156,26 @@ fn percent(text: &str, kept: &[u8]) -> String {
             byte => format!("%{byte:02X}"),
         })
         .collect()
+}
+
+/// `%2f` for `%2F`.
+fn lower_case_percent(text: &str) -> String {
+    let mut digits = 0;
+    text.chars()
+        .map(|c| {
+            let digit = digits > 0;
+            digits = if c == '%' { 2 } else { digits.max(1) - 1 };
+            if digit { c.to_ascii_lowercase() } else { c }
+        })
+        .collect()
+}
+
+/// The lines that `base64` (76 characters) and `openssl base64` (64) print of a longer value.
+fn wrapped_base64(value: &[u8]) -> Vec<Vec<u8>> {
+    let text = STANDARD_NO_PAD.encode(value);
+    // The last character may hold bits of a line break behind the value.
+    let settled = &text.as_bytes()[..value.len() * 8 / 6];
+    [64, 76].into_iter().flat_map(|width| settled.chunks(width)).map(<[u8]>::to_vec).collect()
 }
 
 /// The characters of base64 that depend on the value alone, for each of the three places within a group of three bytes
@@ -201,6 +223,21 @@ mod tests {
             assert_eq!(redactor.text(text), clean);
             assert_eq!(redactor.bytes(text.as_bytes()), clean.as_bytes());
         }
+    }
+
+    #[test]
+    fn base64_in_lines_and_lower_case_urls_do_not_show_it() {
+        let value: String = (0..150_u8).map(|number| char::from(b'!' + number % 90)).collect();
+        let redactor = Redactor::new([("LONG", value.as_str())]);
+        let text = STANDARD_NO_PAD.encode(format!("{value}\n"));
+        for width in [64, 76] {
+            let lines: Vec<&str> =
+                text.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect();
+            let clean = redactor.text(&lines.join("\n"));
+            assert_eq!(clean.matches("[secret LONG]").count(), lines.len(), "{clean}");
+            assert!(clean.replace("[secret LONG]", "").trim().len() <= 2, "{clean}");
+        }
+        assert_eq!(self::redactor().text("s3cr3t%2f%2bvalue"), "[secret TOKEN]");
     }
 
     #[test]
