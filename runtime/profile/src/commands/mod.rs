@@ -81,7 +81,10 @@ pub(crate) fn recognise(segment: &Segment) -> Known {
 
 /// Whether a line that is no plain command is about building, testing or linting, and so worth a word.
 pub(crate) fn mentions_a_tool(text: &str) -> bool {
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || "|;&()`\"'".contains(c)).collect();
+    // Each word is looked at with all behind it; a line of more says nothing to anybody.
+    const MOST_WORDS: usize = 1000;
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || "|;&()`\"'".contains(c)).take(MOST_WORDS).collect();
     (0..words.len()).any(|i| {
         words[i..].first().is_some_and(|word| !word.is_empty())
             && !matches!(recognise_words(unwrap(&words[i..])), Known::Unknown)
@@ -285,5 +288,7 @@ mod tests {
         assert!(mentions_a_tool("cargo test 2>&1 | tee log"));
         assert!(mentions_a_tool("if ! (cd x; pytest); then"));
         assert!(!mentions_a_tool("echo $HOME | cat"));
+        // Word by word to the end of it, this would take minutes.
+        assert!(!mentions_a_tool(&"sudo ".repeat(200_000)));
     }
 }

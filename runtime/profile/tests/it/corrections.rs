@@ -96,6 +96,22 @@ fn every_fault_has_its_place() {
     assert_eq!(faults(&"#".repeat(300_000)), ["/etc/gloaming/x.toml:1:1: the file is larger than 256 KiB"]);
 }
 
+/// What was left out in silence would be taken to hold: a path that is protected, say.
+#[test]
+fn what_is_beyond_a_bound_is_a_fault() {
+    let protected = |count| "[[protected]]\npattern = \"x\"\n".repeat(count);
+    assert_eq!(faults(&protected(200)), Vec::<String>::new());
+    assert_eq!(faults(&protected(201)).len(), 1);
+    let words = |count| format!("[commands.test]\nargv = [{}]\n", "\"x\", ".repeat(count));
+    assert_eq!(faults(&words(500)), Vec::<String>::new());
+    assert_eq!(
+        faults(&words(501)),
+        ["/etc/gloaming/x.toml:2:8: argv has 501 entries, and at most 500 are read"]
+    );
+    let table: String = (0..201).map(|number| format!("t{number} = \"1\"\n")).collect();
+    assert_eq!(faults(&format!("[toolchains]\n{table}")).len(), 1);
+}
+
 #[test]
 fn a_repositorys_file_that_cannot_be_read_is_an_error() {
     let dir = folder(RUST);
