@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::HostSets;
 use crate::subject::Host;
 
-/// Settings of the operator's package managers, read by whoever may read them. What is not set is left empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Settings of the operator's package managers, read by whoever may read them. What is not set is left empty. They hold
+/// passwords, and so are not shown.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ClientSettings {
     /// Texts of cargo's `config.toml`.
     pub cargo: Vec<String>,
@@ -23,6 +24,12 @@ pub struct ClientSettings {
     pub npm_registry: Option<String>,
     /// Go's module proxies, as `GOPROXY` or `go env GOPROXY` has them.
     pub go_proxy: Option<String>,
+}
+
+impl std::fmt::Debug for ClientSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientSettings").finish_non_exhaustive()
+    }
 }
 
 impl ClientSettings {
@@ -220,6 +227,7 @@ mod tests {
         assert_eq!(env["npm_config_registry"], "https://npm.example/");
         assert_eq!(env["GOPROXY"], "https://go.example,direct");
         assert!(!format!("{env:?}").contains("secret"));
+        assert_eq!(format!("{:?}", settings()), "ClientSettings { .. }");
         assert!(ClientSettings::default().job_env().is_empty());
     }
 }
