@@ -173,7 +173,7 @@ fn tell(opened: &Opened) -> String {
         evidence.flakes.iter().map(|flake| flake.id.as_str()).collect::<std::collections::BTreeSet<_>>();
     let flakes = evidence.flakes.iter().map(|flake| {
         let runs = |runs: &gloaming_api::evidence::Runs| {
-            format!("{} of {}", runs.passed, runs.passed + runs.failed + runs.absent)
+            format!("{} of {}", runs.passed, sum([runs.passed, runs.failed, runs.absent]))
         };
         format!(
             "{} passed {} on the base, {} with the patch",
@@ -203,14 +203,14 @@ fn tell(opened: &Opened) -> String {
         &mut text,
         "changed lines that tests run",
         evidence.coverage.iter().map(|lines| {
-            format!("{} of {} ({})", lines.covered, lines.covered + lines.uncovered, lines.tool)
+            format!("{} of {} ({})", lines.covered, sum([lines.covered, lines.uncovered]), lines.tool)
         }),
     );
     section(
         &mut text,
         "mutants of the changed lines",
         evidence.mutants.iter().flat_map(|mutants| {
-            let all = mutants.killed + mutants.survived + mutants.timed_out;
+            let all = sum([mutants.killed, mutants.survived, mutants.timed_out]);
             let survivors = mutants.survivors.iter().map(|mutant| {
                 format!("survived: {}:{}: {}: {}", mutant.path, mutant.line, mutant.operator, mutant.detail)
             });
@@ -230,6 +230,11 @@ fn section(text: &mut String, heading: &str, lines: impl Iterator<Item = String>
     for line in lines {
         text.push_str(&format!("  {}\n", safe(&line)));
     }
+}
+
+/// Adds counts that anybody may have written.
+fn sum<const N: usize>(counts: [u32; N]) -> u64 {
+    counts.into_iter().map(u64::from).sum()
 }
 
 fn counted(tests: &TestResults) -> String {

@@ -31,8 +31,13 @@ pub(crate) fn main(args: SecretsArgs) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// A file that others can read, or that holds what cannot be kept out of a job's output.
 pub(crate) fn vault(home: &Home) -> anyhow::Result<Vault> {
+    held(home, None)
+}
+
+/// The secrets that are held but for one, which is about to be replaced: what is wrong with it is no matter then.
+fn held(home: &Home, but: Option<&str>) -> anyhow::Result<Vault> {
     let mut vault = Vault::default();
-    for (name, path) in files(home)? {
+    for (name, path) in files(home)?.into_iter().filter(|(name, _)| Some(name.as_str()) != but) {
         let meta = path.symlink_metadata().map_err(|error| Failure::disk(&looking_at(&path), error))?;
         if !meta.is_file() || meta.mode() & 0o077 != 0 {
             return Err(Failure::usage(format!("the secret {} can be read by others", path.display()))
@@ -50,7 +55,7 @@ pub(crate) fn vault(home: &Home) -> anyhow::Result<Vault> {
 
 fn set(home: &Home, name: &str, file: &Path) -> anyhow::Result<()> {
     let value = context::read_text(file, "the secret", CAP)?;
-    let mut vault = vault(home)?;
+    let mut vault = held(home, Some(name))?;
     vault.add(name, &SecretString::from(value.clone())).map_err(|error| Failure::usage(error.to_string()))?;
     let dir = dir(home);
     let path = dir.join(name);

@@ -213,7 +213,7 @@ fn table(verdict: &Verdict, evidence: &Evidence) -> String {
         ));
     }
     if !evidence.flaky.is_empty() {
-        text.push_str(&format!("\nflaky, left out: {}\n", escape_name(evidence.flaky.join(", ").as_bytes())));
+        text.push_str(&format!("\nflaky: {}\n", escape_name(evidence.flaky.join(", ").as_bytes())));
     }
     for signal in &evidence.signals {
         text.push_str(&format!(
