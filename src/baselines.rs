@@ -32,7 +32,7 @@ impl Kept {
             .mode(0o700)
             .create(&dir)
             .map_err(|error| Failure::disk(&format!("make the folder {}", dir.display()), error))?;
-        tidy(&dir, SystemTime::now());
+        tidy(&dir, context::now().into());
         Ok(Self { dir, again })
     }
 
@@ -94,9 +94,10 @@ mod tests {
     #[test]
     fn what_is_too_old_or_too_much_goes_and_the_newest_stay() {
         let dir = tempfile::tempdir().unwrap();
-        let now = SystemTime::now();
+        let now: SystemTime = context::now().into();
         let make = |name: String, age: Duration| {
-            let file = std::fs::File::create(dir.path().join(name)).unwrap();
+            let path = dir.path().join(name);
+            let file = std::fs::OpenOptions::new().write(true).create_new(true).open(&path).unwrap();
             file.set_modified(now - age).unwrap();
         };
         for index in 0..MOST as u64 + 3 {

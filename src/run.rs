@@ -212,8 +212,11 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
     match outcome {
         Ok(Outcome::Verified(verified)) => {
             traces.publishing = true;
+            let stage = gloaming_api::Stage::Publish;
+            console.show(Update::Stage(stage));
             let published =
-                publish(&home, &assignment, &equipment, &gate, &verified, traces.journal(), &out, &console)?;
+                publish(&home, &assignment, &equipment, &gate, &verified, traces.journal(), &out)?;
+            console.show(Update::Finished { stage, detail: format!("branch {}", published.branch) });
             traces.journal = None;
             console.close();
             report_branch(args, traces, &out, &published, &verified);
@@ -502,9 +505,7 @@ fn publish(
     verified: &Verified,
     journal: &mut Journal,
     out: &Path,
-    console: &Console,
 ) -> anyhow::Result<Published> {
-    console.show(Update::Stage(gloaming_api::Stage::Publish));
     let evidence = &verified.evidence;
     let verdict = gate.judge(evidence);
     // What is published must be what was judged: the same patch, the same tree, a passing verdict.
@@ -549,8 +550,6 @@ fn publish(
         cost: verified.cost,
     };
     record(journal, end)?;
-    console
-        .show(Update::Finished { stage: gloaming_api::Stage::Publish, detail: format!("branch {branch}") });
     Ok(Published { branch, commit })
 }
 
