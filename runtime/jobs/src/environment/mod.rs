@@ -9,6 +9,7 @@
 )]
 
 mod image;
+mod java;
 mod system;
 mod toolchains;
 
@@ -82,6 +83,7 @@ impl Environment {
         toolchains::rust(&mut draft, host);
         toolchains::python(&mut draft, host);
         toolchains::others(&mut draft, host);
+        java::add(&mut draft, host);
         draft.finish()
     }
 

@@ -110,7 +110,7 @@ pub(super) fn python(draft: &mut Draft, host: &HostFacts) {
 
 /// Adds the interpreters and compilers that `PATH` finds outside `/usr`, and Go's module cache.
 pub(super) fn others(draft: &mut Draft, host: &HostFacts) {
-    for program in ["python3", "node", "go", "cargo", "rustc"] {
+    for program in ["python3", "node", "go", "cargo", "rustc", "java"] {
         let Some(found) = host.path.iter().map(|folder| folder.join(program)).find(|path| path.is_file())
         else {
             continue;
