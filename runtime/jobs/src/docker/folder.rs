@@ -61,7 +61,7 @@ impl Folder {
     pub(super) fn make(request: &Request, docker: &Docker) -> io::Result<Self> {
         let path = request.containers.join(&request.id);
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
-        let mut folder = Self { path, seccomp: seccomp::profile().to_string() };
+        let mut folder = Self { path, seccomp: seccomp::profile(seccomp::Mask::First).to_string() };
         let owner = Owner::this_process()?;
         std::fs::write(folder.path.join(super::OWNER_FILE), owner.label())?;
         std::fs::create_dir(folder.path.join("etc"))?;

@@ -87,7 +87,7 @@ fn config(request: &Request, root: &Path, cgroup: &str, namespaces: &[&str]) -> 
         "linux": {
             "cgroupsPath": cgroup,
             "namespaces": namespaces.iter().map(|kind| json!({"type": kind})).collect::<Vec<_>>(),
-            "seccomp": seccomp::profile(),
+            "seccomp": seccomp::profile(seccomp::Mask::Second),
             "maskedPaths": MASKED,
             "readonlyPaths": READ_ONLY,
         },

@@ -93,12 +93,30 @@ const FAMILIES: &[u64] = &[1, 2, 10, 16];
 /// `TIOCSTI` and `TIOCLINUX`: typing into somebody's terminal.
 const TERMINAL_REQUESTS: &[u64] = &[0x5412, 0x541c];
 
-/// Returns the filter as an OCI `linux.seccomp` object.
-pub(crate) fn profile() -> Value {
+/// Which of the two values of a masked comparison is the mask, the other being what is compared with.
+///
+/// The specification says "value" and "valueTwo" without saying which is which, and runtimes differ. In the wrong
+/// order, "no TIOCSTI" forbids asking a pipe how much it holds too, without which Java reads no child's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mask {
+    /// runc's and crun's order, as libseccomp has it.
+    First,
+    /// libcontainer's.
+    Second,
+}
+
+/// Returns the filter as an OCI `linux.seccomp` object, for a runtime of the given order.
+pub(crate) fn profile(order: Mask) -> Value {
     let deny =
         |names: &[&str], errno: u32| json!({"names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": errno});
     let deny_when = |name: &str, arg: Value| json!({"names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": NOT_PERMITTED, "args": [arg]});
-    let masked = |index: u32, mask: u64, value: u64| json!({"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"});
+    let masked = |index: u32, mask: u64, value: u64| {
+        let (first, second) = match order {
+            Mask::First => (mask, value),
+            Mask::Second => (value, mask),
+        };
+        json!({"index": index, "value": first, "valueTwo": second, "op": "SCMP_CMP_MASKED_EQ"})
+    };
     let mut rules = vec![deny(DENIED, NOT_PERMITTED), deny(ABSENT, NOT_IMPLEMENTED)];
     for flag in NAMESPACE_FLAGS {
         rules.push(deny_when("clone", masked(0, *flag, *flag)));

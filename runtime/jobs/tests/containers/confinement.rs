@@ -266,6 +266,9 @@ async fn dangerous_system_calls_fail(lane: Lane) {
          if e != 1: print('TIOCSTI', e)\n\
          e = call(16, 0, 0x100005412, 0)\n\
          if e != 1: print('TIOCSTI with high bits', e)\n\
+         r, w = os.pipe(); os.write(w, b'abc'); held = ctypes.c_int()\n\
+         e = call(16, r, 0x541b, ctypes.addressof(held))\n\
+         if e or held.value != 3: print('FIONREAD', e, held.value)\n\
          socket.socket(socket.AF_UNIX); socket.socket(socket.AF_INET); socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)\n\
          print('done')\n",
     );
