@@ -22,6 +22,7 @@ mod mine;
 mod norms;
 mod prove;
 mod readiness;
+mod remedy;
 mod shell;
 mod tree;
 mod workflow;

@@ -244,7 +244,8 @@ impl Prover<'_> {
             _ => None,
         };
         let outcome = if !exit.success() {
-            missing_program(&command, &output).map_or(Outcome::Fails, Outcome::Missing)
+            crate::remedy::missing_program(&command, exit, &excerpt(&output))
+                .map_or(Outcome::Fails, Outcome::Missing)
         } else if kind == CommandKind::Test
             && tests.map_or_else(|| ran_nothing(&command, &output), |tests| tests == 0)
         {
@@ -338,49 +339,24 @@ fn gap(command: &Command, outcome: &Outcome) -> Option<String> {
         Outcome::Denied(rule) => format!("policy permits no {kind} job ({rule})"),
         Outcome::NoTest => format!("the {kind} command `{words}` ran no test"),
         Outcome::Missing(program) => {
-            let node = command.argv.first().is_some_and(|program| program.starts_with("node_modules/"));
-            let remedy = if node {
-                "it comes with the packages that the install command fetches"
-            } else {
-                "install it where the jobs' environment is taken from"
-            };
+            let remedy = crate::remedy::missing(command, program);
             format!("the {kind} command `{words}` cannot be run: {program} is missing; {remedy}")
         }
         Outcome::Fails if command.kind == CommandKind::Install => {
-            let why = if is_offline(excerpt) { "jobs have no network" } else { exit.as_str() };
+            let why = if crate::remedy::is_offline(excerpt) { "jobs have no network" } else { exit.as_str() };
             format!(
                 "the install command `{words}` did not work: {why}; what the other commands need must be in the jobs' \
                  environment or in the repository"
             )
         }
         Outcome::Fails => {
-            let remedy = if is_offline(excerpt) {
-                "; jobs have no network: fetch the dependencies on the host first (cargo fetch, go mod download)"
-            } else {
-                ""
-            };
-            format!("the {kind} command `{words}` fails on the untouched tree: {exit}{remedy}")
+            let remedy = crate::remedy::failed(command, excerpt).map(|remedy| format!("; {remedy}"));
+            format!(
+                "the {kind} command `{words}` fails on the untouched tree: {exit}{}",
+                remedy.unwrap_or_default()
+            )
         }
     })
-}
-
-/// Whether a command says that it would have needed the network.
-fn is_offline(excerpt: &str) -> bool {
-    const SIGNS: &[&str] = &[
-        "--offline was specified",
-        "no matching package named",
-        "failed to download",
-        "you may run without the offline flag",
-        "dial tcp",
-        "module lookup disabled by GOPROXY=off",
-        "ENOTCACHED",
-        "No matching distribution found",
-        "Temporary failure in name resolution",
-        "in offline mode",
-        "network is unreachable",
-        "EAI_AGAIN",
-    ];
-    SIGNS.iter().any(|sign| excerpt.contains(sign))
 }
 
 /// Whether a runner says itself that there was no test. Only ever a reason to try another command: that tests were
@@ -403,36 +379,6 @@ fn ran_nothing(command: &Command, output: &JobOutput) -> bool {
         }
         Some(TestRunner::Surefire) => stdout.contains("No tests to run.") && !stdout.contains("Tests run:"),
         _ => false,
-    }
-}
-
-fn missing_program(command: &Command, output: &JobOutput) -> Option<String> {
-    missing_in(command, output.record.exit, &excerpt(output))
-}
-
-/// Returns the name of the program that a failed command lacks.
-fn missing_in(command: &Command, exit: JobExit, excerpt: &str) -> Option<String> {
-    let code = exit.code()?;
-    if matches!(code, 126 | 127) {
-        return command.argv.first().cloned();
-    }
-    match command.argv.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        // Of the program's own module, not of one that a test wants.
-        ["python3", "-m", module, ..] if excerpt.contains(&format!("python3: No module named {module}")) => {
-            Some((*module).to_owned())
-        }
-        ["python3", "-m", module, ..]
-            if excerpt.lines().any(|line| line.ends_with(&format!(": No module named {module}"))) =>
-        {
-            Some((*module).to_owned())
-        }
-        ["cargo", part, ..]
-            if excerpt.contains(&format!("no such command: `{part}`"))
-                || excerpt.contains(&format!("'cargo-{part}' is not installed")) =>
-        {
-            Some(format!("cargo-{part}"))
-        }
-        _ => None,
     }
 }
 

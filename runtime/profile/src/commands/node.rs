@@ -66,7 +66,12 @@ pub(super) fn script_runner(program: &'static str, args: &[&str]) -> Known {
             return Known::Tool(Tool::new(Node, Install, &["npm", "ci"]));
         }
         ["install" | "i", rest @ ..] if flags(rest) && program != "bun" => {
-            let kept = rest.iter().copied().filter(|arg| *arg != "--silent");
+            // Without what the tests need it would only take away what is there (a CI job that looks at licences).
+            let less = |arg: &str| {
+                matches!(arg, "--silent" | "--production" | "--prod" | "-P" | "--omit=dev")
+                    || arg.starts_with("--only=prod")
+            };
+            let kept = rest.iter().copied().filter(|arg| !less(arg));
             return Known::Tool(Tool::new(Node, Install, &[program, "install"]).args(kept));
         }
         [] if program == "yarn" => return Known::Tool(Tool::new(Node, Install, &["yarn", "install"])),

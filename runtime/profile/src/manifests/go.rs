@@ -13,7 +13,26 @@ pub(crate) fn mine(tree: &Tree, mined: &mut Mined) -> bool {
     for (file, folder) in roots(tree, "go.mod") {
         found |= mine_module(tree, file, &folder, mined);
     }
-    found
+    found || mine_without_module(tree, mined)
+}
+
+/// Mines Go files at the root that no go.mod speaks for, as before there were modules.
+fn mine_without_module(tree: &Tree, mined: &mut Mined) -> bool {
+    let at_root = |file: &&RelPath| {
+        file.names().count() == 1 && file.name().is_some_and(|name| name.ends_with("_test.go"))
+    };
+    let Some(test) = tree.files().iter().find(at_root) else { return false };
+    let root = RelPath::root();
+    for (kind, argv, runner) in [
+        (CommandKind::Build, ["go", "build", "./..."], None),
+        (CommandKind::Test, ["go", "test", "./..."], Some(TestRunner::GoTest)),
+    ] {
+        let mut tool = Tool::new(Ecosystem::Go, kind, &argv);
+        tool.runner = runner;
+        tool.env.insert("GO111MODULE".into(), "off".into());
+        mined.add(Origin::Convention, tool, &root, source(test, 1, "a test in Go, and no go.mod"));
+    }
+    true
 }
 
 /// Mines one module; returns whether the file names one.
@@ -46,6 +65,15 @@ pub(super) fn mine_module(tree: &Tree, file: &RelPath, folder: &RelPath, mined: 
     mined.add(Origin::Manifest, tool(CommandKind::Build, &["go", "build", "./..."]), folder, place());
     let test = tool(CommandKind::Test, &["go", "test", "./..."]).runner(TestRunner::GoTest);
     mined.add(Origin::Manifest, test, folder, place());
+    // Each version of Go looks at more before it runs a test, and what passed with an older one may not pass that.
+    let unvetted =
+        tool(CommandKind::Test, &["go", "test", "-vet=off", "./..."]).runner(TestRunner::GoTest).weight(1);
+    mined.add(
+        Origin::Convention,
+        unvetted,
+        folder,
+        source(file, line, "a Go module, its tests without go vet"),
+    );
     mined.add(Origin::Manifest, tool(CommandKind::Lint, &["go", "vet", "./..."]), folder, place());
     true
 }

@@ -176,9 +176,10 @@ fn mine_script(
     for step in expand(manifest, script, line, folder, 3) {
         let segment = match &step.outcome {
             Ok(segment) => segment,
+            // npm hands it to a shell, so it can still be run by its script's name.
             Err(reason) => {
-                mined.reject(script, place(), *reason);
-                return;
+                refused = Some((*reason).to_owned());
+                continue;
             }
         };
         match recognise(segment) {

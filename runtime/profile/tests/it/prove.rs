@@ -209,9 +209,9 @@ async fn what_fails_or_is_missing_for_good_stays_and_is_a_gap() {
         profile.gaps,
         [
             "the build command `cargo build --offline --lib --bins --tests --examples` fails on the untouched tree: exit 101; \
-             jobs have no network: fetch the dependencies on the host first (cargo fetch, go mod download)",
+             jobs have no network: `cargo fetch` on the host fetches what the lockfile names",
             "the lint command `cargo clippy --offline` cannot be run: cargo-clippy is missing; install it where the jobs' \
-             environment is taken from",
+             environment is taken from: `rustup component add clippy`",
             "the test command `cargo test --offline` fails on the untouched tree: timed out",
         ]
     );
@@ -494,6 +494,90 @@ async fn a_cmake_project_is_configured_built_and_tested_by_one_command() {
     let ran = records.last().unwrap();
     assert!(ran.exit.success() && ran.stdout_tail.contains("100% tests passed"), "{records:#?}");
     assert_eq!(profile.readiness.unwrap().checks[0].state, gloaming_api::profile::CheckState::Holds);
+}
+
+const JAVA: &[(&str, &str)] = &[
+    ("src/main/java/x/A.java", "package x;\npublic class A { public static int one() { return 1; } }\n"),
+    (
+        "src/test/java/x/ATest.java",
+        "package x;\nimport static org.junit.Assert.assertEquals;\nimport org.junit.Test;\n\
+         public class ATest { @Test public void one() { assertEquals(1, A.one()); } }\n",
+    ),
+];
+
+/// Where Debian's packages put what Maven would fetch.
+const MAVEN_REPO: &str = "/usr/share/maven-repo";
+
+#[tokio::test]
+async fn a_maven_project_is_tested_in_a_container() {
+    let state = tempfile::tempdir().unwrap();
+    let Some((engine, environment)) = embedded(state.path()).await else { return };
+    let versions = [
+        ("org/apache/maven/plugins", "maven-resources-plugin", "3.3.0"),
+        ("org/apache/maven/plugins", "maven-compiler-plugin", "3.10.1"),
+        ("org/apache/maven/plugins", "maven-surefire-plugin", "2.22.3"),
+        ("org/apache/maven/surefire", "surefire-junit4", "2.22.3"),
+        ("junit", "junit", "4.13.2"),
+    ];
+    let missing = |(folder, name, version): &(&str, &str, &str)| {
+        !Path::new(MAVEN_REPO).join(folder).join(name).join(version).exists()
+    };
+    if let Some((_, name, version)) = versions.iter().find(|at| missing(at)) {
+        eprintln!(
+            "SKIPPED: {name} {version} is not in {MAVEN_REPO} (maven-debian-helper, libsurefire-java, junit4)"
+        );
+        return;
+    }
+    let plugins: String = versions[..3]
+        .iter()
+        .map(|(_, name, version)| {
+            format!("<plugin><artifactId>{name}</artifactId><version>{version}</version></plugin>")
+        })
+        .collect();
+    let pom = format!(
+        "<project><modelVersion>4.0.0</modelVersion><groupId>x</groupId><artifactId>x</artifactId><version>1</version>\
+         <properties><maven.compiler.source>11</maven.compiler.source><maven.compiler.target>11</maven.compiler.target>\
+         </properties><dependencies><dependency><groupId>junit</groupId><artifactId>junit</artifactId>\
+         <version>4.13.2</version><scope>test</scope></dependency></dependencies>\
+         <build><plugins>{plugins}</plugins></build></project>"
+    );
+    let config = format!("-Dmaven.repo.local={MAVEN_REPO}\n");
+    let files = [JAVA, &[("pom.xml", pom.as_str()), (".mvn/maven.config", config.as_str())]].concat();
+    let (profile, records, _) =
+        proved(&files, &engine, &environment, &grant(), &Cancel::new()).await.unwrap();
+    assert!(commands(&profile).contains(&"mvn -B -o test: exit 0".to_owned()), "{records:#?}");
+    assert!(records.last().unwrap().stdout_tail.contains("Tests run: 1, Failures: 0"), "{records:#?}");
+}
+
+#[tokio::test]
+async fn a_gradle_project_is_tested_in_a_container() {
+    let state = tempfile::tempdir().unwrap();
+    let Some((engine, environment)) = embedded(state.path()).await else { return };
+    if !Path::new("/usr/bin/gradle").exists() || !Path::new(MAVEN_REPO).join("junit/junit/4.x").exists() {
+        eprintln!("SKIPPED: no gradle in /usr here, or no junit in {MAVEN_REPO} (gradle, junit4)");
+        return;
+    }
+    let build = format!(
+        "apply plugin: 'java'\nrepositories {{ maven {{ url \"file://{MAVEN_REPO}\" }} }}\n\
+         dependencies {{ testCompile 'junit:junit:4.x' }}\n"
+    );
+    let files = [JAVA, &[("build.gradle", build.as_str())]].concat();
+    let (profile, records, _) =
+        proved(&files, &engine, &environment, &grant(), &Cancel::new()).await.unwrap();
+    assert!(commands(&profile).contains(&"gradle --offline test: exit 0".to_owned()), "{records:#?}");
+}
+
+#[tokio::test]
+async fn a_makefile_beside_c_is_tested_in_a_container() {
+    let state = tempfile::tempdir().unwrap();
+    let Some((engine, environment)) = embedded(state.path()).await else { return };
+    let files = &[
+        ("Makefile", "all: add\n\nadd: add.c\n\tcc -o add add.c\n\ncheck: add\n\t./add\n"),
+        ("add.c", "int main(void) { return 1 + 1 == 2 ? 0 : 1; }\n"),
+    ];
+    let (profile, records, _) = proved(files, &engine, &environment, &grant(), &Cancel::new()).await.unwrap();
+    assert!(commands(&profile).contains(&"make: exit 0".to_owned()), "{records:#?}");
+    assert!(commands(&profile).contains(&"make check: exit 0".to_owned()), "{records:#?}");
 }
 
 #[tokio::test]
