@@ -70,6 +70,11 @@ examples: tools ## Make, build, register and call the tools of `gloaming tools n
 	@tests/support/setup.sh examples "$(CACHE)"
 	GLOAMING_TEST_EXAMPLES=1 GLOAMING_TEST_JS="$(CACHE)/js" $(CARGO) test --locked --test all a_new_tool_in -- --nocapture
 
+.PHONY: onboard-real
+onboard-real: build ## Onboard published packages of six languages and write which reached a proved test command (an hour)
+	@tests/onboard/real.sh fetch "$(CACHE)/onboard"
+	@tests/onboard/real.sh run "$(TARGET)/release/gloaming" "$(CACHE)/onboard"
+
 .PHONY: flakes
 flakes: ## Inject flakes into a real package's tests and count what is wrongly blocked and passed (ARGS=10 patches of each sort)
 	@tests/flakes/run.sh $(ARGS)

@@ -28,7 +28,8 @@ fetch_rust() { # name version into
   rm -f "$3/.cargo-checksum.json" "$3/Cargo.toml.orig" "$3/.cargo_vcs_info.json"
   # The package alone, whatever folder it lies in; then what its tests depend on.
   grep -q '^\[workspace\]' "$3/Cargo.toml" || printf '\n[workspace]\n' >>"$3/Cargo.toml"
-  (cd "$3" && cargo fetch --quiet)
+  # Some crates were packed by people whose files only their owner may read, and a job runs as a user of its own.
+  (cd "$3" && cargo fetch --quiet) && chmod -R a+rX "${CARGO_HOME:-$HOME/.cargo}/registry/src"
 }
 
 fetch_python() { # name version into
@@ -59,9 +60,30 @@ fetch_go() { # the distribution's package of sources, its version, into
   cp -rL "$sources" "$3"
 }
 
+# The distribution's package, as its authors published it, before the distribution's own changes.
+fetch_source() { # source package, its version, into
+  local scratch=$work/fetch/source-$1 lists=$work/fetch/apt
+  if ! [ -d "$lists/lists" ]; then
+    mkdir -p "$lists/parts" "$lists/lists/partial"
+    local file
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/debian.*; do
+      [ -s "$file" ] && sed -E 's/^Types: deb$/Types: deb-src/; s/^deb /deb-src /' "$file" >"$lists/parts/${file##*/}"
+    done
+    apt-get -qq "${sources[@]}" update >/dev/null
+  fi
+  rm -rf "$scratch" && mkdir -p "$scratch" "$3"
+  (cd "$scratch" && { apt-get -qq "${sources[@]}" source --download-only "$1=$2" 2>/dev/null ||
+    apt-get -qq "${sources[@]}" source --download-only "$1"; } >/dev/null)
+  tar -xf "$scratch"/*.orig.tar.* -C "$3" --strip-components=1
+}
+fetch_c() { fetch_source "$@"; }
+fetch_java() { fetch_source "$@"; }
+
 fetch() {
   work=$(mkdir -p "$1" && cd "$1" && pwd)
   mkdir -p "$work/repos" "$work/fetch"
+  sources=(-o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/fetch/apt/parts"
+    -o "Dir::State::lists=$work/fetch/apt/lists" -o APT::Sandbox::User=root)
   if ! [ -x "$work/venv/bin/pytest" ]; then
     say "making a virtual environment with pytest"
     local python=/usr/bin/python3

@@ -1,8 +1,9 @@
-//! Onboards folders in containers and prints each profile as JSON: what `gloaming onboard --again --json` does, without
-//! a repository, a policy file or the rest of the program, for work on this crate.
+//! Onboards repositories or plain folders in containers and prints each profile as JSON: what
+//! `gloaming onboard --again --json` does, without a policy file or the rest of the program, for work on this crate.
+//! It takes the same words, so that `tests/onboard/real.sh` drives either.
 //!
 //! ```sh
-//! cargo run -p gloaming-profile --example onboard -- FOLDER...
+//! cargo run -p gloaming-profile --example onboard -- onboard FOLDER...
 //! ```
 #![expect(clippy::disallowed_methods, reason = "an example reads its own environment and prints")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is what it is for")]
@@ -13,6 +14,7 @@ use gloaming_api::RepoId;
 use gloaming_jobs::{Cancel, Embedded, Engine as _, Environment, HostFacts};
 use gloaming_policies::{Diagnostic, Grant};
 use gloaming_profile::{Proving, known, prove};
+use gloaming_workspace::Repository;
 
 // Commands run in containers whose helper is this very program.
 gloaming_jobs::reenter_as_helper!();
@@ -33,15 +35,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let helper = vec![std::env::current_exe()?.into(), "__job".into()];
     let engine = Embedded::new(helper, environment, state.path().to_owned());
     engine.probe().await.map_err(|error| format!("{}; {}", error.reason, error.hint))?;
-    for folder in std::env::args_os().skip(1).map(PathBuf::from) {
-        let mut profile = known(&folder, None).map_err(lines)?;
+    let words = std::env::args_os().skip(1).filter(|word| word != "onboard");
+    for folder in words.filter(|word| !word.to_string_lossy().starts_with("--")).map(PathBuf::from) {
         let work = tempfile::tempdir()?;
+        let checkout = checkout(std::path::absolute(&folder)?, &work.path().join("git"))?;
+        let tree = work.path().join("tree");
+        checkout(&tree)?;
+        let mut profile = known(&tree, None).map_err(lines)?;
         let proving = Proving {
             engine: &engine,
             environment: &digest,
             grant: &grant,
-            checkout: &|dir: &Path| gloaming_workspace::copy_tree(&folder, dir),
-            work_dir: work.path(),
+            checkout: &*checkout,
+            work_dir: &work.path().join("prove"),
             now: jiff::Timestamp::now(),
             progress: &|text| eprintln!("{}: {text}", folder.display()),
             cancel: &Cancel::new(),
@@ -51,6 +57,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{}", serde_json::to_string_pretty(&profile)?);
     }
     Ok(())
+}
+
+type Checkout = dyn Fn(&Path) -> std::io::Result<()> + Sync;
+
+/// Makes trees of a repository's commit, or of a folder as it lies there.
+fn checkout(folder: PathBuf, state: &Path) -> Result<Box<Checkout>, Box<dyn std::error::Error>> {
+    if !folder.join(".git").exists() {
+        return Ok(Box::new(move |dir| gloaming_workspace::copy_tree(&folder, dir)));
+    }
+    let repository = Repository::open(&folder, state)?;
+    let base = repository.resolve(None)?;
+    Ok(Box::new(move |dir| repository.checkout(&base, dir).map(|_| ()).map_err(std::io::Error::other)))
 }
 
 fn lines(faults: Vec<Diagnostic>) -> String {
