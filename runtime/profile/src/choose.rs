@@ -222,6 +222,18 @@ impl Survey {
         gaps
     }
 
+    /// Returns why the commands that look like tests are not used, to end a sentence with.
+    fn unused_tests(&self) -> String {
+        let is_test = |rejected: &&Rejected| {
+            ["test", "check", "tox", "nox"].iter().any(|word| rejected.command.contains(word))
+        };
+        let mut told = String::new();
+        for Rejected { command, reason, .. } in self.mined.rejected.iter().filter(is_test).take(2) {
+            told.push_str(&format!("; `{command}` is not used: {reason}"));
+        }
+        told
+    }
+
     /// Says what to do where no command of a kind was found.
     fn gap(&self, kind: CommandKind) -> Option<String> {
         let first = self.ecosystems.first()?;
@@ -230,16 +242,20 @@ impl Survey {
             (CommandKind::Build, Ecosystem::Python | Ecosystem::Node) => return None,
             (CommandKind::Build, _) => "no build command was found".to_owned(),
             (CommandKind::Test, Ecosystem::Python) => {
-                "no test command was found: configure pytest in pyproject.toml, or add tests that import pytest or \
-                 unittest"
-                    .to_owned()
+                format!(
+                    "no test command was found: configure pytest in pyproject.toml, or add tests that import pytest or \
+                     unittest{}",
+                    self.unused_tests()
+                )
             }
             (CommandKind::Test, Ecosystem::Node) => {
-                "no test command was found: let the script \"test\" of package.json run node --test, jest, vitest \
-                 or mocha"
-                    .to_owned()
+                format!(
+                    "no test command was found: let the script \"test\" of package.json run node --test, jest, vitest \
+                     or mocha{}",
+                    self.unused_tests()
+                )
             }
-            (CommandKind::Test, _) => "no test command was found".to_owned(),
+            (CommandKind::Test, _) => format!("no test command was found{}", self.unused_tests()),
             (CommandKind::Lint, Ecosystem::Rust) => {
                 "no lint command was found: neither the Makefile nor CI uses cargo clippy, and no file configures it"
                     .to_owned()

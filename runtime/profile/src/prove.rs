@@ -295,6 +295,18 @@ fn settle(profile: &mut Profile, position: usize, tried: Vec<Tried>) {
             reason(&failed.command, &failed.outcome).trim_start_matches("it ")
         ));
     }
+    if stand_in.outcome == Outcome::Fails {
+        // The better one was not even tried: its program is what a person would install first.
+        let mut named = Vec::new();
+        for one in &tried[..chosen] {
+            if let Outcome::Missing(program) = &one.outcome
+                && !named.contains(&program)
+            {
+                profile.gaps.extend(gap(&one.command, &one.outcome));
+                named.push(program);
+            }
+        }
+    }
     for (i, Tried { command, outcome }) in tried.into_iter().enumerate() {
         // What was only not preferred before has a better reason now.
         let before = words(&command);

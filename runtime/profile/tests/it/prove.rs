@@ -219,6 +219,33 @@ async fn what_fails_or_is_missing_for_good_stays_and_is_a_gap() {
 }
 
 #[tokio::test]
+async fn the_program_of_a_better_command_is_named_where_none_works() {
+    let files = &[
+        ("pyproject.toml", "[project]\nname = \"x\"\n"),
+        ("uv.lock", ""),
+        ("x.py", ""),
+        ("test_x.py", "import unittest\nimport pytest\n"),
+    ];
+    let engine = Scripted(|argv| match argv {
+        _ if argv.starts_with("uv ") => (JobExit::Code(127), "gloaming: uv: program not found"),
+        _ if argv.contains("pytest") => (JobExit::Code(1), "python3: No module named pytest"),
+        _ => (JobExit::Code(1), "No matching distribution found for hatchling"),
+    });
+    let (profile, ..) = proved(files, &engine, &Digest::of("e"), &grant(), &Cancel::new()).await.unwrap();
+    let about: Vec<&str> = profile.gaps.iter().filter_map(|gap| gap.split(';').next()).collect();
+    assert_eq!(
+        about,
+        [
+            "no lint command was found: no linter is configured",
+            "the install command `PIP_BREAK_SYSTEM_PACKAGES=1 uv sync --frozen` cannot be run: uv is missing",
+            "the install command `PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install -e .` did not work: jobs have no network",
+            "the test command `python3 -m pytest` cannot be run: pytest is missing",
+            "the test command `python3 -m unittest discover` fails on the untouched tree: exit 1",
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_module_the_tests_lack_is_not_a_missing_runner() {
     let engine = Scripted(|_| (JobExit::Code(1), "E   ModuleNotFoundError: No module named 'pytest_mock'\n"));
     let (profile, ..) = proved(PYTHON, &engine, &Digest::of("e"), &grant(), &Cancel::new()).await.unwrap();
