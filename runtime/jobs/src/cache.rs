@@ -24,6 +24,8 @@ use std::time::SystemTime;
 
 use gloaming_api::{Digest, RepoId};
 
+use crate::Cancel;
+
 /// What an entry of a folder takes up at least, bytes.
 const ENTRY: u64 = 512;
 
@@ -46,6 +48,7 @@ pub struct Cache {
 #[derive(Debug)]
 pub struct Filling {
     at: Place,
+    cap: u64,
     lock: Option<File>,
 }
 
@@ -80,18 +83,17 @@ impl Caches {
         let at = self.place(repo, key);
         let folder = at.lock.parent().unwrap_or(&self.dir);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let lock = open_lock(&at.lock)?;
-        lock.lock_shared()?;
+        let lock = take(&at.lock, File::lock_shared)?;
         if at.content.is_dir() {
             lock.set_modified(now(&lock))?;
             return Ok(Found::Filled(Cache { content: at.content, _used: lock }));
         }
         // Two that find nothing both want it alone; letting go first keeps them from waiting for each other.
-        lock.unlock()?;
-        lock.lock()?;
+        drop(lock);
+        let lock = take(&at.lock, File::lock)?;
         if at.content.is_dir() {
-            lock.unlock()?;
-            lock.lock_shared()?;
+            drop(lock);
+            let lock = take(&at.lock, File::lock_shared)?;
             if at.content.is_dir() {
                 return Ok(Found::Filled(Cache { content: at.content, _used: lock }));
             }
@@ -101,7 +103,26 @@ impl Caches {
         fs::create_dir(&at.new)?;
         // The container's user must be able to write, whoever that is; the folders above let nobody else in.
         fs::set_permissions(&at.new, fs::Permissions::from_mode(0o777))?;
-        Ok(Found::Empty(Filling { at, lock: Some(lock) }))
+        Ok(Found::Empty(Filling { at, cap: self.cap, lock: Some(lock) }))
+    }
+
+    /// The same as [`Caches::find`] for a task that may be told to stop while another process fills the cache; none
+    /// where it was.
+    ///
+    /// # Errors
+    /// As those of [`Caches::find`].
+    pub async fn wait(&self, repo: &RepoId, key: &Digest, cancel: &Cancel) -> io::Result<Option<Found>> {
+        let (caches, repo, key) = (self.clone(), repo.clone(), key.clone());
+        let (tell, told) = tokio::sync::oneshot::channel();
+        // A thread of its own: the runtime's end would wait for one of its pool, and nothing ends a wait for a lock.
+        // What it finds after nobody listens any more, it lets go again.
+        std::thread::Builder::new()
+            .name("cache".to_owned())
+            .spawn(move || drop(tell.send(caches.find(&repo, &key))))?;
+        tokio::select! {
+            found = told => found.map_err(io::Error::other)?.map(Some),
+            () = cancel.cancelled() => Ok(None),
+        }
     }
 
     /// Removes the caches that were used longest ago until the rest fits the cap, and what killed processes left half
@@ -130,10 +151,15 @@ impl Caches {
                 continue;
             }
             let lock = open_lock(&at.lock)?;
-            if lock.try_lock().is_err() {
+            if lock.try_lock().is_err() || !is_at(&lock, &at.lock)? {
                 continue;
             }
-            for path in [&at.content, &at.new, &at.size, &at.lock] {
+            remove(&at.new)?;
+            // Whoever is killed halfway through must not leave half a cache where a whole one is looked for.
+            if at.content.is_dir() {
+                fs::rename(&at.content, &at.new)?;
+            }
+            for path in [&at.new, &at.size, &at.lock] {
                 remove(path)?;
             }
             total = total.saturating_sub(size.unwrap_or(0));
@@ -163,9 +189,14 @@ impl Filling {
     /// Keeps what has been filled in; from now on it is only read.
     ///
     /// # Errors
-    /// It cannot be measured or moved into its place.
+    /// It cannot be measured or moved into its place; [`io::ErrorKind::FileTooLarge`] where it alone is more than all
+    /// caches together may be.
     pub fn keep(mut self) -> io::Result<Cache> {
         let size = size(&self.at.new)?;
+        if size > self.cap {
+            let why = format!("{size} bytes were fetched, and all caches together may take {}", self.cap);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        }
         // No longer writable by whoever the container's user was on the host.
         fs::set_permissions(&self.at.new, fs::Permissions::from_mode(0o755))?;
         fs::write(&self.at.size, size.to_string())?;
@@ -175,6 +206,9 @@ impl Filling {
         // From alone to shared without a moment in which nobody holds it would need another system call; whoever
         // removes it in that moment finds it just used, and removes the oldest first.
         lock.lock_shared()?;
+        if !self.at.content.is_dir() || !is_at(&lock, &self.at.lock)? {
+            return Err(io::Error::other("the cache was removed while it was being kept; try again"));
+        }
         Ok(Cache { content: self.at.content.clone(), _used: lock })
     }
 }
@@ -194,6 +228,28 @@ fn place_in(folder: &Path, key: &str) -> Place {
 
 fn open_lock(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// Opens and locks the file of a cache. Whoever removes a cache removes this file too, under whoever waits for it: what
+/// was locked must still be what others will find there.
+fn take(path: &Path, lock: fn(&File) -> io::Result<()>) -> io::Result<File> {
+    loop {
+        let file = open_lock(path)?;
+        lock(&file)?;
+        if is_at(&file, path)? {
+            return Ok(file);
+        }
+    }
+}
+
+/// Whether an open file is the one that has the name now.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok(there.dev() == ours.dev() && there.ino() == ours.ino()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The time by the clock of the disk, so that no other clock is read.
@@ -337,17 +393,69 @@ mod tests {
     }
 
     #[test]
+    fn whoever_waited_while_a_cache_was_removed_does_not_hold_a_lock_that_nobody_else_sees() {
+        let dir = tempfile::tempdir().unwrap();
+        let caches = Caches::new(dir.path().to_owned(), u64::MAX);
+        drop(fill(&caches, "a/b", "k", 1));
+        let path = caches.place(&repo("a/b"), &Digest::of("k")).lock;
+        // The first keeps the number of the file from being given to another one.
+        let (_kept, held) = (open_lock(&path).unwrap(), open_lock(&path).unwrap());
+        held.lock().unwrap();
+        let waiting = std::thread::spawn({
+            let path = path.clone();
+            move || take(&path, File::lock).unwrap()
+        });
+        // Until the kernel says that somebody waits for this very file.
+        let inode = held.metadata().unwrap().ino();
+        let waits = |line: &str| line.contains("->") && line.contains(&format!(":{inode} "));
+        while !fs::read_to_string("/proc/locks").unwrap().lines().any(waits) {
+            std::thread::yield_now();
+        }
+        fs::remove_file(&path).unwrap();
+        drop(held);
+        let got = waiting.join().unwrap();
+        assert!(is_at(&got, &path).unwrap() && got.metadata().unwrap().ino() != inode);
+    }
+
+    #[tokio::test]
+    async fn a_wait_for_a_cache_can_be_cancelled_and_holds_nothing_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let caches = Caches::new(dir.path().to_owned(), u64::MAX);
+        let (name, key, cancel) = (repo("a/b"), Digest::of("k"), Cancel::new());
+        let Some(Found::Empty(filling)) = caches.wait(&name, &key, &cancel).await.unwrap() else { panic!() };
+        let waiting = tokio::spawn({
+            let (caches, name, key, cancel) = (caches.clone(), name.clone(), key.clone(), cancel.clone());
+            async move { caches.wait(&name, &key, &cancel).await.unwrap().is_none() }
+        });
+        cancel.cancel();
+        assert!(waiting.await.unwrap());
+        drop(filling);
+        // The thread that still waited has it now, and lets it go.
+        assert!(matches!(caches.find(&name, &key).unwrap(), Found::Empty(_)));
+    }
+
+    #[test]
+    fn what_is_larger_than_all_caches_may_be_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let caches = Caches::new(dir.path().to_owned(), 50 << 10);
+        let Found::Empty(filling) = caches.find(&repo("a/b"), &Digest::of("k")).unwrap() else { panic!() };
+        fs::write(filling.dir().join("content"), vec![b'x'; 100 << 10]).unwrap();
+        assert_eq!(filling.keep().unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert!(!is_filled(&caches, "a/b", "k"));
+    }
+
+    #[test]
     fn a_link_in_a_cache_is_neither_followed_nor_counted_as_what_it_leads_to() {
         let dir = tempfile::tempdir().unwrap();
         let outside = dir.path().join("outside");
         fs::create_dir(&outside).unwrap();
         fs::write(outside.join("kept"), vec![b'x'; 1 << 20]).unwrap();
-        let caches = Caches::new(dir.path().join("deps"), 0);
+        let caches = Caches::new(dir.path().join("deps"), 64 << 10);
         let Found::Empty(filling) = caches.find(&repo("a/b"), &Digest::of("k")).unwrap() else { panic!() };
         std::os::unix::fs::symlink(&outside, filling.dir().join("link")).unwrap();
         assert!(size(filling.dir()).unwrap() < 64 << 10);
         drop(filling.keep().unwrap());
-        caches.evict().unwrap();
+        Caches::new(dir.path().join("deps"), 0).evict().unwrap();
         assert!(!is_filled(&caches, "a/b", "k") && outside.join("kept").exists());
     }
 }

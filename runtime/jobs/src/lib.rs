@@ -17,6 +17,7 @@
 
 mod cache;
 mod cancel;
+mod dependencies;
 mod docker;
 mod egress;
 mod embedded;
@@ -32,6 +33,7 @@ mod secrets;
 
 pub use cache::{Cache, Caches, Filling, Found};
 pub use cancel::Cancel;
+pub use dependencies::{CARGO_GIT_MOUNT, CARGO_REGISTRY_MOUNT, GO_MODULES_MOUNT, VENV_MOUNT};
 pub use docker::{Docker, DockerOptions, Holder};
 pub use egress::{
     Decide, Egress, EgressLimits, PROXY_PORT, Proxy, Resolver, egress_forward_main, network_env,

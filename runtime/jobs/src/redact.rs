@@ -29,8 +29,8 @@ struct Patterns {
 }
 
 impl Redactor {
-    /// Makes one for values by name. A value is also found line by line, as a URL, in JSON, in hexadecimal, and in
-    /// base64 wherever in a longer text it stands.
+    /// Makes one for values by name. A value is also found line by line, as a URL, in JSON, in XML, in hexadecimal,
+    /// and in base64 wherever in a longer text it stands.
     pub(crate) fn new<'a>(values: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut forms: BTreeMap<Vec<u8>, String> = BTreeMap::new();
         for (name, value) in values {
@@ -45,6 +45,11 @@ impl Redactor {
             .expect("values are bounded, so their forms are within the search's limits");
         let instead = forms.into_values().collect();
         Self { found: Some(Arc::new(Patterns { search, instead, longest })) }
+    }
+
+    /// Whether there is nothing to take out.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_none()
     }
 
     /// Returns the bytes without the secrets.
@@ -135,6 +140,7 @@ fn forms_of(value: &str) -> Vec<Vec<u8>> {
         forms.push(text.as_bytes().to_vec());
         let json = serde_json::to_string(text).unwrap_or_default();
         forms.push(json.trim_matches('"').as_bytes().to_vec());
+        forms.extend(in_xml(text));
         forms.push(percent(text, b"-._~").into_bytes());
         forms.push(lower_case_percent(&percent(text, b"-._~")).into_bytes());
         // As a form sends it.
@@ -147,6 +153,15 @@ fn forms_of(value: &str) -> Vec<Vec<u8>> {
     forms.extend(wrapped_base64(value.as_bytes()));
     forms.retain(|form| form.len() >= SHORTEST);
     forms
+}
+
+/// As reports of tests have it: some writers escape what they must, others every kind of quote too.
+fn in_xml(text: &str) -> [Vec<u8>; 4] {
+    let must = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let quoted = must.replace('"', "&quot;");
+    let named = quoted.replace('\'', "&apos;");
+    let numbered = must.replace('"', "&#34;").replace('\'', "&#39;");
+    [must, quoted, named, numbered].map(String::into_bytes)
 }
 
 fn percent(text: &str, kept: &[u8]) -> String {
@@ -205,7 +220,8 @@ mod tests {
     use super::*;
 
     fn redactor() -> Redactor {
-        Redactor::new([("TOKEN", "s3cr3t/+value"), ("KEY", "-----BEGIN-----\nline-one-of-it\nshort\n")])
+        let key = "-----BEGIN-----\nline-one-of-it\nshort\n";
+        Redactor::new([("TOKEN", "s3cr3t/+value"), ("KEY", key), ("XML", "a<b&\"c\">dd")])
     }
 
     #[test]
@@ -218,6 +234,10 @@ mod tests {
             ("  line-one-of-it", "  [secret KEY]"),
             ("\"-----BEGIN-----\\nline-one-of-it\\nshort\"", "\"[secret KEY]\""),
             ("7333637233742f2b76616c7565", "[secret TOKEN]"),
+            (
+                "<failure message=\"got a&lt;b&amp;&quot;c&quot;&gt;dd\"/>",
+                "<failure message=\"got [secret XML]\"/>",
+            ),
             ("s3cr3t and value and short", "s3cr3t and value and short"),
         ] {
             assert_eq!(redactor.text(text), clean);

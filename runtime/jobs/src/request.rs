@@ -12,7 +12,7 @@ use gloaming_policies::JobPermit;
 
 use crate::embedded::protocol::{Request, Secrets};
 use crate::secrets::Given;
-use crate::{Egress, Environment, Job, JobError, Mount, PROXY_PORT, Proxy, network_env};
+use crate::{Egress, Environment, Job, JobError, Mount, PROXY_PORT, Proxy, dependencies, network_env};
 
 /// What is run, whoever permitted it.
 pub(crate) struct Run<'a> {
@@ -115,10 +115,9 @@ pub(crate) fn request(
         }
         Ok(real)
     };
-    let mut mounts = environment.mounts.clone();
-    for mount in run.mounts {
-        mounts.push(check_mount(mount).map_err(invalid)?);
-    }
+    let (mut mounts, mut prepare) = (environment.mounts.clone(), environment.scratch.clone());
+    let own = run.mounts.iter().map(check_mount).collect::<Result<Vec<_>, _>>().map_err(invalid)?;
+    dependencies::add(own, &mut mounts, &mut env, &mut prepare);
     Ok(Request {
         id: container_name(run.label),
         containers,
@@ -133,7 +132,7 @@ pub(crate) fn request(
         scratch: run.scratch.map(|path| folder(path, "scratch folder")).transpose()?,
         mounts,
         root: environment.root.clone(),
-        prepare: environment.scratch.clone(),
+        prepare,
         proxy_port: run.network.map(|_| PROXY_PORT),
         limits: run.limits,
         secrets: Secrets(run.secrets.exposed()),

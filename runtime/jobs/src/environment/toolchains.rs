@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::system::identity;
 use super::{Draft, HostFacts, OPT};
+use crate::{CARGO_REGISTRY_MOUNT, GO_MODULES_MOUNT};
 
 /// Adds the Rust toolchain that is rustup's default, and cargo's registry.
 ///
@@ -26,9 +27,8 @@ pub(super) fn rust(draft: &mut Draft, host: &HostFacts) {
     if let Ok(registry) = cargo.join("registry").canonicalize()
         && registry.is_dir()
     {
-        let container = format!("{OPT}/cargo-registry");
-        draft.bind(registry, &container);
-        draft.scratch.links.insert("/scratch/cargo/registry".to_owned(), container);
+        draft.bind(registry, CARGO_REGISTRY_MOUNT);
+        draft.scratch.links.insert("/scratch/cargo/registry".to_owned(), CARGO_REGISTRY_MOUNT.to_owned());
         draft.describe.push("crates that cargo has fetched, read-only".to_owned());
     }
     if let Some(config) = source_replacement(&cargo) {
@@ -146,9 +146,8 @@ pub(super) fn others(draft: &mut Draft, host: &HostFacts) {
         && let Ok(modules) = home.join("go/pkg/mod").canonicalize()
         && modules.is_dir()
     {
-        let container = format!("{OPT}/go-modules");
-        draft.bind(modules, &container);
-        draft.set("GOMODCACHE", container);
+        draft.bind(modules, GO_MODULES_MOUNT);
+        draft.set("GOMODCACHE", GO_MODULES_MOUNT);
         draft.describe.push("modules that Go has fetched, read-only".to_owned());
     }
 }
