@@ -124,6 +124,7 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
         now: context::now(),
         progress: &move |text: &str| shown.show(Update::Doing(text.to_owned())),
         cancel,
+        provision: None,
         count_tests: None,
     };
     gloaming_profile::prove(&mut profile, &proving)

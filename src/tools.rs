@@ -199,6 +199,7 @@ async fn check(
         grant,
         profile: &profile,
         engine: engine.as_ref(),
+        provision: None,
         workspace,
         work_dir: work.path().join("check"),
         cancel: &cancel,

@@ -86,6 +86,7 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
                 profile: &profile,
                 engine: engine.as_ref(),
                 environment: environment.digest(),
+                provision: None,
                 origin: Origin::External,
                 task: None,
                 repo_id: &repo,

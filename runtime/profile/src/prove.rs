@@ -12,6 +12,7 @@ use gloaming_policies::{Denial, Grant};
 use jiff::Timestamp;
 
 use crate::choose::{Survey, words};
+use crate::setup::{Dependencies, Provision, SetupError, SetupInputs, SetupTree, set_up};
 
 /// So much of a failed command's output goes into its proof, in characters.
 const EXCERPT: usize = 2_000;
@@ -63,6 +64,9 @@ pub struct Proving<'a> {
     pub progress: &'a (dyn Fn(&str) + Sync),
     /// Ends it early.
     pub cancel: &'a Cancel,
+    /// Where dependencies are kept, and by which road they are fetched; none where jobs have what the environment has, and
+    /// what installing left in a tree.
+    pub provision: Option<Provision<'a>>,
     /// Counts a test command's tests, where the caller can.
     pub count_tests: Option<&'a CountTests<'a>>,
 }
@@ -98,6 +102,7 @@ pub async fn prove(profile: &mut Profile, with: &Proving<'_>) -> Result<Vec<JobR
         with,
         survey: None,
         installed: None,
+        dependencies: Dependencies::default(),
         trees: 0,
         // One scratch folder for all, so that tests find what the build compiled.
         scratch: with.work_dir.join("scratch"),
@@ -117,6 +122,8 @@ struct Prover<'a> {
     survey: Option<Survey>,
     /// The tree that installing left.
     installed: Option<PathBuf>,
+    /// What installing fetched, where that is kept.
+    dependencies: Dependencies,
     trees: u32,
     scratch: PathBuf,
     records: Vec<JobRecord>,
@@ -212,18 +219,27 @@ impl Prover<'_> {
             Ok(permit) => permit,
             Err(denial) => return denied(command, &denial),
         };
+        if kind == CommandKind::Install
+            && let Some(provision) = self.with.provision
+            && let Some(tried) = self.set_up(provision, &command).await?
+        {
+            return Ok(tried);
+        }
         let tree = self.tree().map_err(|source| ProfileError::Checkout { kind, source })?;
         (self.with.progress)(&format!("{}: {}", kind.as_str(), words(&command)));
-        let job = Job {
+        let provision = self.with.provision;
+        let mut job = Job {
             argv: command.argv.clone(),
             cwd: command.cwd.clone(),
             env: command.env.clone(),
             workspace: tree.clone(),
             scratch: Some(self.scratch.clone()),
             mounts: Vec::new(),
-            egress: None,
+            egress: provision.and_then(|provision| provision.egress_for(self.with.engine, &permit)),
             label: format!("profile-{}", kind.as_str()),
         };
+        let own = self.with.work_dir.join(format!("own-{}", self.trees));
+        self.dependencies.equip(&mut job, &own).map_err(|source| ProfileError::Checkout { kind, source })?;
         let output = match self.with.engine.run(&permit, &job, self.with.cancel).await {
             Err(JobError::Denied { denial, .. }) => return denied(command, &denial),
             output => output.map_err(|source| ProfileError::Job { kind, source })?,
@@ -262,6 +278,67 @@ impl Prover<'_> {
             excerpt: if outcome == Outcome::Works { String::new() } else { excerpt(&output) },
         });
         Ok(Tried { command, outcome })
+    }
+}
+
+impl Prover<'_> {
+    /// Runs an install command as the set-up phase does, so that the commands behind it see what an attempt's will; none
+    /// where what it fetches cannot be kept.
+    async fn set_up(
+        &mut self,
+        provision: Provision<'_>,
+        command: &Command,
+    ) -> Result<Option<Tried>, ProfileError> {
+        let kind = command.kind;
+        let tree = self.tree().map_err(|source| ProfileError::Checkout { kind, source })?;
+        let work_dir = self.with.work_dir.join(format!("setup-{}", self.trees));
+        let ecosystems = Survey::of(&tree).profile().ecosystems;
+        let made = set_up(&SetupInputs {
+            provision,
+            command: Some(command),
+            ecosystems: &ecosystems,
+            grant: self.with.grant,
+            engine: self.with.engine,
+            environment: self.with.environment,
+            tree: &tree,
+            whose: SetupTree::Base,
+            work_dir: &work_dir,
+            progress: self.with.progress,
+            cancel: self.with.cancel,
+        })
+        .await;
+        let _ = std::fs::remove_dir_all(&tree);
+        let made = made.map_err(|error| match error {
+            SetupError::Cancelled => ProfileError::Cancelled,
+            SetupError::Job(source) => ProfileError::Job { kind, source },
+            SetupError::Io { doing, source } => ProfileError::Checkout {
+                kind,
+                source: io::Error::new(source.kind(), format!("{doing}: {source}")),
+            },
+        })?;
+        let Some(record) = made.records().last().cloned() else { return Ok(None) };
+        if !made.reused() {
+            self.records.extend_from_slice(made.records());
+        }
+        let excerpt = made.lack().map(ToString::to_string).unwrap_or_default();
+        let outcome = if made.lack().is_none() {
+            Outcome::Works
+        } else if record.exit.success() {
+            return Ok(None);
+        } else {
+            crate::remedy::missing_program(command, record.exit, &excerpt)
+                .map_or(Outcome::Fails, Outcome::Missing)
+        };
+        let proof = Proof {
+            exit: record.exit,
+            duration_ms: record.duration_ms,
+            at: self.with.now,
+            environment: self.with.environment.clone(),
+            tests: None,
+            excerpt,
+        };
+        self.dependencies = made;
+        Ok(Some(Tried { command: Command { proof: Some(proof), ..command.clone() }, outcome }))
     }
 }
 
@@ -395,7 +472,7 @@ fn ran_nothing(command: &Command, output: &JobOutput) -> bool {
 }
 
 /// Returns the end of what a command said, standard error first choice of the two where both are long.
-fn excerpt(output: &JobOutput) -> String {
+pub(crate) fn excerpt(output: &JobOutput) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     let both = match (stdout.is_empty(), stderr.is_empty()) {

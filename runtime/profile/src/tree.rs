@@ -14,6 +14,8 @@ use rustix::fs::OFlags;
 const MOST_FILES: usize = 50_000;
 const DEEPEST: usize = 16;
 const LARGEST: u64 = 1 << 20;
+/// Of a file that is only compared; lockfiles of large repositories are some megabytes.
+const LONGEST: u64 = 64 << 20;
 
 /// Folders of dependencies and results, never of the repository's own sources.
 const FOREIGN: &[&str] = &[
@@ -108,6 +110,17 @@ impl Tree {
         }
         let text = String::from_utf8(bytes).ok()?;
         Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    }
+
+    /// Returns the digest of a file's content, however long up to a bound, and of its length; a change of it does not
+    /// make the profile stale.
+    pub(crate) fn digest(&self, path: &RelPath) -> Option<Digest> {
+        let file = self.open(path)?;
+        let length = file.metadata().ok()?.len();
+        let mut bytes = Vec::new();
+        file.take(LONGEST).read_to_end(&mut bytes).ok()?;
+        bytes.extend(length.to_le_bytes());
+        Some(Digest::of(bytes))
     }
 
     /// Opens a regular file of the list, without following a link or waiting for anybody.

@@ -6,6 +6,7 @@ use std::fmt;
 use gloaming_api::Digest;
 use gloaming_api::evidence::{Finding, JobEvidence, TestResults, TestStatus};
 use gloaming_api::profile::CommandKind;
+use gloaming_profile::Lack;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -40,6 +41,10 @@ pub struct Baseline {
     pub suite_ms: u64,
     /// What each lint command said that runs here.
     pub lint: Vec<LintSeen>,
+    /// Why the repository's dependencies could not be set up, where it wants some: a red baseline may be for want of
+    /// them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lack: Option<Lack>,
     /// Every container run.
     pub jobs: Vec<JobEvidence>,
 }
@@ -94,7 +99,7 @@ impl Baseline {
 
 /// Returns the key a baseline of these inputs has, for caching it.
 pub fn key(inputs: &BaselineInputs<'_>) -> Digest {
-    let commands: Vec<_> = [CommandKind::Build, CommandKind::Test]
+    let commands: Vec<_> = [CommandKind::Install, CommandKind::Build, CommandKind::Test]
         .into_iter()
         .filter_map(|kind| inputs.profile.command(kind))
         .chain(lint::commands(inputs.profile))
@@ -106,6 +111,7 @@ pub fn key(inputs: &BaselineInputs<'_>) -> Digest {
         "environment": inputs.environment,
         "grant": inputs.grant.digest(),
         "commands": commands,
+        "provision": inputs.provision.is_some(),
         "runs": inputs.effort.reruns.baseline_runs,
     }))
 }
@@ -147,11 +153,18 @@ pub(crate) async fn make(bench: &mut Bench<'_>, lane: &Lane) -> Result<Baseline,
         flips: BTreeMap::new(),
         suite_ms: 0,
         lint: Vec::new(),
+        lack: None,
         jobs: Vec::new(),
     };
     made.red = look(bench, lane, &mut made).await?.err();
     if made.red.is_none() {
         made.lint = lint::look(bench, lane).await?;
+    }
+    made.lack = bench.lack(lane);
+    if let (Some(red), Some(lack)) = (&mut made.red, &made.lack)
+        && !red.detail.contains(&lack.detail)
+    {
+        red.detail = format!("{}; {lack}", red.detail);
     }
     made.jobs = bench.jobs.clone();
     // A red one may be the machine's fault, or mended by tomorrow without a new commit; it is looked at again.
@@ -235,6 +248,7 @@ impl Baseline {
             flips,
             suite_ms: 0,
             lint: Vec::new(),
+            lack: None,
             jobs: Vec::new(),
         }
     }

@@ -14,6 +14,7 @@ use gloaming_api::job::{JobExit, JobPurpose};
 use gloaming_api::profile::{Command, CommandKind, TestRunner};
 use gloaming_jobs::{Job, JobOutput, Mount};
 use gloaming_policies::{Denial, JobPermit};
+use gloaming_profile::Dependencies;
 use gloaming_workspace::{copy_tree, withhold};
 
 use crate::change::Change;
@@ -49,6 +50,11 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
+    /// Returns which build output and which dependencies it may use.
+    pub(crate) fn scratch(&self) -> Scratch {
+        self.scratch
+    }
+
     /// Returns the checkout that no job runs in.
     pub(crate) fn view(&self) -> TreeView<'_> {
         TreeView { dir: &self.pristine, files: &self.files }
@@ -94,11 +100,23 @@ pub(crate) struct Bench<'a> {
     used: BTreeMap<Scratch, String>,
     /// The scratch folders; each bench makes its own, so that nobody else ever wrote to them.
     scratch: BTreeMap<Scratch, PathBuf>,
+    /// The checkouts, and the patched one's id, by which dependencies are set up.
+    pub(crate) roots: BTreeMap<Scratch, (PathBuf, String)>,
+    /// What was set up.
+    pub(crate) dependencies: BTreeMap<Scratch, Dependencies>,
 }
 
 impl<'a> Bench<'a> {
     pub(crate) fn new(inputs: BaselineInputs<'a>) -> Self {
-        Self { inputs, jobs: Vec::new(), serial: 0, used: BTreeMap::new(), scratch: BTreeMap::new() }
+        Self {
+            inputs,
+            jobs: Vec::new(),
+            serial: 0,
+            used: BTreeMap::new(),
+            scratch: BTreeMap::new(),
+            roots: BTreeMap::new(),
+            dependencies: BTreeMap::new(),
+        }
     }
 
     /// Tells what is being done.
@@ -107,7 +125,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Returns a folder that does not exist yet, in an existing one.
-    fn fresh(&mut self, kind: &str) -> PathBuf {
+    pub(crate) fn fresh(&mut self, kind: &str) -> PathBuf {
         loop {
             self.serial += 1;
             let path = self.inputs.work_dir.join(format!("{kind}-{}", self.serial));
@@ -122,6 +140,7 @@ impl<'a> Bench<'a> {
         let pristine = self.fresh("base");
         host::make_dir(&pristine).map_err(VerifyError::io("cannot make a folder for the base"))?;
         self.inputs.repository.checkout(self.inputs.base, &pristine)?;
+        self.roots.insert(Scratch::Base, (pristine.clone(), self.inputs.base.to_string()));
         let entries = self.inputs.repository.list_files(self.inputs.base)?;
         let entries = entries.into_iter().filter_map(|entry| Some((entry.path.clone()?, entry))).collect();
         Ok(Lane { name: "base".into(), pristine, scratch: Scratch::Base, files: Change::regular(&entries) })
@@ -136,6 +155,7 @@ impl<'a> Bench<'a> {
         let pristine = self.fresh("patched");
         host::make_dir(&pristine).map_err(VerifyError::io("cannot make a folder for the patched tree"))?;
         self.inputs.repository.checkout_tree(tree, &pristine)?;
+        self.roots.insert(Scratch::Patched, (pristine.clone(), tree.to_string()));
         let files = Change::regular(&change.patched);
         Ok(Lane { name: "patched".into(), pristine, scratch: Scratch::Patched, files })
     }
@@ -219,11 +239,14 @@ impl<'a> Bench<'a> {
     /// Runs a suite once, whatever comes of it.
     pub(crate) async fn suite_once(&mut self, suite: &SuiteRun<'_>) -> Result<Outcome, VerifyError> {
         let lane = suite.lane;
+        if let Some(ended) = self.set_up_fails(lane).await? {
+            return Ok(ended);
+        }
         let first_use = self.used.get(&lane.scratch).is_none_or(|last| !last.starts_with(&lane.name));
         let tree = self.tree(lane, suite.controls)?;
         let outcome = self.suite_in(suite, &tree, first_use).await;
         host::remove_dir(&tree);
-        outcome
+        Ok(outcome?.for_want_of(self.lack(lane)))
     }
 
     async fn suite_in(
@@ -439,6 +462,7 @@ impl<'a> Bench<'a> {
             Some(seconds) => permit.within(seconds),
             None => permit,
         };
+        let dependencies = self.dependencies(lane.scratch).await?;
         let scratch = self.scratch_dir(lane.scratch)?;
         let mut mounts = Vec::new();
         if let Some(report) = report {
@@ -454,18 +478,28 @@ impl<'a> Bench<'a> {
             mounts.push(Mount { host: scripts.clone(), container: SCRIPT_MOUNT.into(), writable: false });
         }
         self.tell(step, format!("{label}: {}", invocation.argv.join(" ")));
-        let job = Job {
+        let provision = self.inputs.provision;
+        let mut job = Job {
             argv: invocation.argv.clone(),
             cwd: command.cwd.clone(),
             env: invocation.env.clone(),
             workspace: tree.to_owned(),
             scratch: Some(scratch),
             mounts,
-            egress: None,
+            egress: provision.and_then(|provision| provision.egress_for(self.inputs.engine, &permit)),
             label: format!("{label} {step}"),
         };
+        let own = self.fresh("own");
+        dependencies
+            .equip(&mut job, &own)
+            .map_err(VerifyError::io("cannot show a job the dependencies that were set up"))?;
         let output = self.inputs.engine.run(&permit, &job, self.inputs.cancel).await?;
         host::remove_dir(&scripts);
+        host::remove_dir(&own);
+        if let Some(report) = report {
+            host::redact(report, &output.redactor)
+                .map_err(VerifyError::io("cannot take secrets out of a report"))?;
+        }
         self.jobs.push(JobEvidence {
             tree: label.to_owned(),
             step: step.to_owned(),

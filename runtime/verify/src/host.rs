@@ -13,6 +13,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use gloaming_api::RelPath;
+use gloaming_jobs::Redactor;
 use rustix::fs::{AtFlags, CWD, OFlags, Timespec, Timestamps, UTIME_NOW};
 
 /// The largest report that is read, bytes.
@@ -93,6 +94,27 @@ pub(crate) fn list_report(dir: &Path) -> io::Result<Vec<String>> {
 /// Reads a regular file of a tree that no job has run in.
 pub(crate) fn read_tree_file(tree: &Path, path: &RelPath) -> Option<Vec<u8>> {
     read_plain(&tree.join(path.as_str()), REPORT_CAP).ok().flatten()
+}
+
+/// Takes the secrets that a job was handed out of the plain files of its report folder: what it printed was searched for
+/// them already, and a report says the same again.
+///
+/// # Errors
+/// A file is larger than [`REPORT_CAP`], or cannot be read or replaced.
+pub(crate) fn redact(dir: &Path, redactor: &Redactor) -> io::Result<()> {
+    if redactor.is_empty() {
+        return Ok(());
+    }
+    for name in list_report(dir)? {
+        let Some(bytes) = read_report(dir, &name)? else { continue };
+        let clean = redactor.bytes(&bytes);
+        if clean != bytes {
+            // Another file of the name: the old one may have another name elsewhere.
+            fs::remove_file(dir.join(&name))?;
+            OpenOptions::new().write(true).create_new(true).open(dir.join(&name))?.write_all(&clean)?;
+        }
+    }
+    Ok(())
 }
 
 fn read_plain(path: &Path, cap: u64) -> io::Result<Option<Vec<u8>>> {

@@ -9,6 +9,7 @@ use gloaming_api::job::JobPurpose;
 use gloaming_api::{Attempt, Digest, Profile, RepoId, TaskId};
 use gloaming_jobs::{Cancel, Engine, JobError};
 use gloaming_policies::{Denial, Grant};
+use gloaming_profile::{Provision, SetupError};
 use gloaming_workspace::{CommitId, Patch, RepoError, Repository};
 
 use crate::{Baseline, RerunRule};
@@ -70,6 +71,9 @@ pub struct BaselineInputs<'a> {
     pub engine: &'a dyn Engine,
     /// Digest of the environment jobs run in.
     pub environment: &'a Digest,
+    /// How jobs come by the repository's dependencies, and by the network that policy lets them have; none where they
+    /// have what the environment has.
+    pub provision: Option<Provision<'a>>,
     /// A folder of the host for trees, build output and reports; made when it is missing. What is in it
     /// afterwards is of no use to anybody.
     pub work_dir: &'a Path,
@@ -102,6 +106,9 @@ pub struct Inputs<'a> {
     pub engine: &'a dyn Engine,
     /// Digest of the environment jobs run in.
     pub environment: &'a Digest,
+    /// How jobs come by the repository's dependencies, and by the network that policy lets them have; none where they
+    /// have what the environment has.
+    pub provision: Option<Provision<'a>>,
     /// Who made the patch.
     pub origin: Origin,
     /// The task and attempt, where there are any.
@@ -136,6 +143,7 @@ impl<'a> Inputs<'a> {
             profile: self.profile,
             engine: self.engine,
             environment: self.environment,
+            provision: self.provision,
             work_dir: self.work_dir,
             seed: self.seed,
             effort: self.effort,
@@ -190,6 +198,16 @@ pub enum VerifyError {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl From<SetupError> for VerifyError {
+    fn from(error: SetupError) -> Self {
+        match error {
+            SetupError::Cancelled => Self::Cancelled,
+            SetupError::Job(error) => Self::Job(error),
+            SetupError::Io { doing, source } => Self::Io { doing, source },
+        }
+    }
 }
 
 impl VerifyError {

@@ -23,6 +23,7 @@ mod compare;
 mod content;
 mod controls;
 mod coverage;
+mod dependencies;
 mod examples;
 mod fail_to_pass;
 mod flakes;

@@ -2,6 +2,7 @@
 
 use gloaming_api::job::JobExit;
 use gloaming_jobs::JobOutput;
+use gloaming_profile::Lack;
 
 use crate::runners::Report;
 use crate::steps::last_words;
@@ -19,6 +20,18 @@ pub(crate) enum Outcome {
     SuiteLimit(String),
     /// There is no positive evidence that it ran.
     NotRun(String),
+}
+
+impl Outcome {
+    /// Says of what did not run that its tree's dependencies could not be set up, where that is so.
+    pub(crate) fn for_want_of(self, lack: Option<Lack>) -> Self {
+        let Some(lack) = lack else { return self };
+        match self {
+            Self::BuildFailed(why) => Self::BuildFailed(format!("{why}; {lack}")),
+            Self::NotRun(why) => Self::NotRun(format!("{why}; {lack}")),
+            other => other,
+        }
+    }
 }
 
 pub(crate) fn build_end(argv: &[String], output: &JobOutput) -> Option<Outcome> {

@@ -12,9 +12,10 @@ use gloaming_api::journal::EventKind;
 use gloaming_api::profile::{CommandKind, Profile};
 use gloaming_api::tool::ToolOutcome;
 use gloaming_api::{Attempt, Digest, Judge, RepoId, TaskId};
-use gloaming_jobs::{Cancel, Engine, NoEngine};
+use gloaming_jobs::{Caches, Cancel, Egress, Engine, NoEngine};
 use gloaming_model::Model;
 use gloaming_policies::{Decision, Grant};
+use gloaming_profile::{Dependencies, Provision, SetupInputs, SetupTree};
 use gloaming_sandbox::{Files, Sandbox};
 use gloaming_verify::Baseline;
 use gloaming_workspace::{Checkout, CommitId, Patch, Repository};
@@ -66,6 +67,8 @@ pub struct Equipment {
     pub engine: Result<Arc<dyn Engine>, NoEngine>,
     /// Digest of what jobs see of the host.
     pub environment: Digest,
+    /// Where dependencies are kept, and by which road they are fetched; none where jobs have what the machine has.
+    pub supplies: Option<Supplies>,
     /// The model, where one is configured.
     pub model: Option<Arc<dyn Model>>,
     /// The gate.
@@ -83,6 +86,15 @@ pub struct Equipment {
     pub recorded_checks: Option<Mutex<VecDeque<RecordedCheck>>>,
     /// For a replay: what the model was told of each failed verification, in order, told again.
     pub recorded_findings: Option<Mutex<VecDeque<String>>>,
+}
+
+/// What the set-up phase works with.
+#[derive(Debug, Clone)]
+pub struct Supplies {
+    /// The caches of all repositories.
+    pub caches: Caches,
+    /// What the operator says about jobs' network; none where jobs have none.
+    pub egress: Option<Egress>,
 }
 
 /// One recorded call of `check`.
@@ -217,6 +229,21 @@ pub(crate) struct Bench {
     pub(crate) files: Files,
     pub(crate) profile: Profile,
     pub(crate) engine: Arc<dyn Engine>,
+    /// What the set-up phase fetched for the base.
+    pub(crate) dependencies: Dependencies,
+}
+
+impl Bench {
+    /// Returns how jobs come by dependencies and network; none where they have what the environment has.
+    pub(crate) fn provision<'a>(&'a self, run: &'a Run<'_>) -> Option<Provision<'a>> {
+        let supplies = run.equipment.supplies.as_ref()?;
+        Some(Provision {
+            repo: &run.assignment.repo,
+            caches: &supplies.caches,
+            egress: supplies.egress.as_ref(),
+            base: Some(&self.dependencies),
+        })
+    }
 }
 
 /// Who works on the task, with what it takes to.
@@ -241,7 +268,7 @@ async fn stages(run: &mut Run<'_>) -> Result<Verified, End> {
     run.begin(Stage::Provision)?;
     let bench = provision(run).await?;
     let test = bench.profile.command(CommandKind::Test).map(|c| c.argv.join(" ")).unwrap_or_default();
-    run.finish(format!("tests: {test}"))?;
+    run.finish(format!("tests: {test}{}", told(&bench.dependencies)))?;
 
     run.begin(Stage::Baseline)?;
     let baseline = baseline(run, &bench).await?;
@@ -453,7 +480,53 @@ async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
             .with_images(images)
             .map_err(|source| WorkerError::Write { what: "the folder for undoing", source })?;
     }
-    Ok(Bench { checkout, files, profile, engine })
+    let dependencies = set_up(run, checkout.dir(), &profile, engine.as_ref()).await?;
+    Ok(Bench { checkout, files, profile, engine, dependencies })
+}
+
+/// Runs the set-up phase on the base, before any tool writes to it.
+async fn set_up(
+    run: &Run<'_>,
+    base: &std::path::Path,
+    profile: &Profile,
+    engine: &dyn Engine,
+) -> Result<Dependencies, End> {
+    let Some(supplies) = &run.equipment.supplies else { return Ok(Dependencies::default()) };
+    let progress = run.progress;
+    let made = gloaming_profile::set_up(&SetupInputs {
+        provision: Provision {
+            repo: &run.assignment.repo,
+            caches: &supplies.caches,
+            egress: supplies.egress.as_ref(),
+            base: None,
+        },
+        command: profile.command(CommandKind::Install),
+        ecosystems: &profile.ecosystems,
+        grant: &run.equipment.grant,
+        engine,
+        environment: &run.equipment.environment,
+        tree: base,
+        whose: SetupTree::Base,
+        work_dir: &run.equipment.work_dir.join("setup"),
+        progress: &|doing: &str| progress(Update::Doing(doing.to_owned())),
+        cancel: &run.stop,
+    })
+    .await
+    .map_err(gloaming_verify::VerifyError::from)?;
+    if let Some(lack) = made.lack() {
+        progress(Update::Note(format!("{lack}; jobs go on with what this machine has")));
+    }
+    Ok(made)
+}
+
+/// Says of a set-up what came of it, behind something else.
+fn told(dependencies: &Dependencies) -> &'static str {
+    match (dependencies.is_empty(), dependencies.reused(), dependencies.lack()) {
+        (_, _, Some(_)) => "; dependencies were not set up",
+        (false, true, None) => "; dependencies from the cache",
+        (false, false, None) => "; dependencies set up",
+        (true, _, None) => "",
+    }
 }
 
 /// Bows out where the repository's corrections of its profile do not load: what they would have said is not known.
@@ -485,6 +558,7 @@ async fn baseline(run: &mut Run<'_>, bench: &Bench) -> Result<Baseline, End> {
         profile: &bench.profile,
         engine: bench.engine.as_ref(),
         environment: &run.equipment.environment,
+        provision: bench.provision(run),
         work_dir: &run.equipment.work_dir.join("baseline"),
         seed: run.assignment.seed,
         effort: gloaming_verify::Effort::default(),
@@ -500,11 +574,22 @@ async fn baseline(run: &mut Run<'_>, bench: &Bench) -> Result<Baseline, End> {
         })?;
     }
     if let Some(red) = &baseline.red {
-        let mut draft = Draft::new(
-            Stage::Baseline,
-            ReasonCode::BaselineRed,
-            format!("The untouched repository does not pass its own checks here: {red}"),
-        );
+        // Without its dependencies a repository says nothing of its own state.
+        let lack = baseline.lack.as_ref();
+        let (code, summary) = match lack.filter(|lack| lack.failed) {
+            Some(lack) => (lack.code, format!("The repository's dependencies could not be set up: {lack}")),
+            None => {
+                let summary = format!("The untouched repository does not pass its own checks here: {red}");
+                (ReasonCode::BaselineRed, summary)
+            }
+        };
+        let mut draft = Draft::new(Stage::Baseline, code, summary);
+        if let Some(lack) = lack {
+            draft = draft
+                .evidence(BowOutEvidence::note("system", lack.to_string()))
+                .evidence(BowOutEvidence::note("system", red.to_string()))
+                .unblock("let the dependencies be set up", lack.unblock.clone());
+        }
         for job in baseline.jobs.iter().filter(|job| !job.record.exit.success()) {
             let tail = if job.record.stderr_tail.trim().is_empty() {
                 &job.record.stdout_tail
@@ -571,6 +656,7 @@ async fn verify(
         profile: &bench.profile,
         engine: bench.engine.as_ref(),
         environment: &run.equipment.environment,
+        provision: bench.provision(run),
         origin: origin.clone(),
         task: Some((run.assignment.task.clone(), run.assignment.attempt)),
         repo_id: &run.assignment.repo,

@@ -10,6 +10,7 @@ use gloaming_api::profile::{Command, CommandKind, Profile, TestRunner};
 use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome, ToolSpec};
 use gloaming_jobs::{Cancel, Engine, Job, JobError};
 use gloaming_policies::{Denial, Grant};
+use gloaming_profile::Provision;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -24,6 +25,9 @@ pub struct Bench<'a> {
     pub profile: &'a Profile,
     /// Where jobs run.
     pub engine: &'a dyn Engine,
+    /// The dependencies that were set up for the base, and the network that policy lets jobs have; none where jobs have
+    /// what the environment has.
+    pub provision: Option<Provision<'a>>,
     /// The workspace the tools write to.
     pub workspace: PathBuf,
     /// A host folder of our own for copies and build caches.
@@ -159,16 +163,26 @@ pub async fn call(bench: &Bench<'_>, args: &Value) -> Result<(ToolOutcome, Optio
         }
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
-    let job = Job {
+    let mut job = Job {
         argv,
         cwd: command.cwd.clone(),
         env: command.env.clone(),
         workspace: copy.clone(),
         scratch: Some(scratch),
         mounts: Vec::new(),
-        egress: None,
+        egress: bench.provision.and_then(|provision| provision.egress_for(bench.engine, &permit)),
         label: format!("check {}", kind.as_str()),
     };
+    // Those of the base, also where the workspace asks for others by now: what they are is not the model's to say.
+    let own = bench.work_dir.join("own");
+    if let Some(dependencies) = bench.provision.and_then(|provision| provision.base)
+        && let Err(error) = remove_if_there(&own).and_then(|()| dependencies.equip(&mut job, &own))
+    {
+        return refuse(ToolError::new(
+            ToolErrorCode::Internal,
+            format!("the dependencies could not be shown to the job: {error}"),
+        ));
+    }
     let output = match bench.engine.run(&permit, &job, bench.cancel).await {
         Err(JobError::Denied { denial, .. }) => return refuse(denied(purpose, *denial)),
         output => output?,
@@ -184,6 +198,13 @@ pub async fn call(bench: &Bench<'_>, args: &Value) -> Result<(ToolOutcome, Optio
         "duration_ms": output.record.duration_ms,
     });
     Ok((ToolOutcome::ok(result), Some(output.record)))
+}
+
+fn remove_if_there(folder: &std::path::Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Says which files a job did not see, for when it failed and that may be why.

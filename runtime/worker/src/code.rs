@@ -234,6 +234,7 @@ pub(crate) async fn call_tool(
                 grant,
                 profile: &bench.profile,
                 engine: bench.engine.as_ref(),
+                provision: bench.provision(run),
                 workspace: bench.checkout.dir().to_owned(),
                 work_dir: run.equipment.work_dir.join("check"),
                 cancel: &run.stop,

@@ -64,6 +64,7 @@ async fn proved_as(
         now: NOW,
         progress: &progress,
         cancel,
+        provision: None,
         count_tests: Some(&count),
     };
     let records = prove(&mut profile, &proving).await?;

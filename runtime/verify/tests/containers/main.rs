@@ -9,6 +9,8 @@ mod experiment;
 mod flakes;
 mod lint;
 mod measured;
+mod secrets;
+mod setup;
 mod support;
 
 gloaming_jobs::reenter_as_helper!();

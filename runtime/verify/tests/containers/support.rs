@@ -9,8 +9,9 @@ use std::time::Duration;
 use gloaming_api::evidence::{Evidence, Origin, Step};
 use gloaming_api::profile::{Command, CommandKind, Ecosystem, Profile, Source, TestRunner};
 use gloaming_api::{Digest, RelPath, RepoId};
-use gloaming_jobs::{Cancel, Embedded, Engine as _, Environment, HostFacts, NoEngine};
+use gloaming_jobs::{Caches, Cancel, Embedded, Engine as _, Environment, HostFacts, NoEngine, Vault};
 use gloaming_policies::Grant;
+use gloaming_profile::Provision;
 use gloaming_verify::{Baseline, Baselines, Effort, Inputs};
 use gloaming_workspace::Repository;
 
@@ -20,6 +21,10 @@ pub(crate) struct Case {
     commands: Vec<Command>,
     pub(crate) effort: Effort,
     pub(crate) baselines: Option<Box<Memory>>,
+    /// Where dependencies are kept; none where none are set up.
+    pub(crate) caches: Option<Caches>,
+    pub(crate) grant: Grant,
+    pub(crate) vault: Vault,
 }
 
 /// Baselines in memory, with how often one was kept.
@@ -42,6 +47,11 @@ impl Baselines for Memory {
         kept.0.insert(baseline.key.clone(), baseline.clone());
         kept.1 += 1;
     }
+}
+
+/// The name of every case's repository.
+pub(crate) fn repo_id() -> RepoId {
+    RepoId::local("demo")
 }
 
 pub(crate) fn command(kind: CommandKind, runner: Option<TestRunner>, argv: &[&str]) -> Command {
@@ -72,7 +82,15 @@ impl Case {
         // However slow the machine is.
         let long = Duration::from_secs(600);
         let effort = Effort { alone_from: long, mutant_time: long, ..Effort::default() };
-        let case = Self { dir, commands, effort, baselines: None };
+        let case = Self {
+            dir,
+            commands,
+            effort,
+            baselines: None,
+            caches: None,
+            grant: Grant::resolve(&repo_id(), Vec::new()).unwrap(),
+            vault: Vault::default(),
+        };
         std::fs::create_dir(case.repo()).unwrap();
         case.git(&["init", "-q", "-b", "main"]);
         case.write(files);
@@ -112,7 +130,8 @@ impl Case {
         let state = self.dir.path().join("state");
         let helper = vec![std::env::current_exe().unwrap().into(), "__job".into()];
         let environment = Environment::detect(&facts);
-        let engine = Embedded::new(helper, environment.clone(), state.join("jobs"));
+        let engine =
+            Embedded::new(helper, environment.clone(), state.join("jobs")).with_secrets(self.vault.clone());
         match engine.probe().await {
             Ok(_) => {}
             Err(NoEngine { reason, hint }) if !rustix::process::geteuid().is_root() => {
@@ -127,8 +146,7 @@ impl Case {
         let repository = Repository::open(&self.repo(), &state.join("git")).unwrap();
         let base = repository.resolve(None).unwrap();
         let patch = repository.patch_from_bytes(&base, &diff).unwrap();
-        let repo_id = RepoId::local("demo");
-        let grant = Grant::resolve(&repo_id, Vec::new()).unwrap();
+        let repo_id = repo_id();
         let profile = Profile {
             schema_version: 1,
             ecosystems: vec![Ecosystem::Python],
@@ -152,10 +170,16 @@ impl Case {
             repository: &repository,
             base: &base,
             patch: &patch,
-            grant: &grant,
+            grant: &self.grant,
             profile: &profile,
             engine: &engine,
             environment: environment.digest(),
+            provision: self.caches.as_ref().map(|caches| Provision {
+                repo: &repo_id,
+                caches,
+                egress: None,
+                base: None,
+            }),
             origin: Origin::External,
             task: None,
             repo_id: &repo_id,

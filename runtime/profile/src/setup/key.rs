@@ -1,0 +1,195 @@
+//! What decides what a set-up command fetches: the files of a tree that name it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gloaming_api::profile::{Command, Ecosystem};
+use gloaming_api::{Digest, RelPath};
+
+use crate::tree::Tree;
+
+/// Files by name that decide for a language wherever they lie.
+fn names(ecosystem: Ecosystem) -> &'static [&'static str] {
+    match ecosystem {
+        // Beside a lockfile its manifests say nothing: fetching runs none of the repository's code.
+        Ecosystem::Rust => &["Cargo.lock", "rust-toolchain", "rust-toolchain.toml"],
+        // Their scripts are run, so a lockfile does not say all.
+        Ecosystem::Node => &[
+            "package.json",
+            "package-lock.json",
+            "npm-shrinkwrap.json",
+            "pnpm-lock.yaml",
+            "pnpm-workspace.yaml",
+            ".pnpmfile.cjs",
+            "yarn.lock",
+            ".npmrc",
+            ".yarnrc",
+            ".yarnrc.yml",
+        ],
+        Ecosystem::Python => &[
+            "pyproject.toml",
+            "setup.py",
+            "setup.cfg",
+            "MANIFEST.in",
+            "uv.lock",
+            "poetry.lock",
+            "pdm.lock",
+            "pylock.toml",
+            "Pipfile",
+            "Pipfile.lock",
+        ],
+        Ecosystem::Go => &["go.mod", "go.sum", "go.work", "go.work.sum"],
+        Ecosystem::Java | Ecosystem::C => &[],
+    }
+}
+
+/// Returns the files that decide, each with the digest of its content; those that no job sees decide nothing.
+pub(crate) fn deciding(
+    tree: &Tree,
+    command: &Command,
+    ecosystems: &[Ecosystem],
+    withheld: &dyn Fn(&RelPath) -> bool,
+) -> BTreeMap<RelPath, Digest> {
+    let locked = !tree.named("Cargo.lock").is_empty();
+    let mut chosen: BTreeSet<RelPath> = BTreeSet::new();
+    for file in tree.files() {
+        let name = file.name().unwrap_or_default();
+        let decides = ecosystems.iter().any(|ecosystem| {
+            names(*ecosystem).contains(&name)
+                || match ecosystem {
+                    Ecosystem::Rust => {
+                        (name == "Cargo.toml" && !locked)
+                            || (matches!(name, "config.toml" | "config")
+                                && file.parent().is_some_and(|folder| folder.name() == Some(".cargo")))
+                    }
+                    Ecosystem::Python => is_requirements(file),
+                    _ => false,
+                }
+        });
+        if decides {
+            chosen.insert(file.clone());
+        }
+    }
+    // What the command names, and what these name in turn: requirements, a script, a Makefile.
+    let named =
+        command.argv.iter().map(|word| word.split_once('=').map_or(word.as_str(), |(_, value)| value));
+    let mut open: Vec<RelPath> = named.filter_map(|word| resolve(&command.cwd, word)).collect();
+    if command.argv.first().is_some_and(|program| program == "make") {
+        let names = ["Makefile", "makefile", "GNUmakefile"];
+        open.extend(names.iter().filter_map(|name| resolve(&command.cwd, name)));
+    }
+    open.extend(chosen.iter().filter(|file| is_requirements(file)).cloned());
+    let mut seen = BTreeSet::new();
+    while let Some(file) = open.pop() {
+        if !tree.has(file.as_str()) || !seen.insert(file.clone()) {
+            continue;
+        }
+        let folder = file.parent().unwrap_or_else(RelPath::root);
+        if file.as_str().ends_with(".txt") || file.as_str().ends_with(".in") {
+            let text = tree.peek(&file).unwrap_or_default();
+            open.extend(included(&text).filter_map(|path| resolve(&folder, path)));
+        }
+        chosen.insert(file);
+    }
+    chosen.retain(|file| !withheld(file));
+    chosen.into_iter().filter_map(|file| tree.digest(&file).map(|digest| (file, digest))).collect()
+}
+
+/// Returns the path that a word means in a folder; none where it leads out of the tree.
+fn resolve(folder: &RelPath, word: &str) -> Option<RelPath> {
+    if word.starts_with('/') {
+        return None;
+    }
+    word.split('/').try_fold(folder.clone(), |at, name| match name {
+        "" | "." => Some(at),
+        ".." => at.parent(),
+        name => at.join(name).ok(),
+    })
+}
+
+fn is_requirements(file: &RelPath) -> bool {
+    let name = file.name().unwrap_or_default();
+    let text = name.ends_with(".txt") || name.ends_with(".in");
+    let folder = file.parent();
+    let folder = folder.as_ref().and_then(RelPath::name).unwrap_or_default();
+    text && (name.contains("requirements") || name.contains("constraints") || folder == "requirements")
+}
+
+/// The files that a file of requirements includes.
+fn included(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let line = line.trim();
+        let rest = ["-r", "-c", "--requirement", "--constraint"]
+            .iter()
+            .rev()
+            .find_map(|option| line.strip_prefix(option))?;
+        Some(rest.trim_start_matches(['=', ' ', '\t']).split_whitespace().next().unwrap_or_default())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use gloaming_api::profile::{CommandKind, Source};
+
+    use super::*;
+
+    fn decides(files: &[(&str, &str)], line: &str, ecosystem: Ecosystem) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(path)
+                .and_then(|mut file| std::io::Write::write_all(&mut file, content.as_bytes()))
+                .unwrap();
+        }
+        let command = Command {
+            kind: CommandKind::Install,
+            argv: line.split(' ').map(str::to_owned).collect(),
+            cwd: RelPath::root(),
+            env: BTreeMap::new(),
+            runner: None,
+            source: Source { file: RelPath::root(), line: 1, because: String::new() },
+            proof: None,
+        };
+        let hidden = |path: &RelPath| path.name() == Some(".npmrc");
+        let found = deciding(&Tree::walk(dir.path()), &command, &[ecosystem], &hidden);
+        found.into_keys().map(|path| path.to_string()).collect()
+    }
+
+    #[test]
+    fn a_lockfile_decides_and_a_manifest_where_there_is_none() {
+        let manifests =
+            [("Cargo.toml", ""), ("a/Cargo.toml", ""), (".cargo/config.toml", ""), ("src/lib.rs", "")];
+        assert_eq!(
+            decides(&manifests, "cargo fetch", Ecosystem::Rust),
+            [".cargo/config.toml", "Cargo.toml", "a/Cargo.toml"]
+        );
+        let locked = [&manifests[..], &[("Cargo.lock", "")]].concat();
+        assert_eq!(decides(&locked, "cargo fetch", Ecosystem::Rust), [".cargo/config.toml", "Cargo.lock"]);
+    }
+
+    #[test]
+    fn what_a_file_of_requirements_includes_decides_too() {
+        let files = [
+            ("deps/all.txt", "-r more.txt\n--constraint=../pins.txt\nsix\n"),
+            ("deps/more.txt", "-r all.txt\n"),
+            ("pins.txt", "-r ../../etc/passwd\n"),
+            ("other.txt", ""),
+            ("dev-requirements.txt", ""),
+            ("setup.py", ""),
+        ];
+        assert_eq!(
+            decides(&files, "python3 -m pip install -r deps/all.txt", Ecosystem::Python),
+            ["deps/all.txt", "deps/more.txt", "dev-requirements.txt", "pins.txt", "setup.py"]
+        );
+    }
+
+    #[test]
+    fn what_no_job_sees_decides_nothing() {
+        let files = [("package.json", "{}"), ("package-lock.json", "{}"), (".npmrc", "token"), ("x.js", "")];
+        assert_eq!(decides(&files, "npm ci", Ecosystem::Node), ["package-lock.json", "package.json"]);
+    }
+}

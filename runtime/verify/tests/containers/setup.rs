@@ -1,0 +1,94 @@
+//! Verifications of repositories whose tests need what a set-up job fetches.
+
+use gloaming_api::evidence::Evidence;
+use gloaming_api::job::JobPurpose;
+use gloaming_api::profile::CommandKind;
+use gloaming_jobs::Caches;
+
+use crate::support::{Case, command, told, unittest};
+
+/// Puts a module into the virtual environment, as a package manager would.
+const INSTALL: &str = "import pathlib, sysconfig\n\
+    pathlib.Path(sysconfig.get_path('purelib'), 'small.py').write_text('VALUE = 1\\n')\n";
+
+const APP: &str = "import small\n\n\ndef value():\n    return small.VALUE\n";
+
+/// It says which value it saw, and tries to leave another one to whoever comes next.
+const TESTS: &str = r#"
+import pathlib, unittest
+
+import app, small
+
+
+class T(unittest.TestCase):
+    def test_value(self):
+        self.assertIn(app.value(), (1, 2))
+
+    def test_nobody_writes_to_it(self):
+        with self.assertRaises(OSError):
+            pathlib.Path(small.__file__).write_text("VALUE = 3\n")
+"#;
+
+fn case(dir: &tempfile::TempDir) -> Case {
+    let install = command(CommandKind::Install, None, &["python3", "deps/install.py"]);
+    let files = [
+        ("app.py", APP),
+        ("deps/install.py", INSTALL),
+        ("tests/__init__.py", ""),
+        ("tests/test_app.py", TESTS),
+    ];
+    let mut case = Case::new(vec![install, unittest()], &files);
+    case.caches = Some(Caches::new(dir.path().join("deps"), 1 << 30));
+    case.effort.mutants = 0;
+    case.effort.coverage = false;
+    case
+}
+
+/// The trees that were set up, and with how many jobs.
+fn set_up(evidence: &Evidence) -> Vec<String> {
+    let jobs = evidence.jobs.iter().filter(|job| job.record.purpose == JobPurpose::Setup);
+    jobs.map(|job| job.tree.clone()).collect()
+}
+
+#[tokio::test]
+async fn a_patch_gets_the_bases_dependencies_unless_it_changes_what_decides_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let changed =
+        [("app.py", "import small\n\n\ndef value():\n    \"\"\"Return it.\"\"\"\n    return small.VALUE\n")];
+    let mut case = case(&dir);
+    let Some(evidence) = case.verify(&changed).await else { return };
+    assert!(told(&evidence, "V7").starts_with("pass"), "{}", told(&evidence, "V7"));
+    assert_eq!(set_up(&evidence), ["setup of base", "setup of base"]);
+
+    // From the cache this time, and the patch's own beside it.
+    let other = INSTALL.replace("VALUE = 1", "VALUE = 2");
+    let evidence = case.verify(&[changed[0], ("deps/install.py", &other)]).await.unwrap();
+    assert!(told(&evidence, "V7").starts_with("pass"), "{}", told(&evidence, "V7"));
+    assert_eq!(set_up(&evidence), ["setup of patched", "setup of patched"]);
+
+    // A set-up that works on the base and not on the patched tree is the patch's fault.
+    let broken = format!("{INSTALL}raise SystemExit('no such version')\n");
+    let evidence = case.verify(&[changed[0], ("deps/install.py", &broken)]).await.unwrap();
+    let why = told(&evidence, "V3");
+    assert!(why.starts_with("fail") && why.contains("no such version"), "{why}");
+
+    // Without a set-up the base does not even run.
+    case.caches = None;
+    let evidence = case.verify(&[changed[0], ("deps/install.py", INSTALL)]).await.unwrap();
+    assert!(told(&evidence, "V3").contains("untouched tree"), "{}", told(&evidence, "V3"));
+}
+
+#[tokio::test]
+async fn a_base_that_lacks_its_dependencies_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let install =
+        command(CommandKind::Install, None, &["python3", "-c", "raise SystemExit('dial tcp: no route')"]);
+    let mut case = Case::new(
+        vec![install, unittest()],
+        &[("app.py", APP), ("tests/__init__.py", ""), ("tests/test_app.py", TESTS)],
+    );
+    case.caches = Some(Caches::new(dir.path().join("deps"), 1 << 30));
+    let Some(evidence) = case.verify(&[("app.py", "import small\n")]).await else { return };
+    let why = told(&evidence, "V3");
+    assert!(why.contains("the policy names no host for set-up jobs") && why.contains("dial tcp"), "{why}");
+}
