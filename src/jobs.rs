@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use gloaming_api::job::JobPurpose;
 use gloaming_api::path::escape_name;
 use gloaming_api::profile::CommandKind;
-use gloaming_api::{ReasonCode, RelPath, Stage};
+use gloaming_api::{Profile, ReasonCode, RelPath, Stage};
 use gloaming_jobs::{Cancel, Job, JobError, JobOutput};
 use gloaming_policies::Denial;
 use gloaming_worker::Update;
@@ -19,6 +19,7 @@ use crate::context::{self, Home};
 use crate::failure::{Failure, exit, unless_cancelled};
 use crate::onboard::bad_file;
 use crate::run::{cancel_on_signal, policy_at, repo_failure};
+use crate::supplies::SetUp;
 
 pub(crate) async fn main(args: JobsArgs) -> anyhow::Result<ExitCode> {
     match args.command {
@@ -64,16 +65,37 @@ async fn run(args: &JobsRunArgs, console: &Console, cancel: &Cancel) -> anyhow::
     };
     let tree = work.path().join("tree");
     let checkout = repository.checkout(&base, &tree).map_err(repo_failure)?;
-    let job = job_of(args, checkout.dir(), &tree)?;
+    let profile = gloaming_profile::known(checkout.dir(), None)
+        .map_err(|faults| bad_file("the repository's corrections of its profile do not load", &faults))?;
+    let mut job = job_of(args, &profile, &tree)?;
     // As in an attempt: what the policy lets nobody read, no job sees.
     gloaming_workspace::withhold(&tree, &|path| grant.withheld(path).is_some())
         .map_err(|error| Failure::disk("take out of the tree what no job may see", error))?;
     let permit =
         grant.permit_command(args.purpose, &job.argv, job.env.keys()).map_err(|denial| denied(&denial))?;
-    let engine = crate::engine::open(&home, &grant, args.engine, None).await?.engine.map_err(|error| {
+    let lane = crate::engine::open(&home, &grant, args.engine, None).await?;
+    let engine = lane.engine.map_err(|error| {
         Failure::bow_out(ReasonCode::NoEngine, format!("no container engine works here: {}", error.reason))
             .hint(error.hint)
     })?;
+    // A set-up of one's own is run bare: nothing of it is kept.
+    if args.purpose != JobPurpose::Setup {
+        let supplies = crate::supplies::open(&home)?;
+        let set_up = SetUp {
+            supplies: &supplies,
+            repo: &repo,
+            profile: &profile,
+            grant: &grant,
+            engine: engine.as_ref(),
+            environment: lane.environment.digest(),
+            tree: checkout.dir(),
+            work_dir: &work.path().join("setup"),
+        };
+        let dependencies = set_up.run(console, cancel).await?;
+        dependencies
+            .equip(&mut job, &work.path().join("own"))
+            .map_err(|error| Failure::disk("show the job its dependencies", error))?;
+    }
     console.show(Update::Doing(format!("{}: {}", args.purpose.as_str(), job.argv.join(" "))));
     match engine.run(&permit, &job, cancel).await {
         Ok(output) => Ok(output),
@@ -83,7 +105,7 @@ async fn run(args: &JobsRunArgs, console: &Console, cancel: &Cancel) -> anyhow::
 }
 
 /// The job of the command that was asked for, or of the profile's.
-fn job_of(args: &JobsRunArgs, checkout: &Path, tree: &Path) -> anyhow::Result<Job> {
+fn job_of(args: &JobsRunArgs, profile: &Profile, tree: &Path) -> anyhow::Result<Job> {
     let label = format!("run-{}", args.purpose.as_str());
     let job = |argv: Vec<String>, cwd: RelPath, env| Job {
         argv,
@@ -104,8 +126,6 @@ fn job_of(args: &JobsRunArgs, checkout: &Path, tree: &Path) -> anyhow::Result<Jo
         JobPurpose::Test => CommandKind::Test,
         JobPurpose::Lint => CommandKind::Lint,
     };
-    let profile = gloaming_profile::known(checkout, None)
-        .map_err(|faults| bad_file("the repository's corrections of its profile do not load", &faults))?;
     let Some(command) = profile.command(kind) else {
         let why = profile.gaps.join("; ");
         return Err(Failure::usage(format!("the profile has no {} command: {why}", kind.as_str()))

@@ -21,6 +21,7 @@ mod registered;
 mod replay;
 mod run;
 mod secrets;
+mod supplies;
 mod template;
 mod tools;
 mod undo;

@@ -115,6 +115,7 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
     })?;
     console.show(Update::Stage(gloaming_api::Stage::Provision));
     let shown = console.clone();
+    let supplies = crate::supplies::open(&home)?;
     let proving = Proving {
         engine: engine.as_ref(),
         environment: environment.digest(),
@@ -124,7 +125,7 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
         now: context::now(),
         progress: &move |text: &str| shown.show(Update::Doing(text.to_owned())),
         cancel,
-        provision: None,
+        provision: Some(crate::supplies::provision(&supplies, &repo, None)),
         count_tests: None,
     };
     gloaming_profile::prove(&mut profile, &proving)

@@ -189,7 +189,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         grant: resolved.grant,
         engine,
         environment: environment_digest,
-        supplies: None,
+        supplies: Some(crate::supplies::open(&home)?),
         model,
         judge: crate::gate::judging(&gate),
         baselines: Some(Box::new(crate::baselines::Kept::open(&home, &repo, false)?)),

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use gloaming_api::RepoId;
 use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome, ToolSpec};
 use gloaming_jobs::{Cancel, JobError, NoEngine};
 use gloaming_policies::Grant;
@@ -11,12 +12,13 @@ use gloaming_sandbox::StoredComponent;
 use serde_json::{Value, json};
 
 use crate::cli::{ToolsArgs, ToolsCommand};
-use crate::console::print_json;
+use crate::console::{Console, print_json};
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit};
 use crate::onboard::bad_file;
 use crate::registered::{self, Source};
 use crate::run::cancel_on_signal;
+use crate::supplies::SetUp;
 use crate::template;
 
 pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
@@ -73,7 +75,7 @@ pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
                     error.instead = error.instead.or_else(|| not_known(&home, &grant, &name));
                     ToolOutcome::error(error)
                 }
-                Ok(_) if name == CHECK => check(&home, &grant, &workspace, &args, record).await?,
+                Ok(_) if name == CHECK => check(&home, &grant, &repo, &workspace, &args, record).await?,
                 Ok(permit) => {
                     let call =
                         tokio::task::spawn_blocking(move || sandbox.call(&permit, &files, &args)).await?;
@@ -173,6 +175,7 @@ const CHECK: &str = "check";
 async fn check(
     home: &Home,
     grant: &Grant,
+    repo: &RepoId,
     workspace: &Path,
     args: &Value,
     record: bool,
@@ -187,7 +190,8 @@ async fn check(
         Failure::usage(format!("cannot open the workspace {}: {error}", workspace.display()))
     })?;
     let work = home.work_dir(gloaming_api::TaskId::generate().as_str())?;
-    let engine = match crate::engine::open(home, grant, None, None).await?.engine {
+    let lane = crate::engine::open(home, grant, None, None).await?;
+    let engine = match lane.engine {
         Ok(engine) => engine,
         Err(error) => return Ok(no_engine(error)),
     };
@@ -195,11 +199,24 @@ async fn check(
     cancel_on_signal(&cancel);
     let profile = gloaming_profile::known(&workspace, None)
         .map_err(|faults| bad_file("the repository's corrections of its profile do not load", &faults))?;
+    // What is in the folder now decides what is fetched: nobody else wrote to it than whoever calls.
+    let supplies = crate::supplies::open(home)?;
+    let set_up = SetUp {
+        supplies: &supplies,
+        repo,
+        profile: &profile,
+        grant,
+        engine: engine.as_ref(),
+        environment: lane.environment.digest(),
+        tree: &workspace,
+        work_dir: &work.path().join("setup"),
+    };
+    let dependencies = set_up.run(&Console::new(), &cancel).await?;
     let bench = gloaming_worker::check::Bench {
         grant,
         profile: &profile,
         engine: engine.as_ref(),
-        provision: None,
+        provision: Some(crate::supplies::provision(&supplies, repo, Some(&dependencies))),
         workspace,
         work_dir: work.path().join("check"),
         cancel: &cancel,

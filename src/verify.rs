@@ -77,6 +77,7 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
             })?;
             console.show(Update::Stage(Stage::Verify));
             let shown = console.clone();
+            let supplies = crate::supplies::open(&home)?;
             let baselines = Kept::open(&home, &repo, args.again)?;
             gloaming_verify::verify(Inputs {
                 repository: &repository,
@@ -86,7 +87,7 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
                 profile: &profile,
                 engine: engine.as_ref(),
                 environment: environment.digest(),
-                provision: None,
+                provision: Some(crate::supplies::provision(&supplies, &repo, None)),
                 origin: Origin::External,
                 task: None,
                 repo_id: &repo,

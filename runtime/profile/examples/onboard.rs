@@ -43,6 +43,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         checkout(&tree)?;
         let mut profile = known(&tree, None).map_err(lines)?;
         let proving = Proving {
+            provision: None,
             engine: &engine,
             environment: &digest,
             grant: &grant,
