@@ -113,8 +113,9 @@ fn loaded(name: &str, text: &str) -> Vec<String> {
             PLUGIN.captures_iter(text).map(|found| found[1].to_owned()).collect()
         }
         "tox.ini" | "tox.toml" | "makefile" | "gnumakefile" | "justfile" | ".justfile" => {
-            let plugins = PLUGIN.captures_iter(text).map(|found| found[1].to_owned());
-            text.lines().flat_map(executed).chain(plugins).collect()
+            let commands = || text.lines().flat_map(commands).filter(|command| !only_checks(command));
+            let plugin = |command| PLUGIN.captures_iter(command).map(|found| found[1].to_owned());
+            commands().flat_map(executed).chain(commands().flat_map(plugin)).collect()
         }
         name if name.starts_with("jest.config.")
             || name.starts_with("vitest.config.")
@@ -133,10 +134,22 @@ fn quoted(text: &str) -> Vec<String> {
     QUOTED.captures_iter(text).map(|found| found[1].to_owned()).collect()
 }
 
+/// The commands of a line.
+fn commands(line: &str) -> impl Iterator<Item = &str> {
+    line.split([';', '&', '|'])
+}
+
+/// Whether a command is a type checker, which runs nothing of what it reads: mypy's `-p` names a package to check.
+fn only_checks(command: &str) -> bool {
+    let mut words = command.split_whitespace().map(|word| word.trim_start_matches('@'));
+    let first = words.next().unwrap_or_default();
+    first == "mypy" || (matches!(first, "python" | "python3") && words.take(2).eq(["-m", "mypy"]))
+}
+
 /// What the commands of a line run or load.
 fn executed(line: &str) -> Vec<String> {
     let mut out = Vec::new();
-    for command in line.split([';', '&', '|']) {
+    for command in commands(line) {
         let words: Vec<&str> = command
             .split_whitespace()
             .map(|word| word.trim_matches(['"', '\'', '@', '-']).trim_end_matches(','))
@@ -204,6 +217,9 @@ mod tests {
             ),
             ("conftest.py", "pytest_plugins = [\"calc.plugin\"]\nx = \"y\"\n", "calc.plugin"),
             ("pyproject.toml", "addopts = \"-p calc.plugin -q\"\n", "calc.plugin"),
+            // dbader/schedule's: what mypy checks is the product, not what runs the tests.
+            ("tox.ini", "[testenv]\ncommands =\n    python -m mypy -p calc --strict\n", ""),
+            ("tox.ini", "commands =\n    mypy -p calc && pytest -p calc.plugin\n", "calc.plugin calc.plugin"),
             ("Makefile", "test:\n\t@python3 scripts/test.py --all\n\tgcc src/main.c\n", "scripts/test.py"),
             (
                 "jest.config.js",
@@ -217,7 +233,7 @@ mod tests {
             for word in expect.split_whitespace() {
                 assert!(words.iter().any(|found| found == word), "{name}: {words:?}");
             }
-            for word in ["server.js", "lib/a.js", "y", "src/main.c", "./b.js"] {
+            for word in ["server.js", "lib/a.js", "y", "src/main.c", "./b.js", "calc"] {
                 assert!(!words.iter().any(|found| found == word), "{name}: {words:?}");
             }
         }
