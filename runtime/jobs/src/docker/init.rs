@@ -14,8 +14,9 @@ use rustix::net::{
 };
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
-use super::protocol::{Found, MAX_LINE, Order, PIPES, SOCKET};
+use super::protocol::{Found, LISTENING, MAX_LINE, Order, PIPES, SOCKET};
 use crate::embedded::init::{Init, confined, status_bytes};
+use crate::embedded::listener;
 
 /// `AF_ALG`: refused by our filter, and by hardly any other.
 const CRYPTO: u16 = 38;
@@ -46,14 +47,17 @@ fn serve() -> io::Result<()> {
     let mut line = Vec::new();
     BufReader::new((&socket).take(MAX_LINE)).read_until(b'\n', &mut line)?;
     let order: Order = serde_json::from_slice(&line)?;
-    let found = match confine(&order) {
-        Ok(()) => Found::Confined,
-        Err(reason) => Found::Refused(reason),
+    let (found, listener) = match confine(&order).and_then(|()| listen(order.proxy_port)) {
+        Ok(listener) => (Found::Confined, listener),
+        Err(reason) => (Found::Refused(reason), None),
     };
     let refused = found != Found::Confined;
     let mut answer = serde_json::to_vec(&found)?;
     answer.push(b'\n');
     socket.write_all(&answer)?;
+    if let Some(listener) = listener {
+        listener::hand_over(&socket, &listener, &[LISTENING])?;
+    }
     let lifeline = socket.try_clone()?;
     let watch = std::thread::Builder::new().stack_size(128 << 10).spawn(move || end_with(lifeline))?;
     if !refused {
@@ -109,6 +113,13 @@ fn receive_pipes(socket: &UnixStream) -> io::Result<Vec<OwnedFd>> {
         return Err(io::Error::other("the engine sent no pipes"));
     }
     Ok(ends)
+}
+
+/// Listens for the proxy, where the job has network: in the network whose routes have been looked at, and before
+/// the command could.
+fn listen(port: Option<u16>) -> Result<Option<std::net::TcpListener>, String> {
+    let listening = port.map(listener::listen).transpose();
+    listening.map_err(|error| format!("no proxy can be put into the container's network: {error}"))
 }
 
 /// Sets what a process sets for itself, and checks the rest; nothing is taken on the daemon's word.

@@ -3,7 +3,7 @@
 //! ```text
 //! this process ── HTTP over the daemon's socket: import, create, start, remove ──> daemon
 //!      ^                                                                             │ makes the container
-//!      ├── a socket mounted into it: order, status, lifeline ──── process 1, our own program ──── command
+//!      ├── a socket mounted into it: order, proxy's socket, status, lifeline ── process 1, our own program ──── command
 //!      └── pipes handed over that socket: the job's standard output and error ──────────┘
 //! ```
 //!
@@ -48,7 +48,7 @@ use crate::request::{Run, request};
 use crate::secrets::Given;
 use crate::{
     BoxFuture, Cancel, Capabilities, Engine, Environment, Facts, Feature, ImageError, Job, JobError,
-    JobOutput, NoEngine, Support, Vault,
+    JobOutput, NoEngine, Proxy, Support, Vault,
 };
 use owner::Owner;
 use server::{Brand, Server, User};
@@ -205,7 +205,9 @@ impl Docker {
         let guard = Abandon(abandoned.clone());
         let (docker, label, stop) = (self.clone(), run.label.to_owned(), [cancel.clone(), abandoned]);
         let redactor = run.secrets.redactor.clone();
-        let task = tokio::spawn(async move { run::run(&docker, request, &redactor, &label, stop).await });
+        let proxy = run.network.map(|(_, proxy)| proxy.clone());
+        let task =
+            tokio::spawn(async move { run::run(&docker, request, &redactor, proxy, &label, stop).await });
         let result = task.await;
         drop(guard);
         result.unwrap_or_else(|error| {
@@ -262,20 +264,16 @@ impl Engine for Docker {
             permit
                 .admit(&job.argv, self.environment.digest())
                 .map_err(|denial| JobError::Denied { label: job.label.clone(), denial: Box::new(denial) })?;
-            // Its loopback is the daemon's to make, and no proxy of ours listens there.
-            job.refuse_network(permit, self.name())?;
             let secrets = self.vault.given(permit);
-            let ended = self.execute(&Run::of(job, permit, &secrets, None), cancel).await?;
-            Ok(ended.into_output(permit, job, secrets, None, self.name(), self.environment.digest()))
+            let proxy = Proxy::for_job(permit, job)?;
+            let ended = self.execute(&Run::of(job, permit, &secrets, proxy.as_ref()), cancel).await?;
+            let egress = proxy.map(|proxy| proxy.log());
+            Ok(ended.into_output(permit, job, secrets, egress, self.name(), self.environment.digest()))
         })
     }
 
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::all();
-        capabilities.set(
-            Feature::Hosts,
-            Support::No("our proxy does not reach into a container that a daemon makes".to_owned()),
-        );
         capabilities.set(
             Feature::NothingLeft,
             Support::Partly(

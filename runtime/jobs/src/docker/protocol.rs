@@ -8,6 +8,7 @@
 //!    ── one byte, with the ends of two pipes: standard output and error ──>
 //!    ── one line: the order ────────────────>
 //!    <──────────────────── one line: confined as promised, or why not ──
+//!    <─ with network, one byte, with the socket that the proxy listens at ──
 //!    <──────────────────── five bytes: how the command ended ───────────
 //!    ── closes: then, or at any time ───────>  ends, and with it every process of the container
 //! ```
@@ -25,6 +26,8 @@ pub(crate) const INIT: &str = "init";
 pub(super) const SOCKET: &str = "/.gloaming/control";
 /// The byte that carries the pipes.
 pub(super) const PIPES: u8 = b'p';
+/// The byte that carries the socket at which the container's proxy listens.
+pub(super) const LISTENING: u8 = b'l';
 /// The longest order or answer, in bytes.
 pub(super) const MAX_LINE: u64 = 8 << 20;
 /// Threads and processes of a container that are ours: the first process and its watch over the socket.
@@ -44,6 +47,8 @@ pub(super) struct Order {
     /// Secrets by name. On this socket and nowhere else on their way: whoever has the daemon's socket can read a
     /// container's configuration, but not what is said here.
     pub(super) secrets: Secrets,
+    /// The port of the container's loopback to listen at for the proxy; none for a job without network.
+    pub(super) proxy_port: Option<u16>,
     /// User and group that the job must be.
     pub(super) user: u32,
     /// Files that may be open at once.

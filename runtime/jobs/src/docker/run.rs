@@ -14,23 +14,25 @@ use futures::StreamExt as _;
 use gloaming_api::job::JobExit;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::Signal;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::oneshot;
 use tokio::time::{interval, sleep, timeout};
 
 use super::folder::{Folder, Pipes, give};
 use super::limits::{group_of, missing};
 use super::owner::{Owner, labels};
 use super::program::{self, Program};
-use super::protocol::{Found, INIT, MAX_LINE, Order, PIPES};
+use super::protocol::{Found, INIT, LISTENING, MAX_LINE, Order, PIPES};
 use super::server::{Server, User, words};
 use super::{Docker, image, spec};
 use crate::embedded::bundle::open_files;
 use crate::embedded::init::{STATUS_BYTES, parse_status};
+use crate::embedded::listener;
 use crate::embedded::output::Captured;
 use crate::embedded::protocol::Request;
 use crate::engine::Ended;
-use crate::{Cancel, JobError, Redactor};
+use crate::{Cancel, JobError, Proxy, Redactor};
 
 /// How long the daemon and the first process may take to be ready.
 const STARTING: Duration = Duration::from_secs(60);
@@ -56,6 +58,7 @@ pub(super) async fn run(
     docker: &Docker,
     request: Request,
     redactor: &Redactor,
+    proxy: Option<Proxy>,
     label: &str,
     stop: [Cancel; 2],
 ) -> Result<Ended, JobError> {
@@ -84,8 +87,10 @@ pub(super) async fn run(
     let told = {
         let limit = request.limits.output;
         let Pipes { stdout, stderr, ends } = pipes;
+        let (listening, proxys) = oneshot::channel();
+        let ours = Ours { control: listener, ends, listening };
         let conversation = async {
-            let told = converse(docker, &request, &id, listener, ends, &stop, &words).await;
+            let told = converse(docker, &request, &id, ours, &stop, &words).await;
             let gone = remove(&docker.server, &id).await;
             match (told, gone) {
                 (Ok(_), Err(reason)) => {
@@ -94,6 +99,14 @@ pub(super) async fn run(
                 (told, _) => told,
             }
         };
+        // Lives as long as the container: dropped with this block, it ends every connection.
+        let serving = async {
+            if let (Some(proxy), Ok(listener)) = (proxy, proxys.await) {
+                proxy.serve(listener).await;
+            }
+            std::future::pending::<()>().await
+        };
+        let mut serving = Box::pin(serving);
         let mut conversation = Box::pin(conversation);
         let mut reading_out = Box::pin(out.fill(stdout, limit));
         let mut reading_err = Box::pin(err.fill(stderr, limit));
@@ -103,6 +116,7 @@ pub(super) async fn run(
                 told = &mut conversation => break told,
                 _ = &mut reading_out, if !out_done => out_done = true,
                 _ = &mut reading_err, if !err_done => err_done = true,
+                () = &mut serving => {}
             }
         };
         // Every process of the container is gone: the pipes hold what is left in them, and end.
@@ -120,6 +134,16 @@ pub(super) async fn run(
     let Told { exit, duration, peak_memory } = told?;
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Ok(Ended { exit, duration_ms, peak_memory, stdout: out, stderr: err })
+}
+
+/// What a conversation begins with, and what comes of it before its end.
+struct Ours {
+    /// The socket that is mounted into the container.
+    control: UnixListener,
+    /// The pipes' ends that are handed over.
+    ends: [OwnedFd; 2],
+    /// Takes the socket that the proxy listens at, of a job with network.
+    listening: oneshot::Sender<TcpListener>,
 }
 
 /// How a container ended.
@@ -189,12 +213,12 @@ async fn converse(
     docker: &Docker,
     request: &Request,
     id: &str,
-    listener: UnixListener,
-    ends: [OwnedFd; 2],
+    ours: Ours,
     stop: &[Cancel; 2],
     say: &Words<'_>,
 ) -> Result<Told, JobError> {
     let server = &docker.server;
+    let Ours { control: listener, ends, listening } = ours;
     let cancelled = || Told { exit: JobExit::Cancelled, duration: Duration::ZERO, peak_memory: None };
     server.client.start_container(id, None).await.map_err(|error| refused(server, &error, say))?;
     let stream = tokio::select! {
@@ -225,8 +249,13 @@ async fn converse(
         () = raised(stop) => return Ok(cancelled()),
     };
     match found {
-        Ok(Ok(Found::Confined)) => {}
-        Ok(Ok(Found::Refused(reason))) => {
+        Ok(Ok((Found::Confined, listener))) => {
+            if let Some(listener) = listener {
+                // Taken for as long as the container stands.
+                let _ = listening.send(listener);
+            }
+        }
+        Ok(Ok((Found::Refused(reason), _))) => {
             let about_filter = reason.contains("Seccomp") || reason.contains("filter");
             return Err(say.container(reason, if about_filter { HINT_FILTER } else { "" }));
         }
@@ -268,13 +297,14 @@ async fn converse(
     Ok(Told { exit, duration, peak_memory })
 }
 
-/// Hands over pipes and order; returns what the first process found.
+/// Hands over pipes and order; returns what the first process found, and where the job has network the socket that its
+/// proxy listens at.
 async fn introduce(
     stream: &mut UnixStream,
     request: &Request,
     user: User,
     ends: [OwnedFd; 2],
-) -> io::Result<Found> {
+) -> io::Result<(Found, Option<TcpListener>)> {
     stream.writable().await?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -289,6 +319,7 @@ async fn introduce(
         env: request.env.clone(),
         prepare: request.prepare.clone(),
         secrets: request.secrets.clone(),
+        proxy_port: request.proxy_port,
         user: user.id(),
         open_files: open_files(),
         file_size: request.limits.scratch,
@@ -302,11 +333,24 @@ async fn introduce(
     while answer.len() as u64 <= MAX_LINE {
         stream.read_exact(&mut byte).await?;
         if byte == *b"\n" {
-            return Ok(serde_json::from_slice(&answer)?);
+            let found = serde_json::from_slice(&answer)?;
+            let listens = found == Found::Confined && request.proxy_port.is_some();
+            let listener = if listens { Some(take_listener(stream).await?) } else { None };
+            return Ok((found, listener));
         }
         answer.extend(byte);
     }
     Err(io::Error::other("its answer has no end"))
+}
+
+/// Takes the socket that the proxy listens at.
+async fn take_listener(stream: &UnixStream) -> io::Result<TcpListener> {
+    // No byte more: the next ones are the status.
+    let mut byte = [0];
+    match stream.async_io(Interest::READABLE, || listener::receive(stream, &mut byte)).await? {
+        (1, Some(descriptor)) if byte == [LISTENING] => listener::accepted_here(descriptor),
+        _ => Err(io::Error::other("it handed over no socket for the proxy")),
+    }
 }
 
 /// Returns when one of the flags is up.

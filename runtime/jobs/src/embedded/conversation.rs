@@ -1,12 +1,12 @@
 //! The parent's side of the socket pair: lines of the helper, and the descriptor that may come with one.
 
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+
+use super::listener::receive;
 
 /// The longest reply, in bytes.
 const MAX_REPLY: usize = 1 << 20;
@@ -52,39 +52,16 @@ impl<'a> Conversation<'a> {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "its reply is too long"));
             }
             let socket = self.socket;
-            let (bytes, descriptor) = socket.async_io(Interest::READABLE, || receive(socket)).await?;
+            let mut bytes = [0; 4 << 10];
+            let (length, descriptor) =
+                socket.async_io(Interest::READABLE, || receive(socket, &mut bytes)).await?;
             if descriptor.is_some() {
                 self.descriptor = descriptor;
             }
-            if bytes.is_empty() {
+            if length == 0 {
                 return Ok((std::mem::take(&mut self.held), self.descriptor.take()));
             }
-            self.held.extend(bytes);
+            self.held.extend(bytes.get(..length).unwrap_or_default());
         }
     }
-}
-
-fn receive(socket: &UnixStream) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
-    let mut bytes = vec![0; 16 << 10];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::net::recvmsg(
-        socket,
-        &mut [IoSliceMut::new(&mut bytes)],
-        &mut control,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
-    let mut descriptor = None;
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-            for one in descriptors {
-                descriptor = Some(one);
-            }
-        }
-    }
-    if received.flags.contains(ReturnFlags::CTRUNC) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it handed over too much"));
-    }
-    bytes.truncate(received.bytes);
-    Ok((bytes, descriptor))
 }

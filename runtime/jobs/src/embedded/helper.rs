@@ -6,9 +6,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, IoSlice, Read as _};
-use std::mem::MaybeUninit;
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +17,7 @@ use gloaming_api::job::JobExit;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::net::SendFlags;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 use rustix::thread::UnshareFlags;
@@ -29,7 +27,7 @@ use super::cgroup::{Group, Hierarchy};
 use super::init::{Init, STATUS_BYTES, parse_status};
 use super::protocol::{Blame, LISTENING, MAX_REQUEST, Reply, Request};
 use super::record::{Record, discard};
-use super::{loopback, ownership};
+use super::{listener, loopback, ownership};
 use crate::root::JOB_USER;
 
 /// How often the counter of memory kills is looked at.
@@ -163,9 +161,11 @@ fn run(request: &Request) -> Result<Reply, Failure> {
         .map_err(|error| machine_failure("no network namespace can be made", &error, HINT_USERNS))?;
 
     if let Some(port) = request.proxy_port {
-        hand_over_listener(port).map_err(|error| {
-            machine_failure("no proxy can be put into the container's network", &error, "")
-        })?;
+        listener::listen(port)
+            .and_then(|listener| listener::hand_over(lifeline(), &listener, LISTENING))
+            .map_err(|error| {
+                machine_failure("no proxy can be put into the container's network", &error, "")
+            })?;
     }
 
     let mut namespaces = vec!["mount", "pid", "ipc", "uts"];
@@ -202,22 +202,6 @@ fn run(request: &Request) -> Result<Reply, Failure> {
     };
     let peak_memory = left.group.as_ref().and_then(Group::peak_memory);
     Ok(Reply::Finished { exit, duration_ms, peak_memory })
-}
-
-/// Listens on the container's loopback and gives the socket to the parent: it serves what the container connects to,
-/// and the container's own processes never hold it.
-fn hand_over_listener(port: u16) -> io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [listener.as_fd()];
-    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-        return Err(io::ErrorKind::OutOfMemory.into());
-    }
-    let sent =
-        rustix::net::sendmsg(lifeline(), &[IoSlice::new(LISTENING)], &mut control, SendFlags::NOSIGNAL)?;
-    // A line into an empty socket buffer: whole or not at all.
-    if sent == LISTENING.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
 /// What has to go at the end, however it comes.

@@ -15,6 +15,7 @@ pub(crate) mod cgroup;
 mod conversation;
 mod helper;
 pub(crate) mod init;
+pub(crate) mod listener;
 mod loopback;
 pub(crate) mod output;
 pub(crate) mod ownership;
@@ -290,8 +291,7 @@ async fn converse(
             let (Some(listening), Some(descriptor)) = (listening.take(), descriptor) else {
                 return Err("it handed over no socket, or a second one".to_owned());
             };
-            let listener = std::net::TcpListener::from(descriptor);
-            let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+            let listener = listener::accepted_here(descriptor);
             // Nobody takes it where the job is not served any more.
             let _ = listening.send(listener.map_err(|error| error.to_string())?);
         };

@@ -92,7 +92,7 @@ async fn a_daemon_is_chosen_when_configured(kind: EngineKind) {
     assert_eq!(text(&output.stdout), "chosen\n");
     let capabilities = chosen.engine.capabilities();
     assert!(capabilities.has(Feature::Images) && *capabilities.get(Feature::Seccomp) == Support::Yes);
-    assert!(!capabilities.has(Feature::Hosts) && capabilities.has(Feature::Secrets));
+    assert!(capabilities.has(Feature::Hosts) && capabilities.has(Feature::Secrets));
     are_handed_on(&lane, &chosen).await;
 
     let surveyed = Engines::survey(&config(&lane)).await;

@@ -6,11 +6,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use gloaming_api::job::{JobExit, JobPurpose};
-use gloaming_jobs::{Egress, EngineKind};
+use gloaming_jobs::Egress;
 use gloaming_policies::{ClientSettings, HostSets};
 
 use crate::egress::{allowed, attempts, permit, run};
-use crate::support::{Lane, text};
+use crate::support::{Lane, on_every_engine, text};
+
+on_every_engine!(real_package_managers_fetch_through_the_proxy);
 
 /// What this machine's own package managers are set up with, by asking them.
 fn clients() -> ClientSettings {
@@ -42,9 +44,7 @@ fn clients() -> ClientSettings {
 
 /// The real clients against the registries that this machine is set up for. Where it cannot reach them itself, neither
 /// can a job.
-#[tokio::test]
-async fn real_package_managers_fetch_through_the_proxy() {
-    let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
+async fn real_package_managers_fetch_through_the_proxy(lane: Lane) {
     let settings = clients();
     let sets = HostSets::of_machine(&settings);
     let mut private = Vec::new();

@@ -6,7 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use gloaming_api::job::JobPurpose;
-use gloaming_jobs::{Cancel, Engine as _, EngineKind, Environment, JobError};
+use gloaming_jobs::{Cancel, Egress, Engine as _, EngineKind, Environment, JobError};
 use serde_json::{Value, json};
 
 use crate::support::{Lane, containers, docker, host};
@@ -117,11 +117,14 @@ async fn what_a_daemon_leaves_out_is_noticed(kind: EngineKind) {
     let Some(lane) = Lane::open(kind).await else { return };
     let daemon = lane.socket().unwrap();
     let environment = Environment::detect(&host());
+    // A job that is to have network, so that a proxy's socket would be handed over; the probe below has none.
+    let permit = crate::egress::permit(JobPurpose::Test, &["forge.example".to_owned()]);
     for (what, fault, said) in FAULTS {
         let socket = proxy(lane.state.path(), &daemon, *fault);
         let engine = docker(&socket, environment.clone(), lane.state.path(), &lane.task()).await.unwrap();
-        let job = lane.job(&["touch", "/workspace/ran"]);
-        match engine.run(&lane.permit(), &job, &Cancel::new()).await {
+        let mut job = lane.job(&["touch", "/workspace/ran"]);
+        job.egress = Some(Egress::default());
+        match engine.run(&permit, &job, &Cancel::new()).await {
             Err(JobError::Container { reason, .. }) => assert!(reason.contains(said), "{what}: {reason}"),
             other => panic!("{what}: {other:?}"),
         }

@@ -10,11 +10,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gloaming_api::job::{EgressAttempt, EgressDecision, JobExit, JobPurpose};
-use gloaming_jobs::{Cancel, Egress, EngineKind, JobError, JobOutput, Resolver};
+use gloaming_jobs::{Cancel, Egress, JobError, JobOutput, Resolver};
 use gloaming_policies::{Grant, JobPermit, Lanes, Layer, parse};
 use tokio_rustls::rustls;
 
-use crate::support::{Lane, text};
+use crate::support::{Lane, on_every_engine, text};
+
+on_every_engine!(
+    what_is_allowed_is_reached_and_the_rest_is_refused_and_noted,
+    there_is_no_other_road_whatever_process_looks_for_one,
+    a_job_without_network_has_no_proxy,
+    a_set_that_is_not_filled_is_an_error_before_anything_starts,
+    the_proxy_ends_with_its_job,
+    many_connections_and_slow_ones_are_served_in_turn,
+);
 
 /// Names for this machine's own loopback.
 const HERE: &[&str] = &["forge.example", "other.example"];
@@ -127,9 +136,7 @@ fn has(program: &str) -> bool {
     there
 }
 
-#[tokio::test]
-async fn what_is_allowed_is_reached_and_the_rest_is_refused_and_noted() {
-    let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
+async fn what_is_allowed_is_reached_and_the_rest_is_refused_and_noted(lane: Lane) {
     if !has("/usr/bin/curl") {
         return;
     }
@@ -231,9 +238,7 @@ async fn what_is_allowed_is_reached_and_the_rest_is_refused_and_noted() {
     assert!(attempts(&output)[0].down > 0 && attempts(&output)[1].down > 500);
 }
 
-#[tokio::test]
-async fn there_is_no_other_road_whatever_process_looks_for_one() {
-    let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
+async fn there_is_no_other_road_whatever_process_looks_for_one(lane: Lane) {
     if !has("/usr/bin/python3") {
         return;
     }
@@ -325,9 +330,7 @@ print(sorted(line.split(':')[0].strip() for line in open('/proc/net/dev').readli
     assert_eq!(attempts(&output), []);
 }
 
-#[tokio::test]
-async fn a_job_without_network_has_no_proxy() {
-    let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
+async fn a_job_without_network_has_no_proxy(lane: Lane) {
     let script =
         ["/bin/sh", "-c", "env | grep -ci proxy=http; echo $PIP_NO_INDEX; tail -n +2 /proc/net/tcp | wc -l"];
     for (network, offered) in [(vec![], Some(egress(&[]))), (vec!["forge.example".to_owned()], None)] {
@@ -362,9 +365,7 @@ async fn a_job_without_network_has_no_proxy() {
     }
 }
 
-#[tokio::test]
-async fn a_set_that_is_not_filled_is_an_error_before_anything_starts() {
-    let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
+async fn a_set_that_is_not_filled_is_an_error_before_anything_starts(lane: Lane) {
     let mut job = lane.job(&["touch", "ran"]);
     job.egress = Some(egress(&[]));
     let permit = permit(JobPurpose::Setup, &["registry".into()]);
@@ -384,38 +385,7 @@ async fn a_set_that_is_not_filled_is_an_error_before_anything_starts() {
     assert!(job.refuse_network(&permit, "other").is_ok());
 }
 
-async fn a_daemons_job_with_network_is_refused(kind: EngineKind) {
-    let Some(lane) = Lane::open(kind).await else { return };
-    let mut job = lane.job(&["touch", "/workspace/ran"]);
-    job.egress = Some(egress(&[]));
-    let network = permit(JobPurpose::Setup, &["forge.example".into()]);
-    let error = lane.engine.run(&network, &job, &Cancel::new()).await.unwrap_err();
-    assert!(
-        matches!(&error, JobError::Invalid { reason, .. } if reason.contains(&format!("the engine {kind} cannot hold"))),
-        "{error}"
-    );
-    assert!(!lane.workspace.path().join("ran").exists());
-    // Without hosts in its policy, or without an operator's word on network, it is a job like any other.
-    let output = lane.engine.run(&permit(JobPurpose::Setup, &[]), &job, &Cancel::new()).await.unwrap();
-    assert_eq!((output.record.exit, output.record.egress), (JobExit::Code(0), None));
-    job.egress = None;
-    let output = lane.engine.run(&network, &job, &Cancel::new()).await.unwrap();
-    assert_eq!((output.record.exit, output.record.egress), (JobExit::Code(0), None));
-}
-
-#[tokio::test]
-async fn dockers_job_with_network_is_refused() {
-    a_daemons_job_with_network_is_refused(EngineKind::Docker).await;
-}
-
-#[tokio::test]
-async fn podmans_job_with_network_is_refused() {
-    a_daemons_job_with_network_is_refused(EngineKind::Podman).await;
-}
-
-#[tokio::test]
-async fn the_proxy_ends_with_its_job() {
-    let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
+async fn the_proxy_ends_with_its_job(lane: Lane) {
     if !has("/usr/bin/python3") {
         return;
     }
@@ -457,9 +427,7 @@ async fn the_proxy_ends_with_its_job() {
     assert_eq!(lane.left_behind().await, Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn many_connections_and_slow_ones_are_served_in_turn() {
-    let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
+async fn many_connections_and_slow_ones_are_served_in_turn(lane: Lane) {
     if !has("/usr/bin/python3") {
         return;
     }
