@@ -173,38 +173,41 @@ async fn what_is_allowed_is_reached_and_the_rest_is_refused_and_noted(lane: Lane
         _ => line,
     });
     let told = lines.collect::<Vec<_>>().join("\n");
-    insta::assert_snapshot!(told, @r"
-    - http://forge.example:PORT/
-    hello
-    200 000
-    - https://forge.example:TLS/
-    hello
-    200 200
-    - http://other.example:PORT/
-    gloaming: http://other.example:PORT is denied by rule default-deny (test.toml:2): No rule lets these jobs have the host http://other.example:PORT. They may have 127.0.0.1, http://forge.example:PORT, https://forge.example:TLS, inside.example, metadata.example, nowhere.example.
-    403 000
-    - https://other.example:TLS/
-    curl: (56)
-    000 403
-    - --connect-to other.example:TLS:forge.example:TLS https://other.example:TLS/
-    curl: (35)
-    000 200
-    - http://inside.example:PORT/
-    gloaming: inside.example leads to 127.0.0.1, this machine's loopback
-    403 000
-    - http://metadata.example/latest/meta-data/
-    gloaming: metadata.example leads to 169.254.169.254, link-local (where clouds tell a machine its credentials)
-    403 000
-    - --noproxy  http://127.0.0.1:PORT/
-    gloaming: 127.0.0.1 is this machine's loopback
-    403 000
-    - http://nowhere.example/
-    gloaming: the name nowhere.example was not found: no such name
-    502 000
-    - http://169.254.169.254/
-    gloaming: http://169.254.169.254:80 is denied by rule default-deny (test.toml:2): No rule lets these jobs have the host http://169.254.169.254:80. They may have 127.0.0.1, http://forge.example:PORT, https://forge.example:TLS, inside.example, metadata.example, nowhere.example.
-    403 000
-    ");
+    // The same on every engine.
+    insta::allow_duplicates! {
+        insta::assert_snapshot!(told, @r"
+        - http://forge.example:PORT/
+        hello
+        200 000
+        - https://forge.example:TLS/
+        hello
+        200 200
+        - http://other.example:PORT/
+        gloaming: http://other.example:PORT is denied by rule default-deny (test.toml:2): No rule lets these jobs have the host http://other.example:PORT. They may have 127.0.0.1, http://forge.example:PORT, https://forge.example:TLS, inside.example, metadata.example, nowhere.example.
+        403 000
+        - https://other.example:TLS/
+        curl: (56)
+        000 403
+        - --connect-to other.example:TLS:forge.example:TLS https://other.example:TLS/
+        curl: (35)
+        000 200
+        - http://inside.example:PORT/
+        gloaming: inside.example leads to 127.0.0.1, this machine's loopback
+        403 000
+        - http://metadata.example/latest/meta-data/
+        gloaming: metadata.example leads to 169.254.169.254, link-local (where clouds tell a machine its credentials)
+        403 000
+        - --noproxy  http://127.0.0.1:PORT/
+        gloaming: 127.0.0.1 is this machine's loopback
+        403 000
+        - http://nowhere.example/
+        gloaming: the name nowhere.example was not found: no such name
+        502 000
+        - http://169.254.169.254/
+        gloaming: http://169.254.169.254:80 is denied by rule default-deny (test.toml:2): No rule lets these jobs have the host http://169.254.169.254:80. They may have 127.0.0.1, http://forge.example:PORT, https://forge.example:TLS, inside.example, metadata.example, nowhere.example.
+        403 000
+        ");
+    }
     let log: Vec<String> = attempts(&output)
         .iter()
         .map(|attempt| {
@@ -223,18 +226,20 @@ async fn what_is_allowed_is_reached_and_the_rest_is_refused_and_noted(lane: Lane
         })
         .collect();
     let log = log.join("\n").replace(&port.to_string(), "PORT").replace(&tls.to_string(), "TLS");
-    insta::assert_snapshot!(log, @r#"
-    GET http://forge.example:PORT 127.0.0.1:PORT allowed by jobs.setup
-    CONNECT https://forge.example:TLS 127.0.0.1:TLS allowed by jobs.setup
-    GET http://other.example:PORT - refused by default-deny: No rule lets these jobs have the host http://other.example:PORT.
-    CONNECT https://other.example:TLS - refused by default-deny: No rule lets these jobs have the host https://other.example:TLS.
-    CONNECT https://forge.example:TLS 127.0.0.1:TLS refused by us: the TLS connection is for "other.example", and the tunnel for forge.example
-    GET http://inside.example:PORT - refused by us: inside.example leads to 127.0.0.1, this machine's loopback
-    GET http://metadata.example:80 - refused by us: metadata.example leads to 169.254.169.254, link-local (where clouds tell a machine its credentials)
-    GET http://127.0.0.1:PORT - refused by us: 127.0.0.1 is this machine's loopback
-    GET http://nowhere.example:80 - allowed by jobs.setup; the name nowhere.example was not found: no such name
-    GET http://169.254.169.254:80 - refused by default-deny: No rule lets these jobs have the host http://169.254.169.254:80.
-    "#);
+    insta::allow_duplicates! {
+        insta::assert_snapshot!(log, @r#"
+        GET http://forge.example:PORT 127.0.0.1:PORT allowed by jobs.setup
+        CONNECT https://forge.example:TLS 127.0.0.1:TLS allowed by jobs.setup
+        GET http://other.example:PORT - refused by default-deny: No rule lets these jobs have the host http://other.example:PORT.
+        CONNECT https://other.example:TLS - refused by default-deny: No rule lets these jobs have the host https://other.example:TLS.
+        CONNECT https://forge.example:TLS 127.0.0.1:TLS refused by us: the TLS connection is for "other.example", and the tunnel for forge.example
+        GET http://inside.example:PORT - refused by us: inside.example leads to 127.0.0.1, this machine's loopback
+        GET http://metadata.example:80 - refused by us: metadata.example leads to 169.254.169.254, link-local (where clouds tell a machine its credentials)
+        GET http://127.0.0.1:PORT - refused by us: 127.0.0.1 is this machine's loopback
+        GET http://nowhere.example:80 - allowed by jobs.setup; the name nowhere.example was not found: no such name
+        GET http://169.254.169.254:80 - refused by default-deny: No rule lets these jobs have the host http://169.254.169.254:80.
+        "#);
+    }
     assert!(attempts(&output)[0].down > 0 && attempts(&output)[1].down > 500);
 }
 
