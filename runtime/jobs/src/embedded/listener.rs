@@ -35,15 +35,16 @@ pub(crate) fn receive(from: impl AsFd, bytes: &mut [u8]) -> io::Result<(usize, O
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received =
         rustix::net::recvmsg(from, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let mut descriptor = None;
+    let (mut descriptor, mut more) = (None, false);
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
             for one in descriptors {
-                descriptor = Some(one);
+                // The space for one is padded, and holds some more.
+                more |= descriptor.replace(one).is_some();
             }
         }
     }
-    if received.flags.contains(ReturnFlags::CTRUNC) {
+    if more || received.flags.contains(ReturnFlags::CTRUNC) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it handed over too much"));
     }
     Ok((received.bytes, descriptor))
