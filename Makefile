@@ -79,6 +79,10 @@ onboard-real: build ## Onboard published packages of six languages and write whi
 flakes: ## Inject flakes into a real package's tests and count what is wrongly blocked and passed (ARGS=10 patches of each sort)
 	@tests/flakes/run.sh $(ARGS)
 
+.PHONY: history
+history: ## Judge real upstream fixes and their mutants: what passes, what is blocked (long; ARGS="dbader/schedule")
+	@tests/history/run.sh "$(CACHE)" $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Fuzz what must hold for any input (FUZZ_SECONDS=30 each, or FUZZ_RUNS=3000 of the same inputs every time; ARGS="patch edit", ARGS=--keep)
 	@tests/fuzz/run.sh "$(CACHE)" $(ARGS)
