@@ -110,22 +110,28 @@ fn tell(fixes: &Path, results: &[&str]) -> Outcome<()> {
 
 async fn judge(fixes: &Path, clones: &Path, results: &Path, wanted: &[&str]) -> Outcome<()> {
     let fixes = Fixes::read(fixes)?;
-    let known = rows(results)?;
     let mut out = std::fs::OpenOptions::new().create(true).append(true).open(results)?;
+    let mut benches = Vec::new();
     for project in
         fixes.projects.iter().filter(|one| wanted.is_empty() || wanted.contains(&one.name.as_str()))
     {
-        let bench = Bench::new(project, clones, fixes.seed).await?;
-        for fix in &project.fixes {
-            one_fix(&fixes, project, fix, &bench, &known, &mut out).await?;
+        benches.push((project, Bench::new(project, clones, fixes.seed).await?));
+    }
+    // Every fix before the first mutant: a run that is stopped has said what matters more.
+    for most in [0, fixes.mutants] {
+        let known = rows(results)?;
+        for (project, bench) in &benches {
+            for fix in &project.fixes {
+                one_fix((most, fixes.seed), project, fix, bench, &known, &mut out).await?;
+            }
         }
     }
     Ok(())
 }
 
-/// Judges a fix and its mutants, as far as that is not known yet. The mutants of a fix that does not pass say nothing.
+/// Judges a fix and so many of its mutants, as far as that is not known yet. The mutants of a fix that does not pass say nothing.
 async fn one_fix(
-    fixes: &Fixes,
+    (most, seed): (usize, u64),
     project: &Project,
     fix: &Fix,
     bench: &Bench,
@@ -133,7 +139,7 @@ async fn one_fix(
     out: &mut std::fs::File,
 ) -> Outcome<()> {
     let mut patches: Vec<(Option<Fault>, String)> = vec![(None, fix.commit.clone())];
-    let mutants = mutate::mutants(bench.clone_dir(), &fix.commit, fixes.mutants, fixes.seed)?;
+    let mutants = mutate::mutants(bench.clone_dir(), &fix.commit, most, seed)?;
     patches.extend(mutants.into_iter().map(|one| (Some(one.fault), one.tree)));
     for (fault, tree) in patches {
         let verdict = match known.iter().find(|row| row.commit == fix.commit && row.fault == fault) {
