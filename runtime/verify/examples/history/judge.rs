@@ -125,8 +125,10 @@ impl Bench {
         })
         .await?;
         let wall = started.elapsed();
-        // Trees of one patch are of no use to the next.
-        std::fs::remove_dir_all(&work_dir)?;
+        // Trees of one patch are of no use to the next. A patch that is stopped by its paths has none.
+        if work_dir.exists() {
+            std::fs::remove_dir_all(&work_dir)?;
+        }
         Ok(self.judged(&evidence, wall))
     }
 
