@@ -221,6 +221,9 @@ fn numbers(old: &Grant, new: &Grant, found: &mut Difference) {
     compare("budget.wall".into(), before.wall.as_secs_f64(), after.wall.as_secs_f64(), &seconds);
     compare("change.files".into(), old.change().files.into(), new.change().files.into(), &plain);
     compare("change.lines".into(), old.change().lines.into(), new.change().lines.into(), &plain);
+    let may = |value: f64| if value > 0.0 { "change" } else { "keep" }.to_owned();
+    let tests = |grant: &Grant| f64::from(u8::from(grant.change().existing_tests));
+    compare("change.existing_tests".into(), tests(old), tests(new), &may);
     // The other way round: a lower one lets more through.
     compare("gate.cost_ratio".into(), -old.cost_ratio(), -new.cost_ratio(), &|value| (-value).to_string());
     for (at, purpose) in JobPurpose::ALL.iter().enumerate() {

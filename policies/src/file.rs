@@ -97,6 +97,9 @@ impl PolicyFile {
             },
         });
         // Left out where there is none, so that a policy from before there were any keeps its digest.
+        if let Some(tests) = self.change.existing_tests {
+            content["change"]["existing_tests"] = json!(if tests.value { "change" } else { "keep" });
+        }
         if let Some(ratio) = self.gate.cost_ratio {
             content["gate"] = json!({"cost_ratio": ratio.value});
         }
@@ -395,6 +398,8 @@ pub(crate) struct BudgetSection {
 pub(crate) struct ChangeSection {
     pub(crate) files: Option<Setting<u32>>,
     pub(crate) lines: Option<Setting<u32>>,
+    /// Whether existing tests may change.
+    pub(crate) existing_tests: Option<Setting<bool>>,
     pub(crate) protected: Vec<Protected>,
 }
 

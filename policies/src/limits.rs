@@ -41,6 +41,7 @@ impl Limits {
         let change = ChangeCaps {
             files: least.of("change.files", |f| f.change.files, |v| v.to_string()),
             lines: least.of("change.lines", |f| f.change.lines, |v| v.to_string()),
+            existing_tests: existing_tests(units, &mut least.notes),
         };
         let jobs = JobPurpose::ALL
             .iter()
@@ -60,6 +61,26 @@ impl Limits {
         let cost_ratio = cost_ratio(units, &mut least.notes);
         Self { budget, change, cost_ratio, jobs, notes: least.notes }
     }
+}
+
+/// Whether existing tests may change: where an operator's file says so and no file says that they are kept.
+fn existing_tests(units: &[Unit], notes: &mut Vec<String>) -> bool {
+    let mut asked: Vec<(Layer, Setting<bool>, &str)> = Vec::new();
+    for unit in units.iter().filter(|unit| !unit.extended) {
+        let said = said(&unit.file, &|file: &PolicyFile| file.change.existing_tests);
+        asked.extend(said.map(|(setting, file)| (unit.layer, setting, file)));
+    }
+    let allowed = asked.iter().any(|(layer, setting, _)| *layer == Layer::Operator && setting.value)
+        && asked.iter().all(|(_, setting, _)| setting.value);
+    asked.sort_by_key(|(layer, ..)| *layer);
+    for (layer, setting, file) in asked.iter().filter(|(_, setting, _)| setting.value && !allowed) {
+        let layer = layer.as_str();
+        notes.push(format!(
+            "change.existing_tests: {file}:{} ({layer}) asks for change and gets keep",
+            setting.line
+        ));
+    }
+    allowed
 }
 
 /// The highest ratio over layers, which opens the fewest pull requests. Of one file its own counts, else the highest of

@@ -356,6 +356,11 @@ fn change() -> Value {
         json!({
             "files": count("The most files a patch may change."),
             "lines": count("The most lines a patch may add and take away together."),
+            "existing_tests": {
+                "description": "\"change\" lets a patch change what existing tests say; \"keep\", as where nothing is \
+                                said, only by a consistent renaming. One layer's keep is enough.",
+                "enum": ["keep", "change"],
+            },
             "protected": {
                 "description": "Files that no patch may touch, in the patterns of `paths`.",
                 "type": "array",

@@ -41,6 +41,8 @@ pub struct ChangeCaps {
     pub files: u32,
     /// Added and removed lines together.
     pub lines: u32,
+    /// Whether it may change what existing tests say; otherwise they change by a consistent renaming only.
+    pub existing_tests: bool,
 }
 
 /// A tool that an operator registered and a policy file knows by a `[[tool]]` table.

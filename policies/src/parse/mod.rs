@@ -178,6 +178,7 @@ impl<'a> Reader<'a> {
             self.known(table, "[change]", keys::CHANGE);
             file.change.files = self.count(table, "files");
             file.change.lines = self.count(table, "lines");
+            file.change.existing_tests = self.existing_tests(table);
             if let Some(value) = table.get("protected") {
                 for (text, span) in self.strings(value, "protected") {
                     if let Some(pattern) = self.pattern(&text, &span) {

@@ -1,15 +1,30 @@
-//! `[submit]` and `[model]`.
+//! `[submit]` and `[model]`, and what `[change]` says of tests.
 
 use toml::de::DeTable;
 
 use super::{Reader, keys};
-use crate::file::{ModelSection, SubmitEntry, SubmitSection};
+use crate::file::{ModelSection, Setting, SubmitEntry, SubmitSection};
 use crate::subject::{Host, Wild};
 
 /// Where askers come from: the command line, an API token by its name, an account of a forge.
 const ASKERS: &str = "`local`, `token:NAME`, `github:LOGIN`, with `*` for any characters, or `*` for anybody";
 
 impl Reader<'_> {
+    /// Whether a patch may change what existing tests say.
+    pub(super) fn existing_tests(&mut self, table: &DeTable<'_>) -> Option<Setting<bool>> {
+        let (text, span) =
+            table.get("existing_tests").and_then(|value| self.string(value, "existing_tests"))?;
+        if text != "keep" && text != "change" {
+            let hint = "write `existing_tests = \"keep\"`, or \"change\" to let a patch change what they say";
+            self.fault(
+                span.start,
+                format!("{text:?} is nothing a patch may do to existing tests"),
+                Some(hint.into()),
+            );
+        }
+        Some(Setting { value: text == "change", line: self.line(span.start) })
+    }
+
     pub(super) fn submit(&mut self, table: &DeTable<'_>, at: usize) -> SubmitSection {
         let mut entries = Vec::new();
         for (key, value) in table.iter() {

@@ -126,6 +126,31 @@ fn how_sure_the_gate_must_be_only_rises_from_layer_to_layer() {
 }
 
 #[test]
+fn existing_tests_may_change_only_where_an_operator_says_so_and_nobody_says_otherwise() {
+    let says = |what: &str| format!("schema = 1\n[change]\nexisting_tests = \"{what}\"\n");
+    let (keep, change) = (says("keep"), says("change"));
+    let may = |layers: &[(Layer, &str, &str)]| {
+        let grant = resolve(layers).expect("it resolves");
+        (grant.change().existing_tests, grant.notes().join("\n"))
+    };
+    assert_eq!(may(&[(Layer::Operator, "o", "schema = 1\n")]), (false, String::new()));
+    assert_eq!(may(&[(Layer::Operator, "o", &change)]), (true, String::new()));
+    let told = |note: &str| (false, note.to_owned());
+    assert_eq!(
+        may(&[(Layer::Operator, "o", "schema = 1\n"), (Layer::Repository, "r", &change)]),
+        told("change.existing_tests: r:3 (repository) asks for change and gets keep")
+    );
+    assert_eq!(
+        may(&[(Layer::Operator, "o", &change), (Layer::Task, "t", &keep)]),
+        told("change.existing_tests: o:3 (operator) asks for change and gets keep")
+    );
+    assert!(gloaming_policies::parse("p.toml", &says("weaken")).is_err());
+    let plain = resolve(&[(Layer::Operator, "o", "schema = 1\n")]).unwrap();
+    let set = resolve(&[(Layer::Operator, "o", &change)]).unwrap();
+    assert!(plain.to_json()["change"].get("existing_tests").is_none() && plain.digest() != set.digest());
+}
+
+#[test]
 fn a_file_that_allows_nothing_grants_nothing() {
     let grant = operator("schema = 1\n");
     for tool in ["read", "list", "search", "edit", "write", "patch", "check"] {

@@ -18,11 +18,13 @@ use crate::suites::Explained;
 use crate::{Baseline, VerifyError};
 
 /// Returns what makes the patched tree one with the base's tests: files to write, or to remove. Empty where they are
-/// the same, and for runners that give each file of tests a process or a world of its own.
+/// the same, and for runners that give each file of tests a process or a world of its own. Where the policy lets a patch
+/// rewrite existing tests, those it changed stay as it made them.
 pub(crate) fn overlay(
     change: &Change,
     renames: &Renames,
     runner: Option<TestRunner>,
+    rewritten: bool,
 ) -> Vec<(RelPath, Option<Vec<u8>>)> {
     let shared = [TestRunner::Pytest, TestRunner::Unittest, TestRunner::Mocha, TestRunner::GoTest];
     if !runner.is_some_and(|runner| shared.contains(&runner)) {
@@ -41,7 +43,7 @@ pub(crate) fn overlay(
                 }
                 // With a renaming the base's tests would not find the code; what they got beside it stays.
                 // A changed mode may come with other content.
-                FileChange::Modified | FileChange::ModeChanged if renames.is_empty() => {
+                FileChange::Modified | FileChange::ModeChanged if renames.is_empty() && !rewritten => {
                     Some((path.clone(), diff.before.clone()))
                 }
                 _ => None,
@@ -153,7 +155,7 @@ mod tests {
             patched: BTreeMap::new(),
         };
         let shown = |renames: &Renames, runner| -> String {
-            overlay(&change, renames, runner)
+            overlay(&change, renames, runner, false)
                 .iter()
                 .map(|(path, content)| format!("{path} {} ", if content.is_some() { "back" } else { "out" }))
                 .collect()
@@ -173,7 +175,7 @@ mod tests {
         file.file.change = FileChange::ModeChanged;
         let change = Change { files: vec![file], base: BTreeMap::new(), patched: BTreeMap::new() };
         assert_eq!(
-            overlay(&change, &Renames::new(), Some(TestRunner::Pytest)),
+            overlay(&change, &Renames::new(), Some(TestRunner::Pytest), false),
             [(RelPath::parse("tests/test_a.py").unwrap(), Some(b"a\n".to_vec()))]
         );
     }

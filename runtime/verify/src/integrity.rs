@@ -1,6 +1,7 @@
 //! The part of V8 that needs no run: what a patch does to the tests that are there and to what runs them.
 
-use gloaming_api::evidence::{FileChange, FileRole, Finding};
+use gloaming_api::RelPath;
+use gloaming_api::evidence::{FileChange, FileRole, Finding, Signal};
 use gloaming_syntax::{Language, test_changes};
 
 use crate::change::{Change, FileDiff};
@@ -13,26 +14,61 @@ fn sides(diff: &FileDiff) -> (Option<Language>, Option<&[u8]>, Option<&[u8]>) {
     (Language::of(diff.file.path.as_str()), diff.before.as_deref(), diff.after.as_deref())
 }
 
+/// What a patch does to existing tests beyond a consistent renaming, each with its file.
+type Weakened = Vec<(RelPath, String)>;
+
 /// Returns what is wrong with the patch as it reads; none when nothing is. `tree` is the patched tree.
 pub(crate) fn read_through(change: &Change, renames: &Renames, tree: &TreeView<'_>) -> Option<Found> {
+    let weakened = match runner_kept(change, renames, tree) {
+        Ok(weakened) => weakened,
+        Err(found) => return Some(found),
+    };
+    let told: Vec<String> = weakened.into_iter().map(|(_, what)| what).collect();
+    (!told.is_empty()).then(|| Found::fail(Finding::TestsWeakened, some_of(&told)))
+}
+
+/// The same where the policy lets a patch change what existing tests say: what it does to them is a signal.
+///
+/// # Errors
+/// What it does to that which runs them.
+pub(crate) fn signals_of(
+    change: &Change,
+    renames: &Renames,
+    tree: &TreeView<'_>,
+) -> Result<Vec<Signal>, Found> {
+    let weakened = runner_kept(change, renames, tree)?;
+    let signal = |(path, detail)| Signal { name: "changed_test".into(), path, line: 0, detail };
+    Ok(weakened.into_iter().map(signal).collect())
+}
+
+/// Returns what a patch does to existing tests, unless it changes what runs them.
+fn runner_kept(change: &Change, renames: &Renames, tree: &TreeView<'_>) -> Result<Weakened, Found> {
     let mut configured: Vec<String> =
         change.files.iter().filter(|diff| changes_the_runner(diff, renames)).map(shown).collect();
     configured.extend(shadows::stand_ins(change, tree));
     configured.extend(named::named(change, tree));
     configured.extend(change.files.iter().flat_map(reach::replaces));
     if !configured.is_empty() {
-        return Some(Found::fail(
+        return Err(Found::fail(
             Finding::RunnerConfigChanged,
             format!("changes what runs the tests: {}", some_of(&configured)),
         ));
     }
-    let mut weakened: Vec<String> = change.files.iter().flat_map(|diff| weakened(diff, renames)).collect();
+    let of_file = |diff: &FileDiff| {
+        let path = diff.file.path.clone();
+        weakened(diff, renames).into_iter().map(move |what| (path.clone(), what)).collect::<Vec<_>>()
+    };
+    let mut weakened: Weakened = change.files.iter().flat_map(of_file).collect();
     weakened.extend(data_of_tests(change, renames, tree));
-    (!weakened.is_empty()).then(|| Found::fail(Finding::TestsWeakened, some_of(&weakened)))
+    Ok(weakened)
 }
 
 /// Says what read through without a finding, for the step's detail.
-pub(crate) fn read_through_detail(change: &Change, renames: &Renames) -> String {
+pub(crate) fn read_through_detail(change: &Change, renames: &Renames, rewritten: usize) -> String {
+    if rewritten > 0 {
+        let changes = count(rewritten, "change");
+        return format!("{changes} to what existing tests say, as the policy lets it");
+    }
     let touched = change
         .files
         .iter()
@@ -118,7 +154,7 @@ fn told(path: &str, changes: Vec<gloaming_syntax::TestChange>) -> Vec<String> {
 
 /// Files outside the folders of tests that a file of tests names: recorded values, golden files, examples. What
 /// only documents is not taken for such.
-fn data_of_tests(change: &Change, renames: &Renames, tree: &TreeView<'_>) -> Vec<String> {
+fn data_of_tests(change: &Change, renames: &Renames, tree: &TreeView<'_>) -> Weakened {
     let prose = ["md", "mdx", "rst", "adoc", "html"];
     let candidates: Vec<&FileDiff> = change
         .files
@@ -161,7 +197,7 @@ fn data_of_tests(change: &Change, renames: &Renames, tree: &TreeView<'_>) -> Vec
             (Some(before), Some(after)) => diff.file.binary || !renamed_only(before, after, renames),
             _ => true,
         })
-        .map(|diff| format!("{}: what a test reads was changed", shown(diff)))
+        .map(|diff| (diff.file.path.clone(), format!("{}: what a test reads was changed", shown(diff))))
         .collect()
 }
 
@@ -255,5 +291,21 @@ mod tests {
         let mut binary = file("a", "b");
         binary[0].file.binary = true;
         assert!(check(binary, &[("a", "b")]).starts_with("TestsWeakened"));
+    }
+
+    #[test]
+    fn where_the_policy_lets_it_a_changed_test_is_a_signal_and_a_changed_runner_still_blocks() {
+        let tree = TreeView { dir: std::path::Path::new("."), files: &[] };
+        let of = |files| signals_of(&change(files), &names(&[]), &tree);
+        let test = || {
+            let before = "def test_a():\n    assert add(1, 2) == 3\n";
+            diff("tests/test_a.py", Some(before), Some(&before.replace('3', "4")))
+        };
+        let signals = of(vec![test()]).unwrap();
+        assert_eq!((signals.len(), signals[0].name.as_str()), (1, "changed_test"));
+        assert_eq!(signals[0].path.as_str(), "tests/test_a.py");
+        assert!(check(vec![test()], &[]).starts_with("TestsWeakened"));
+        let found = of(vec![test(), diff("tests/conftest.py", Some("a\n"), Some("b\n"))]).unwrap_err();
+        assert_eq!(found.code, Some(Finding::RunnerConfigChanged));
     }
 }

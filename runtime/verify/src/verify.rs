@@ -1,7 +1,7 @@
 //! The order of steps, and the evidence they make.
 
 use gloaming_api::evidence::{
-    ChangedLines, CheckedCommand, Evidence, Finding, Flake, LintFinding, Mutants, TestResults,
+    ChangedLines, CheckedCommand, Evidence, Finding, Flake, LintFinding, Mutants, Signal, TestResults,
 };
 use gloaming_api::profile::{Command, CommandKind};
 use gloaming_jobs::JobError;
@@ -26,6 +26,8 @@ struct Seen {
     findings: Vec<LintFinding>,
     coverage: Option<ChangedLines>,
     mutants: Option<Mutants>,
+    /// What the patch does to existing tests, where the policy lets it.
+    changed_tests: Vec<Signal>,
 }
 
 /// Runs a patch through every step and returns what was seen.
@@ -103,7 +105,7 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
         coverage: seen.coverage,
         mutants: seen.mutants,
         sent_back: 0,
-        signals,
+        signals: signals.into_iter().chain(seen.changed_tests).collect(),
         journal_head: None,
         journal_length: None,
     })
@@ -140,7 +142,15 @@ async fn judge(
     bench.tell("V8", "reading what the patch does to the tests");
     let patched = bench.patched_lane(&inputs.patch.tree, change)?;
     let renames: Renames = renaming::renames(change, &patched.view());
-    if let Some(found) = integrity::read_through(change, &renames, &patched.view()) {
+    let rewritten = inputs.grant.change().existing_tests;
+    let found = if rewritten {
+        integrity::signals_of(change, &renames, &patched.view())
+            .map(|signals| seen.changed_tests = signals)
+            .err()
+    } else {
+        integrity::read_through(change, &renames, &patched.view())
+    };
+    if let Some(found) = found {
         steps.note("V8", found);
         return Ok(());
     }
@@ -174,9 +184,9 @@ async fn judge(
 
     let moves = change.moves();
     let runner = inputs.profile.command(CommandKind::Test).and_then(|command| command.runner);
-    let without_tests = alone::overlay(change, &renames, runner);
+    let without_tests = alone::overlay(change, &renames, runner, rewritten);
     let explained = Explained { renames: &renames, moves: &moves, without_tests: &without_tests };
-    let read_through = integrity::read_through_detail(change, &renames);
+    let read_through = integrity::read_through_detail(change, &renames, seen.changed_tests.len());
     let ran =
         suites::run(bench, steps, (&mut base_lane, &patched), baseline, &explained, change, &read_through)
             .await?;

@@ -1,0 +1,55 @@
+//! Existing tests that a patch changes, where the policy lets it.
+
+use gloaming_api::evidence::Finding;
+use gloaming_policies::{Grant, Layer};
+
+use crate::support::{Case, repo_id, told, unittest};
+
+const APP: &str = "def add(a, b):\n    return a + b\n";
+
+const TESTS: &str = "import unittest\n\nimport app\n\n\nclass T(unittest.TestCase):\n    def test_add(self):\n        \
+                     self.assertEqual(app.add(1, 2), 3)\n\n    def test_none(self):\n        self.assertIsNone(None)\n";
+
+fn case(existing_tests: &str) -> Case {
+    let mut case = Case::new(
+        vec![unittest()],
+        &[("app.py", APP), ("tests/__init__.py", ""), ("tests/test_app.py", TESTS)],
+    );
+    case.effort.mutants = 0;
+    let text = format!(
+        "schema = 1\nextends = [\"preset:standard\"]\n[change]\nexisting_tests = \"{existing_tests}\"\n"
+    );
+    let standard = |_: &str| Err("the presets are compiled in".to_owned());
+    let policy = gloaming_policies::load("p.toml", &text, &standard).expect("it loads");
+    case.grant = Grant::resolve(&repo_id(), vec![(Layer::Operator, policy)]).expect("it resolves");
+    case
+}
+
+#[tokio::test]
+async fn a_fix_that_corrects_a_test_passes_where_the_policy_lets_it_and_only_there() {
+    let fix = "def add(a, b):\n    return a + b + 0.5\n";
+    let corrected = TESTS.replace("(1, 2), 3", "(1, 2), 3.5");
+    let files = [("app.py", fix), ("tests/test_app.py", corrected.as_str())];
+    let Some(evidence) = case("change").verify(&files).await else { return };
+    assert!(told(&evidence, "V8").starts_with("pass: 1 change to what existing tests say"), "{evidence:#?}");
+    assert!(told(&evidence, "V7").starts_with("pass: "), "{evidence:#?}");
+    let signals: Vec<&str> = evidence.signals.iter().map(|signal| signal.name.as_str()).collect();
+    assert_eq!(signals, ["changed_test"]);
+    let evidence = case("keep").verify(&files).await.expect("containers can be made");
+    assert!(evidence.steps.iter().any(|step| step.code == Some(Finding::TestsWeakened)), "{evidence:#?}");
+}
+
+#[tokio::test]
+async fn a_test_that_goes_or_is_skipped_blocks_whatever_the_policy_says() {
+    let gone = TESTS.split("\n    def test_none").next().unwrap().to_owned() + "\n";
+    let skipped = TESTS.replace("    def test_none", "    @unittest.skip('')\n    def test_none");
+    for tests in [gone, skipped] {
+        let files = [("app.py", "def add(a, b):\n    return b + a\n"), ("tests/test_app.py", tests.as_str())];
+        let Some(evidence) = case("change").verify(&files).await else { return };
+        let failed = evidence
+            .steps
+            .iter()
+            .find(|step| matches!(step.step.as_str(), "V7" | "V8") && step.code.is_some());
+        assert!(failed.is_some(), "{evidence:#?}");
+    }
+}
