@@ -143,6 +143,9 @@ fn tell(opened: &Opened) -> String {
     if let (Some(head), Some(length)) = (&evidence.journal_head, evidence.journal_length) {
         text.push_str(&format!("  {:<8} {length} events, head {head}\n", "journal"));
     }
+    if let Some(asked) = &evidence.asked {
+        text.push_str(&format!("  {:<8} {}\n", "asked", safe(&asked.title)));
+    }
 
     text.push_str("\nsteps\n");
     for step in &verdict.steps {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use gloaming_api::Stage;
-use gloaming_api::evidence::{Evidence, Origin, StepResult, Verdict, VerdictKind};
+use gloaming_api::evidence::{Asked, Evidence, Origin, StepResult, Verdict, VerdictKind};
 use gloaming_api::path::escape_name;
 use gloaming_jobs::{
     BoxFuture, Cancel, Capabilities, Engine, Facts, Feature, Job, JobError, JobOutput, NoEngine, Support,
@@ -35,6 +35,15 @@ pub(crate) async fn main(args: Box<VerifyArgs>) -> anyhow::Result<ExitCode> {
 async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow::Result<ExitCode> {
     let home = Home::open()?;
     let diff = context::read_bytes(&args.patch, "the patch", context::RECORD_CAP)?;
+    if args.task.as_ref().is_some_and(|task| task == &args.patch && task.as_os_str() == "-") {
+        return Err(Failure::usage("standard input cannot be both the patch and the task")
+            .hint("give one of them as a file")
+            .into());
+    }
+    let asked = match &args.task {
+        Some(path) => Some(Asked::of(&context::read_text(path, "the task", context::FILE_CAP)?)),
+        None => None,
+    };
     let work = home.work_dir(gloaming_api::TaskId::generate().as_str())?;
     cancel_on_signal(cancel);
     console.show(Update::Stage(Stage::Provision));
@@ -104,10 +113,11 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
             .await
         }
     };
-    let evidence = evidence.map_err(|error| match error {
+    let mut evidence = evidence.map_err(|error| match error {
         VerifyError::Repository(error) => repo_failure(error),
         error => Failure::infrastructure("verify the patch", error).into(),
     })?;
+    evidence.asked = asked;
     console.close();
     let verdict = gate.judge(&evidence);
     if let Some(out) = &args.out {

@@ -19,6 +19,9 @@ pub(crate) struct VerifyArgs {
     /// The patch, a unified diff; - for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) patch: PathBuf,
+    /// What the patch is for, an issue or a description; its title and digest go into the evidence
+    #[arg(long, value_name = "FILE")]
+    pub(crate) task: Option<PathBuf>,
     /// Where to write evidence.json, findings.sarif, summary.md and patch.diff; default: nowhere
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

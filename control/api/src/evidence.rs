@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::bowout::ReasonCode;
+use crate::bowout::{ReasonCode, shorten};
 use crate::job::{JobRecord, RefusedHost};
 use crate::profile::CommandKind;
 use crate::{Attempt, Digest, RelPath, RepoId, TaskId};
@@ -50,6 +50,9 @@ pub struct Evidence {
     /// The attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
+    /// What was asked for, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// The repository.
     pub repo: RepoId,
     /// The base commit, 40 or 64 hexadecimal digits.
@@ -269,6 +272,24 @@ pub struct JobEvidence {
     /// The run.
     #[serde(flatten)]
     pub record: JobRecord,
+}
+
+/// The request that a patch answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Asked {
+    /// Its first line that is not empty, without a heading's marks; at most 120 characters.
+    pub title: String,
+    /// Digest of its text.
+    pub text: Digest,
+}
+
+impl Asked {
+    /// Returns what is kept of a request's text.
+    pub fn of(text: &str) -> Self {
+        let title =
+            text.lines().map(|line| line.trim_start_matches('#').trim()).find(|line| !line.is_empty());
+        Self { title: shorten(title.unwrap_or_default(), 120), text: Digest::of(text) }
+    }
 }
 
 impl Evidence {

@@ -41,6 +41,9 @@ pub fn markdown(evidence: &Evidence, verdict: &Verdict) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(out, "### Gloaming: {head} (`{}`)\n", code(&verdict.code));
     let _ = writeln!(out, "{}\n", text(&verdict.summary));
+    if let Some(asked) = &evidence.asked {
+        let _ = writeln!(out, "Asked for: {}\n", text(&asked.title));
+    }
     let _ = writeln!(out, "| | step | seen |\n| --- | --- | --- |");
     for step in &evidence.steps {
         let mark = match step.result {

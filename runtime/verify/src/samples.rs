@@ -59,6 +59,7 @@ pub(crate) fn passed() -> (Evidence, Verdict) {
         findings: Vec::new(),
         coverage: Some(ChangedLines { covered: 3, uncovered: 0, tool: "coverage.py".into() }),
         mutants: Some(Mutants { killed: 4, survived: 0, timed_out: 1, survivors: Vec::new() }),
+        asked: Some(gloaming_api::evidence::Asked::of("\n## Sum of <two> numbers\n\nIt is wrong.\n")),
         sent_back: 0,
         signals: Vec::new(),
         journal_head: None,

@@ -65,6 +65,7 @@ pub fn evidence_without_tree(patch: Unapplied<'_>) -> Result<Evidence, VerifyErr
         findings: Vec::new(),
         coverage: None,
         mutants: None,
+        asked: None,
         sent_back: 0,
         signals: Vec::new(),
         journal_head: None,

@@ -104,6 +104,7 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
         findings: seen.findings,
         coverage: seen.coverage,
         mutants: seen.mutants,
+        asked: None,
         sent_back: 0,
         signals: signals.into_iter().chain(seen.changed_tests).collect(),
         journal_head: None,

@@ -669,6 +669,7 @@ async fn verify(
         cancel: &run.stop,
     })
     .await?;
+    evidence.asked = Some(gloaming_api::evidence::Asked::of(&run.assignment.text));
     for job in evidence.jobs.iter().filter(|job| !baseline.jobs.contains(job)) {
         run.record(EventKind::Job {
             label: format!("{} {}", job.tree, job.step),

@@ -48,6 +48,7 @@ fn good() -> Evidence {
         findings: Vec::new(),
         coverage: None,
         mutants: None,
+        asked: None,
         sent_back: 0,
         signals: Vec::new(),
         journal_head: None,
