@@ -105,6 +105,8 @@ impl Bench {
         }
         let started = Instant::now();
         let evidence = gloaming_verify::verify(Inputs {
+            provision: None,
+            baselines: None,
             repository: &self.repository,
             base: &base,
             patch: &patch,
