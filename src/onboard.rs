@@ -81,8 +81,9 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
         console.show(Update::Note(note));
     }
     let checkout = repository.checkout(&base, &work.path().join("tree")).map_err(repo_failure)?;
-    let mut profile = gloaming_profile::known(checkout.dir(), operator.as_ref())
+    let profile = gloaming_profile::known(checkout.dir(), operator.as_ref())
         .map_err(|faults| bad_file("the corrections of the profile do not load", &faults))?;
+    let mut profile = gloaming_profile::with_norms(profile, &repository, &base);
     if run == Run::No || profile.commands.is_empty() {
         return Ok(profile);
     }
@@ -104,7 +105,8 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
     if run == Run::Unproved
         && let Some(proved) = load(&stored, &profile)
     {
-        return Ok(proved);
+        // What was merged since has changed no fact that a proof holds for.
+        return Ok(Profile { norms: profile.norms, ..proved });
     }
     let engine = engine.map_err(|error| {
         let otherwise = "--no-run shows what was found without running it";

@@ -84,6 +84,7 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
             let profile = gloaming_profile::known(checkout.dir(), None).map_err(|faults| {
                 bad_file("the repository's corrections of its profile do not load", &faults)
             })?;
+            let profile = gloaming_profile::with_norms(profile, &repository, &base);
             console.show(Update::Stage(Stage::Verify));
             let shown = console.clone();
             let supplies = crate::supplies::open(&home)?;

@@ -31,7 +31,7 @@ mod yaml;
 
 pub use choose::{detect, is_stale, known};
 pub use corrections::{CORRECTIONS_FILE, Corrections};
-pub use norms::{ChangeSummary, norms};
+pub use norms::{norms, with_norms};
 pub use prove::{CountTests, ProfileError, Proving, prove};
 pub use readiness::{FAST_SUITE_MS, readiness};
 pub use setup::{Dependencies, Lack, Provision, SetupError, SetupInputs, SetupTree, decided_by, set_up};

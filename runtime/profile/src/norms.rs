@@ -1,18 +1,20 @@
 //! What merged changes look like, from summaries of commits: the measure for a new one.
 
-use gloaming_api::RelPath;
-use gloaming_api::evidence::FileRole;
+use gloaming_api::Profile;
 use gloaming_api::profile::{CommitForm, Spread, StyleNorms};
+use gloaming_workspace::{CommitId, PastChange, Repository};
 
-/// One merged change, as its commit (or, of a merge, the difference to the first parent) shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChangeSummary {
-    /// The first line of the message.
-    pub subject: String,
-    /// The changed files; a path that is not UTF-8 is left out.
-    pub files: Vec<RelPath>,
-    /// Lines added and removed together; 0 for binary files.
-    pub lines: u32,
+/// How many commits back norms look: what a project did long ago is not its form now.
+const MOST_COMMITS: usize = 300;
+
+/// Returns the profile with the norms of the changes that led to `base`. Of a history that cannot be read there are
+/// none, and the profile's gaps say why.
+pub fn with_norms(mut profile: Profile, repository: &Repository, base: &CommitId) -> Profile {
+    match repository.history(base, MOST_COMMITS) {
+        Ok(changes) => profile.norms = norms(&changes),
+        Err(error) => profile.gaps.push(format!("what merged changes look like is not known: {error}")),
+    }
+    profile
 }
 
 /// Share of the messages that make a form the repository's own.
@@ -22,21 +24,21 @@ const MOST_OF: f64 = 0.6;
 ///
 /// Changes that touch no file, and messages that git makes (`Merge branch …`, `Revert "…"`), say nothing of form; the
 /// first say nothing of size either. Quantiles are nearest-rank.
-pub fn norms(changes: &[ChangeSummary]) -> Option<StyleNorms> {
-    let changes: Vec<&ChangeSummary> = changes.iter().filter(|change| !change.files.is_empty()).collect();
+pub fn norms(changes: &[PastChange]) -> Option<StyleNorms> {
+    let changes: Vec<&PastChange> = changes.iter().filter(|change| change.files > 0).collect();
     if changes.len() < 10 {
         return None;
     }
     let spread = |counts: Vec<u32>| {
         let mut counts = counts;
         counts.sort_unstable();
-        Spread { median: nearest_rank(&counts, 50), p90: nearest_rank(&counts, 90) }
+        let [median, p90, p95] = [50, 90, 95].map(|percent| nearest_rank(&counts, percent));
+        Spread { median, p90, p95 }
     };
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let files = spread(changes.iter().map(|change| count(change.files.len())).collect());
+    let files = spread(changes.iter().map(|change| change.files).collect());
     let lines = spread(changes.iter().map(|change| change.lines).collect());
-    let is_test = |file: &RelPath| gloaming_workspace::role(file) == FileRole::Test;
-    let with_tests = changes.iter().filter(|change| change.files.iter().any(is_test)).count();
+    let with_tests = changes.iter().filter(|change| change.tests).count();
     let written: Vec<&str> =
         changes.iter().map(|change| change.subject.trim()).filter(|subject| !is_gits_own(subject)).collect();
     let share = |fits: fn(&str) -> bool| {
@@ -108,29 +110,22 @@ fn is_sentence(subject: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn change(subject: &str, files: &[&str], lines: u32) -> ChangeSummary {
-        let files = files.iter().map(|file| RelPath::parse(file).unwrap()).collect();
-        ChangeSummary { subject: subject.to_owned(), files, lines }
+    fn change(subject: &str, files: u32, lines: u32, tests: bool) -> PastChange {
+        PastChange { subject: subject.to_owned(), files, lines, tests }
     }
 
     #[test]
     fn sizes_form_and_tests_are_counted() {
-        let mut changes: Vec<ChangeSummary> = (1..=18)
-            .map(|i| {
-                change(
-                    &format!("fix(x): number {i}"),
-                    if i % 3 == 0 { &["a.rs", "tests/a.rs"] } else { &["a.rs"] },
-                    i,
-                )
-            })
+        let mut changes: Vec<PastChange> = (1..=18)
+            .map(|i| change(&format!("fix(x): number {i}"), 1 + u32::from(i % 3 == 0), i, i % 3 == 0))
             .collect();
-        changes.push(change("Merge branch 'x'", &["a", "b", "c"], 900));
-        changes.push(change("Add a thing", &["a"], 1_000));
-        changes.push(change("chore: nothing", &[], 0));
+        changes.push(change("Merge branch 'x'", 3, 900, false));
+        changes.push(change("Add a thing", 1, 1_000, false));
+        changes.push(change("chore: nothing", 0, 0, false));
         let norms = norms(&changes).unwrap();
         assert_eq!(norms.changes, 20);
-        assert_eq!((norms.files.median, norms.files.p90), (1, 2));
-        assert_eq!((norms.lines.median, norms.lines.p90), (10, 18));
+        assert_eq!(norms.files, Spread { median: 1, p90: 2, p95: 2 });
+        assert_eq!(norms.lines, Spread { median: 10, p90: 18, p95: 900 });
         assert_eq!(norms.commit_form, CommitForm::Conventional);
         assert!((norms.conventional - 18.0 / 19.0).abs() < 1e-9);
         assert!((norms.with_tests - 0.3).abs() < 1e-9);
@@ -139,8 +134,8 @@ mod tests {
     #[test]
     fn a_few_changes_are_no_norm() {
         assert_eq!(norms(&[]), None);
-        assert_eq!(norms(&vec![change("x", &["a"], 1); 9]), None);
-        assert_eq!(norms(&vec![change("x", &["a"], 1); 10]).unwrap().commit_form, CommitForm::Mixed);
+        assert_eq!(norms(&vec![change("x", 1, 1, false); 9]), None);
+        assert_eq!(norms(&vec![change("x", 1, 1, false); 10]).unwrap().commit_form, CommitForm::Mixed);
     }
 
     #[test]

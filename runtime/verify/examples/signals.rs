@@ -4,14 +4,17 @@
 //! ```sh
 //! cargo run --release -p gloaming-verify --example signals -- REPOSITORY [NUMBER]
 //! ```
+//!
+//! `SIGNALS_EXAMPLES=new_dependencies,large_change` names the commits that were stopped, and those with these signals.
 #![expect(clippy::disallowed_methods, reason = "a program for people: it asks git and reads its arguments")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use gloaming_api::RepoId;
+use gloaming_api::{Profile, RepoId};
 use gloaming_policies::Grant;
+use gloaming_profile::with_norms;
 use gloaming_workspace::Repository;
 
 fn main() -> ExitCode {
@@ -49,20 +52,38 @@ fn run(path: &Path, number: usize) -> Result<String, Box<dyn std::error::Error>>
     let count = number.to_string();
     let list = git(path, &["rev-list", "--no-merges", "--min-parents=1", "-n", &count, "HEAD"])?;
     let commits: Vec<String> = String::from_utf8(list)?.lines().map(str::to_owned).collect();
+    // As it was known before the first of them was merged.
+    let before = commits.last().map(|commit| repository.resolve(Some(&format!("{commit}^")))).transpose()?;
+    let profile = before.map(|base| with_norms(Profile::empty(), &repository, &base));
+    let norms = profile.and_then(|profile| profile.norms);
     let mut signals: BTreeMap<String, usize> = BTreeMap::new();
     let mut stopped: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let (mut judged, mut code, mut silent) = (0, 0, 0);
+    let examples = std::env::var("SIGNALS_EXAMPLES").unwrap_or_default();
+    let examples: BTreeSet<String> = examples.split(',').map(str::to_owned).collect();
+    let mut told: Vec<String> = Vec::new();
     for commit in &commits {
         let base = repository.resolve(Some(&format!("{commit}^")))?;
         let diff = git(path, &["diff", "--binary", "--no-renames", base.as_str(), commit])?;
         let Ok(patch) = repository.patch_from_bytes(&base, &diff) else { continue };
         let work = tempfile::tempdir()?;
-        let reading = gloaming_verify::read(&repository, &patch, &grant, &work.path().join("tree"))?;
+        let reading =
+            gloaming_verify::read(&repository, &patch, &grant, norms.as_ref(), &work.path().join("tree"))?;
         judged += 1;
         code +=
             usize::from(patch.files.iter().any(|file| file.role == gloaming_api::evidence::FileRole::Code));
         let names: BTreeSet<&str> = reading.signals.iter().map(|signal| signal.name.as_str()).collect();
         silent += usize::from(names.is_empty() && reading.stopped.is_none());
+        for signal in reading.signals.iter().filter(|signal| examples.contains(&signal.name)) {
+            told.push(format!(
+                "{} {}: {}:{} {}",
+                &commit[..10],
+                signal.name,
+                signal.path,
+                signal.line,
+                signal.detail
+            ));
+        }
         for name in names {
             *signals.entry(name.to_owned()).or_default() += 1;
         }
@@ -81,6 +102,16 @@ fn run(path: &Path, number: usize) -> Result<String, Box<dyn std::error::Error>>
     }
     for (name, commits) in &stopped {
         out.push_str(&format!("stopped by {name:<27} {}\n", share(commits.len())));
+    }
+    if let Some(norms) = &norms {
+        let (lines, files) = (norms.lines.p95, norms.files.p95);
+        out.push_str(&format!(
+            "19 in 20 of {} changes before: {lines} lines, {files} files\n",
+            norms.changes
+        ));
+    }
+    for line in &told {
+        out.push_str(&format!("{line}\n"));
     }
     if std::env::var_os("SIGNALS_EXAMPLES").is_some() {
         for (name, commits) in &stopped {

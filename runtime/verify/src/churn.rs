@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use gloaming_api::evidence::{FileChange, FileRole};
+use gloaming_api::profile::StyleNorms;
 use gloaming_syntax::{Language, TokenKind, Unit, UnitKind, tokens, units};
 use regex::Regex;
 
@@ -12,11 +13,35 @@ use crate::change::{Change, FileDiff, Hunk};
 /// One observation: the signal's name, its line and what it says.
 pub(crate) type Seen = (&'static str, u32, String);
 
-/// Changed lines of code, tests and others together beyond which a change is large; docs/verification.md says how
-/// many merged changes are.
-const LARGE_LINES: u64 = 300;
-/// And changed files.
-const LARGE_FILES: usize = 12;
+/// Changed lines of code, tests and others together, and changed files, beyond which a change is large where nothing
+/// is known of the repository's own changes; docs/verification.md says how many merged changes are.
+const LARGE: Size = Size { lines: 300, files: 12 };
+
+/// Where the repository's changes are known, the limit is the size that 19 in 20 of them do not exceed, but never
+/// below the first of these (a change of a few lines is never large) nor above the second (what nobody reads
+/// carefully is large, whatever is usual).
+const LIMITS: [Size; 2] = [Size { lines: 100, files: 5 }, Size { lines: 1_000, files: 40 }];
+
+/// So few changes have no 19 in 20.
+const LEAST_CHANGES: u32 = 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Size {
+    lines: u64,
+    files: usize,
+}
+
+impl Size {
+    /// The size beyond which a change is large.
+    fn limit(norms: Option<&StyleNorms>) -> Self {
+        let Some(norms) = norms.filter(|norms| norms.changes >= LEAST_CHANGES) else { return LARGE };
+        let [least, most] = LIMITS;
+        Self {
+            lines: u64::from(norms.lines.p95).clamp(least.lines, most.lines),
+            files: usize::try_from(norms.files.p95).unwrap_or(usize::MAX).clamp(least.files, most.files),
+        }
+    }
+}
 
 /// Added lines of comment in one file beyond which they are padding where they outnumber its code.
 const PADDING: usize = 8;
@@ -54,15 +79,21 @@ pub(crate) fn of_file(diff: &FileDiff) -> Vec<Seen> {
     out
 }
 
-/// What the patch shows as a whole, each at one of its files.
-pub(crate) fn of_patch(change: &Change) -> Vec<(&FileDiff, Seen)> {
+/// What the patch shows as a whole, each at one of its files. `norms` are the sizes of the repository's own changes.
+pub(crate) fn of_patch<'c>(change: &'c Change, norms: Option<&StyleNorms>) -> Vec<(&'c FileDiff, Seen)> {
     let mut out = Vec::new();
     let lines: u64 =
         change.files.iter().map(|diff| u64::from(diff.file.added) + u64::from(diff.file.removed)).sum();
+    let limit = Size::limit(norms);
     if let Some(first) = change.files.first()
-        && (lines > LARGE_LINES || change.files.len() > LARGE_FILES)
+        && (lines > limit.lines || change.files.len() > limit.files)
     {
-        let detail = format!("{lines} changed lines in {} files", change.files.len());
+        let detail = format!(
+            "{lines} changed lines in {} files; {} lines or {} files are not large here",
+            change.files.len(),
+            limit.lines,
+            limit.files
+        );
         out.push((first, ("large_change", 0, detail)));
     }
     out.extend(unrelated(change));
@@ -303,7 +334,10 @@ mod tests {
     fn a_file_that_shares_no_name_with_the_rest_is_told() {
         let change = |files: Vec<FileDiff>| Change { files, base: BTreeMap::new(), patched: BTreeMap::new() };
         let names = |change: &Change| -> Vec<String> {
-            of_patch(change).iter().map(|(diff, seen)| format!("{} {}", seen.0, diff.file.path)).collect()
+            of_patch(change, None)
+                .iter()
+                .map(|(diff, seen)| format!("{} {}", seen.0, diff.file.path))
+                .collect()
         };
         let fix =
             || diff("calc/core.py", Some("def add(a):\n    pass\n"), Some("def add(a):\n    return total\n"));

@@ -53,14 +53,41 @@ fn inline_tests(diff: &FileDiff) -> Option<Vec<u8>> {
     (out != before).then_some(out)
 }
 
+/// Whether the change of a file of code is one beyond its `#[cfg(test)]` modules and blank lines.
+pub(crate) fn changes_code(diff: &FileDiff) -> bool {
+    if Language::of(diff.file.path.as_str()) != Some(Language::Rust) {
+        return !diff.same_content();
+    }
+    let code = |source: &Option<Vec<u8>>| -> Vec<u8> {
+        let source = source.as_deref().unwrap_or_default();
+        let mut out = source.to_vec();
+        for (_, start, end) in test_modules(source) {
+            if let Some(module) = out.get_mut(start..end) {
+                module.fill(b'\n');
+            }
+        }
+        let lines = out.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+        lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(&b'\n')
+    };
+    code(&diff.before) != code(&diff.after)
+}
+
 /// Name, first byte (attributes included) and the byte behind the last of each top-level `#[cfg(test)]` module.
 fn test_modules(source: &[u8]) -> Vec<(String, usize, usize)> {
     units(Language::Rust, source)
         .into_iter()
         .filter(|unit| unit.kind == UnitKind::Module && !unit.name.is_empty() && !unit.name.contains("::"))
         .filter(|unit| {
-            let has = |word: &str| unit.tokens.iter().any(|token| token.text == word);
-            has("cfg") && has("test")
+            // Its own attributes: what stands in the module says nothing of the module.
+            let head: Vec<&str> = unit
+                .tokens
+                .iter()
+                .map(|token| token.text.as_str())
+                .take_while(|word| *word != "mod")
+                .collect();
+            head.contains(&"cfg")
+                && head.contains(&"test")
+                && !head.windows(3).any(|words| words == ["not", "(", "test"])
         })
         .map(|unit| (unit.name, unit.start, unit.end))
         .collect()

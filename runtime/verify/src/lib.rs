@@ -38,6 +38,7 @@ mod mutation;
 mod named;
 mod names;
 mod near;
+mod new_dependencies;
 mod outcome;
 mod reach;
 mod reading;

@@ -105,7 +105,8 @@ fn is_harmless(language: Language, text: &str) -> bool {
         && !["path", "{", ";"].iter().any(|word| attribute.contains(word))
 }
 
-fn added_code(language: Language, diff: &FileDiff) -> Vec<(u32, &str)> {
+/// Returns the added lines that are more than a comment.
+pub(crate) fn added_code(language: Language, diff: &FileDiff) -> Vec<(u32, &str)> {
     let comments = comment_lines(language, diff.after.as_deref().unwrap_or_default());
     diff.added().filter(|(line, text)| !(comments.contains(line) || text.starts_with("#!/"))).collect()
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use gloaming_api::evidence::{Finding, Signal};
+use gloaming_api::profile::StyleNorms;
 use gloaming_policies::Grant;
 use gloaming_workspace::{Patch, Repository};
 
@@ -21,7 +22,8 @@ pub struct Reading {
     pub stopped: Option<(&'static str, Finding, String)>,
 }
 
-/// Reads a patch as [`crate::verify`] does before it runs anything. `work` is an empty folder for the patched tree.
+/// Reads a patch as [`crate::verify`] does before it runs anything. `norms` are the profile's, `work` is an empty folder
+/// for the patched tree.
 ///
 /// # Errors
 /// The repository cannot be read, or the tree not be written.
@@ -29,10 +31,11 @@ pub fn read(
     repository: &Repository,
     patch: &Patch,
     grant: &Grant,
+    norms: Option<&StyleNorms>,
     work: &Path,
 ) -> Result<Reading, VerifyError> {
     let change = Change::read(repository, &patch.base, &patch.tree, &patch.files)?;
-    let signals = signals::signals(&change);
+    let signals = signals::signals(&change, norms);
     let stopped = |step: &'static str, found: Found| found.code.map(|code| (step, code, found.detail));
     let early = stopped("V0", rules::size(&change, grant))
         .or_else(|| stopped("V1", rules::paths(&change, grant)))

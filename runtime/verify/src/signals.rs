@@ -1,13 +1,15 @@
 //! V10: what lowers confidence without being wrong: debug prints, leftovers, stray files, churn.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use gloaming_api::evidence::{FileChange, FileRole, Signal};
+use gloaming_api::profile::StyleNorms;
 use gloaming_syntax::Language;
 use regex::Regex;
 
 use crate::change::{Change, FileDiff, Hunk};
-use crate::{churn, reach, vacuous};
+use crate::{churn, hybrid, new_dependencies, reach, vacuous};
 
 static TODO: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\b(?:TODO|FIXME|XXX|HACK)\b").expect("a constant pattern"));
@@ -42,7 +44,8 @@ enum Always {
     No,
 }
 
-pub(crate) fn signals(change: &Change) -> Vec<Signal> {
+/// Returns every signal of a change. `norms` are what the repository's merged changes look like, where that is known.
+pub(crate) fn signals(change: &Change, norms: Option<&StyleNorms>) -> Vec<Signal> {
     let mut out = Vec::new();
     for diff in &change.files {
         stray(diff, change, &mut out);
@@ -66,8 +69,11 @@ pub(crate) fn signals(change: &Change) -> Vec<Signal> {
             debug_prints(diff, &mut out);
         }
     }
-    for (diff, (name, line, detail)) in churn::of_patch(change) {
+    for (diff, (name, line, detail)) in churn::of_patch(change, norms) {
         out.push(signal(name, diff, line, detail));
+    }
+    for (diff, line, names) in new_dependencies::added(change) {
+        out.push(signal("new_dependencies", diff, line, names.join(", ")));
     }
     tests(change, &mut out);
     out
@@ -89,7 +95,9 @@ fn tests(change: &Change, out: &mut Vec<Signal>) {
         }
     }
     let code = change.files.iter().any(|diff| {
-        diff.file.role == FileRole::Code && diff.file.change != FileChange::Deleted && !diff.same_content()
+        diff.file.role == FileRole::Code
+            && diff.file.change != FileChange::Deleted
+            && hybrid::changes_code(diff)
     });
     if let Some(diff) = first.filter(|_| code && empty == all) {
         out.push(signal("no_real_test", diff, 0, "of the added tests not one says anything about the code"));
@@ -226,17 +234,17 @@ fn commented_code(diff: &FileDiff, out: &mut Vec<Signal>) {
 fn debug_prints(diff: &FileDiff, out: &mut Vec<Signal>) {
     let Some(language) = Language::of(diff.file.path.as_str()) else { return };
     let before = diff.text_before();
+    let known: BTreeSet<&str> = before.lines().collect();
+    let added: Vec<(u32, &str)> =
+        reach::added_code(language, diff).into_iter().filter(|(_, text)| !known.contains(text)).collect();
     for (languages, pattern, always) in DEBUG.iter() {
         if !languages.contains(&language)
             || *always == Always::No && before.lines().any(|line| pattern.is_match(line))
         {
             continue;
         }
-        for (line, text) in diff.added() {
-            let comment = ["//", "#", "*"].iter().any(|start| text.trim_start().starts_with(start));
-            if !comment && pattern.is_match(text) && !before.lines().any(|old| old == text) {
-                out.push(signal("debug_print", diff, line, text));
-            }
+        for (line, text) in added.iter().filter(|(_, text)| pattern.is_match(text)) {
+            out.push(signal("debug_print", diff, *line, *text));
         }
     }
 }
@@ -245,12 +253,14 @@ fn debug_prints(diff: &FileDiff, out: &mut Vec<Signal>) {
 mod tests {
     use std::collections::BTreeMap;
 
+    use gloaming_api::profile::{CommitForm, Spread};
+
     use super::*;
     use crate::change::diff;
 
     fn check(path: &str, before: Option<&str>, after: &str) -> Vec<String> {
         let files = vec![diff(path, before, Some(after))];
-        signals(&Change { files, base: BTreeMap::new(), patched: BTreeMap::new() })
+        signals(&Change { files, base: BTreeMap::new(), patched: BTreeMap::new() }, None)
             .iter()
             .map(|signal| format!("{} {}: {}", signal.name, signal.line, signal.detail))
             .collect()
@@ -271,6 +281,80 @@ mod tests {
         );
         assert_eq!(check("a.py", Some("x = 1\n"), "x = 1\nself.print(x)\n# print(x)\n"), [""; 0]);
         assert_eq!(check("tests/test_a.py", Some("x = 1\n"), "x = 1\nprint(x)\n"), [""; 0]);
+    }
+
+    #[test]
+    fn only_what_the_language_calls_a_comment_is_one() {
+        // They only look like comments, and print.
+        assert_eq!(
+            check("a.py", Some("x = 1\n"), "x = 1\ny = (1\n// (print(x) or 1))\n"),
+            ["debug_print 3: // (print(x) or 1))"]
+        );
+        assert_eq!(
+            check("a.js", Some("f()\n"), "f()\nconst y = 2\n* (console.log(1) || 1)\n"),
+            ["debug_print 3: * (console.log(1) || 1)"]
+        );
+        assert_eq!(
+            check("src/a.rs", Some("fn a() {}\n"), "fn a() {}\n/*\n   dbg!(1);\n*/\n// dbg!(1)\n"),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn a_change_of_nothing_but_tests_needs_no_test_of_code() {
+        let code = "pub fn a() -> u32 {\n    1\n}\n";
+        let tests =
+            "\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn t() {\n        assert_eq!(1, 1);\n    }\n}\n";
+        let has = |before: &str, after: &str| {
+            check("src/a.rs", Some(before), after).iter().any(|signal| signal.starts_with("no_real_test"))
+        };
+        assert!(!has(code, &format!("{code}{tests}")));
+        assert!(has(code, &format!("{}{tests}", code.replace('1', "2"))));
+        // A module that only holds something of that name is code.
+        let other =
+            tests.replace("#[cfg(test)]\nmod tests {", "mod other {\n    #[cfg(unix)]\n    fn test() {}");
+        assert!(has(code, &format!("{code}{other}")));
+    }
+
+    #[test]
+    fn large_is_what_is_large_in_the_repository() {
+        let text = "x\n".repeat(200);
+        let file = |added| {
+            let mut diff = diff("src/a.rs", None, Some(&text));
+            diff.file.added = added;
+            diff
+        };
+        let large = |added: u32, changes: u32, p95: u32| {
+            let spread = Spread { median: 1, p90: 1, p95 };
+            let norms = StyleNorms {
+                changes,
+                files: spread,
+                lines: spread,
+                commit_form: CommitForm::Mixed,
+                conventional: 0.0,
+                with_tests: 0.0,
+                subject: 50,
+            };
+            let change = Change { files: vec![file(added)], base: BTreeMap::new(), patched: BTreeMap::new() };
+            signals(&change, Some(&norms)).iter().any(|signal| signal.name == "large_change")
+        };
+        assert!(!large(200, 20, 200) && large(201, 20, 200));
+        // A small project's ten lines are not the measure, nor are another's heaps.
+        assert!(!large(100, 300, 10) && large(101, 300, 10));
+        assert!(!large(1_000, 300, 9_000) && large(1_001, 300, 9_000));
+        assert!(!large(300, 19, 10) && large(301, 19, 10));
+    }
+
+    #[test]
+    fn new_dependencies_are_named() {
+        assert_eq!(
+            check(
+                "Cargo.toml",
+                Some("[dependencies]\na = \"1\"\n"),
+                "[dependencies]\na = \"1\"\nb = \"1\"\nc = \"1\"\n"
+            ),
+            ["new_dependencies 3: b, c"]
+        );
     }
 
     #[test]

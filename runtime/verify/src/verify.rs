@@ -46,7 +46,7 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
 
     bench.tell("V0", "reading the patch");
     let change = Change::read(inputs.repository, inputs.base, &inputs.patch.tree, &inputs.patch.files)?;
-    let signals = signals::signals(&change);
+    let signals = signals::signals(&change, inputs.profile.norms.as_ref());
     let mut names: Vec<&str> = signals.iter().map(|signal| signal.name.as_str()).collect();
     names.dedup();
     let v10 =

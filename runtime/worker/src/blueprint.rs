@@ -447,6 +447,7 @@ async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
         (run.progress)(Update::Note(check::withheld_note(&hidden)));
     }
     let profile = gloaming_profile::known(checkout.dir(), None).map_err(|faults| bad_profile(&faults))?;
+    let profile = gloaming_profile::with_norms(profile, repository, &run.assignment.base);
     let test = profile.command(CommandKind::Test);
     if test.is_none_or(|command| command.runner.is_none()) {
         let summary = match test {

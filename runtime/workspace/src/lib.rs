@@ -24,6 +24,7 @@ mod error;
 mod files;
 mod freeze;
 mod git;
+mod history;
 mod locate;
 mod names;
 mod notes;
@@ -43,6 +44,7 @@ use serde::{Deserialize, Serialize};
 pub use copy::{copy_tree, withhold};
 pub use error::{ApplyError, Missing, RepoError};
 pub use git::Interrupt;
+pub use history::PastChange;
 pub use role::role;
 
 use locate::{Facts, Location};
@@ -279,6 +281,16 @@ impl Repository {
     pub fn notes(&self, base: &CommitId) -> Vec<String> {
         let head = self.resolve(None).ok();
         notes::notes(&self.store, &self.location, &self.facts, head.as_ref(), base)
+    }
+
+    /// Returns the changes on the way from `tip` along first parents, newest first, `most` commits at most. Neither
+    /// the first commit of all nor the border of a shallow clone is a change. Of a history that takes too long or
+    /// is too large (2000 commits, 16 MiB of names, a minute), what was read until then.
+    ///
+    /// # Errors
+    /// Objects are missing, as in a partial clone, or git fails.
+    pub fn history(&self, tip: &CommitId, most: usize) -> Result<Vec<PastChange>, RepoError> {
+        history::history(&self.store, &self.location, &self.facts, tip, most)
     }
 
     /// Writes a commit's files into `dir`, which must not exist or be empty.

@@ -22,13 +22,15 @@ pub struct StyleNorms {
     pub subject: u32,
 }
 
-/// Two quantiles of a count, by the nearest-rank method.
+/// Quantiles of a count, by the nearest-rank method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Spread {
     /// Half of the changes have at most this.
     pub median: u32,
     /// Nine in ten have at most this.
     pub p90: u32,
+    /// 19 in 20 have at most this.
+    pub p95: u32,
 }
 
 /// The form of commit messages.

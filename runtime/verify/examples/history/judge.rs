@@ -9,9 +9,12 @@ use gloaming_api::evidence::{Evidence, Origin, StepResult};
 use gloaming_api::profile::{Command, CommandKind, Profile, Source};
 use gloaming_api::{Digest, RelPath, RepoId};
 use gloaming_jobs::{Cancel, Embedded, Engine as _, Environment, HostFacts};
-use gloaming_policies::Grant;
+use gloaming_policies::{Grant, Layer};
 use gloaming_verify::{Baseline, Baselines, Effort, Inputs};
 use gloaming_workspace::Repository;
+
+/// What the fixes are judged by: the standard policy, and existing tests may change.
+const POLICY: &str = "schema = 1\nextends = [\"preset:standard\"]\n\n[change]\nexisting_tests = \"change\"\n";
 
 use crate::fixes::Project;
 use crate::{Outcome, Times};
@@ -66,7 +69,11 @@ impl Bench {
         let work = tempfile::tempdir()?;
         let repository = Repository::open(&clone, &work.path().join("git"))?;
         let repo_id = RepoId::local(project.folder());
-        let grant = Grant::resolve(&repo_id, Vec::new())
+        // Fixes are judged with their tests, and people add rows and assertions to tests that are there.
+        let policy =
+            gloaming_policies::load("policy.toml", POLICY, &|name| Err(format!("no file {name}")))
+                .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+        let grant = Grant::resolve(&repo_id, vec![(Layer::Operator, policy)])
             .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let environment = Environment::detect(&host());
         let helper = vec![std::env::current_exe()?.into(), "__job".into()];
@@ -106,7 +113,6 @@ impl Bench {
         let started = Instant::now();
         let evidence = gloaming_verify::verify(Inputs {
             provision: None,
-            baselines: None,
             repository: &self.repository,
             base: &base,
             patch: &patch,

@@ -8,6 +8,7 @@ mod apply;
 mod checkout;
 mod clone;
 mod freeze;
+mod history;
 mod hostile;
 mod opening;
 mod publish;
