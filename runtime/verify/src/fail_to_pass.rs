@@ -22,12 +22,19 @@ pub(crate) async fn run(
     origin: &Origin,
     baseline: &Baseline,
     seen: &Seen,
+    rewritten: bool,
 ) -> Result<(Found, Vec<String>), VerifyError> {
     // Failed in every run of the base, passed in every run with the patch.
     let mut found: BTreeSet<String> =
         seen.comparison.fixed.iter().filter(|id| seen.steady.contains(*id)).cloned().collect();
-    let candidates: BTreeSet<String> =
+    let mut candidates: BTreeSet<String> =
         seen.comparison.added.iter().filter(|id| seen.steady.contains(*id)).cloned().collect();
+    let added = candidates.len();
+    if rewritten {
+        // A test of the base may say more now, and fail where the patch's code is missing.
+        let held = |id: &&String| baseline.tests.get(*id) == Some(&TestStatus::Passed);
+        candidates.extend(seen.steady.iter().filter(held).cloned());
+    }
     let overlay = hybrid::overlay(change);
     let mut compiles = true;
     if !candidates.is_empty() && !overlay.is_empty() {
@@ -65,7 +72,8 @@ pub(crate) async fn run(
             some_of(&list)
         ))
     } else if changes_code && matches!(origin, Origin::Model(_)) {
-        let new = match candidates.len() {
+        let new = match added {
+            0 if rewritten => "the tests it changed hold without it too".to_owned(),
             0 => "the patch adds no test".to_owned(),
             added => format!("the {} the patch adds hold without it too", count(added, "test")),
         };

@@ -198,8 +198,9 @@ async fn judge(
     if !steps.passed("V8") {
         return Ok(());
     }
+    let rewritten = !seen.changed_tests.is_empty();
     let (found, list) =
-        fail_to_pass::run(bench, &mut base_lane, change, &inputs.origin, baseline, &ran).await?;
+        fail_to_pass::run(bench, &mut base_lane, change, &inputs.origin, baseline, &ran, rewritten).await?;
     seen.fail_to_pass = list;
     if steps.note("V5", found) {
         let found = confidence(bench, &patched, change, baseline, &ran, seen).await?;

@@ -31,8 +31,11 @@ async fn a_fix_that_corrects_a_test_passes_where_the_policy_lets_it_and_only_the
     let corrected = TESTS.replace("(1, 2), 3", "(1, 2), 3.5");
     let files = [("app.py", fix), ("tests/test_app.py", corrected.as_str())];
     let Some(evidence) = case("change").verify(&files).await else { return };
-    assert!(told(&evidence, "V8").starts_with("pass: 1 change to what existing tests say"), "{evidence:#?}");
+    let v8 = told(&evidence, "V8");
+    assert!(v8.starts_with("pass: ") && v8.contains("1 change to what existing tests say"), "{v8}");
     assert!(told(&evidence, "V7").starts_with("pass: "), "{evidence:#?}");
+    // What it says now fails where the fix is missing.
+    assert_eq!(evidence.fail_to_pass, ["tests.test_app.T.test_add"], "{evidence:#?}");
     let signals: Vec<&str> = evidence.signals.iter().map(|signal| signal.name.as_str()).collect();
     assert_eq!(signals, ["changed_test"]);
     let evidence = case("keep").verify(&files).await.expect("containers can be made");
