@@ -337,6 +337,7 @@ fn patches_are_judged_by_the_operators_weights_and_the_policys_ratio_of_costs() 
 
     // Weights that cannot be read are never taken for those of the build.
     std::fs::write(home.join("weights.json"), "{}").unwrap();
-    let told = scene.gloaming(&args).exits(2);
+    let told =
+        scene.gloaming(&["run", "--repo", "repo", "--task", task, "--out", "out-bad", "--json"]).exits(2);
     assert!(told.stdout.contains("weights.json holds no weights"), "{}", told.stdout);
 }
