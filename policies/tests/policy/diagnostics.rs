@@ -48,7 +48,7 @@ expects = "allow"
 "#;
     insta::assert_snapshot!(faults(text), @r#"
     p.toml:2:1: a policy has no key `repo` (did you mean `repos`?)
-    p.toml:3:1: a policy has no key `frobnicate` (the keys of a policy are schema, repos, extends, tool, allow, deny, jobs, budget, change, submit, model, test)
+    p.toml:3:1: a policy has no key `frobnicate` (the keys of a policy are schema, repos, extends, tool, allow, deny, jobs, budget, change, gate, submit, model, test)
     p.toml:4:3: a policy has no key `alow` (did you mean `allow`?)
     p.toml:8:1: [[allow]] has no key `tool` (did you mean `tools`?)
     p.toml:11:1: [[allow]] has no key `instead` (the keys of [[allow]] are id, tools, paths, because)
@@ -56,7 +56,7 @@ expects = "allow"
     p.toml:13:7: [jobs] has no key `tset` (did you mean `test`?)
     p.toml:15:5: [jobs.test] has no key `memroy` (did you mean `memory`?)
     p.toml:17:1: [budget] has no key `costs` (the keys of [budget] are cost_usd, steps, wall)
-    p.toml:19:1: [change] has no key `größe` (the keys of [change] are files, lines, protected)
+    p.toml:19:1: [change] has no key `größe` (the keys of [change] are files, lines, existing_tests, protected)
     p.toml:20:1: [[test]] needs the key `expect` (write `expect = "allow"`)
     p.toml:22:1: [[test]] has no key `expects` (did you mean `expect`?)
     "#);

@@ -37,6 +37,7 @@ pub(crate) async fn run(
     }
     let overlay = hybrid::overlay(change);
     let mut compiles = true;
+    let mut ended = true;
     if !candidates.is_empty() && !overlay.is_empty() {
         let base = lane_of_base(bench, base_lane)?;
         let lane = bench.overlay_lane(&base, &overlay)?;
@@ -56,7 +57,10 @@ pub(crate) async fn run(
                     compiles = false;
                     break;
                 }
-                Outcome::BuildLimit(_) | Outcome::SuiteLimit(_) | Outcome::NotRun(_) => failing.clear(),
+                Outcome::BuildLimit(_) | Outcome::SuiteLimit(_) | Outcome::NotRun(_) => {
+                    ended = false;
+                    failing.clear();
+                }
             }
         }
         found.extend(failing);
@@ -73,6 +77,9 @@ pub(crate) async fn run(
         ))
     } else if changes_code && matches!(origin, Origin::Model(_)) {
         let new = match added {
+            _ if !ended => {
+                "with its tests the untouched code did not run to an end, so none is known to".to_owned()
+            }
             0 if rewritten => "the tests it changed hold without it too".to_owned(),
             0 => "the patch adds no test".to_owned(),
             added => format!("the {} the patch adds hold without it too", count(added, "test")),
