@@ -16,7 +16,7 @@
     reason = "this module owns the folder of caches; no job has run in its upper folders"
 )]
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -83,22 +83,23 @@ impl Caches {
         let at = self.place(repo, key);
         let folder = at.lock.parent().unwrap_or(&self.dir);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let lock = take(&at.lock, File::lock_shared)?;
-        if at.content.is_dir() {
-            lock.set_modified(now(&lock))?;
-            return Ok(Found::Filled(Cache { content: at.content, _used: lock }));
-        }
-        // Two that find nothing both want it alone; letting go first keeps them from waiting for each other.
-        drop(lock);
-        let lock = take(&at.lock, File::lock)?;
-        if at.content.is_dir() {
-            drop(lock);
-            let lock = take(&at.lock, File::lock_shared)?;
+        let lock = loop {
+            let lock = take(&at.lock)?;
             if at.content.is_dir() {
+                lock.set_modified(now(&lock))?;
                 return Ok(Found::Filled(Cache { content: at.content, _used: lock }));
             }
-            return Err(io::Error::other("the cache was removed while it was being opened; try again"));
-        }
+            drop(lock);
+            // Who wants it alone never waits for that: whoever filled it meanwhile holds it as long as it is used. The
+            // wait is the one above, which ends when it is filled or given up.
+            let lock = open_lock(&at.lock)?;
+            match lock.try_lock() {
+                Ok(()) if at.content.is_dir() || !is_at(&lock, &at.lock)? => {}
+                Ok(()) => break lock,
+                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        };
         remove(&at.new)?;
         fs::create_dir(&at.new)?;
         // The container's user must be able to write, whoever that is; the folders above let nobody else in.
@@ -230,12 +231,12 @@ fn open_lock(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 
-/// Opens and locks the file of a cache. Whoever removes a cache removes this file too, under whoever waits for it: what
+/// Opens and locks the file of a cache, to use what is in it. Whoever removes a cache removes this file too, under whoever waits for it: what
 /// was locked must still be what others will find there.
-fn take(path: &Path, lock: fn(&File) -> io::Result<()>) -> io::Result<File> {
+fn take(path: &Path) -> io::Result<File> {
     loop {
         let file = open_lock(path)?;
-        lock(&file)?;
+        file.lock_shared()?;
         if is_at(&file, path)? {
             return Ok(file);
         }
@@ -371,6 +372,33 @@ mod tests {
     }
 
     #[test]
+    fn of_many_that_come_at_once_one_fills_it_and_the_others_use_it_while_it_is_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let caches = Caches::new(dir.path().to_owned(), 1 << 20);
+        let (repo, key) = (RepoId::local("a"), Digest::of("key"));
+        for _ in 0..20 {
+            let key = Digest::of(format!("{key}{:?}", std::thread::current().id()));
+            let start = std::sync::Barrier::new(4);
+            // Each holds what it got until all have it.
+            let filled = std::thread::scope(|scope| {
+                let one = || {
+                    start.wait();
+                    match caches.find(&repo, &key).unwrap() {
+                        Found::Filled(cache) => (cache, 0),
+                        Found::Empty(filling) => (filling.keep().unwrap(), 1),
+                    }
+                };
+                let all: Vec<_> = (0..4).map(|_| scope.spawn(one)).collect();
+                all.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+            });
+            assert_eq!(filled.iter().map(|(_, filled)| filled).sum::<u32>(), 1);
+            drop(filled);
+            fs::remove_dir_all(dir.path()).unwrap();
+            fs::create_dir(dir.path()).unwrap();
+        }
+    }
+
+    #[test]
     fn the_longest_unused_goes_first_and_what_is_in_use_stays() {
         let dir = tempfile::tempdir().unwrap();
         let caches = Caches::new(dir.path().to_owned(), 300 << 10);
@@ -403,7 +431,7 @@ mod tests {
         held.lock().unwrap();
         let waiting = std::thread::spawn({
             let path = path.clone();
-            move || take(&path, File::lock).unwrap()
+            move || take(&path).unwrap()
         });
         // Until the kernel says that somebody waits for this very file.
         let inode = held.metadata().unwrap().ino();
