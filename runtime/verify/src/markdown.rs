@@ -242,6 +242,8 @@ mod tests {
 
         V4&#58; 1 new finding&#58; src/a b&#46;py&#58;3
 
+        Asked for: Sum of &#60;two&#62; numbers
+
         | | step | seen |
         | --- | --- | --- |
         | ✅ | V0 patch | applies |
@@ -309,6 +311,8 @@ mod tests {
         ### Gloaming: ✅ worth a reviewer's time (`ok`)
 
         every required step passed; confidence 1&#46;00, 0&#46;50 needed
+
+        Asked for: Sum of &#60;two&#62; numbers
 
         | | step | seen |
         | --- | --- | --- |
