@@ -9,22 +9,21 @@ use gloaming_agent::{Choice, choose};
 use gloaming_api::bowout::{BowOutEvidence, Cost, ReasonCode, Stage};
 use gloaming_api::evidence::{Evidence, Origin, VerdictKind};
 use gloaming_api::journal::EventKind;
-use gloaming_api::profile::{CommandKind, Profile};
+use gloaming_api::profile::CommandKind;
 use gloaming_api::tool::ToolOutcome;
 use gloaming_api::{Attempt, Digest, Judge, RepoId, TaskId};
 use gloaming_jobs::{Caches, Cancel, Egress, Engine, NoEngine};
 use gloaming_model::Model;
 use gloaming_policies::{Decision, Grant};
-use gloaming_profile::{Dependencies, Provision, SetupInputs, SetupTree};
-use gloaming_sandbox::{Files, Sandbox};
+use gloaming_sandbox::Sandbox;
 use gloaming_verify::Baseline;
-use gloaming_workspace::{Checkout, CommitId, Patch, Repository};
+use gloaming_workspace::{CommitId, Patch, Repository};
 
-use crate::base::GitBase;
 use crate::bow::{Draft, from_verdict};
-use crate::end::{End, Outcome, Unpublished, Verified, WorkerError, no_engine};
+use crate::end::{End, Outcome, Unpublished, Verified, WorkerError};
 use crate::journal::Journal;
 use crate::progress::{Progress, Update};
+use crate::provision::{Bench, baseline, provision, told};
 use crate::{check, code, rename};
 
 /// How often findings of the verifier go back to the coder.
@@ -223,29 +222,6 @@ impl Run<'_> {
     }
 }
 
-/// What provisioning made ready.
-pub(crate) struct Bench {
-    pub(crate) checkout: Checkout,
-    pub(crate) files: Files,
-    pub(crate) profile: Profile,
-    pub(crate) engine: Arc<dyn Engine>,
-    /// What the set-up phase fetched for the base.
-    pub(crate) dependencies: Dependencies,
-}
-
-impl Bench {
-    /// Returns how jobs come by dependencies and network; none where they have what the environment has.
-    pub(crate) fn provision<'a>(&'a self, run: &'a Run<'_>) -> Option<Provision<'a>> {
-        let supplies = run.equipment.supplies.as_ref()?;
-        Some(Provision {
-            repo: &run.assignment.repo,
-            caches: &supplies.caches,
-            egress: supplies.egress.as_ref(),
-            base: Some(&self.dependencies),
-        })
-    }
-}
-
 /// Who works on the task, with what it takes to.
 enum Maker {
     Rename(gloaming_agent::playbook::rename::Rename),
@@ -429,195 +405,6 @@ fn triage(run: &mut Run<'_>, choice: &Choice) -> Result<Origin, End> {
     may_work(run, &origin)?;
     run.record(EventKind::OriginChosen { origin: origin.clone(), because })?;
     Ok(origin)
-}
-
-async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
-    let engine = match &run.equipment.engine {
-        Ok(engine) => Arc::clone(engine),
-        Err(error) => return Err(no_engine(error).into()),
-    };
-    run.doing("checking out the base");
-    let repository = &run.equipment.repository;
-    for note in repository.notes(&run.assignment.base) {
-        (run.progress)(Update::Note(note));
-    }
-    let checkout = repository.checkout(&run.assignment.base, &run.equipment.work_dir.join(WORKSPACE))?;
-    let hidden = withheld(run)?;
-    if !hidden.is_empty() {
-        (run.progress)(Update::Note(check::withheld_note(&hidden)));
-    }
-    let profile = gloaming_profile::known(checkout.dir(), None).map_err(|faults| bad_profile(&faults))?;
-    let profile = gloaming_profile::with_norms(profile, repository, &run.assignment.base);
-    let test = profile.command(CommandKind::Test);
-    if test.is_none_or(|command| command.runner.is_none()) {
-        let summary = match test {
-            None => "No test command was found in this repository, so no change to it can be verified.",
-            Some(_) => {
-                "The results of this repository's test command cannot be read test by test, so no change to \
-                        it can be verified."
-            }
-        };
-        let mut draft = Draft::new(Stage::Provision, ReasonCode::EnvUnbuildable, summary);
-        for gap in &profile.gaps {
-            draft = draft.evidence(BowOutEvidence::note("file", gap.clone()));
-        }
-        for rejected in &profile.rejected {
-            draft = draft.evidence(BowOutEvidence::note(
-                "file",
-                format!(
-                    "{}:{}: {} — {}",
-                    rejected.source.file, rejected.source.line, rejected.command, rejected.reason
-                ),
-            ));
-        }
-        return Err(draft
-            .unblock("add a test command", "a Cargo.toml, pytest configuration, npm test script or go.mod with tests; see `gloaming profile`")
-            .into());
-    }
-    let base = GitBase::of(repository.clone(), run.assignment.base.clone());
-    let mut files = Files::open(checkout.dir()).map_err(WorkerError::Sandbox)?.with_base(Arc::new(base));
-    if let Some(images) = &run.equipment.images {
-        files = files
-            .with_images(images)
-            .map_err(|source| WorkerError::Write { what: "the folder for undoing", source })?;
-    }
-    let dependencies = set_up(run, checkout.dir(), &profile, engine.as_ref()).await?;
-    Ok(Bench { checkout, files, profile, engine, dependencies })
-}
-
-/// Runs the set-up phase on the base, before any tool writes to it.
-async fn set_up(
-    run: &Run<'_>,
-    base: &std::path::Path,
-    profile: &Profile,
-    engine: &dyn Engine,
-) -> Result<Dependencies, End> {
-    let Some(supplies) = &run.equipment.supplies else { return Ok(Dependencies::default()) };
-    let progress = run.progress;
-    let made = gloaming_profile::set_up(&SetupInputs {
-        provision: Provision {
-            repo: &run.assignment.repo,
-            caches: &supplies.caches,
-            egress: supplies.egress.as_ref(),
-            base: None,
-        },
-        command: profile.command(CommandKind::Install),
-        ecosystems: &profile.ecosystems,
-        grant: &run.equipment.grant,
-        engine,
-        environment: &run.equipment.environment,
-        tree: base,
-        whose: SetupTree::Base,
-        work_dir: &run.equipment.work_dir.join("setup"),
-        progress: &|doing: &str| progress(Update::Doing(doing.to_owned())),
-        cancel: &run.stop,
-    })
-    .await
-    .map_err(gloaming_verify::VerifyError::from)?;
-    if let Some(lack) = made.lack() {
-        progress(Update::Note(format!("{lack}; jobs go on with what this machine has")));
-    }
-    Ok(made)
-}
-
-/// Says of a set-up what came of it, behind something else.
-fn told(dependencies: &Dependencies) -> &'static str {
-    match (dependencies.is_empty(), dependencies.reused(), dependencies.lack()) {
-        (_, _, Some(_)) => "; dependencies were not set up",
-        (false, true, None) => "; dependencies from the cache",
-        (false, false, None) => "; dependencies set up",
-        (true, _, None) => "",
-    }
-}
-
-/// Bows out where the repository's corrections of its profile do not load: what they would have said is not known.
-fn bad_profile(faults: &[gloaming_policies::Diagnostic]) -> Draft {
-    let mut draft = Draft::new(
-        Stage::Provision,
-        ReasonCode::EnvUnbuildable,
-        "The repository's own .gloaming/profile.toml does not load on the base commit.",
-    );
-    for fault in faults {
-        draft = draft.evidence(BowOutEvidence::note("file", fault.to_string()));
-    }
-    draft.unblock("repair the file", "`gloaming profile --no-run` shows each error with line and column")
-}
-
-/// Returns the base's files that no job sees.
-fn withheld(run: &Run<'_>) -> Result<Vec<gloaming_api::RelPath>, End> {
-    let files = run.equipment.repository.list_files(&run.assignment.base)?;
-    let hidden = files.into_iter().filter_map(|entry| entry.path);
-    Ok(hidden.filter(|path| run.equipment.grant.withheld(path).is_some()).collect())
-}
-
-async fn baseline(run: &mut Run<'_>, bench: &Bench) -> Result<Baseline, End> {
-    let progress = run.progress;
-    let inputs = gloaming_verify::BaselineInputs {
-        repository: &run.equipment.repository,
-        base: &run.assignment.base,
-        grant: &run.equipment.grant,
-        profile: &bench.profile,
-        engine: bench.engine.as_ref(),
-        environment: &run.equipment.environment,
-        provision: bench.provision(run),
-        work_dir: &run.equipment.work_dir.join("baseline"),
-        seed: run.assignment.seed,
-        effort: gloaming_verify::Effort::default(),
-        baselines: run.equipment.baselines.as_deref(),
-        progress: &|update: gloaming_verify::Progress| progress(Update::Doing(update.to_string())),
-        cancel: &run.stop,
-    };
-    let baseline = gloaming_verify::baseline(inputs).await?;
-    for job in &baseline.jobs {
-        run.record(EventKind::Job {
-            label: format!("{} {}", job.tree, job.step),
-            record: Box::new(job.record.clone()),
-        })?;
-    }
-    if let Some(red) = &baseline.red {
-        // Without its dependencies a repository says nothing of its own state.
-        let lack = baseline.lack.as_ref();
-        let (code, summary) = match lack.filter(|lack| lack.failed) {
-            Some(lack) => (lack.code, format!("The repository's dependencies could not be set up: {lack}")),
-            None => {
-                let summary = format!("The untouched repository does not pass its own checks here: {red}");
-                (ReasonCode::BaselineRed, summary)
-            }
-        };
-        let mut draft = Draft::new(Stage::Baseline, code, summary);
-        if let Some(lack) = lack {
-            draft = draft
-                .evidence(BowOutEvidence::note("system", lack.to_string()))
-                .evidence(BowOutEvidence::note("system", red.to_string()))
-                .unblock("let the dependencies be set up", lack.unblock.clone());
-        }
-        for job in baseline.jobs.iter().filter(|job| !job.record.exit.success()) {
-            let tail = if job.record.stderr_tail.trim().is_empty() {
-                &job.record.stdout_tail
-            } else {
-                &job.record.stderr_tail
-            };
-            draft = draft.evidence(BowOutEvidence {
-                kind: "command".into(),
-                argv: job.record.argv.clone(),
-                exit: job.record.exit.code(),
-                excerpt: tail_of(tail, 2000),
-                artifact: None,
-            });
-        }
-        let hidden = withheld(run)?;
-        if !hidden.is_empty() {
-            draft = draft.evidence(BowOutEvidence::note("policy", check::withheld_note(&hidden)));
-        }
-        return Err(draft
-            .unblock(
-                "make the base pass in the container",
-                "`gloaming profile .` runs the same commands; dependencies must be installed on this machine (cargo fetch, \
-                 an activated virtual environment), since jobs have no network",
-            )
-            .into());
-    }
-    Ok(baseline)
 }
 
 fn freeze(run: &mut Run<'_>, bench: &Bench) -> Result<Patch, End> {

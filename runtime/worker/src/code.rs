@@ -13,10 +13,11 @@ use gloaming_model::{Model, ModelError, Request, ToolDef};
 use gloaming_policies::Access;
 use serde_json::Value;
 
-use crate::blueprint::{Bench, Run};
+use crate::blueprint::Run;
 use crate::bow::Draft;
 use crate::check;
 use crate::end::{End, WorkerError};
+use crate::provision::Bench;
 
 /// Tokens one answer may have.
 const MAX_TOKENS: u32 = 8192;

@@ -19,6 +19,7 @@ mod code;
 mod end;
 pub mod journal;
 pub mod progress;
+mod provision;
 mod rename;
 
 pub use base::GitBase;

@@ -9,10 +9,11 @@ use gloaming_api::path::escape_name;
 use gloaming_api::tool::ToolErrorCode;
 use gloaming_syntax::{Language, Occurrence, OccurrenceKind};
 
-use crate::blueprint::{Bench, Run};
+use crate::blueprint::Run;
 use crate::bow::Draft;
 use crate::code::call_tool;
 use crate::end::End;
+use crate::provision::Bench;
 
 /// Files larger than this are not looked into, bytes.
 const FILE_CAP: usize = 4 << 20;
