@@ -62,7 +62,7 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Read and check journals, and undo calls
     Journal(JournalArgs),
-    /// Run a journal's attempt again without model or network and compare patch and verdict
+    /// Run a journal's attempt again, without a model, and compare patch and verdict
     Replay(ReplayArgs),
     /// Read sealed evidence, and check who sealed it
     Evidence(EvidenceArgs),
