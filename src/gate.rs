@@ -104,9 +104,11 @@ pub(crate) fn judging(gate: &Gate) -> Judge {
 /// Prints what patches are judged by here.
 fn show(args: &GateShowArgs) -> anyhow::Result<ExitCode> {
     let home = Home::open()?;
-    let repo = context::repo_name(&args.policy, &std::path::absolute(&args.repo)?);
-    let resolved =
-        context::resolve_policy(&args.policy, &repo, None)?.map_err(|found| context::bad_policy(&found))?;
+    let folder = std::path::absolute(&args.repo)?;
+    let repo = context::repo_name(&args.policy, &folder);
+    // The repository's own policy counts here as everywhere.
+    let resolved = crate::mcp::policy(&args.policy, &repo, &folder, &home)?
+        .map_err(|found| context::bad_policy(&found))?;
     let gate = of(&home, &resolved.grant)?;
     let file = home.data.join(FILE);
     let own = gate.weights != *built_in();
