@@ -300,6 +300,17 @@ pub(crate) fn repo_name(choice: &PolicyChoice, location: &Path) -> RepoId {
     })
 }
 
+/// Returns the name under which what can be fetched for a repository is kept. Where it goes by its folder's name, which
+/// another may have too, `location`, a path or an address, tells the two apart.
+pub(crate) fn kept_as(repo: &RepoId, location: &str) -> RepoId {
+    let Some(name) = repo.as_str().strip_prefix("local/") else { return repo.clone() };
+    let path = Path::new(location).canonicalize();
+    let place = path.map_or_else(|_| location.to_owned(), |path| path.to_string_lossy().into_owned());
+    let digest = Digest::of(&place);
+    let short: String = name.chars().take(80).collect();
+    RepoId::local(&format!("{short}-{}", &digest.hex()[..16]))
+}
+
 /// Returns the name to look at a policy file under by hand: the operator's, else the folder's, else, where the
 /// file is for other repositories, one that it is for (and says so).
 pub(crate) fn repo_name_by_hand(choice: &PolicyChoice, location: &Path) -> anyhow::Result<RepoId> {
@@ -563,6 +574,24 @@ mod tests {
         let path = next.path().to_owned();
         drop(next);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn repositories_that_only_share_a_folders_name_share_nothing_that_is_fetched() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["work/app", "forks/app"] {
+            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        let place = |folder: &str| dir.path().join(folder).display().to_string();
+        let local = RepoId::local("app");
+        assert_eq!(kept_as(&local, &place("work/app")), kept_as(&local, &place("work/../work/app")));
+        assert_ne!(kept_as(&local, &place("work/app")), kept_as(&local, &place("forks/app")));
+        let [one, other] = ["one", "other"].map(|owner| format!("https://git.example/{owner}/app"));
+        assert_ne!(kept_as(&local, &one), kept_as(&local, &other));
+        let named: RepoId = "acme/app".parse().unwrap();
+        assert_eq!(kept_as(&named, &one), named);
+        let long = RepoId::local(&"n".repeat(100));
+        assert!(kept_as(&long, &one).as_str().parse::<RepoId>().is_ok());
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use gloaming_api::job::JobPurpose;
+use gloaming_api::job::{JobExit, JobPurpose};
 use gloaming_api::path::escape_name;
 use gloaming_api::profile::CommandKind;
 use gloaming_api::{Profile, ReasonCode, RelPath, Stage};
 use gloaming_jobs::{Cancel, Job, JobError, JobOutput};
 use gloaming_policies::Denial;
+use gloaming_profile::Dependencies;
 use gloaming_worker::Update;
 use gloaming_workspace::Repository;
 
@@ -18,7 +19,7 @@ use crate::console::{Console, print_json};
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit, unless_cancelled};
 use crate::onboard::bad_file;
-use crate::run::{cancel_on_signal, policy_at, repo_failure};
+use crate::run::{cancel_on_signal, policy_for_jobs, repo_failure};
 use crate::supplies::SetUp;
 
 pub(crate) async fn main(args: JobsArgs) -> anyhow::Result<ExitCode> {
@@ -55,7 +56,7 @@ async fn run(args: &JobsRunArgs, console: &Console, cancel: &Cancel) -> anyhow::
         console.show(Update::Note(note));
     }
     let repo = context::repo_name(&args.policy, &path);
-    let grant = match policy_at(&args.policy, &repo, &repository, &base)? {
+    let grant = match policy_for_jobs(&args.policy, &repo, &repository, &base)? {
         Ok(resolved) => resolved.grant,
         Err(diagnostics) => {
             let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
@@ -78,12 +79,12 @@ async fn run(args: &JobsRunArgs, console: &Console, cancel: &Cancel) -> anyhow::
         Failure::bow_out(ReasonCode::NoEngine, format!("no container engine works here: {}", error.reason))
             .hint(error.hint)
     })?;
-    // A set-up of one's own is run bare: nothing of it is kept.
+    // A set-up of one's own is run bare: nothing of it is kept. What others fetched is held as long as the job runs.
+    let mut dependencies = Dependencies::default();
     if args.purpose != JobPurpose::Setup {
-        let supplies = crate::supplies::open(&home)?;
+        let supplies = crate::supplies::open(&home, &repo, &path.to_string_lossy())?;
         let set_up = SetUp {
             supplies: &supplies,
-            repo: &repo,
             profile: &profile,
             grant: &grant,
             engine: engine.as_ref(),
@@ -91,13 +92,16 @@ async fn run(args: &JobsRunArgs, console: &Console, cancel: &Cancel) -> anyhow::
             tree: checkout.dir(),
             work_dir: &work.path().join("setup"),
         };
-        let dependencies = set_up.run(console, cancel).await?;
+        dependencies = set_up.run(console, cancel).await?;
         dependencies
             .equip(&mut job, &work.path().join("own"))
             .map_err(|error| Failure::disk("show the job its dependencies", error))?;
     }
     console.show(Update::Doing(format!("{}: {}", args.purpose.as_str(), job.argv.join(" "))));
-    match engine.run(&permit, &job, cancel).await {
+    let ran = engine.run(&permit, &job, cancel).await;
+    drop(dependencies);
+    match ran {
+        Ok(output) if output.record.exit == JobExit::Cancelled => Err(Failure::cancelled("cancelled").into()),
         Ok(output) => Ok(output),
         Err(JobError::Denied { denial, .. }) => Err(denied(&denial)),
         Err(error) => Err(Failure::infrastructure("run the job", error).into()),

@@ -22,7 +22,7 @@ use crate::context::{self, Home};
 use crate::engine::JobLane;
 use crate::failure::{Failure, unless_cancelled};
 use crate::profile::tell;
-use crate::run::{cancel_on_signal, policy_at, repo_failure};
+use crate::run::{cancel_on_signal, policy_for_jobs, repo_failure};
 
 /// The largest file of corrections or stored profile that is read, bytes.
 const FILE_CAP: u64 = 1 << 20;
@@ -88,7 +88,7 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
         return Ok(profile);
     }
     let repo = context::repo_name(&args.policy, &path);
-    let grant = match policy_at(&args.policy, &repo, &repository, &base)? {
+    let grant = match policy_for_jobs(&args.policy, &repo, &repository, &base)? {
         Ok(resolved) => resolved.grant,
         Err(diagnostics) => {
             let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
@@ -117,7 +117,7 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
     })?;
     console.show(Update::Stage(gloaming_api::Stage::Provision));
     let shown = console.clone();
-    let supplies = crate::supplies::open(&home)?;
+    let supplies = crate::supplies::open(&home, &repo, &path.to_string_lossy())?;
     let proving = Proving {
         engine: engine.as_ref(),
         environment: environment.digest(),
@@ -127,7 +127,7 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
         now: context::now(),
         progress: &move |text: &str| shown.show(Update::Doing(text.to_owned())),
         cancel,
-        provision: Some(crate::supplies::provision(&supplies, &repo, None)),
+        provision: Some(crate::supplies::provision(&supplies, None)),
         count_tests: None,
     };
     gloaming_profile::prove(&mut profile, &proving)

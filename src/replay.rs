@@ -86,7 +86,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
         grant,
         engine,
         environment: environment.digest().clone(),
-        supplies: Some(crate::supplies::open(&home)?),
+        supplies: Some(crate::supplies::open(&home, &started.repo, &started.location)?),
         model,
         judge: crate::gate::judging(&gate),
         // What a replay is to show, it runs.

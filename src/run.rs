@@ -119,7 +119,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
     let repo =
         context::repo_name(&args.policy, Path::new(args.repo.trim_end_matches('/').trim_end_matches(".git")));
     let base = repository.resolve(args.base.as_deref()).map_err(repo_failure)?;
-    let mut resolved = policy_at(&args.policy, &repo, &repository, &base)?;
+    let mut resolved = policy_for_jobs(&args.policy, &repo, &repository, &base)?;
     let sandbox = match &mut resolved {
         Ok(resolved) => Some(context::equip(&home, resolved)?),
         Err(_) => None,
@@ -189,7 +189,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         grant: resolved.grant,
         engine,
         environment: environment_digest,
-        supplies: Some(crate::supplies::open(&home)?),
+        supplies: Some(crate::supplies::open(&home, &repo, &location)?),
         model,
         judge: crate::gate::judging(&gate),
         baselines: Some(Box::new(crate::baselines::Kept::open(&home, &repo, false)?)),
@@ -358,7 +358,7 @@ pub(crate) fn policy_at(
             || raw == b".gloaming"
     };
     match files.iter().find(|entry| below(&entry.raw)) {
-        None => return filled(context::resolve_policy(choice, repo, None)?),
+        None => return context::resolve_policy(choice, repo, None),
         Some(entry)
             if entry.path.as_ref() == Some(&path)
                 && matches!(entry.kind, EntryKind::File | EntryKind::Executable) => {}
@@ -366,13 +366,22 @@ pub(crate) fn policy_at(
     }
     let bytes = repository.read_file(base, &path).map_err(repo_failure)?.unwrap_or_default();
     match String::from_utf8(bytes) {
-        Ok(text) => filled(context::resolve_policy(choice, repo, Some(text))?),
+        Ok(text) => context::resolve_policy(choice, repo, Some(text)),
         Err(_) => fault("the repository's policy is not UTF-8 text"),
     }
 }
 
-/// Refuses a policy that names a set of hosts in which there is nothing on this machine; whose fault it is says who is
-/// told.
+/// The same for a command that runs jobs: refuses a policy that names a set of hosts in which there is nothing on this
+/// machine; whose fault it is says who is told.
+pub(crate) fn policy_for_jobs(
+    choice: &PolicyChoice,
+    repo: &RepoId,
+    repository: &Repository,
+    base: &CommitId,
+) -> anyhow::Result<Result<Resolved, Vec<Diagnostic>>> {
+    filled(policy_at(choice, repo, repository, base)?)
+}
+
 fn filled(resolved: Result<Resolved, Vec<Diagnostic>>) -> anyhow::Result<Result<Resolved, Vec<Diagnostic>>> {
     let Ok(resolved) = resolved else { return Ok(resolved) };
     let faults = crate::network::unfilled(&Home::open()?, &resolved.grant)?;

@@ -17,8 +17,8 @@ use crate::failure::Failure;
 /// How much all caches together may be, bytes, unless `GLOAMING_CACHE_SIZE` says otherwise.
 const CAP: u64 = 10 << 30;
 
-/// Opens the caches, with what the operator says about jobs' network.
-pub(crate) fn open(home: &Home) -> anyhow::Result<Supplies> {
+/// Opens the caches for a repository at a place, with what the operator says about jobs' network.
+pub(crate) fn open(home: &Home, repo: &RepoId, location: &str) -> anyhow::Result<Supplies> {
     let cap = match context::variable("GLOAMING_CACHE_SIZE") {
         None => CAP,
         Some(text) => units::bytes(&text).ok_or_else(|| {
@@ -26,22 +26,18 @@ pub(crate) fn open(home: &Home) -> anyhow::Result<Supplies> {
         })?,
     };
     let egress = Some(crate::network::egress(home)?);
-    Ok(Supplies { caches: Caches::new(home.cache.join("dependencies"), cap), egress })
+    let owner = context::kept_as(repo, location);
+    Ok(Supplies { owner, caches: Caches::new(home.cache.join("dependencies"), cap), egress })
 }
 
 /// Returns how jobs come by a repository's dependencies.
-pub(crate) fn provision<'a>(
-    supplies: &'a Supplies,
-    repo: &'a RepoId,
-    base: Option<&'a Dependencies>,
-) -> Provision<'a> {
-    Provision { repo, caches: &supplies.caches, egress: supplies.egress.as_ref(), base }
+pub(crate) fn provision<'a>(supplies: &'a Supplies, base: Option<&'a Dependencies>) -> Provision<'a> {
+    Provision { repo: &supplies.owner, caches: &supplies.caches, egress: supplies.egress.as_ref(), base }
 }
 
 /// What a set-up outside of an attempt is made of.
 pub(crate) struct SetUp<'a> {
     pub(crate) supplies: &'a Supplies,
-    pub(crate) repo: &'a RepoId,
     pub(crate) profile: &'a Profile,
     pub(crate) grant: &'a Grant,
     pub(crate) engine: &'a dyn Engine,
@@ -57,7 +53,7 @@ impl SetUp<'_> {
     pub(crate) async fn run(&self, console: &Console, cancel: &Cancel) -> anyhow::Result<Dependencies> {
         let shown = console.clone();
         let made = gloaming_profile::set_up(&SetupInputs {
-            provision: provision(self.supplies, self.repo, None),
+            provision: provision(self.supplies, None),
             command: self.profile.command(CommandKind::Install),
             ecosystems: &self.profile.ecosystems,
             grant: self.grant,

@@ -8,7 +8,9 @@ use gloaming_api::RepoId;
 use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome, ToolSpec};
 use gloaming_jobs::{Cancel, JobError, NoEngine};
 use gloaming_policies::Grant;
+use gloaming_profile::Dependencies;
 use gloaming_sandbox::StoredComponent;
+use gloaming_workspace::{RepoError, Repository};
 use serde_json::{Value, json};
 
 use crate::cli::{ToolsArgs, ToolsCommand};
@@ -17,7 +19,7 @@ use crate::context::{self, Home};
 use crate::failure::{Failure, exit};
 use crate::onboard::bad_file;
 use crate::registered::{self, Source};
-use crate::run::cancel_on_signal;
+use crate::run::{cancel_on_signal, repo_failure};
 use crate::supplies::SetUp;
 use crate::template;
 
@@ -190,6 +192,10 @@ async fn check(
         Failure::usage(format!("cannot open the workspace {}: {error}", workspace.display()))
     })?;
     let work = home.work_dir(gloaming_api::TaskId::generate().as_str())?;
+    let unfilled = crate::network::unfilled(home, grant)?;
+    if !unfilled.is_empty() {
+        return Err(context::bad_policy(&unfilled));
+    }
     let lane = crate::engine::open(home, grant, None, None).await?;
     let engine = match lane.engine {
         Ok(engine) => engine,
@@ -199,24 +205,30 @@ async fn check(
     cancel_on_signal(&cancel);
     let profile = gloaming_profile::known(&workspace, None)
         .map_err(|faults| bad_file("the repository's corrections of its profile do not load", &faults))?;
-    // What is in the folder now decides what is fetched: nobody else wrote to it than whoever calls.
-    let supplies = crate::supplies::open(home)?;
-    let set_up = SetUp {
-        supplies: &supplies,
-        repo,
-        profile: &profile,
-        grant,
-        engine: engine.as_ref(),
-        environment: lane.environment.digest(),
-        tree: &workspace,
-        work_dir: &work.path().join("setup"),
+    let supplies = crate::supplies::open(home, repo, &workspace.to_string_lossy())?;
+    // What is fetched is the commit's, as for an attempt: what else lies in the folder has no part in what others find.
+    let base = work.path().join("base");
+    let dependencies = if check_out_head(&workspace, &work.path().join("git"), &base)? {
+        let set_up = SetUp {
+            supplies: &supplies,
+            profile: &gloaming_profile::known(&base, None).map_err(|faults| {
+                bad_file("the repository's corrections of its profile do not load", &faults)
+            })?,
+            grant,
+            engine: engine.as_ref(),
+            environment: lane.environment.digest(),
+            tree: &base,
+            work_dir: &work.path().join("setup"),
+        };
+        set_up.run(&Console::new(), &cancel).await?
+    } else {
+        Dependencies::default()
     };
-    let dependencies = set_up.run(&Console::new(), &cancel).await?;
     let bench = gloaming_worker::check::Bench {
         grant,
         profile: &profile,
         engine: engine.as_ref(),
-        provision: Some(crate::supplies::provision(&supplies, repo, Some(&dependencies))),
+        provision: Some(crate::supplies::provision(&supplies, Some(&dependencies))),
         workspace,
         work_dir: work.path().join("check"),
         cancel: &cancel,
@@ -235,6 +247,21 @@ async fn check(
         Err(JobError::NoEngine(error)) => Ok(no_engine(error)),
         Err(error) => Err(Failure::infrastructure("run the job", error).into()),
     }
+}
+
+/// Checks out the commit that a folder's HEAD names; false where there is none.
+fn check_out_head(folder: &Path, git: &Path, into: &Path) -> anyhow::Result<bool> {
+    let repository = match Repository::open(folder, git) {
+        Ok(repository) => repository,
+        Err(RepoError::NotGit { .. } | RepoError::NoCommits(_)) => return Ok(false),
+        Err(error) => return Err(repo_failure(error)),
+    };
+    match repository.resolve(None) {
+        Ok(base) => repository.checkout(&base, into).map_err(repo_failure)?,
+        Err(RepoError::UnbornHead { .. }) => return Ok(false),
+        Err(error) => return Err(repo_failure(error)),
+    };
+    Ok(true)
 }
 
 fn operator_grant(policy: &crate::cli::PolicyChoice, repo: &gloaming_api::RepoId) -> anyhow::Result<Grant> {

@@ -22,7 +22,7 @@ use crate::context::{self, Home};
 use crate::engine::JobLane;
 use crate::failure::{Failure, exit, unless_cancelled};
 use crate::onboard::bad_file;
-use crate::run::{cancel_on_signal, make_out, policy_at, pretty, repo_failure, write};
+use crate::run::{cancel_on_signal, make_out, policy_for_jobs, pretty, repo_failure, write};
 
 pub(crate) async fn main(args: Box<VerifyArgs>) -> anyhow::Result<ExitCode> {
     let console = Console::new();
@@ -51,7 +51,7 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
     let repository = Repository::open(&path, &work.path().join("git")).map_err(repo_failure)?;
     let base = repository.resolve(args.base.as_deref()).map_err(repo_failure)?;
     let repo = context::repo_name(&args.policy, &path);
-    let resolved = match policy_at(&args.policy, &repo, &repository, &base)? {
+    let resolved = match policy_for_jobs(&args.policy, &repo, &repository, &base)? {
         Ok(resolved) => resolved,
         Err(diagnostics) => {
             console.close();
@@ -87,7 +87,7 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
             let profile = gloaming_profile::with_norms(profile, &repository, &base);
             console.show(Update::Stage(Stage::Verify));
             let shown = console.clone();
-            let supplies = crate::supplies::open(&home)?;
+            let supplies = crate::supplies::open(&home, &repo, &path.to_string_lossy())?;
             let baselines = Kept::open(&home, &repo, args.again)?;
             gloaming_verify::verify(Inputs {
                 repository: &repository,
@@ -97,7 +97,7 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
                 profile: &profile,
                 engine: engine.as_ref(),
                 environment: environment.digest(),
-                provision: Some(crate::supplies::provision(&supplies, &repo, None)),
+                provision: Some(crate::supplies::provision(&supplies, None)),
                 origin: Origin::External,
                 task: None,
                 repo_id: &repo,

@@ -90,6 +90,8 @@ pub struct Equipment {
 /// What the set-up phase works with.
 #[derive(Debug, Clone)]
 pub struct Supplies {
+    /// The name under which what is fetched for this repository is kept; no other repository has it.
+    pub owner: RepoId,
     /// The caches of all repositories.
     pub caches: Caches,
     /// What the operator says about jobs' network; none where jobs have none.

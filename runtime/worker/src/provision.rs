@@ -33,7 +33,7 @@ impl Bench {
     pub(crate) fn provision<'a>(&'a self, run: &'a Run<'_>) -> Option<Provision<'a>> {
         let supplies = run.equipment.supplies.as_ref()?;
         Some(Provision {
-            repo: &run.assignment.repo,
+            repo: &supplies.owner,
             caches: &supplies.caches,
             egress: supplies.egress.as_ref(),
             base: Some(&self.dependencies),
@@ -106,7 +106,7 @@ async fn set_up(
     let progress = run.progress;
     let made = gloaming_profile::set_up(&SetupInputs {
         provision: Provision {
-            repo: &run.assignment.repo,
+            repo: &supplies.owner,
             caches: &supplies.caches,
             egress: supplies.egress.as_ref(),
             base: None,
