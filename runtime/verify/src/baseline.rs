@@ -10,14 +10,14 @@ use gloaming_profile::Lack;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::bench::{Bench, Lane};
+use crate::bench::{Bench, Lane, Scratch};
 use crate::compare::{flips, settle};
 use crate::lint::LintSeen;
 use crate::outcome::Outcome;
-use crate::{BaselineInputs, Progress, VerifyError, lint};
+use crate::{BaselineInputs, VerifyError, lint};
 
 /// Part of every key; a change of how reports are read or ids are made raises it.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What was seen of the untouched tree. Reusable for every patch against the same base in the same
 /// environment under the same policy.
@@ -41,6 +41,13 @@ pub struct Baseline {
     pub suite_ms: u64,
     /// What each lint command said that runs here.
     pub lint: Vec<LintSeen>,
+    /// What its jobs had of dependencies, as [`gloaming_profile::Dependencies::id`] tells it: one without them, or with
+    /// others, says nothing of a tree that has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dependencies: Option<Digest>,
+    /// Whether it was made for an earlier patch and kept.
+    #[serde(skip)]
+    pub kept: bool,
     /// Why the repository's dependencies could not be set up, where it wants some: a red baseline may be for want of
     /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,21 +115,28 @@ pub fn key(inputs: &BaselineInputs<'_>) -> Digest {
     Digest::of_json(&json!({
         "version": VERSION,
         "base": inputs.base.as_str(),
+        "engine": inputs.engine.name(),
         "environment": inputs.environment,
-        "grant": inputs.grant.digest(),
+        // Which components serve the tools is nothing to jobs.
+        "grant": inputs.grant.clone().with_tools(BTreeMap::new()).digest(),
         "commands": commands,
         "provision": inputs.provision.is_some(),
         "runs": inputs.effort.reruns.baseline_runs,
     }))
 }
 
-/// Returns the baseline that is kept for these inputs.
-pub(crate) fn kept(inputs: &BaselineInputs<'_>) -> Option<Baseline> {
-    let kept = inputs.baselines?.get(&key(inputs)).filter(|baseline| baseline.fits(inputs))?;
+/// Returns the baseline that is kept for the bench's inputs, where its jobs had the dependencies that jobs have now.
+pub(crate) async fn kept(bench: &mut Bench<'_>) -> Result<Option<Baseline>, VerifyError> {
+    let inputs = &bench.inputs;
+    let found = inputs.baselines.and_then(|baselines| baselines.get(&key(inputs)));
+    let Some(mut kept) = found.filter(|baseline| baseline.fits(inputs)) else { return Ok(None) };
+    if bench.dependencies(Scratch::Base).await?.id() != kept.dependencies {
+        return Ok(None);
+    }
     let (runs, tests) = (kept.runs, kept.tests.len());
-    let doing = format!("the untouched tree is known: {runs} runs of {tests} tests");
-    (inputs.progress)(Progress { step: "baseline".into(), doing });
-    Some(kept)
+    bench.tell("baseline", format!("the untouched tree is known: {runs} runs of {tests} tests"));
+    kept.kept = true;
+    Ok(Some(kept))
 }
 
 /// Builds the untouched tree and runs its suite as often as the rule of flakes wants it; a baseline of the same inputs
@@ -133,10 +147,10 @@ pub(crate) fn kept(inputs: &BaselineInputs<'_>) -> Option<Baseline> {
 /// # Errors
 /// Only infrastructure: no engine, no permit for the jobs that are needed, a disk that is full.
 pub async fn baseline(inputs: BaselineInputs<'_>) -> Result<Baseline, VerifyError> {
-    if let Some(kept) = kept(&inputs) {
+    let mut bench = Bench::new(inputs);
+    if let Some(kept) = kept(&mut bench).await? {
         return Ok(kept);
     }
-    let mut bench = Bench::new(inputs);
     let lane = bench.base_lane()?;
     make(&mut bench, &lane).await
 }
@@ -153,6 +167,8 @@ pub(crate) async fn make(bench: &mut Bench<'_>, lane: &Lane) -> Result<Baseline,
         flips: BTreeMap::new(),
         suite_ms: 0,
         lint: Vec::new(),
+        dependencies: None,
+        kept: false,
         lack: None,
         jobs: Vec::new(),
     };
@@ -160,6 +176,7 @@ pub(crate) async fn make(bench: &mut Bench<'_>, lane: &Lane) -> Result<Baseline,
     if made.red.is_none() {
         made.lint = lint::look(bench, lane).await?;
     }
+    made.dependencies = bench.dependencies(lane.scratch()).await?.id();
     made.lack = bench.lack(lane);
     if let (Some(red), Some(lack)) = (&mut made.red, &made.lack)
         && !red.detail.contains(&lack.detail)
@@ -248,6 +265,8 @@ impl Baseline {
             flips,
             suite_ms: 0,
             lint: Vec::new(),
+            dependencies: None,
+            kept: false,
             lack: None,
             jobs: Vec::new(),
         }

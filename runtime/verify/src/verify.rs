@@ -158,7 +158,7 @@ async fn judge(
 
     let mut base_lane: Option<Lane> = None;
     let given = inputs.baseline.filter(|baseline| baseline.fits(&bench.inputs));
-    let kept = if given.is_none() { baseline::kept(&bench.inputs) } else { None };
+    let kept = if given.is_none() { baseline::kept(bench).await? } else { None };
     let made;
     let baseline: &Baseline = match given.or(kept.as_ref()) {
         Some(baseline) => {

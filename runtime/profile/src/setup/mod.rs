@@ -144,6 +144,12 @@ impl Dependencies {
         &self.records
     }
 
+    /// Returns what tells what one set-up fetched from what another did, also where both were to fetch the same; none
+    /// where there is nothing.
+    pub fn id(&self) -> Option<Digest> {
+        self.about.as_ref().map(Digest::of_json)
+    }
+
     /// Whether somebody else's set-up has fetched them before.
     pub fn reused(&self) -> bool {
         self.reused

@@ -1,6 +1,7 @@
 //! Verifications of repositories whose tests need what a set-up job fetches.
 
 use gloaming_api::evidence::Evidence;
+use gloaming_api::evidence::TestStatus::{Failed, Passed};
 use gloaming_api::job::JobPurpose;
 use gloaming_api::profile::CommandKind;
 use gloaming_jobs::Caches;
@@ -30,12 +31,16 @@ class T(unittest.TestCase):
 "#;
 
 fn case(dir: &tempfile::TempDir) -> Case {
+    case_of(dir, TESTS)
+}
+
+fn case_of(dir: &tempfile::TempDir, tests: &str) -> Case {
     let install = command(CommandKind::Install, None, &["python3", "deps/install.py"]);
     let files = [
         ("app.py", APP),
         ("deps/install.py", INSTALL),
         ("tests/__init__.py", ""),
-        ("tests/test_app.py", TESTS),
+        ("tests/test_app.py", tests),
     ];
     let mut case = Case::new(vec![install, unittest()], &files);
     case.caches = Some(Caches::new(dir.path().join("deps"), 1 << 30));
@@ -91,4 +96,44 @@ async fn a_base_that_lacks_its_dependencies_says_so() {
     let Some(evidence) = case.verify(&[("app.py", "import small\n")]).await else { return };
     let why = told(&evidence, "V3");
     assert!(why.contains("the policy names no host for set-up jobs") && why.contains("dial tcp"), "{why}");
+}
+
+#[tokio::test]
+async fn a_baseline_that_was_made_without_dependencies_says_nothing_of_a_tree_that_has_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let tests = "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_small(self):\n        import small\n\n    \
+                 def test_plain(self):\n        pass\n";
+    let mut case = case_of(&dir, tests);
+    case.baselines = Some(Box::default());
+    // Nothing so small is kept: jobs have what the machine has.
+    case.caches = Some(Caches::new(dir.path().join("small"), 1));
+    let change = [("app.py", "VALUE = 1\n")];
+    let Some(evidence) = case.verify(&change).await else { return };
+    let failed = |evidence: &Evidence| evidence.baseline_tests.values().filter(|one| **one == Failed).count();
+    assert_eq!(failed(&evidence), 1, "{:?}", evidence.baseline_tests);
+    let kept = |case: &Case| case.baselines.as_ref().map(|kept| kept.kept());
+    assert_eq!(kept(&case), Some(1));
+    case.caches = Some(Caches::new(dir.path().join("deps"), 1 << 30));
+    for _ in 0..2 {
+        let evidence = case.verify(&change).await.unwrap();
+        assert_eq!((failed(&evidence), &evidence.fail_to_pass), (0, &Vec::new()));
+        assert_eq!(kept(&case), Some(2));
+    }
+}
+
+#[tokio::test]
+async fn what_failed_on_a_base_that_was_kept_is_looked_at_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut case = case(&dir);
+    case.baselines = Some(Box::default());
+    let change = [("app.py", "import small\n\n\ndef value():\n    return 2 - small.VALUE\n")];
+    let Some(_) = case.verify(&change).await else { return };
+    let id = "tests.test_app.T.test_value";
+    case.baselines.as_ref().unwrap().change(|kept| {
+        assert_eq!(kept.tests.insert(id.to_owned(), Failed), Some(Passed));
+    });
+    let evidence = case.verify(&change).await.unwrap();
+    assert_eq!(evidence.baseline_tests[id], Failed);
+    assert_eq!(evidence.fail_to_pass, Vec::<String>::new());
+    assert!(evidence.jobs.iter().any(|job| job.tree == "base-again"), "{:?}", evidence.jobs);
 }

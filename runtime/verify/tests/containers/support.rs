@@ -35,6 +35,11 @@ impl Memory {
     pub(crate) fn kept(&self) -> usize {
         self.0.lock().unwrap().1
     }
+
+    /// Changes what is kept.
+    pub(crate) fn change(&self, change: impl Fn(&mut Baseline)) {
+        self.0.lock().unwrap().0.values_mut().for_each(change);
+    }
 }
 
 impl Baselines for Memory {
