@@ -18,7 +18,7 @@ use crate::cli::{JobsArgs, JobsCommand, JobsRunArgs};
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit, unless_cancelled};
-use crate::onboard::bad_file;
+use crate::known::{Known, bad_corrections};
 use crate::run::{cancel_on_signal, policy_for_jobs, repo_failure};
 use crate::supplies::SetUp;
 
@@ -66,15 +66,16 @@ async fn run(args: &JobsRunArgs, console: &Console, cancel: &Cancel) -> anyhow::
     };
     let tree = work.path().join("tree");
     let checkout = repository.checkout(&base, &tree).map_err(repo_failure)?;
-    let profile = gloaming_profile::known(checkout.dir(), None)
-        .map_err(|faults| bad_file("the repository's corrections of its profile do not load", &faults))?;
+    let lane = crate::engine::open(&home, &grant, args.engine, None).await?;
+    let profile = Known::open(&home, &repo, args.corrections.as_deref())?
+        .profile(checkout.dir(), &grant, lane.environment.digest())
+        .map_err(bad_corrections)?;
     let mut job = job_of(args, &profile, &tree)?;
     // As in an attempt: what the policy lets nobody read, no job sees.
     gloaming_workspace::withhold(&tree, &|path| grant.withheld(path).is_some())
         .map_err(|error| Failure::disk("take out of the tree what no job may see", error))?;
     let permit =
         grant.permit_command(args.purpose, &job.argv, job.env.keys()).map_err(|denial| denied(&denial))?;
-    let lane = crate::engine::open(&home, &grant, args.engine, None).await?;
     let engine = lane.engine.map_err(|error| {
         Failure::bow_out(ReasonCode::NoEngine, format!("no container engine works here: {}", error.reason))
             .hint(error.hint)

@@ -12,6 +12,7 @@ mod gate;
 mod jobs;
 mod journal;
 mod keys;
+mod known;
 mod mcp;
 mod network;
 mod onboard;

@@ -1,18 +1,12 @@
 //! `gloaming onboard`: a repository's profile proved by running it, what is missing, and how ready it is.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the edge: proved profiles are kept in the operator's own data folder"
-)]
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use gloaming_api::ReasonCode;
 use gloaming_api::path::escape_name;
 use gloaming_api::profile::{CheckState, Profile};
-use gloaming_api::{Digest, ReasonCode};
 use gloaming_jobs::Cancel;
-use gloaming_policies::Diagnostic;
-use gloaming_profile::{Corrections, Proving};
+use gloaming_profile::Proving;
 use gloaming_worker::Update;
 use gloaming_workspace::Repository;
 
@@ -21,13 +15,9 @@ use crate::console::{Console, print_json};
 use crate::context::{self, Home};
 use crate::engine::JobLane;
 use crate::failure::{Failure, unless_cancelled};
+use crate::known::{Known, bad_corrections};
 use crate::profile::tell;
 use crate::run::{cancel_on_signal, policy_for_jobs, repo_failure};
-
-/// The largest file of corrections or stored profile that is read, bytes.
-const FILE_CAP: u64 = 1 << 20;
-/// Proved profiles kept of one repository: of its branches, policies and environments.
-const KEPT: usize = 20;
 
 /// Whether commands are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +60,6 @@ pub(crate) async fn show(
 }
 
 async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel) -> anyhow::Result<Profile> {
-    let operator = args.corrections.as_deref().map(corrections).transpose()?;
     let home = Home::open()?;
     let work = home.work_dir(gloaming_api::TaskId::generate().as_str())?;
     cancel_on_signal(cancel);
@@ -81,13 +70,13 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
         console.show(Update::Note(note));
     }
     let checkout = repository.checkout(&base, &work.path().join("tree")).map_err(repo_failure)?;
-    let profile = gloaming_profile::known(checkout.dir(), operator.as_ref())
-        .map_err(|faults| bad_file("the corrections of the profile do not load", &faults))?;
+    let repo = context::repo_name(&args.policy, &path);
+    let known = Known::open(&home, &repo, args.corrections.as_deref())?;
+    let profile = known.mined(checkout.dir()).map_err(bad_corrections)?;
     let mut profile = gloaming_profile::with_norms(profile, &repository, &base);
     if run == Run::No || profile.commands.is_empty() {
         return Ok(profile);
     }
-    let repo = context::repo_name(&args.policy, &path);
     let grant = match policy_for_jobs(&args.policy, &repo, &repository, &base)? {
         Ok(resolved) => resolved.grant,
         Err(diagnostics) => {
@@ -99,11 +88,8 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
         }
     };
     let JobLane { engine, environment } = crate::engine::open(&home, &grant, None, None).await?;
-    // What a proof holds for: the files it was mined from, what policy lets run, and where it was run.
-    let key = Digest::of_json(&(&profile.mined_from, grant.digest(), environment.digest()));
-    let stored = home.profiles_dir(&repo).join(format!("{}.json", key.hex()));
     if run == Run::Unproved
-        && let Some(proved) = load(&stored, &profile)
+        && let Some(proved) = known.proved(&profile, &grant, environment.digest())
     {
         // What was merged since has changed no fact that a proof holds for.
         return Ok(Profile { norms: profile.norms, ..proved });
@@ -133,56 +119,8 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
     gloaming_profile::prove(&mut profile, &proving)
         .await
         .map_err(|error| Failure::infrastructure("prove the profile", error))?;
-    if let Err(error) = store(&stored, &profile) {
-        tracing::warn!(file = %stored.display(), %error, "cannot keep the proved profile; it will be proved again");
-    }
+    known.keep(&profile, &grant, environment.digest());
     Ok(profile)
-}
-
-/// Reads the operator's corrections.
-fn corrections(path: &Path) -> anyhow::Result<Corrections> {
-    let text = context::read_text(path, "the corrections", FILE_CAP)?;
-    Corrections::of_operator(&path.display().to_string(), &text)
-        .map_err(|faults| bad_file("the corrections do not load", &faults))
-}
-
-pub(crate) fn bad_file(summary: &str, faults: &[Diagnostic]) -> anyhow::Error {
-    let lines: Vec<String> = faults
-        .iter()
-        .map(|fault| match &fault.hint {
-            Some(hint) => format!("{fault}; {hint}"),
-            None => fault.to_string(),
-        })
-        .collect();
-    Failure::usage(format!("{summary}\n{}", lines.join("\n"))).into()
-}
-
-/// Reads a proved profile, where there is one of these very files.
-fn load(stored: &Path, mined: &Profile) -> Option<Profile> {
-    let text = context::read_text(stored, "the proved profile", FILE_CAP * 4).ok()?;
-    let proved: Profile = serde_json::from_str(&text).ok()?;
-    (proved.mined_from == mined.mined_from).then_some(proved)
-}
-
-/// Keeps a proved profile, whole or not at all, and removes the oldest of too many.
-fn store(stored: &Path, profile: &Profile) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let Some(folder) = stored.parent() else { return Ok(()) };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let partial = stored.with_extension(format!("{}.partial", std::process::id()));
-    let text = serde_json::to_vec_pretty(profile)?;
-    std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, stored)).inspect_err(|_| {
-        let _ = std::fs::remove_file(&partial);
-    })?;
-    let mut kept: Vec<(std::time::SystemTime, PathBuf)> = std::fs::read_dir(folder)?
-        .flatten()
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-        .collect();
-    kept.sort_unstable_by(|a, b| b.cmp(a));
-    for (_, old) in kept.into_iter().skip(KEPT) {
-        let _ = std::fs::remove_file(old);
-    }
-    Ok(())
 }
 
 /// Returns how ready the repository is, in words.

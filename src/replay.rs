@@ -18,6 +18,7 @@ use crate::console::{Console, print_json};
 use crate::context::{self, Home};
 use crate::engine::JobLane;
 use crate::failure::{Failure, exit, unless_cancelled};
+use crate::known::Known;
 use crate::run::{cancel_on_signal, repo_failure};
 
 /// What two runs of one attempt must have in common.
@@ -71,6 +72,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
         }
         None => None,
     };
+    let known = Known::open(&home, &started.repo, None)?;
     let assignment = Assignment {
         task: started.task.clone(),
         attempt: started.attempt,
@@ -83,6 +85,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
     let equipment = Equipment {
         repository,
         sandbox: context::sandbox(&home, &grant)?,
+        learn: crate::run::learning(known, grant.clone(), environment.digest().clone()),
         grant,
         engine,
         environment: environment.digest().clone(),

@@ -19,7 +19,8 @@ use gloaming_gate::Gate;
 use gloaming_jobs::Cancel;
 use gloaming_model::{Model, ModelSpec, PriceTable, SecretString, Settings};
 use gloaming_policies::Diagnostic;
-use gloaming_worker::{Assignment, Equipment, Journal, Outcome, Update, Verified, WorkerError};
+use gloaming_policies::Grant;
+use gloaming_worker::{Assignment, Equipment, Journal, Learn, Outcome, Update, Verified, WorkerError};
 use gloaming_workspace::{Author, CommitId, EntryKind, Interrupt, RepoError, Repository};
 use serde_json::{Value, json};
 
@@ -28,6 +29,7 @@ use crate::console::{Console, print_json};
 use crate::context::{self, Home, Resolved, WorkDir};
 use crate::engine::JobLane;
 use crate::failure::{Failure, exit, in_one_line, report, unless_cancelled};
+use crate::known::Known;
 
 /// The largest task text read, bytes; a longer one bows out before this is reached.
 const TASK_CAP: usize = 1 << 20;
@@ -174,6 +176,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
     let JobLane { engine, environment } =
         crate::engine::open(&home, &resolved.grant, None, Some(&task)).await?;
     let environment_digest = environment.digest().clone();
+    let known = Known::open(&home, &repo, args.corrections.as_deref())?;
     let assignment = Assignment {
         task: task.clone(),
         attempt: Attempt(1),
@@ -186,13 +189,14 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
     let equipment = Equipment {
         repository,
         sandbox: sandbox.expect("it is opened where the policy loads"),
+        learn: learning(known, resolved.grant.clone(), environment_digest.clone()),
         grant: resolved.grant,
         engine,
         environment: environment_digest,
         supplies: Some(crate::supplies::open(&home, &repo, &location)?),
         model,
         judge: crate::gate::judging(&gate),
-        baselines: Some(Box::new(crate::baselines::Kept::open(&home, &repo, false)?)),
+        baselines: Some(Box::new(crate::baselines::Kept::open(&home, &repo, args.again)?)),
         work_dir: work.path().join(context::ATTEMPT),
         images: Some(work.undo_dir(&first)),
         cancel,
@@ -240,6 +244,11 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
             .hint("nothing was published; the journal in the out folder tells how far it came")
             .into()),
     }
+}
+
+/// Returns how an attempt learns of a repository.
+pub(crate) fn learning(known: Known, grant: Grant, environment: Digest) -> Learn {
+    Box::new(move |checkout| known.profile(checkout, &grant, &environment))
 }
 
 /// Appends an event to the journal.

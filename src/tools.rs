@@ -17,7 +17,7 @@ use crate::cli::{ToolsArgs, ToolsCommand};
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit};
-use crate::onboard::bad_file;
+use crate::known::{Known, bad_corrections};
 use crate::registered::{self, Source};
 use crate::run::{cancel_on_signal, repo_failure};
 use crate::supplies::SetUp;
@@ -203,17 +203,16 @@ async fn check(
     };
     let cancel = Cancel::new();
     cancel_on_signal(&cancel);
-    let profile = gloaming_profile::known(&workspace, None)
-        .map_err(|faults| bad_file("the repository's corrections of its profile do not load", &faults))?;
+    let known = Known::open(home, repo, None)?;
+    let known = |dir: &Path| known.profile(dir, grant, lane.environment.digest()).map_err(bad_corrections);
+    let profile = known(&workspace)?;
     let supplies = crate::supplies::open(home, repo, &workspace.to_string_lossy())?;
     // What is fetched is the commit's, as for an attempt: what else lies in the folder has no part in what others find.
     let base = work.path().join("base");
     let dependencies = if check_out_head(&workspace, &work.path().join("git"), &base)? {
         let set_up = SetUp {
             supplies: &supplies,
-            profile: &gloaming_profile::known(&base, None).map_err(|faults| {
-                bad_file("the repository's corrections of its profile do not load", &faults)
-            })?,
+            profile: &known(&base)?,
             grant,
             engine: engine.as_ref(),
             environment: lane.environment.digest(),

@@ -21,7 +21,7 @@ use crate::console::{Console, print_json};
 use crate::context::{self, Home};
 use crate::engine::JobLane;
 use crate::failure::{Failure, exit, unless_cancelled};
-use crate::onboard::bad_file;
+use crate::known::{Known, bad_corrections};
 use crate::run::{cancel_on_signal, make_out, policy_for_jobs, pretty, repo_failure, write};
 
 pub(crate) async fn main(args: Box<VerifyArgs>) -> anyhow::Result<ExitCode> {
@@ -81,9 +81,10 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
         Ok(patch) => {
             let patch = frozen.insert(patch);
             let checkout = repository.checkout(&base, &work.path().join("base")).map_err(repo_failure)?;
-            let profile = gloaming_profile::known(checkout.dir(), None).map_err(|faults| {
-                bad_file("the repository's corrections of its profile do not load", &faults)
-            })?;
+            let known = Known::open(&home, &repo, args.corrections.as_deref())?;
+            let profile = known
+                .profile(checkout.dir(), &resolved.grant, environment.digest())
+                .map_err(bad_corrections)?;
             let profile = gloaming_profile::with_norms(profile, &repository, &base);
             console.show(Update::Stage(Stage::Verify));
             let shown = console.clone();
@@ -138,6 +139,8 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
         value["patch"] = json!(evidence.patch);
         value["fail_to_pass"] = json!(evidence.fail_to_pass);
         value["flaky"] = json!(evidence.flaky);
+        let refused: Vec<String> = evidence.refused_hosts().iter().map(ToString::to_string).collect();
+        value["refused_hosts"] = json!(refused);
         value["signals"] = json!(evidence.signals);
         value["tests"] =
             json!({"baseline": evidence.baseline_tests.len(), "patched": evidence.patched_tests.len()});
@@ -227,6 +230,13 @@ fn table(verdict: &Verdict, evidence: &Evidence) -> String {
     }
     if !evidence.flaky.is_empty() {
         text.push_str(&format!("\nflaky: {}\n", escape_name(evidence.flaky.join(", ").as_bytes())));
+    }
+    let refused = evidence.refused_hosts();
+    if !refused.is_empty() {
+        text.push('\n');
+    }
+    for host in refused {
+        text.push_str(&format!("{}\n", escape_name(host.to_string().as_bytes())));
     }
     for signal in &evidence.signals {
         text.push_str(&format!(

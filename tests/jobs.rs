@@ -246,3 +246,71 @@ fn the_doctor_says_what_works_and_an_engine_is_chosen_by_name() {
     let told = scene.gloaming_with(&run, &[("GLOAMING_ENGINE", "rkt")]).exits(2);
     assert!(told.stderr.contains("GLOAMING_ENGINE: \"rkt\" is no container engine"), "{}", told.stderr);
 }
+
+/// pytest does not even start here; what `unittest` finds does run.
+const TWO_WAYS: &[(&str, &str)] = &[
+    ("tox.ini", "[pytest]\naddopts = --no-such-option\n"),
+    ("calc.py", "def add(a, b):\n    return a + b\n"),
+    ("tests/__init__.py", ""),
+    (
+        "tests/test_calc.py",
+        "import unittest\n\nimport calc\n\n\nclass T(unittest.TestCase):\n    def test_add(self):\n        \
+         self.assertEqual(calc.add(1, 2), 3)\n",
+    ),
+];
+
+#[test]
+fn what_was_proved_and_what_the_operator_corrects_is_what_is_run() {
+    let scene = Scene::new(TWO_WAYS);
+    let run = |code| {
+        let ran = scene.gloaming(&["jobs", "run", "test", "--repo", "repo", "--json"]).exits(code);
+        record(&ran.stdout)["argv"].clone()
+    };
+    let mined = run(1);
+    assert_eq!(mined[2], "pytest", "{mined}");
+    let proved = record(&scene.gloaming(&["onboard", "repo", "--json"]).exits(0).stdout);
+    let kinds = proved["commands"].as_array().expect("commands");
+    let test = kinds.iter().find(|command| command["kind"] == "test").expect("a test command");
+    assert_eq!(test["argv"][2], "unittest", "{proved:#}");
+    assert_eq!(run(0), test["argv"]);
+    // And so for the gate: its tests run.
+    let diff = scene.diff_of(|repo| {
+        let more = "def add(a, b):\n    return a + b\n\n\ndef twice(a):\n    return 2 * a\n";
+        std::fs::write(repo.join("calc.py"), more).expect("write");
+    });
+    scene.verify(&diff, &[]).exits(0);
+
+    let place = scene.home().join("corrections/local");
+    std::fs::create_dir_all(&place).expect("mkdir");
+    let corrections = place.join("repo.toml");
+    std::fs::write(&corrections, "[commands.test]\nargv = [\"python3\", \"-c\", \"\"]\n").expect("write");
+    assert_eq!(run(0), serde_json::json!(["python3", "-c", ""]));
+    let other = scene.path().join("other.toml");
+    std::fs::write(&other, "[commands.test]\nargv = [\"false\"]\n").expect("write");
+    let ran = ["jobs", "run", "test", "--repo", "repo", "--json", "--corrections", "other.toml"];
+    assert_eq!(record(&scene.gloaming(&ran).exits(1).stdout)["argv"], serde_json::json!(["false"]));
+    std::fs::write(&corrections, "[commands.test]\nargs = 1\n").expect("write");
+    let told = scene.gloaming(&["jobs", "run", "test", "--repo", "repo"]).exits(2);
+    assert!(told.stderr.contains("repo.toml:2"), "{}", told.stderr);
+}
+
+#[test]
+fn check_fetches_what_the_commit_wants_and_not_what_lies_in_the_folder() {
+    let install = "import pathlib, sysconfig\n\
+                   pathlib.Path(sysconfig.get_path('purelib'), 'small.py').write_text('VALUE = 1\\n')\n";
+    let profile = "[commands.install]\nargv = [\"python3\", \"deps/install.py\"]\n[commands.test]\n\
+                   argv = [\"python3\", \"-c\", \"import small; print('value', small.VALUE)\"]\nrunner = \"none\"\n\
+                   [commands.build]\nargv = [\"python3\", \"-c\", \"import small; print('value', small.VALUE)\"]\n";
+    let scene = Scene::new(&[
+        ("app.py", "\n"),
+        ("pyproject.toml", "[project]\nname = \"app\"\nversion = \"1\"\n"),
+        ("deps/install.py", install),
+        (".gloaming/profile.toml", profile),
+    ]);
+    scene.write(&[("deps/install.py", &install.replace("VALUE = 1", "VALUE = 2"))]);
+    let call = ["tools", "call", "check", "--workspace", "repo", "--args", "{\"what\": \"build\"}", "--json"];
+    let checked = scene.gloaming(&call).exits(0).stdout;
+    assert!(checked.contains("value 1"), "{checked}");
+    let run = scene.gloaming(&["jobs", "run", "test", "--repo", "repo"]).exits(0);
+    assert_eq!(run.stdout, "value 1\n");
+}

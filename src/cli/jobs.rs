@@ -44,6 +44,9 @@ pub(crate) struct JobsRunArgs {
     /// The container engine: embedded, docker or podman; default: $GLOAMING_ENGINE, else the first that works
     #[arg(long, value_name = "ENGINE")]
     pub(crate) engine: Option<EngineKind>,
+    /// The operator's corrections of the profile; default: corrections/OWNER/NAME.toml under $GLOAMING_HOME
+    #[arg(long, value_name = "FILE")]
+    pub(crate) corrections: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) policy: PolicyChoice,
     /// Print the job's record as one JSON object on standard output, and its output nowhere else

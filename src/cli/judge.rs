@@ -31,6 +31,9 @@ pub(crate) struct VerifyArgs {
     /// Build and test the untouched tree again, whatever was seen of it before
     #[arg(long)]
     pub(crate) again: bool,
+    /// The operator's corrections of the profile; default: corrections/OWNER/NAME.toml under $GLOAMING_HOME
+    #[arg(long, value_name = "FILE")]
+    pub(crate) corrections: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) policy: PolicyChoice,
     /// Print one JSON object on standard output

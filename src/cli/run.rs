@@ -26,6 +26,12 @@ pub(crate) struct RunArgs {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) policy: PolicyChoice,
+    /// The operator's corrections of the profile; default: corrections/OWNER/NAME.toml under $GLOAMING_HOME
+    #[arg(long, value_name = "FILE")]
+    pub(crate) corrections: Option<PathBuf>,
+    /// Build and test the untouched tree again, whatever was seen of it before
+    #[arg(long)]
+    pub(crate) again: bool,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     /// Print one JSON object at the end, and nothing else, on standard output, whatever the end
@@ -75,7 +81,8 @@ pub(crate) struct ProfileArgs {
     /// Only find the commands, do not run them
     #[arg(long)]
     pub(crate) no_run: bool,
-    /// The operator's corrections of what is found; they win over the repository's own .gloaming/profile.toml
+    /// The operator's corrections of what is found; they win over the repository's own .gloaming/profile.toml. Default:
+    /// corrections/OWNER/NAME.toml under $GLOAMING_HOME
     #[arg(long, value_name = "FILE")]
     pub(crate) corrections: Option<PathBuf>,
     #[command(flatten)]

@@ -19,6 +19,11 @@ impl Grant {
         Self { digest: digest(&self.inner, &tools), tools, inner: self.inner }
     }
 
+    /// Returns the digest of the grant without the components that serve the tools: jobs are the same, whichever do.
+    pub fn digest_for_jobs(&self) -> Digest {
+        digest(&self.inner, &BTreeMap::new())
+    }
+
     /// Returns the components that serve the tools, as they were given to [`Grant::with_tools`].
     pub fn tools(&self) -> &BTreeMap<String, Digest> {
         &self.tools

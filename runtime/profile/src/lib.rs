@@ -34,5 +34,6 @@ pub use corrections::{CORRECTIONS_FILE, Corrections};
 pub use norms::{norms, with_norms};
 pub use prove::{CountTests, ProfileError, Proving, prove};
 pub use readiness::{FAST_SUITE_MS, readiness};
+pub use remedy::lacks_dependencies;
 pub use setup::{Dependencies, Lack, Provision, SetupError, SetupInputs, SetupTree, decided_by, set_up};
 pub use yaml::yaml_value;

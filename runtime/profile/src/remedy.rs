@@ -115,6 +115,25 @@ pub(crate) fn failed(command: &Command, excerpt: &str) -> Option<String> {
     Some(format!("jobs have no network: {fetch}"))
 }
 
+/// Whether a command says that it lacks what an install command fetches. What it says is the repository's, so this
+/// chooses words for people and nothing else.
+pub fn lacks_dependencies(excerpt: &str) -> bool {
+    const SIGNS: &[&str] = &[
+        "No module named",
+        "ModuleNotFoundError",
+        "Cannot find module",
+        "Cannot find package",
+        "ERR_MODULE_NOT_FOUND",
+        "no required module provides package",
+        "cannot find package",
+        "can't find crate",
+        "unresolved import",
+        "command not found",
+        ": not found",
+    ];
+    is_offline(excerpt) || SIGNS.iter().any(|sign| excerpt.contains(sign))
+}
+
 /// Whether a command says that it would have needed the network.
 pub(crate) fn is_offline(excerpt: &str) -> bool {
     const SIGNS: &[&str] = &[

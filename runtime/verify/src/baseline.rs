@@ -117,8 +117,7 @@ pub fn key(inputs: &BaselineInputs<'_>) -> Digest {
         "base": inputs.base.as_str(),
         "engine": inputs.engine.name(),
         "environment": inputs.environment,
-        // Which components serve the tools is nothing to jobs.
-        "grant": inputs.grant.clone().with_tools(BTreeMap::new()).digest(),
+        "grant": inputs.grant.digest_for_jobs(),
         "commands": commands,
         "provision": inputs.provision.is_some(),
         "runs": inputs.effort.reruns.baseline_runs,

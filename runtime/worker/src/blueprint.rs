@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use gloaming_agent::{Choice, choose};
 use gloaming_api::bowout::{BowOutEvidence, Cost, ReasonCode, Stage};
 use gloaming_api::evidence::{Evidence, Origin, VerdictKind};
+use gloaming_api::job::{JobRecord, RefusedHost};
 use gloaming_api::journal::EventKind;
-use gloaming_api::profile::CommandKind;
+use gloaming_api::profile::{CommandKind, Profile};
 use gloaming_api::tool::ToolOutcome;
 use gloaming_api::{Attempt, Digest, Judge, RepoId, TaskId};
 use gloaming_jobs::{Caches, Cancel, Egress, Engine, NoEngine};
 use gloaming_model::Model;
-use gloaming_policies::{Decision, Grant};
+use gloaming_policies::{Decision, Diagnostic, Grant};
 use gloaming_sandbox::Sandbox;
 use gloaming_verify::Baseline;
 use gloaming_workspace::{CommitId, Patch, Repository};
@@ -28,6 +29,9 @@ use crate::{check, code, rename};
 
 /// How often findings of the verifier go back to the coder.
 pub(crate) const ROUNDS: u32 = 3;
+
+/// Jobs beyond this number that were refused a host say nothing new of it.
+const MOST_REFUSED: usize = 200;
 
 /// How many of the hosts that jobs were refused a bow-out names.
 const MOST_HOSTS: usize = 5;
@@ -54,10 +58,15 @@ pub struct Assignment {
     pub seed: u64,
 }
 
+/// Returns the profile of a checkout, or what is wrong with the repository's own corrections of it.
+pub type Learn = Box<dyn Fn(&std::path::Path) -> Result<Profile, Vec<Diagnostic>> + Send + Sync>;
+
 /// What an attempt works with.
 pub struct Equipment {
     /// The repository.
     pub repository: Repository,
+    /// What is known of the repository by its checkout.
+    pub learn: Learn,
     /// The policy.
     pub grant: Grant,
     /// The tools.
@@ -118,6 +127,8 @@ pub(crate) struct Run<'a> {
     pub(crate) started: Instant,
     pub(crate) cost: Cost,
     stage: (Stage, Instant),
+    /// The records of jobs that were refused a host.
+    refused: Vec<JobRecord>,
     /// What there was of a patch when the work was given up or stopped.
     kept: Option<Box<Unpublished>>,
 }
@@ -141,6 +152,7 @@ pub async fn run(
         started,
         cost: Cost::default(),
         stage: (Stage::Intake, started),
+        refused: Vec::new(),
         kept: None,
     };
     let wall = equipment.grant.budget().wall;
@@ -156,7 +168,12 @@ pub async fn run(
     };
     run.cost.wall_s = started.elapsed().as_secs_f64();
     let (task, attempt, cost) = (&assignment.task, assignment.attempt, run.cost);
-    let bow_out = |draft: Draft| draft.finish(task, attempt, cost);
+    let refused = RefusedHost::of(&run.refused);
+    let bow_out = |mut draft: Draft| {
+        let hosts = refused.iter().take(MOST_HOSTS);
+        draft.evidence.extend(hosts.map(|host| BowOutEvidence::note("network", host.to_string())));
+        draft.finish(task, attempt, cost)
+    };
     match result {
         Ok(mut verified) => {
             verified.cost = cost;
@@ -199,6 +216,12 @@ pub async fn run(
 
 impl Run<'_> {
     pub(crate) fn record(&mut self, kind: EventKind) -> Result<(), WorkerError> {
+        if let EventKind::Job { record, .. } = &kind
+            && self.refused.len() < MOST_REFUSED
+            && record.egress.iter().any(|log| log.refused().next().is_some())
+        {
+            self.refused.push(JobRecord::clone(record));
+        }
         self.journal.append(kind).map_err(|source| WorkerError::Write { what: "the journal", source })
     }
 
@@ -297,9 +320,6 @@ async fn stages(run: &mut Run<'_>) -> Result<Verified, End> {
         let again = round < ROUNDS && matches!(maker, Maker::Model(..));
         if !again {
             let mut draft = from_verdict(&verdict);
-            for refused in evidence.refused_hosts().iter().take(MOST_HOSTS) {
-                draft.evidence.push(BowOutEvidence::note("network", refused.to_string()));
-            }
             draft.attempted.push(gloaming_api::bowout::Attempted {
                 approach: gloaming_api::bowout::shorten(&summary, 400),
                 outcome: format!("{} after {round} of {ROUNDS} tries", verdict.code),

@@ -23,7 +23,7 @@ mod provision;
 mod rename;
 
 pub use base::GitBase;
-pub use blueprint::{Assignment, Equipment, RecordedCheck, Supplies, WORKSPACE, run};
+pub use blueprint::{Assignment, Equipment, Learn, RecordedCheck, Supplies, WORKSPACE, run};
 pub use bow::invalid_repository_policy;
 pub use end::{Outcome, Unpublished, Verified, WorkerError};
 pub use journal::Journal;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage};
+use gloaming_api::job::{JobPurpose, JobRecord};
 use gloaming_api::journal::EventKind;
 use gloaming_api::profile::{CommandKind, Profile};
 use gloaming_jobs::Engine;
@@ -56,7 +57,7 @@ pub(crate) async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
     if !hidden.is_empty() {
         (run.progress)(Update::Note(check::withheld_note(&hidden)));
     }
-    let profile = gloaming_profile::known(checkout.dir(), None).map_err(|faults| bad_profile(&faults))?;
+    let profile = (run.equipment.learn)(checkout.dir()).map_err(|faults| bad_profile(&faults))?;
     let profile = gloaming_profile::with_norms(profile, repository, &run.assignment.base);
     let test = profile.command(CommandKind::Test);
     if test.is_none_or(|command| command.runner.is_none()) {
@@ -187,7 +188,19 @@ pub(crate) async fn baseline(run: &mut Run<'_>, bench: &Bench) -> Result<Baselin
     if let Some(red) = &baseline.red {
         // Without its dependencies a repository says nothing of its own state.
         let lack = baseline.lack.as_ref();
-        let (code, summary) = match lack.filter(|lack| lack.failed) {
+        let failed: Vec<(&JobRecord, &String)> = baseline
+            .jobs
+            .iter()
+            .map(|job| &job.record)
+            .filter(|record| !record.exit.success() && record.purpose != JobPurpose::Setup)
+            .map(|record| {
+                let said = !record.stderr_tail.trim().is_empty();
+                (record, if said { &record.stderr_tail } else { &record.stdout_tail })
+            })
+            .collect();
+        let wanting = gloaming_profile::lacks_dependencies(&red.detail)
+            || failed.iter().any(|(_, tail)| gloaming_profile::lacks_dependencies(tail));
+        let (code, summary) = match lack.filter(|lack| lack.failed && wanting) {
             Some(lack) => (lack.code, format!("The repository's dependencies could not be set up: {lack}")),
             None => {
                 let summary = format!("The untouched repository does not pass its own checks here: {red}");
@@ -201,16 +214,11 @@ pub(crate) async fn baseline(run: &mut Run<'_>, bench: &Bench) -> Result<Baselin
                 .evidence(BowOutEvidence::note("system", red.to_string()))
                 .unblock("let the dependencies be set up", lack.unblock.clone());
         }
-        for job in baseline.jobs.iter().filter(|job| !job.record.exit.success()) {
-            let tail = if job.record.stderr_tail.trim().is_empty() {
-                &job.record.stdout_tail
-            } else {
-                &job.record.stderr_tail
-            };
+        for (record, tail) in failed {
             draft = draft.evidence(BowOutEvidence {
                 kind: "command".into(),
-                argv: job.record.argv.clone(),
-                exit: job.record.exit.code(),
+                argv: record.argv.clone(),
+                exit: record.exit.code(),
                 excerpt: tail_of(tail, 2000),
                 artifact: None,
             });
@@ -222,8 +230,9 @@ pub(crate) async fn baseline(run: &mut Run<'_>, bench: &Bench) -> Result<Baselin
         return Err(draft
             .unblock(
                 "make the base pass in the container",
-                "`gloaming profile .` runs the same commands; dependencies must be installed on this machine (cargo fetch, \
-                 an activated virtual environment), since jobs have no network",
+                "`gloaming onboard .` runs the same commands and finds out which work; what they need is fetched by the set-up \
+                 phase where the policy gives it network (`[jobs.setup]`), or installed on this machine (cargo fetch, an \
+                 activated virtual environment)",
             )
             .into());
     }
