@@ -56,6 +56,10 @@ bench-engines: setup ## Measure a job on each engine against `docker run` of the
 	@tests/support/setup.sh engines
 	GLOAMING_TEST_ENGINES=embedded,docker,podman $(CARGO) test -p gloaming-jobs --locked --test containers overhead -- --ignored --nocapture
 
+.PHONY: bench-verify
+bench-verify: build ## Measure whole verifications against `docker run` of the commands they run (minutes; ARGS=3 rounds)
+	@tests/bench/verify.sh "$(TARGET)/release/gloaming" "$(CACHE)" $(ARGS)
+
 .PHONY: cedar
 cedar: ## Hold the export to Cedar against Cedar itself
 	$(CARGO) fmt --check --manifest-path tests/cedar/Cargo.toml

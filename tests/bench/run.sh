@@ -16,7 +16,7 @@ missing=()
 command -v rg >/dev/null || missing+=(ripgrep)
 command -v fd >/dev/null || command -v fdfind >/dev/null || missing+=(fd-find)
 command -v podman >/dev/null || missing+=(podman runc)
-docker_answers() { docker info >/dev/null 2>&1; }
+. tests/bench/docker.sh
 docker_answers || command -v dockerd >/dev/null || missing+=(docker.io)
 if [ "${#missing[@]}" != 0 ] && command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
   say "installing ${missing[*]}"
@@ -35,24 +35,7 @@ events_logger = "file"
 CONF
 export CONTAINERS_CONF="${CONTAINERS_CONF:-$cache/containers.conf}"
 
-# Where Docker's service does not run, one is started for this run alone, with everything it keeps in a folder of its own.
-service=
-if ! docker_answers && [ "$(id -u)" = 0 ] && command -v dockerd >/dev/null; then
-  say "starting a Docker service of its own"
-  folder=$(mktemp -d)
-  export DOCKER_HOST=unix://$folder/socket
-  dockerd --data-root "$folder/data" --exec-root "$folder/exec" --pidfile "$folder/pid" -H "$DOCKER_HOST" \
-    --bridge=none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false >"$cache/dockerd.log" 2>&1 &
-  service=$!
-  trap 'kill "$service" 2>/dev/null; wait "$service"; rm -rf "$folder"' EXIT
-  until docker_answers; do
-    if ! kill -0 "$service" 2>/dev/null || [ "$SECONDS" -gt 120 ]; then
-      say "Docker's service does not start, see $cache/dockerd.log"
-      break
-    fi
-    sleep 0.2
-  done
-fi
+with_docker "$cache"
 
 if ! [ -x "$cache/node_modules/.bin/mcp-server-filesystem" ] && command -v npm >/dev/null; then
   say "installing the reference MCP server for files"
