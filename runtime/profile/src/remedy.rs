@@ -56,7 +56,7 @@ pub(crate) fn missing(command: &Command, program: &str) -> String {
             return OF_NODE.to_owned();
         }
         (["python3", "-m", ..], program) if program != "python3" => in_environment(program),
-        (_, "uv" | "poetry") => in_environment(program),
+        (_, "uv" | "poetry" | "pdm" | "pipenv") => in_environment(program),
         (_, "pnpm" | "yarn") => format!("`npm install --global {program}`"),
         (_, "cargo-clippy") => "`rustup component add clippy`".to_owned(),
         (_, "cargo-fmt") => "`rustup component add rustfmt`".to_owned(),

@@ -14,6 +14,8 @@ use rustix::fs::OFlags;
 const MOST_FILES: usize = 50_000;
 const DEEPEST: usize = 16;
 const LARGEST: u64 = 1 << 20;
+/// Of a lockfile that is read for what it names.
+const LOCKFILE: u64 = 16 << 20;
 /// Of a file that is only compared; lockfiles of large repositories are some megabytes.
 const LONGEST: u64 = 64 << 20;
 
@@ -48,8 +50,25 @@ pub(crate) struct Tree {
 impl Tree {
     /// Walks a checkout. What cannot be listed is left out.
     pub(crate) fn walk(root: &Path) -> Self {
+        Self::walk_from(root, RelPath::root())
+    }
+
+    /// Walks a folder of the checkout, whatever it is called; nothing where a link leads there.
+    pub(crate) fn below(&self, folder: &RelPath) -> Self {
+        let mut place = self.root.clone();
+        let is_own = folder.names().all(|name| {
+            place.push(name);
+            std::fs::symlink_metadata(&place).is_ok_and(|meta| meta.is_dir())
+        });
+        match is_own {
+            true => Self::walk_from(&self.root, folder.clone()),
+            false => Self { root: self.root.clone(), files: Vec::new(), read: RefCell::default() },
+        }
+    }
+
+    fn walk_from(root: &Path, start: RelPath) -> Self {
         let mut files = Vec::new();
-        let mut folders = vec![(RelPath::root(), 0)];
+        let mut folders = vec![(start, 0)];
         while let Some((folder, depth)) = folders.pop() {
             let Ok(entries) = std::fs::read_dir(root.join(folder.as_str())) else { continue };
             for entry in entries.flatten() {
@@ -103,9 +122,18 @@ impl Tree {
 
     /// Reads a file only to confirm something: a change of it does not make the profile stale.
     pub(crate) fn peek(&self, path: &RelPath) -> Option<String> {
+        self.peek_up_to(path, LARGEST)
+    }
+
+    /// The same of a lockfile, which may be longer than what people write.
+    pub(crate) fn peek_long(&self, path: &RelPath) -> Option<String> {
+        self.peek_up_to(path, LOCKFILE)
+    }
+
+    fn peek_up_to(&self, path: &RelPath, most: u64) -> Option<String> {
         let mut bytes = Vec::new();
-        self.open(path)?.take(LARGEST + 1).read_to_end(&mut bytes).ok()?;
-        if bytes.len() as u64 > LARGEST {
+        self.open(path)?.take(most + 1).read_to_end(&mut bytes).ok()?;
+        if bytes.len() as u64 > most {
             return None;
         }
         let text = String::from_utf8(bytes).ok()?;

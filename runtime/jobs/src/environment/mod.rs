@@ -83,6 +83,7 @@ impl Environment {
         toolchains::rust(&mut draft, host);
         toolchains::python(&mut draft, host);
         toolchains::others(&mut draft, host);
+        toolchains::python_managers(&mut draft, host);
         java::add(&mut draft, host);
         draft.finish()
     }

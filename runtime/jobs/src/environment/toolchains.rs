@@ -152,6 +152,56 @@ pub(super) fn others(draft: &mut Draft, host: &HostFacts) {
     }
 }
 
+/// The folder of links to programs that are shown by themselves.
+const BIN: &str = "/opt/gloaming/bin";
+
+/// Adds the package managers of Python that `PATH` finds where nothing of the container's `PATH` is: in a folder of the
+/// home, as their installers and pipx have it. uv is one file; the others have a virtual environment of their own, whose
+/// Python must not be what `PATH` finds first.
+pub(super) fn python_managers(draft: &mut Draft, host: &HostFacts) {
+    for program in ["uv", "poetry", "pdm", "pipenv"] {
+        let Some(found) = host.path.iter().map(|folder| folder.join(program)).find(|path| path.is_file())
+        else {
+            continue;
+        };
+        let Some(real) = behind_shim(&found) else { continue };
+        let folder = real.parent().and_then(Path::to_str).unwrap_or_default();
+        if is_system(&real) || draft.path.iter().any(|known| known == folder) {
+            continue;
+        }
+        let of_environment = real
+            .parent()
+            .and_then(Path::parent)
+            .filter(|prefix| prefix.join("pyvenv.cfg").is_file())
+            .map(|prefix| prefix.join("bin/python"));
+        let shown = match of_environment.and_then(|python| Some((python.canonicalize().ok()?, python))) {
+            // The interpreter may lie in another place than the environment.
+            Some((interpreter, python)) => {
+                bind_prefix(draft, host, &interpreter);
+                bind_prefix(draft, host, &python).and_then(|_| real.to_str().map(str::to_owned))
+            }
+            None if program == "uv" => {
+                let place = format!("{OPT}/uv");
+                draft.bind(&real, &place);
+                Some(place)
+            }
+            None => None,
+        };
+        match shown {
+            Some(place) => {
+                draft.identity.push(identity(&real));
+                draft.root.links.insert(format!("{BIN}/{program}"), place);
+                draft.add_path(BIN);
+                draft.describe.push(format!("{program} from {}, read-only", real.display()));
+            }
+            None => draft.describe.push(format!(
+                "left out: {program} at {}, whose folder cannot be shown without showing more than the program",
+                real.display()
+            )),
+        }
+    }
+}
+
 /// Returns the program itself where a version manager has put a script before it (pyenv's shims).
 fn behind_shim(found: &Path) -> Option<PathBuf> {
     let real = found.canonicalize().ok()?;
@@ -303,6 +353,39 @@ mod tests {
         );
         fs::write(&settings, "default_toolchain = \"../../../etc\"\n").unwrap();
         assert_eq!(default_toolchain(rustup.path()), None);
+    }
+
+    #[test]
+    fn managers_of_a_home_are_found_and_their_python_is_not() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path().canonicalize().unwrap();
+        let (bin, pipx) = (home.join(".local/bin"), home.join(".local/share/pipx/venvs/poetry"));
+        for folder in [&bin, &pipx.join("bin"), &home.join("tools")] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        fs::write(pipx.join("pyvenv.cfg"), "").unwrap();
+        fs::write(pipx.join("bin/python"), "").unwrap();
+        fs::write(pipx.join("bin/poetry"), "").unwrap();
+        std::os::unix::fs::symlink(pipx.join("bin/poetry"), bin.join("poetry")).unwrap();
+        fs::write(bin.join("uv"), "").unwrap();
+        fs::write(home.join("tools/pdm"), "").unwrap();
+        let mut draft = Draft::default();
+        let path = vec![bin.clone(), home.join("tools")];
+        python_managers(&mut draft, &HostFacts { path, home: Some(home.clone()), ..HostFacts::default() });
+        let shown: Vec<_> =
+            draft.mounts.iter().map(|mount| (&mount.host, mount.container.as_str())).collect();
+        assert_eq!(shown, [(&bin.join("uv"), "/opt/gloaming/uv"), (&pipx, pipx.to_str().unwrap())]);
+        assert_eq!(draft.path, ["/opt/gloaming/bin"]);
+        let links: Vec<_> = draft.root.links.iter().map(|(link, to)| (link.as_str(), to.as_str())).collect();
+        let poetry = pipx.join("bin/poetry");
+        assert_eq!(
+            links,
+            [
+                ("/opt/gloaming/bin/poetry", poetry.to_str().unwrap()),
+                ("/opt/gloaming/bin/uv", "/opt/gloaming/uv")
+            ]
+        );
+        assert!(draft.describe.last().unwrap().starts_with("left out: pdm"), "{:?}", draft.describe);
     }
 
     #[test]

@@ -149,6 +149,8 @@ fn recognise_words(words: &[&str]) -> Known {
         "pip" | "pip3" => python::pip(args),
         "uv" => python::managers("uv", args),
         "poetry" => python::managers("poetry", args),
+        "pdm" => python::managers("pdm", args),
+        "pipenv" => python::managers("pipenv", args),
         "go" => go::go(args),
         "golangci-lint" if args.first() == Some(&"run") => Known::Tool(
             Tool::new(Ecosystem::Go, CommandKind::Lint, &["golangci-lint", "run"])
@@ -228,6 +230,11 @@ mod tests {
                 "test python3 -m pytest tests -m not slow (Pytest)",
             ),
             ("poetry run python -m pytest", "test python3 -m pytest (Pytest)"),
+            ("uv sync --frozen", "install PIP_BREAK_SYSTEM_PACKAGES=1 uv sync --frozen"),
+            ("pdm sync -G test", "install PIP_BREAK_SYSTEM_PACKAGES=1 pdm sync -G test"),
+            ("pipenv install --dev", "install PIP_BREAK_SYSTEM_PACKAGES=1 pipenv install --dev"),
+            ("pipenv install six", "?"),
+            ("pipenv run pytest", "test python3 -m pytest (Pytest)"),
             ("uv run pytest --cov pkg", "test python3 -m pytest (Pytest)"),
             (
                 "python -m unittest discover -v -s tests",

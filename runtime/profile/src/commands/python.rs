@@ -107,13 +107,18 @@ pub(crate) fn install(argv: &[&str]) -> Tool {
     tool
 }
 
-/// `uv` and `poetry` where they install.
+/// `uv`, `poetry`, `pdm` and `pipenv` where they install.
 pub(super) fn managers(program: &'static str, args: &[&str]) -> Known {
-    let (verb, plain) = match (program, args) {
-        ("uv", ["sync", rest @ ..]) => ("sync", rest),
-        ("uv", ["pip", rest @ ..]) => return pip(rest),
-        ("poetry", ["install", rest @ ..]) => ("install", rest),
-        _ => return Known::Unknown,
-    };
-    Known::Tool(install(&[program, verb]).args(plain.iter().copied()))
+    match (program, args) {
+        ("uv", ["pip", rest @ ..]) => pip(rest),
+        ("uv", ["sync", ..])
+        | ("poetry" | "pdm", ["install" | "sync", ..])
+        | ("pipenv", ["sync", ..])
+        // With a package's name it adds that package to the project.
+        | ("pipenv", ["install"])
+        | ("pipenv", ["install", "--dev" | "-d" | "--deploy" | "--ignore-pipfile" | "--system", ..]) => {
+            Known::Tool(install(&[program]).args(args.iter().copied()))
+        }
+        _ => Known::Unknown,
+    }
 }

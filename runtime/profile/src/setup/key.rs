@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gloaming_api::profile::{Command, Ecosystem};
 use gloaming_api::{Digest, RelPath};
 
+use super::python;
 use crate::tree::Tree;
 
 /// Files by name that decide for a language wherever they lie.
@@ -34,6 +35,9 @@ fn names(ecosystem: Ecosystem) -> &'static [&'static str] {
             "poetry.lock",
             "pdm.lock",
             "pylock.toml",
+            "uv.toml",
+            "poetry.toml",
+            "pdm.toml",
             "Pipfile",
             "Pipfile.lock",
         ],
@@ -78,6 +82,22 @@ pub(crate) fn deciding(
         open.extend(names.iter().filter_map(|name| resolve(&command.cwd, name)));
     }
     open.extend(chosen.iter().filter(|file| is_requirements(file)).cloned());
+    let mut copied: BTreeSet<RelPath> = BTreeSet::new();
+    if ecosystems.contains(&Ecosystem::Python) {
+        let locks = chosen.iter().filter(|file| file.name().is_some_and(|name| name.ends_with(".lock")));
+        for lock in locks {
+            let (folder, name) =
+                (lock.parent().unwrap_or_else(RelPath::root), lock.name().unwrap_or_default());
+            match tree.peek_long(lock) {
+                Some(text) => {
+                    copied
+                        .extend(python::copied(name, &text).iter().filter_map(|path| resolve(&folder, path)));
+                }
+                // Nobody has read what it says.
+                None => drop(copied.insert(folder)),
+            }
+        }
+    }
     let mut seen = BTreeSet::new();
     while let Some(file) = open.pop() {
         if !tree.has(file.as_str()) || !seen.insert(file.clone()) {
@@ -87,11 +107,30 @@ pub(crate) fn deciding(
         if file.as_str().ends_with(".txt") || file.as_str().ends_with(".in") {
             let text = tree.peek(&file).unwrap_or_default();
             open.extend(included(&text).filter_map(|path| resolve(&folder, path)));
+            let name = file.name().unwrap_or_default();
+            copied.extend(python::copied(name, &text).iter().filter_map(|path| resolve(&folder, path)));
         }
         chosen.insert(file);
     }
-    chosen.retain(|file| !withheld(file));
-    chosen.into_iter().filter_map(|file| tree.digest(&file).map(|digest| (file, digest))).collect()
+    let mut digests = BTreeMap::new();
+    let mut add = |tree: &Tree, files: &mut dyn Iterator<Item = RelPath>| {
+        for file in files.filter(|file| !withheld(file)) {
+            if !digests.contains_key(&file)
+                && let Some(digest) = tree.digest(&file)
+            {
+                digests.insert(file, digest);
+            }
+        }
+    };
+    add(tree, &mut chosen.into_iter());
+    // Code that is installed as a copy decides with all its files; it may lie where no source of the repository is looked
+    // for, as in `vendor`.
+    let outermost = |folder: &RelPath| !copied.iter().any(|other| other != folder && folder.is_within(other));
+    for folder in copied.iter().filter(|folder| outermost(folder)) {
+        let below = tree.below(folder);
+        add(&below, &mut below.files().iter().cloned());
+    }
+    digests
 }
 
 /// Returns the path that a word means in a folder; none where it leads out of the tree.
@@ -184,6 +223,26 @@ mod tests {
         assert_eq!(
             decides(&files, "python3 -m pip install -r deps/all.txt", Ecosystem::Python),
             ["deps/all.txt", "deps/more.txt", "dev-requirements.txt", "pins.txt", "setup.py"]
+        );
+    }
+
+    #[test]
+    fn code_that_is_copied_among_the_packages_decides_wherever_it_lies() {
+        let lock = "[[package]]\nname = \"b\"\nsource = { directory = \"vendor/b\" }\n\
+            [[package]]\nname = \"x\"\nsource = { editable = \".\" }\n\
+            [[package]]\nname = \"y\"\nsource = { directory = \"../out\" }\n";
+        let files = [
+            ("uv.lock", lock),
+            ("src/x/__init__.py", ""),
+            ("vendor/b/b.py", ""),
+            ("vendor/b/.npmrc", ""),
+            ("vendor/c/c.py", ""),
+            ("requirements.txt", "./libs/d\n"),
+            ("libs/d/d.py", ""),
+        ];
+        assert_eq!(
+            decides(&files, "uv sync", Ecosystem::Python),
+            ["libs/d/d.py", "requirements.txt", "uv.lock", "vendor/b/b.py"]
         );
     }
 

@@ -12,6 +12,7 @@
 mod content;
 mod key;
 mod plan;
+mod python;
 mod why;
 
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ use crate::tree::Tree;
 pub use why::Lack;
 
 /// Part of every key; a change of what is kept, or how, raises it.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Where a repository's dependencies are kept, and by which road they are fetched.
 #[derive(Clone, Copy)]
@@ -340,7 +341,7 @@ impl Fill<'_, '_> {
             let job = Job {
                 argv: argv.clone(),
                 cwd: self.command.cwd.clone(),
-                env: self.plan.env().into_iter().chain(self.command.env.clone()).collect(),
+                env: self.plan.env(self.command),
                 workspace: tree.clone(),
                 scratch: Some(work.scratch()),
                 mounts: mounts.clone(),

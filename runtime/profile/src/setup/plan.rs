@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::python;
 use gloaming_api::profile::{Command, Ecosystem};
 use gloaming_jobs::{CARGO_GIT_MOUNT, CARGO_REGISTRY_MOUNT, GO_MODULES_MOUNT, VENV_MOUNT};
 
@@ -13,28 +14,37 @@ pub(crate) struct Part {
     /// Where jobs see it.
     pub(crate) mount: &'static str,
     /// Variables that lead to it, in the job that fetches and in those behind it.
-    env: &'static [(&'static str, &'static str)],
+    env: Env,
+    /// Further ones of the job that fetches.
+    filling: Env,
+    /// Further ones of the jobs behind it.
+    filled: Env,
 }
 
-const CARGO_REGISTRY: Part = Part { name: "cargo-registry", mount: CARGO_REGISTRY_MOUNT, env: &[] };
-const CARGO_GIT: Part = Part { name: "cargo-git", mount: CARGO_GIT_MOUNT, env: &[] };
-const GO_MODULES: Part =
-    Part { name: "go-modules", mount: GO_MODULES_MOUNT, env: &[("GOMODCACHE", GO_MODULES_MOUNT)] };
-const VENV: Part = Part { name: "venv", mount: VENV_MOUNT, env: &[("VIRTUAL_ENV", VENV_MOUNT)] };
+type Env = &'static [(&'static str, &'static str)];
+
+const CARGO_REGISTRY: Part = Part::plain("cargo-registry", CARGO_REGISTRY_MOUNT);
+const CARGO_GIT: Part = Part::plain("cargo-git", CARGO_GIT_MOUNT);
+const GO_MODULES: Part = Part {
+    env: &[("GOMODCACHE", GO_MODULES_MOUNT)],
+    // Folders that nobody may write to nobody but root can remove.
+    filling: &[("GOFLAGS", "-modcacherw")],
+    ..Part::plain("go-modules", GO_MODULES_MOUNT)
+};
+const VENV: Part = Part {
+    env: python::IN_VENV,
+    filling: python::WHILE_FILLED,
+    filled: python::ONCE_FILLED,
+    ..Part::plain("venv", VENV_MOUNT)
+};
+
+impl Part {
+    const fn plain(name: &'static str, mount: &'static str) -> Self {
+        Self { name, mount, env: &[], filling: &[], filled: &[] }
+    }
+}
 
 const PARTS: &[Part] = &[CARGO_REGISTRY, CARGO_GIT, GO_MODULES, VENV];
-
-/// Makes the virtual environment. What the jobs' own Python has is seen in it, as before, also where that is a virtual
-/// environment itself; pip comes from there, so that no `ensurepip` is needed.
-const MAKE_VENV: &str = "\
-import os, site, sys, sysconfig, venv
-folder = sys.argv[1]
-venv.EnvBuilder(system_site_packages=True, symlinks=True, with_pip=False).create(folder)
-if sys.prefix != sys.base_prefix:
-    packages = sysconfig.get_path('purelib', 'venv' if 'venv' in sysconfig.get_scheme_names() else 'posix_prefix', {'base': folder})
-    with open(os.path.join(packages, 'gloaming-outer.pth'), 'w') as file:
-        file.write('\\n'.join(site.getsitepackages()) + '\\n')
-";
 
 /// What is run for a set-up command, and what is kept of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,11 +70,8 @@ impl Plan {
             ["cargo", ..] => vec![Ecosystem::Rust],
             ["npm" | "pnpm" | "yarn", ..] => vec![Ecosystem::Node],
             ["go", ..] => vec![Ecosystem::Go],
-            ["pip" | "pip3" | "python" | "python3", ..] => vec![Ecosystem::Python],
-            [program @ ("uv" | "poetry" | "pdm" | "pipenv"), ..] => {
-                return Err(format!(
-                    "{program} keeps an environment of its own, which is not carried from one job to the next"
-                ));
+            ["pip" | "pip3" | "python" | "python3" | "uv" | "poetry" | "pdm" | "pipenv", ..] => {
+                vec![Ecosystem::Python]
             }
             [program @ ("mvn" | "./mvnw" | "gradle" | "./gradlew"), ..] => {
                 return Err(format!(
@@ -88,18 +95,20 @@ impl Plan {
         }
         let mut commands = Vec::new();
         if parts.contains(&VENV) {
-            commands.push(["python3", "-c", MAKE_VENV, VENV_MOUNT].map(str::to_owned).to_vec());
+            commands.push(["python3", "-c", python::MAKE_VENV, VENV_MOUNT].map(str::to_owned).to_vec());
         }
-        commands.push(editable(&command.argv));
+        commands.push(python::arguments(&command.argv));
         Ok(Self { commands, parts, in_tree, ecosystems: of })
     }
 
-    /// Returns the variables of the job that fetches beyond the command's own.
-    pub(crate) fn env(&self) -> BTreeMap<String, String> {
-        let mut env = env_of(&self.parts);
-        if self.parts.contains(&GO_MODULES) {
-            // Folders that nobody may write to nobody but root can remove.
-            env.insert("GOFLAGS".to_owned(), "-modcacherw".to_owned());
+    /// Returns the variables of the job that fetches: the command's own, and those that say where what it fetches is kept,
+    /// which no command's own takes the place of.
+    pub(crate) fn env(&self, command: &Command) -> BTreeMap<String, String> {
+        let mut env = owned(self.parts.iter().flat_map(|part| part.filling));
+        env.extend(command.env.clone());
+        env.extend(owned(self.parts.iter().flat_map(|part| part.env)));
+        if self.parts.contains(&VENV) {
+            env.retain(|name, _| !python::COPYING.contains(&name.as_str()));
         }
         env
     }
@@ -110,49 +119,13 @@ pub(crate) fn parts_named(names: &[String]) -> Vec<Part> {
     PARTS.iter().copied().filter(|part| names.iter().any(|name| name == part.name)).collect()
 }
 
-/// Returns the variables that lead to some parts.
+/// Returns the variables that lead a job to some parts that have been filled.
 pub(crate) fn env_of(parts: &[Part]) -> BTreeMap<String, String> {
-    let env = parts.iter().flat_map(|part| part.env);
-    env.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    owned(parts.iter().flat_map(|part| part.env.iter().chain(part.filled)))
 }
 
-/// Returns a pip command that installs the project itself as editable. A copy of the base's code among the packages would
-/// be what the tests of a patch import, and no fault of the patch would ever be seen.
-fn editable(argv: &[String]) -> Vec<String> {
-    let words: Vec<&str> = argv.iter().map(String::as_str).collect();
-    if !matches!(words.as_slice(), ["pip" | "pip3", "install", ..] | [_, "-m", "pip", "install", ..]) {
-        return argv.to_vec();
-    }
-    // The options of pip's whose value is a path or an address and no package.
-    const VALUED: &[&str] = &[
-        "-e",
-        "--editable",
-        "-r",
-        "--requirement",
-        "-c",
-        "--constraint",
-        "-f",
-        "--find-links",
-        "-i",
-        "--index-url",
-        "--extra-index-url",
-        "--cache-dir",
-        "--src",
-        "--log",
-        "--cert",
-        "--group",
-    ];
-    let mut made = Vec::new();
-    for (at, word) in words.iter().enumerate() {
-        let path = word.split('[').next().unwrap_or(word).trim_end_matches('/');
-        let archive = [".whl", ".gz", ".zip", ".bz2", ".xz", ".tar"].iter().any(|end| path.ends_with(end));
-        let project = (path == "." || path.starts_with("./") || path.starts_with("../")) && !archive;
-        if project && !VALUED.contains(&words[at.saturating_sub(1)]) {
-            made.push("-e".to_owned());
-        }
-        made.push((*word).to_owned());
-    }
-    made
+fn owned(env: impl Iterator<Item = &'static (&'static str, &'static str)>) -> BTreeMap<String, String> {
+    env.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 #[cfg(test)]
@@ -192,26 +165,27 @@ mod tests {
             show("make deps", &[Ecosystem::C]),
             "nothing is known of where `make deps` puts what it fetches"
         );
-        assert_eq!(
-            show("poetry install", &[Ecosystem::Python]),
-            "poetry keeps an environment of its own, which is not carried from one job to the next"
-        );
+        for line in ["uv sync --frozen", "poetry install", "pdm sync", "pipenv sync --dev"] {
+            assert_eq!(show(line, &[]), "venv + tree", "{line}");
+        }
         assert!(show("mvn -B dependency:go-offline", &[]).contains("not kept"));
     }
-
     #[test]
-    fn no_copy_of_the_projects_own_code_is_installed() {
-        let made = |line: &str| editable(&command(line).argv).join(" ");
-        for (given, expect) in [
-            ("python3 -m pip install .", "python3 -m pip install -e ."),
-            ("python3 -m pip install .[dev,test]", "python3 -m pip install -e .[dev,test]"),
-            ("pip install ./sub -r r.txt", "pip install -e ./sub -r r.txt"),
-            ("python3 -m pip install -e . -e ./b", "python3 -m pip install -e . -e ./b"),
-            ("python3 -m pip install -r ./r.txt -c ./c.txt", "python3 -m pip install -r ./r.txt -c ./c.txt"),
-            ("python3 -m pip install ./vendor/a.whl", "python3 -m pip install ./vendor/a.whl"),
-            ("npm install .", "npm install ."),
-        ] {
-            assert_eq!(made(given), expect);
+    fn no_command_of_its_own_leads_elsewhere_what_is_to_be_kept() {
+        let mut sync = command("uv sync");
+        for (name, value) in
+            [("UV_PROJECT_ENVIRONMENT", "/workspace/.venv"), ("UV_NO_EDITABLE", "1"), ("A", "b")]
+        {
+            sync.env.insert(name.to_owned(), value.to_owned());
         }
+        let plan = Plan::of(&sync, &[]).unwrap();
+        let env = plan.env(&sync);
+        assert_eq!(env["UV_PROJECT_ENVIRONMENT"], VENV_MOUNT);
+        assert_eq!((env["A"].as_str(), env["UV_LINK_MODE"].as_str()), ("b", "copy"));
+        assert!(!env.contains_key("UV_NO_EDITABLE") && !env.contains_key("UV_OFFLINE"));
+        assert_eq!(env_of(&plan.parts)["UV_OFFLINE"], "1");
+        let mut download = command("go mod download");
+        download.env.insert("GOFLAGS".to_owned(), "-mod=mod".to_owned());
+        assert_eq!(Plan::of(&download, &[]).unwrap().env(&download)["GOFLAGS"], "-mod=mod");
     }
 }

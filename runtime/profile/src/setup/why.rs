@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::choose::words;
 use crate::prove::excerpt;
-use crate::remedy::is_offline;
+use crate::remedy::{is_offline, missing, missing_program};
 
 /// So much of what the command said is told, in characters.
 const SAID: usize = 600;
@@ -88,6 +88,10 @@ impl Lack {
             unblock: format!("{unblock}, {HOST_PACKAGES}"),
             failed: true,
         };
+        if let Some(program) = missing_program(command, exit, &said) {
+            let why = format!(", since {program} is missing in the jobs' environment");
+            return lack(ReasonCode::EnvUnbuildable, &why, &missing(command, &program));
+        }
         let needs_network = |why: &str, unblock: &str| lack(ReasonCode::NeedsNetwork, why, unblock);
         let offline = is_offline(&said);
         match network {

@@ -6,6 +6,7 @@ mod detect;
 mod fixtures;
 mod hostile;
 mod prove;
+mod python_managers;
 mod setup;
 
 use std::path::Path;

@@ -21,7 +21,7 @@ use crate::prove::embedded;
 use crate::{folder, write_all};
 
 /// A machine with an engine, a policy and a folder of caches.
-struct Machine {
+pub(crate) struct Machine {
     engine: Embedded,
     environment: Digest,
     dir: tempfile::TempDir,
@@ -32,7 +32,7 @@ struct Machine {
 }
 
 impl Machine {
-    async fn new(cap: u64) -> Option<Self> {
+    pub(crate) async fn new(cap: u64) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let (engine, environment) = embedded(&dir.path().join("state")).await?;
         let caches = Caches::new(dir.path().join("deps"), cap);
@@ -41,7 +41,7 @@ impl Machine {
     }
 
     /// Lets set-up jobs reach a server of this machine's by the name `forge.example`.
-    fn reaching(mut self, port: u16) -> Self {
+    pub(crate) fn reaching(mut self, port: u16) -> Self {
         let text = format!(
             "schema = 1\nextends = [\"preset:standard\"]\n[jobs.setup]\nnetwork = [\"http://forge.example:{port}\"]\n"
         );
@@ -55,15 +55,21 @@ impl Machine {
         self
     }
 
-    fn fresh(&self, kind: &str) -> PathBuf {
+    pub(crate) fn fresh(&self, kind: &str) -> PathBuf {
         self.dir.path().join(format!("{kind}-{}", self.serial.fetch_add(1, Ordering::Relaxed)))
     }
 
-    async fn set_up(&self, repo: &str, tree: &Path, install: &Command, of: Ecosystem) -> Dependencies {
+    pub(crate) async fn set_up(
+        &self,
+        repo: &str,
+        tree: &Path,
+        install: &Command,
+        of: Ecosystem,
+    ) -> Dependencies {
         self.try_set_up(repo, tree, install, of, SetupTree::Base, &Cancel::new()).await.unwrap()
     }
 
-    async fn try_set_up(
+    pub(crate) async fn try_set_up(
         &self,
         repo: &str,
         tree: &Path,
@@ -94,7 +100,7 @@ impl Machine {
     }
 
     /// Runs a shell script as a test job on a copy of a tree.
-    async fn test(&self, tree: &Path, dependencies: &Dependencies, script: &str) -> JobOutput {
+    pub(crate) async fn test(&self, tree: &Path, dependencies: &Dependencies, script: &str) -> JobOutput {
         let workspace = self.fresh("tree");
         gloaming_workspace::copy_tree(tree, &workspace).unwrap();
         let mut job = Job {
@@ -113,7 +119,7 @@ impl Machine {
     }
 
     /// The caches that are filled or being filled, by what is in their names behind the key.
-    fn entries(&self) -> Vec<String> {
+    pub(crate) fn entries(&self) -> Vec<String> {
         let mut names = Vec::new();
         for repo in std::fs::read_dir(self.dir.path().join("deps")).into_iter().flatten() {
             for entry in std::fs::read_dir(repo.unwrap().path()).unwrap() {
@@ -126,7 +132,7 @@ impl Machine {
     }
 }
 
-fn install(line: &[&str]) -> Command {
+pub(crate) fn install(line: &[&str]) -> Command {
     Command {
         kind: CommandKind::Install,
         argv: line.iter().map(|word| (*word).to_owned()).collect(),
@@ -138,12 +144,12 @@ fn install(line: &[&str]) -> Command {
     }
 }
 
-fn said(output: &JobOutput) -> String {
+pub(crate) fn said(output: &JobOutput) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("{}\n{}{}", output.record.exit, text(&output.stdout), text(&output.stderr))
 }
 
-fn is_there(program: &str) -> bool {
+pub(crate) fn is_there(program: &str) -> bool {
     let there = Process::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
     if !there {
         eprintln!("SKIPPED: no {program}");
@@ -159,7 +165,9 @@ fn tarball(dir: &Path, top: &str) -> Vec<u8> {
 }
 
 /// A server of some files over plain HTTP; counts what it is asked.
-fn serve(files: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) -> (u16, Arc<AtomicUsize>) {
+pub(crate) fn serve(
+    files: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static,
+) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (asked, files) = (Arc::new(AtomicUsize::new(0)), Arc::new(files));
@@ -398,7 +406,7 @@ async fn node_modules_are_carried_over_read_only_with_room_for_what_tools_write(
 }
 
 /// Writes a wheel of a module `small` whose `VALUE` is `version`.
-fn wheel(dir: &Path, version: &str) {
+pub(crate) fn wheel(dir: &Path, version: &str) {
     let script = "import sys, zipfile\n\
         version = sys.argv[1]\n\
         with zipfile.ZipFile(f'small-{version}-py3-none-any.whl', 'w') as file:\n\

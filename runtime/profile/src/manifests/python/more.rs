@@ -153,15 +153,29 @@ impl Project {
 
     fn mine_install(&self, tree: &Tree, mined: &mut Mined) {
         let has = |name: &str| beside(tree, &self.folder, name);
+        let pyproject = self.pyproject.as_ref().and_then(|file| Toml::parse(&file.text));
+        let named_in = |path: &[&str], names: &[&'static str]| {
+            let Some(DeValue::Table(table)) = pyproject.as_ref()?.value(path) else { return None };
+            names.iter().copied().find(|name| table.iter().any(|(key, _)| key.as_ref() == *name))
+        };
+        // What the tests need is often an extra, or a group that is none of those installed unasked.
+        let extra = named_in(&["project", "optional-dependencies"], &["test", "tests", "testing", "dev"]);
+        let group = named_in(&["dependency-groups"], &["test", "tests", "testing"]);
         let mut locked = false;
         for (name, manager, argv) in [
             ("uv.lock", PackageManager::Uv, &["uv", "sync", "--frozen"][..]),
             ("poetry.lock", PackageManager::Poetry, &["poetry", "install", "--no-interaction"]),
+            ("pdm.lock", PackageManager::Pdm, &["pdm", "sync"]),
+            ("Pipfile.lock", PackageManager::Pipenv, &["pipenv", "sync", "--dev"]),
         ] {
             if let Some(lockfile) = has(name) {
                 let place = || source(&lockfile, 1, format!("the lockfile of {}", manager.as_str()));
                 mined.manager(manager, &self.folder, Some(lockfile.clone()), place());
-                mined.add(Origin::Manifest, install(argv), &self.folder, place());
+                let mut tool = install(argv);
+                for (option, name) in options(manager, extra, group) {
+                    tool = tool.args([option, name]);
+                }
+                mined.add(Origin::Manifest, tool, &self.folder, place());
                 locked = true;
             }
         }
@@ -194,14 +208,8 @@ impl Project {
             }
         }
         let package = self.pyproject.as_ref().and_then(|file| {
-            let pyproject = Toml::parse(&file.text)?;
+            let pyproject = pyproject.as_ref()?;
             let line = pyproject.line(&["project"]).or_else(|| pyproject.line(&["build-system"]))?;
-            let extra = match pyproject.value(&["project", "optional-dependencies"]) {
-                Some(DeValue::Table(table)) => ["test", "tests", "testing", "dev"]
-                    .iter()
-                    .find(|name| table.iter().any(|(key, _)| key.as_ref() == **name)),
-                _ => None,
-            };
             Some((source(&file.path, line, "a Python package"), extra))
         });
         let package = package.or_else(|| Some((source(&has("setup.py")?, 1, "a Python package"), None)));
@@ -243,6 +251,22 @@ impl Project {
             }
         }
     }
+}
+
+/// Returns the options by which a package manager installs an extra and a group too.
+fn options<'a>(
+    manager: PackageManager,
+    extra: Option<&'a str>,
+    group: Option<&'a str>,
+) -> impl Iterator<Item = (&'static str, &'a str)> {
+    let (of_extra, of_group) = match manager {
+        PackageManager::Uv => (Some("--extra"), Some("--group")),
+        // Every group that is not called optional it installs unasked.
+        PackageManager::Poetry => (Some("--extras"), None),
+        PackageManager::Pdm => (Some("--group"), None),
+        _ => (None, None),
+    };
+    of_extra.zip(extra).into_iter().chain(of_group.zip(group))
 }
 
 /// Whether every requirement of a file is one version.
