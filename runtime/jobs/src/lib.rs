@@ -25,6 +25,7 @@ mod engine;
 mod engines;
 mod environment;
 mod facts;
+mod lock;
 mod networked;
 mod redact;
 mod request;

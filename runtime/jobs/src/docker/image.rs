@@ -4,42 +4,52 @@
 use bollard::body_full;
 use bollard::errors::Error;
 use bollard::models::{CreateImageInfo, ImageInspect};
-use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder};
+use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures::StreamExt as _;
+use gloaming_api::Digest;
 
 use super::owner::ENVIRONMENT;
 use super::server::{Server, words};
 use crate::root::{Node, nodes};
 use crate::{Environment, Image, ImageError};
 
-/// Returns the id of the image with the environment's small root, made when the daemon has none yet.
+/// An environment's small root as an archive, and what the daemon's one layer of it must be.
+pub(super) struct Packed {
+    pub(super) archive: Vec<u8>,
+    /// The digest of the archive: a layer is named by that of what it was unpacked from.
+    pub(super) layer: Digest,
+}
+
+/// Packs an environment's small root.
 ///
 /// # Errors
 /// What went wrong, in words.
-pub(super) async fn of_root(server: &Server, environment: &Environment) -> Result<String, String> {
-    let filters = std::collections::HashMap::from([(
-        "label".to_owned(),
-        vec![format!("{ENVIRONMENT}={}", environment.digest())],
-    )]);
-    let options = ListImagesOptionsBuilder::default().all(true).filters(&filters).build();
-    let images = server.client.list_images(Some(options)).await.map_err(|error| words(&error))?;
-    match images.into_iter().next() {
-        Some(image) => Ok(image.id),
-        None => import(server, environment).await,
-    }
+pub(super) async fn pack_root(environment: &Environment) -> Result<Packed, String> {
+    let root = environment.root.clone();
+    let packed = tokio::task::spawn_blocking(move || {
+        let archive = pack(&nodes(&root)?)?;
+        Ok(Packed { layer: Digest::of(&archive), archive })
+    });
+    packed
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error: std::io::Error| format!("the container's root cannot be packed: {error}"))
 }
 
-async fn import(server: &Server, environment: &Environment) -> Result<String, String> {
-    let root = environment.root.clone();
-    let packed = tokio::task::spawn_blocking(move || pack(&nodes(&root)?)).await;
-    let packed = packed
-        .map_err(|error| error.to_string())?
-        .map_err(|error| format!("the container's root cannot be packed: {error}"))?;
+/// Makes an image of an archive, with a label that says of which environment; returns its id.
+///
+/// # Errors
+/// What went wrong, in words.
+pub(super) async fn import(
+    server: &Server,
+    environment: &Digest,
+    archive: Vec<u8>,
+) -> Result<String, String> {
     let options = CreateImageOptionsBuilder::default()
         .from_src("-")
-        .changes(vec![format!("LABEL {ENVIRONMENT}={}", environment.digest())])
+        .changes(vec![format!("LABEL {ENVIRONMENT}={environment}")])
         .build();
-    let mut answers = server.client.create_image(Some(options), Some(body_full(packed.into())), None);
+    let mut answers = server.client.create_image(Some(options), Some(body_full(archive.into())), None);
     let mut id = None;
     while let Some(answer) = answers.next().await {
         id = image_id(

@@ -23,6 +23,7 @@ mod limits;
 mod owner;
 mod program;
 mod protocol;
+mod roots;
 mod run;
 mod server;
 mod spec;
@@ -51,6 +52,7 @@ use crate::{
     JobOutput, NoEngine, Proxy, Support, Vault,
 };
 use owner::Owner;
+use roots::Root;
 use server::{Brand, Server, User};
 
 /// The file in a container's folder that says whose it is.
@@ -85,8 +87,10 @@ pub struct Docker {
     vault: Vault,
     /// Whether the machine has IPv6.
     ipv6: bool,
-    /// The id of the image with the environment's root, once it is known.
-    root: Arc<Mutex<Option<String>>>,
+    /// The image with the environment's root, once it is known.
+    root: Arc<Mutex<Option<Root>>>,
+    /// How many roots may stay at the daemon, but for those in use.
+    roots_kept: usize,
 }
 
 impl Docker {
@@ -106,6 +110,7 @@ impl Docker {
             vault: Vault::default(),
             ipv6: Path::new("/proc/sys/net/ipv6/conf/all/disable_ipv6").exists(),
             root: Arc::default(),
+            roots_kept: roots::KEPT,
         })
     }
 
@@ -113,6 +118,13 @@ impl Docker {
     #[must_use]
     pub fn with_secrets(self, vault: Vault) -> Self {
         Self { vault, ..self }
+    }
+
+    /// Lets so many environments' small roots stay at the daemon; beyond that those used longest ago are removed, but none
+    /// that is in use.
+    #[must_use]
+    pub fn keeping_roots(self, most: usize) -> Self {
+        Self { roots_kept: most, ..self }
     }
 
     /// Returns the environment that is an image, `name@sha256:...` or `sha256:...`, of the daemon at a socket.

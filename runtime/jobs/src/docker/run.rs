@@ -24,8 +24,9 @@ use super::limits::{group_of, missing};
 use super::owner::{Owner, labels};
 use super::program::{self, Program};
 use super::protocol::{Found, INIT, LISTENING, MAX_LINE, Order, PIPES};
+use super::roots::Roots;
 use super::server::{Server, User, words};
-use super::{Docker, image, spec};
+use super::{Docker, spec};
 use crate::embedded::bundle::open_files;
 use crate::embedded::init::{STATUS_BYTES, parse_status};
 use crate::embedded::listener;
@@ -440,12 +441,20 @@ impl Docker {
     /// Returns the id of the image with the environment's root; `afresh` when the daemon has lost it.
     async fn root_image(&self, afresh: bool) -> Result<String, String> {
         let mut known = self.root.lock().await;
-        if let Some(id) = known.as_ref().filter(|_| !afresh) {
-            return Ok(id.clone());
+        if let Some(root) = known.as_ref().filter(|_| !afresh) {
+            return Ok(root.image.clone());
         }
-        let id = image::of_root(&self.server, &self.environment).await?;
-        *known = Some(id.clone());
-        Ok(id)
+        let roots = Roots::of(&self.server, &self.state_dir);
+        let root = roots.get(&self.environment).await?;
+        let image = root.image.clone();
+        // Held for as long as this engine lives.
+        *known = Some(root);
+        match roots.evict(self.roots_kept).await {
+            Ok(gone) if gone.is_empty() => {}
+            Ok(gone) => tracing::debug!(?gone, "container roots that were used longest ago are removed"),
+            Err(reason) => tracing::warn!(reason, "old container roots stay at the daemon"),
+        }
+        Ok(image)
     }
 }
 

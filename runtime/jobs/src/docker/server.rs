@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bollard::API_DEFAULT_VERSION;
 use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum, SystemVersion};
+use gloaming_api::Digest;
 
 use crate::NoEngine;
 use crate::root::JOB_USER;
@@ -65,6 +66,9 @@ pub(super) struct Server {
     pub(super) cgroups: Option<u8>,
     pub(super) seccomp: bool,
     pub(super) user: User,
+    /// Tells the daemon from others that have been, or may be, at the same socket: another place for its images is
+    /// another daemon. Only ever a name for what is known of it, and no proof of anything.
+    pub(super) identity: Digest,
 }
 
 impl Server {
@@ -103,7 +107,10 @@ impl Server {
                 hint: "use a build of it and a kernel with seccomp".to_owned(),
             });
         }
+        let place = info.docker_root_dir.as_deref().unwrap_or_default();
+        let identity = Digest::of(format!("{}\n{path}\n{place}", brand.name()));
         Ok(Self {
+            identity,
             client,
             socket: socket.to_owned(),
             brand,

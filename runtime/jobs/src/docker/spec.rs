@@ -210,6 +210,7 @@ mod tests {
 
     fn described(brand: Brand, user: User, remapped: bool) -> Value {
         let server = Server {
+            identity: gloaming_api::Digest::of("this daemon"),
             // Nobody is spoken to: any file will do.
             client: bollard::Docker::connect_with_unix("/dev/null", 1, bollard::API_DEFAULT_VERSION).unwrap(),
             socket: "/dev/null".into(),

@@ -35,19 +35,28 @@ fn image(tag: &str) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
-/// Imports an image under a tag; returns its id. By hand: each change is a parameter of its own, which the
-/// client joins and podman does not take apart.
+/// Imports an image under a tag; returns its id.
 pub(crate) async fn import(socket: &Path, tag: &str) -> String {
-    let packed = image(tag);
-    let changes: String = [
+    let changes = [
         "ENV%20PATH=/usr/bin:/nowhere",
         "ENV%20FLAVOUR=bitter",
         "ENV%20HOME=/root",
         "VOLUME%20/data",
         "ENTRYPOINT%20%5B%22/bin/false%22%5D",
-    ]
-    .map(|change| format!("&changes={change}"))
-    .concat();
+    ];
+    let id = import_with(socket, tag, &changes);
+    let client = client(socket).await;
+    let options =
+        bollard::query_parameters::TagImageOptionsBuilder::default().repo("gloaming-test").tag(tag).build();
+    client.tag_image(&id, Some(options)).await.unwrap();
+    id
+}
+
+/// Imports an image with these changes; returns its id. By hand: each change is a parameter of its own, which the client
+/// joins and podman does not take apart.
+pub(crate) fn import_with(socket: &Path, tag: &str, changes: &[&str]) -> String {
+    let packed = image(tag);
+    let changes: String = changes.iter().map(|change| format!("&changes={change}")).collect();
     let mut stream = UnixStream::connect(socket).unwrap();
     let head = format!(
         "POST /v1.40/images/create?fromSrc=-{changes} HTTP/1.0\r\nHost: d\r\nContent-Type: application/x-tar\r\n\
@@ -58,12 +67,12 @@ pub(crate) async fn import(socket: &Path, tag: &str) -> String {
     stream.write_all(&packed).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    let id = answer.split('"').find(|word| word.starts_with("sha256:")).expect(&answer).to_owned();
-    let client = client(socket).await;
-    let options =
-        bollard::query_parameters::TagImageOptionsBuilder::default().repo("gloaming-test").tag(tag).build();
-    client.tag_image(&id, Some(options)).await.unwrap();
-    id
+    answer
+        .split('"')
+        .find(|word| word.starts_with("sha256:"))
+        .expect(&answer)
+        .trim_end_matches("\\r\\n")
+        .to_owned()
 }
 
 async fn a_job_in_an_image_is_held_to_the_same(kind: EngineKind) {

@@ -17,6 +17,7 @@ mod limits;
 mod outcomes;
 mod overhead;
 mod rootless;
+mod roots;
 mod secrets;
 mod support;
 mod survival;
