@@ -295,7 +295,7 @@ impl Asked {
 impl Evidence {
     /// Returns the hosts that its jobs were refused.
     pub fn refused_hosts(&self) -> Vec<RefusedHost> {
-        RefusedHost::of(self.jobs.iter().map(|job| &job.record))
+        RefusedHost::of(self.jobs.iter().map(|job| &job.record).filter(|record| record.cached.is_none()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +140,18 @@ pub struct JobRecord {
     pub stdout_tail: String,
     /// The end of standard error, for people.
     pub stderr_tail: String,
+    /// Where the job was not run, since one before it had left what it would leave: all of this record is about that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached: Option<CachedRun>,
+}
+
+/// What stood in for a run: the content of a cache, or a note of how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CachedRun {
+    /// The digest of everything that decides what the run leaves behind.
+    pub key: Digest,
+    /// When the run before had ended.
+    pub at: Timestamp,
 }
 
 /// What a job with network tried to reach, as the proxy that is its only way out saw it.

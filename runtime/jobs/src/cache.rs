@@ -16,7 +16,7 @@
     reason = "this module owns the folder of caches; no job has run in its upper folders"
 )]
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use std::time::SystemTime;
 
 use gloaming_api::{Digest, RepoId};
 
-use crate::Cancel;
+use crate::{Cancel, lock};
 
 /// What an entry of a folder takes up at least, bytes.
 const ENTRY: u64 = 512;
@@ -75,6 +75,11 @@ impl Caches {
         Self { dir, cap }
     }
 
+    /// Returns how many bytes all caches together may be.
+    pub fn cap(&self) -> u64 {
+        self.cap
+    }
+
     /// Returns the cache of a repository for a key, filled or to be filled. Waits as long as another process fills it.
     ///
     /// # Errors
@@ -84,17 +89,17 @@ impl Caches {
         let folder = at.lock.parent().unwrap_or(&self.dir);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let lock = loop {
-            let lock = take(&at.lock)?;
+            let lock = lock::share(&at.lock)?;
             if at.content.is_dir() {
-                lock.set_modified(now(&lock))?;
+                lock::touch(&lock)?;
                 return Ok(Found::Filled(Cache { content: at.content, _used: lock }));
             }
             drop(lock);
             // Who wants it alone never waits for that: whoever filled it meanwhile holds it as long as it is used. The
             // wait is the one above, which ends when it is filled or given up.
-            let lock = open_lock(&at.lock)?;
+            let lock = lock::open(&at.lock)?;
             match lock.try_lock() {
-                Ok(()) if at.content.is_dir() || !is_at(&lock, &at.lock)? => {}
+                Ok(()) if at.content.is_dir() || !lock::is_at(&lock, &at.lock)? => {}
                 Ok(()) => break lock,
                 Err(TryLockError::WouldBlock) => std::thread::yield_now(),
                 Err(TryLockError::Error(error)) => return Err(error),
@@ -151,8 +156,8 @@ impl Caches {
             if size.is_some() && total <= self.cap {
                 continue;
             }
-            let lock = open_lock(&at.lock)?;
-            if lock.try_lock().is_err() || !is_at(&lock, &at.lock)? {
+            let lock = lock::open(&at.lock)?;
+            if lock.try_lock().is_err() || !lock::is_at(&lock, &at.lock)? {
                 continue;
             }
             remove(&at.new)?;
@@ -203,11 +208,11 @@ impl Filling {
         fs::write(&self.at.size, size.to_string())?;
         fs::rename(&self.at.new, &self.at.content)?;
         let lock = self.lock.take().expect("it is held until it is kept or dropped");
-        lock.set_modified(now(&lock))?;
+        lock::touch(&lock)?;
         // From alone to shared without a moment in which nobody holds it would need another system call; whoever
         // removes it in that moment finds it just used, and removes the oldest first.
         lock.lock_shared()?;
-        if !self.at.content.is_dir() || !is_at(&lock, &self.at.lock)? {
+        if !self.at.content.is_dir() || !lock::is_at(&lock, &self.at.lock)? {
             return Err(io::Error::other("the cache was removed while it was being kept; try again"));
         }
         Ok(Cache { content: self.at.content.clone(), _used: lock })
@@ -225,42 +230,6 @@ impl Drop for Filling {
 fn place_in(folder: &Path, key: &str) -> Place {
     let named = |end: &str| folder.join(format!("{key}{end}"));
     Place { content: named(""), new: named(".new"), lock: named(".lock"), size: named(".size") }
-}
-
-fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
-}
-
-/// Opens and locks the file of a cache, to use what is in it. Whoever removes a cache removes this file too, under whoever waits for it: what
-/// was locked must still be what others will find there.
-fn take(path: &Path) -> io::Result<File> {
-    loop {
-        let file = open_lock(path)?;
-        file.lock_shared()?;
-        if is_at(&file, path)? {
-            return Ok(file);
-        }
-    }
-}
-
-/// Whether an open file is the one that has the name now.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let ours = file.metadata()?;
-    match fs::symlink_metadata(path) {
-        Ok(there) => Ok(there.dev() == ours.dev() && there.ino() == ours.ino()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// The time by the clock of the disk, so that no other clock is read.
-fn now(lock: &File) -> SystemTime {
-    let touched = rustix::fs::Timestamps {
-        last_access: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
-        last_modification: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW },
-    };
-    let _ = rustix::fs::futimens(lock, &touched);
-    lock.metadata().and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// The entries of a folder of ours, in order; none when there is no such folder.
@@ -405,11 +374,11 @@ mod tests {
         let in_use = fill(&caches, "a/b", "in use", 100);
         for (key, age) in [("old", 30), ("young", 10)] {
             drop(fill(&caches, "a/b", key, 100));
-            let lock = open_lock(&caches.place(&repo("a/b"), &Digest::of(key)).lock).unwrap();
+            let lock = lock::open(&caches.place(&repo("a/b"), &Digest::of(key)).lock).unwrap();
             lock.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000 - age))
                 .unwrap();
         }
-        let lock = open_lock(&caches.place(&repo("a/b"), &Digest::of("in use")).lock).unwrap();
+        let lock = lock::open(&caches.place(&repo("a/b"), &Digest::of("in use")).lock).unwrap();
         lock.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         drop(fill(&caches, "c/d", "new", 100));
         let gone = caches.evict().unwrap();
@@ -427,11 +396,11 @@ mod tests {
         drop(fill(&caches, "a/b", "k", 1));
         let path = caches.place(&repo("a/b"), &Digest::of("k")).lock;
         // The first keeps the number of the file from being given to another one.
-        let (_kept, held) = (open_lock(&path).unwrap(), open_lock(&path).unwrap());
+        let (_kept, held) = (lock::open(&path).unwrap(), lock::open(&path).unwrap());
         held.lock().unwrap();
         let waiting = std::thread::spawn({
             let path = path.clone();
-            move || take(&path).unwrap()
+            move || lock::share(&path).unwrap()
         });
         // Until the kernel says that somebody waits for this very file.
         let inode = held.metadata().unwrap().ino();
@@ -442,7 +411,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         drop(held);
         let got = waiting.join().unwrap();
-        assert!(is_at(&got, &path).unwrap() && got.metadata().unwrap().ino() != inode);
+        assert!(lock::is_at(&got, &path).unwrap() && got.metadata().unwrap().ino() != inode);
     }
 
     #[tokio::test]

@@ -221,6 +221,7 @@ impl Ended {
                 limits: permit.limits(),
                 stdout_tail: self.stdout.tail(),
                 stderr_tail: self.stderr.tail(),
+                cached: None,
             },
             dropped: self.stdout.dropped + self.stderr.dropped,
             stdout: self.stdout.kept,

@@ -106,10 +106,9 @@ impl Bench<'_> {
         Ok(set_up(&given).await?)
     }
 
-    /// Puts the jobs of a set-up among the evidence; what another one fetched is not of this verification.
+    /// Puts the jobs of a set-up among the evidence; of one whose cache is used again they say so.
     fn note_records(&mut self, made: &Dependencies, tree: &str) {
-        let records = made.records().iter().filter(|_| !made.reused());
-        let noted = records.map(|record| JobEvidence {
+        let noted = made.records().iter().map(|record| JobEvidence {
             tree: format!("setup of {tree}"),
             step: "V3".to_owned(),
             record: record.clone(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gloaming_api::RelPath;
 use gloaming_api::evidence::{Finding, Flake, LintFinding, TestResults, TestStatus};
+use gloaming_api::job::JobPurpose;
 use gloaming_api::profile::CommandKind;
 
 use crate::bench::{Bench, Lane};
@@ -142,7 +143,11 @@ fn build_step(bench: &Bench<'_>, steps: &mut Steps, outcome: &Outcome) -> bool {
         }
         _ => match build {
             Some(build) => Found::pass(format!("`{}` builds both trees", build.argv.join(" "))),
-            None if bench.jobs.iter().any(|job| job.step == "V3") => {
+            None if bench
+                .jobs
+                .iter()
+                .any(|job| job.step == "V3" && job.record.purpose != JobPurpose::Setup) =>
+            {
                 Found::pass("the tests of both trees compile")
             }
             None => Found::skipped("the profile has no build command"),

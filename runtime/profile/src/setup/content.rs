@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use gloaming_api::RelPath;
 use gloaming_api::job::JobRecord;
@@ -131,10 +132,12 @@ pub(crate) fn finish(
     Ok(about)
 }
 
-/// Reads what is known of a filled cache.
-pub(crate) fn read(cache: &Path) -> io::Result<About> {
+/// Reads what is known of a filled cache, and when it was filled.
+pub(crate) fn read(cache: &Path) -> io::Result<(About, SystemTime)> {
     let file = File::open(cache.join(ABOUT))?;
-    serde_json::from_reader(io::BufReader::new(io::Read::take(file, ABOUT_CAP))).map_err(io::Error::other)
+    let at = file.metadata()?.modified()?;
+    let text = io::BufReader::new(io::Read::take(file, ABOUT_CAP));
+    Ok((serde_json::from_reader(text).map_err(io::Error::other)?, at))
 }
 
 /// Makes the place in a tree where a folder is mounted; false where the tree has something of its own in the way.
@@ -244,7 +247,7 @@ mod tests {
         );
         assert!(in_tree(&cache, 0).join("a/node_modules/b").is_dir());
         assert!(tree.join("own/node_modules").is_dir() && !tree.join("node_modules").exists());
-        assert_eq!(read(&cache).unwrap(), about);
+        assert_eq!(read(&cache).unwrap().0, about);
     }
 
     #[test]

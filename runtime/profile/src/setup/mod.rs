@@ -10,6 +10,7 @@
 //! - what a patch's own lockfile or manifest fetched is never what an untouched tree gets.
 
 mod content;
+mod fill;
 mod key;
 mod plan;
 mod python;
@@ -17,20 +18,20 @@ mod why;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use gloaming_api::job::{JobExit, JobPurpose, JobRecord};
+use gloaming_api::job::{CachedRun, JobPurpose, JobRecord};
 use gloaming_api::profile::{Command, Ecosystem};
 use gloaming_api::{Digest, RelPath, RepoId};
-use gloaming_jobs::{
-    Cache, Caches, Cancel, Egress, Engine, Feature, Filling, Found, Job, JobError, Mount, Support,
-};
+use gloaming_jobs::{Cache, Caches, Cancel, Egress, Engine, Feature, Found, Job, JobError, Mount};
 use gloaming_policies::{Grant, JobPermit};
+use jiff::Timestamp;
 
 use self::content::About;
+use self::fill::{Fill, Work};
 use self::plan::Plan;
-use crate::choose::words;
 use crate::tree::Tree;
 pub use why::Lack;
 
@@ -139,8 +140,8 @@ impl Dependencies {
         self.decided_by == *other
     }
 
-    /// Returns the records of the set-up's jobs, also of those that filled a cache that is used again
-    /// ([`Dependencies::reused`]) and of those that failed.
+    /// Returns the records of the set-up's jobs, also of those that failed. Of a set-up before, whose cache or failure is
+    /// used again ([`Dependencies::reused`]), they say so ([`JobRecord::cached`]).
     pub fn records(&self) -> &[JobRecord] {
         &self.records
     }
@@ -151,7 +152,7 @@ impl Dependencies {
         self.about.as_ref().map(Digest::of_json)
     }
 
-    /// Whether somebody else's set-up has fetched them before.
+    /// Whether a set-up before has fetched them, or failed to.
     pub fn reused(&self) -> bool {
         self.reused
     }
@@ -256,11 +257,11 @@ pub async fn set_up(inputs: &SetupInputs<'_>) -> Result<Dependencies, SetupError
     let filling = match caches.wait(repo, &key, inputs.cancel).await.map_err(failed(doing))? {
         None => return Err(SetupError::Cancelled),
         Some(Found::Filled(cache)) => {
-            let about = content::read(cache.dir()).map_err(failed(format!(
+            let (about, at) = content::read(cache.dir()).map_err(failed(format!(
                 "cannot read the cache of dependencies {}",
                 cache.dir().display()
             )))?;
-            let records = about.records.clone();
+            let records = cached(&about.records, &key, at);
             let cache = Some(Arc::new(cache));
             return Ok(Dependencies {
                 cache,
@@ -282,122 +283,9 @@ pub async fn set_up(inputs: &SetupInputs<'_>) -> Result<Dependencies, SetupError
     result
 }
 
-/// The folders of one set-up, gone with it.
-struct Work {
-    dir: PathBuf,
-}
-
-impl Work {
-    fn new(dir: &Path) -> Result<Self, SetupError> {
-        let doing = || failed(format!("cannot make the folder {} for a set-up", dir.display()));
-        std::fs::create_dir_all(dir).map_err(doing())?;
-        let work = Self { dir: dir.to_owned() };
-        std::fs::create_dir(work.scratch()).map_err(doing())?;
-        Ok(work)
-    }
-
-    fn tree(&self) -> PathBuf {
-        self.dir.join("tree")
-    }
-
-    fn scratch(&self) -> PathBuf {
-        self.dir.join("scratch")
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        // What cannot be removed (files of a container's user) goes with the folder above.
-        let _ = std::fs::remove_dir_all(&self.dir);
-    }
-}
-
-/// A cache on its way to being filled.
-struct Fill<'a, 'i> {
-    inputs: &'a SetupInputs<'i>,
-    command: &'a Command,
-    plan: &'a Plan,
-    permit: &'a JobPermit,
-    egress: Option<Egress>,
-    decided_by: BTreeMap<RelPath, Digest>,
-}
-
-impl Fill<'_, '_> {
-    async fn run(self, filling: Filling, work: &Work) -> Result<Dependencies, SetupError> {
-        let inputs = self.inputs;
-        let tree = work.tree();
-        gloaming_workspace::copy_tree(inputs.tree, &tree)
-            .map_err(failed("cannot copy a tree for a set-up"))?;
-        gloaming_workspace::withhold(&tree, &|path| inputs.grant.withheld(path).is_some())
-            .map_err(failed("cannot keep files from a set-up"))?;
-        let before = content::managers_folders(&tree).map_err(failed("cannot look through a tree"))?;
-        let mounts = content::begin(filling.dir(), &self.plan.parts)
-            .map_err(failed("cannot make the folders of a cache of dependencies"))?;
-        let mut records = Vec::new();
-        for argv in &self.plan.commands {
-            if inputs.cancel.is_cancelled() {
-                return Err(SetupError::Cancelled);
-            }
-            let job = Job {
-                argv: argv.clone(),
-                cwd: self.command.cwd.clone(),
-                env: self.plan.env(self.command),
-                workspace: tree.clone(),
-                scratch: Some(work.scratch()),
-                mounts: mounts.clone(),
-                egress: self.egress.clone(),
-                label: "setup".to_owned(),
-            };
-            (inputs.progress)(&format!("setup: {}", words(self.command)));
-            let output = match inputs.engine.run(self.permit, &job, inputs.cancel).await {
-                Err(JobError::Denied { denial, .. }) => {
-                    let lack = Lack::denied(self.command, &denial);
-                    return Ok(Dependencies::lacking(lack, records, self.decided_by));
-                }
-                output => output?,
-            };
-            records.push(output.record.clone());
-            if output.record.exit == JobExit::Cancelled || inputs.cancel.is_cancelled() {
-                return Err(SetupError::Cancelled);
-            }
-            if !output.record.exit.success() {
-                let lack = Lack::failed(self.command, &output, &self.network());
-                return Ok(Dependencies::lacking(lack, records, self.decided_by));
-            }
-        }
-        let made = self.plan.in_tree.then_some((tree.as_path(), before.as_slice()));
-        let kept = content::finish(filling.dir(), &self.plan.parts, made, records.clone())
-            .and_then(|about| Ok((about, filling.keep()?)));
-        match kept {
-            Ok((about, cache)) => Ok(Dependencies {
-                cache: Some(Arc::new(cache)),
-                about: Some(about),
-                decided_by: self.decided_by,
-                records,
-                reused: false,
-                lack: None,
-            }),
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                let lack = Lack::not_kept(self.command, &error.to_string());
-                Ok(Dependencies::lacking(lack, records, self.decided_by))
-            }
-            Err(error) => Err(failed("cannot keep a cache of dependencies")(error)),
-        }
-    }
-
-    /// What there is of a network, for people.
-    fn network(&self) -> why::Network {
-        let inputs = self.inputs;
-        match &self.egress {
-            Some(egress) => {
-                let unfilled = self.permit.unfilled_sets(&egress.sets);
-                why::Network::Hosts { unfilled: unfilled.iter().map(ToString::to_string).collect() }
-            }
-            None if !self.permit.has_network() => why::Network::NotAllowed,
-            None => match inputs.engine.capabilities().get(Feature::Hosts) {
-                Support::No(reason) => why::Network::NotByEngine(reason.clone()),
-                _ => why::Network::NotConfigured,
-            },
-        }
-    }
+/// Returns the records of jobs that were not run, since what they left is there.
+fn cached(records: &[JobRecord], key: &Digest, at: SystemTime) -> Vec<JobRecord> {
+    let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
+    let run = CachedRun { key: key.clone(), at };
+    records.iter().map(|record| JobRecord { cached: Some(run.clone()), ..record.clone() }).collect()
 }

@@ -105,6 +105,7 @@ impl Engine for Scripted {
             limits: permit.limits(),
             stdout_tail: String::new(),
             stderr_tail: stderr.to_owned(),
+            cached: None,
         };
         let output = JobOutput {
             record,

@@ -8,7 +8,7 @@ use std::process::Command as Process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use gloaming_api::job::JobPurpose;
+use gloaming_api::job::{JobPurpose, JobRecord};
 use gloaming_api::profile::{Command, CommandKind, Ecosystem, Source};
 use gloaming_api::{Digest, ReasonCode, RelPath, RepoId};
 use gloaming_jobs::{Caches, Cancel, Egress, Embedded, Engine as _, Job, JobOutput, Resolver};
@@ -116,6 +116,15 @@ impl Machine {
         dependencies.equip(&mut job, &self.fresh("own")).unwrap();
         let permit = self.grant.permit_job(JobPurpose::Test).unwrap();
         self.engine.run(&permit, &job, &Cancel::new()).await.unwrap()
+    }
+
+    /// How many entries of the caches' folder are of a key.
+    fn entries_of(&self, key: &Digest) -> usize {
+        let repos = std::fs::read_dir(self.dir.path().join("deps")).unwrap();
+        let entries = repos.flat_map(|repo| std::fs::read_dir(repo.unwrap().path()).unwrap());
+        entries
+            .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(key.hex()))
+            .count()
     }
 
     /// The caches that are filled or being filled, by what is in their names behind the key.
@@ -268,7 +277,13 @@ async fn crates_are_fetched_once_and_no_test_job_can_write_where_they_are_kept()
 
     // The same repository has it from the cache, another one does not.
     let again = machine.set_up("acme/x", tree.path(), &fetch, Ecosystem::Rust).await;
-    assert!(again.reused() && again.records() == made.records());
+    assert!(again.reused() && again.records().len() == made.records().len());
+    for (record, ran) in again.records().iter().zip(made.records()) {
+        let run = record.cached.as_ref().unwrap();
+        // Everything is that of the job that filled it, and that it is of the cache is said beside.
+        assert_eq!(JobRecord { cached: None, ..record.clone() }, *ran);
+        assert!(run.at > jiff::Timestamp::UNIX_EPOCH && machine.entries_of(&run.key) > 0, "{run:?}");
+    }
     assert_eq!(asked.load(Ordering::SeqCst), before);
     let other = machine.set_up("evil/x", tree.path(), &fetch, Ecosystem::Rust).await;
     assert!(!other.reused() && other.lack().is_none());

@@ -49,10 +49,14 @@ fn case_of(dir: &tempfile::TempDir, tests: &str) -> Case {
     case
 }
 
-/// The trees that were set up, and with how many jobs.
+/// The trees that were set up, and with how many jobs; of those whose cache was used, it says so.
 fn set_up(evidence: &Evidence) -> Vec<String> {
     let jobs = evidence.jobs.iter().filter(|job| job.record.purpose == JobPurpose::Setup);
-    jobs.map(|job| job.tree.clone()).collect()
+    jobs.map(|job| {
+        let cached = if job.record.cached.is_some() { ", cached" } else { "" };
+        format!("{}{cached}", job.tree)
+    })
+    .collect()
 }
 
 #[tokio::test]
@@ -69,7 +73,10 @@ async fn a_patch_gets_the_bases_dependencies_unless_it_changes_what_decides_them
     let other = INSTALL.replace("VALUE = 1", "VALUE = 2");
     let evidence = case.verify(&[changed[0], ("deps/install.py", &other)]).await.unwrap();
     assert!(told(&evidence, "V7").starts_with("pass"), "{}", told(&evidence, "V7"));
-    assert_eq!(set_up(&evidence), ["setup of patched", "setup of patched"]);
+    assert_eq!(
+        set_up(&evidence),
+        ["setup of base, cached", "setup of base, cached", "setup of patched", "setup of patched"]
+    );
 
     // A set-up that works on the base and not on the patched tree is the patch's fault.
     let broken = format!("{INSTALL}raise SystemExit('no such version')\n");
