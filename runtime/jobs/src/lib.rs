@@ -15,6 +15,7 @@
 //!   its containers along.
 #![deny(unsafe_code)]
 
+mod bounded;
 mod cache;
 mod cancel;
 mod dependencies;
@@ -32,6 +33,7 @@ mod request;
 mod root;
 mod secrets;
 
+pub use bounded::{Bound, Outgrown, bytes_in, run_bounded};
 pub use cache::{Cache, Caches, Filling, Found};
 pub use cancel::Cancel;
 pub use dependencies::{CARGO_GIT_MOUNT, CARGO_REGISTRY_MOUNT, GO_MODULES_MOUNT, VENV_MOUNT};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use gloaming_api::job::JobExit;
 use gloaming_api::profile::Command;
 use gloaming_api::{Digest, RelPath};
-use gloaming_jobs::{Egress, Feature, Filling, Job, JobError, Support};
+use gloaming_jobs::{Bound, Egress, Feature, Filling, Job, JobError, Support, bytes_in, run_bounded};
 use gloaming_policies::JobPermit;
 
 use super::plan::Plan;
@@ -70,6 +70,7 @@ impl Fill<'_, '_> {
         let before = content::managers_folders(&tree).map_err(failed("cannot look through a tree"))?;
         let mounts = content::begin(filling.dir(), &self.plan.parts)
             .map_err(failed("cannot make the folders of a cache of dependencies"))?;
+        let bounds = self.bounds(&filling, &tree, work);
         let mut records = Vec::new();
         for argv in &self.plan.commands {
             if inputs.cancel.is_cancelled() {
@@ -86,14 +87,23 @@ impl Fill<'_, '_> {
                 label: "setup".to_owned(),
             };
             (inputs.progress)(&format!("setup: {}", words(self.command)));
-            let output = match inputs.engine.run(self.permit, &job, inputs.cancel).await {
+            let ran = run_bounded(inputs.engine, self.permit, &job, inputs.cancel, &bounds).await;
+            let (output, outgrown) = match ran {
                 Err(JobError::Denied { denial, .. }) => {
                     let lack = Lack::denied(self.command, &denial);
                     return Ok(Dependencies::lacking(lack, records, self.decided_by));
                 }
-                output => output?,
+                ran => ran?,
             };
             records.push(output.record.clone());
+            if let Some(outgrown) = outgrown {
+                if outgrown.disk_is_full {
+                    let doing = format!("cannot set up dependencies: {}", outgrown.reason);
+                    return Err(failed(doing)(io::ErrorKind::StorageFull.into()));
+                }
+                let lack = Lack::outgrown(self.command, &outgrown.reason);
+                return Ok(Dependencies::lacking(lack, records, self.decided_by));
+            }
             if output.record.exit == JobExit::Cancelled || inputs.cancel.is_cancelled() {
                 return Err(SetupError::Cancelled);
             }
@@ -120,6 +130,24 @@ impl Fill<'_, '_> {
             }
             Err(error) => Err(failed("cannot keep a cache of dependencies")(error)),
         }
+    }
+
+    /// How much the set-up may write: what is kept of it no more than all caches together may be, and the rest no more than
+    /// any job's scratch folder holds.
+    fn bounds(&self, filling: &Filling, tree: &Path, work: &Work) -> [Bound; 2] {
+        let kept = Bound {
+            folders: vec![filling.dir().to_owned(), tree.to_owned()],
+            before: bytes_in(tree),
+            most: self.inputs.provision.caches.cap(),
+            named: "what all caches together may take".to_owned(),
+        };
+        let scratch = Bound {
+            folders: vec![work.scratch()],
+            before: 0,
+            most: self.permit.limits().scratch,
+            named: "what a job's scratch folder may hold".to_owned(),
+        };
+        [kept, scratch]
     }
 
     /// What there is of a network, for people.

@@ -76,6 +76,17 @@ impl Lack {
         }
     }
 
+    /// Says that a command was stopped for what it wrote to the disk.
+    pub(crate) fn outgrown(command: &Command, reason: &str) -> Self {
+        Self {
+            code: ReasonCode::EnvUnbuildable,
+            detail: format!("the set-up command `{}` was stopped: {reason}", words(command)),
+            unblock: "let it fetch less, or give the caches of dependencies more room (GLOAMING_CACHE_SIZE)"
+                .to_owned(),
+            failed: true,
+        }
+    }
+
     /// Says why a command failed that was run.
     pub(crate) fn failed(command: &Command, output: &JobOutput, network: &Network) -> Self {
         let (line, exit, said) = (words(command), output.record.exit, excerpt(output));

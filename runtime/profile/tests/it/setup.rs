@@ -8,7 +8,7 @@ use std::process::Command as Process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use gloaming_api::job::{JobPurpose, JobRecord};
+use gloaming_api::job::{JobExit, JobPurpose, JobRecord};
 use gloaming_api::profile::{Command, CommandKind, Ecosystem, Source};
 use gloaming_api::{Digest, ReasonCode, RelPath, RepoId};
 use gloaming_jobs::{Caches, Cancel, Egress, Embedded, Engine as _, Job, JobOutput, Resolver};
@@ -611,4 +611,29 @@ async fn old_caches_make_way_and_those_in_use_do_not() {
     let script = "dd if=/dev/urandom of=/opt/gloaming/venv/big bs=1024 count=6000 2>/dev/null";
     let big = set_up(&install(&["sh", "-c", script])).await;
     assert!(big.lack().is_some_and(|lack| lack.detail.contains("all caches together")), "{:?}", big.lack());
+}
+
+#[tokio::test]
+async fn a_set_up_that_would_fill_the_disk_is_stopped_and_leaves_nothing() {
+    let Some(machine) = Machine::new(48 << 20).await else { return };
+    let tree = folder(&[("a.py", "")]);
+    // It never ends by itself, and no file of it is large; whatever it has room for, it keeps in both places.
+    let fill = |folder: &str| {
+        let script = format!(
+            "i=0; while true; do dd if=/dev/zero of={folder}/$i bs=1M count=4 2>/dev/null || exit 0; i=$((i+1)); \
+             [ $i -gt 500 ] && exec tail -f /dev/null; done"
+        );
+        install(&["sh", "-c", &script])
+    };
+    for folder in ["/opt/gloaming/venv", "."] {
+        let made = machine.set_up("acme/x", tree.path(), &fill(folder), Ecosystem::Python).await;
+        let lack = made.lack().unwrap();
+        assert!(
+            lack.detail.contains("was stopped: it had ") && lack.detail.contains("is 48.0 MiB"),
+            "{lack}"
+        );
+        assert!(lack.unblock.contains("GLOAMING_CACHE_SIZE") && lack.failed, "{lack:?}");
+        assert_eq!(made.records().last().unwrap().exit, JobExit::Cancelled);
+        assert!(made.is_empty() && machine.entries().is_empty(), "{:?}", machine.entries());
+    }
 }
