@@ -9,6 +9,7 @@
 //! dir/<digest of the repository's name>/<key>/         what is in it
 //!                                       <key>.lock     shared by who uses it; its time is that of the last use
 //!                                       <key>.size     bytes
+//!                                       <key>.note     instead of what is in it: why it could not be filled
 //!                                       <key>.new/     while it is filled, or left by who was killed doing so
 //! ```
 #![expect(
@@ -17,7 +18,7 @@
 )]
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -25,6 +26,9 @@ use std::time::SystemTime;
 use gloaming_api::{Digest, RepoId};
 
 use crate::{Cancel, lock};
+
+/// The most bytes of a note.
+const NOTE: u64 = 1 << 20;
 
 /// What an entry of a folder takes up at least, bytes.
 const ENTRY: u64 = 512;
@@ -67,6 +71,7 @@ struct Place {
     new: PathBuf,
     lock: PathBuf,
     size: PathBuf,
+    note: PathBuf,
 }
 
 impl Caches {
@@ -165,7 +170,7 @@ impl Caches {
             if at.content.is_dir() {
                 fs::rename(&at.content, &at.new)?;
             }
-            for path in [&at.new, &at.size, &at.lock] {
+            for path in [&at.new, &at.note, &at.size, &at.lock] {
                 remove(path)?;
             }
             total = total.saturating_sub(size.unwrap_or(0));
@@ -192,6 +197,41 @@ impl Filling {
         &self.at.new
     }
 
+    /// Returns what was noted when it could not be filled, and when.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn note(&self) -> io::Result<Option<(Vec<u8>, SystemTime)>> {
+        let file = match File::open(&self.at.note) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let at = file.metadata()?.modified()?;
+        let mut text = Vec::new();
+        file.take(NOTE).read_to_end(&mut text)?;
+        Ok(Some((text, at)))
+    }
+
+    /// Gives it up and leaves a note for whoever comes next; one that is too long is none. It goes with the caches that were
+    /// used longest ago, and when the cache is filled.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn give_up(self, note: &[u8]) -> io::Result<()> {
+        if note.len() as u64 > NOTE {
+            return remove(&self.at.note);
+        }
+        // Beside it first: half a note would be one that cannot be read.
+        let draft = self.at.new.join("note");
+        fs::write(&draft, note)?;
+        fs::rename(draft, &self.at.note)?;
+        fs::write(&self.at.size, (note.len() as u64).max(ENTRY).to_string())?;
+        if let Some(lock) = &self.lock {
+            lock::touch(lock)?;
+        }
+        Ok(())
+    }
+
     /// Keeps what has been filled in; from now on it is only read.
     ///
     /// # Errors
@@ -205,6 +245,7 @@ impl Filling {
         }
         // No longer writable by whoever the container's user was on the host.
         fs::set_permissions(&self.at.new, fs::Permissions::from_mode(0o755))?;
+        remove(&self.at.note)?;
         fs::write(&self.at.size, size.to_string())?;
         fs::rename(&self.at.new, &self.at.content)?;
         let lock = self.lock.take().expect("it is held until it is kept or dropped");
@@ -229,7 +270,13 @@ impl Drop for Filling {
 
 fn place_in(folder: &Path, key: &str) -> Place {
     let named = |end: &str| folder.join(format!("{key}{end}"));
-    Place { content: named(""), new: named(".new"), lock: named(".lock"), size: named(".size") }
+    Place {
+        content: named(""),
+        new: named(".new"),
+        lock: named(".lock"),
+        size: named(".size"),
+        note: named(".note"),
+    }
 }
 
 /// The entries of a folder of ours, in order; none when there is no such folder.
@@ -324,6 +371,32 @@ mod tests {
         fs::write(new.join("half"), "x").unwrap();
         let Found::Empty(filling) = caches.find(&repo("a/b"), &Digest::of("k")).unwrap() else { panic!() };
         assert_eq!(fs::read_dir(filling.dir()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_note_of_why_it_was_not_filled_stays_until_it_is_or_makes_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let caches = Caches::new(dir.path().to_owned(), 300 << 10);
+        let empty = |key: &str| match caches.find(&repo("a/b"), &Digest::of(key)).unwrap() {
+            Found::Empty(filling) => filling,
+            Found::Filled(_) => panic!("{key} is filled"),
+        };
+        assert!(empty("k").note().unwrap().is_none());
+        empty("k").give_up(b"no network").unwrap();
+        let filling = empty("k");
+        assert_eq!(filling.note().unwrap().unwrap().0, b"no network");
+        // Nobody's cache makes way for a note, and the note stays as long as there is room.
+        assert_eq!(caches.evict().unwrap(), 0);
+        drop(filling);
+        assert_eq!(caches.evict().unwrap(), 0);
+        assert!(empty("k").note().unwrap().is_some());
+        drop(empty("k").keep().unwrap());
+        assert!(!caches.place(&repo("a/b"), &Digest::of("k")).note.exists());
+        empty("l").give_up(b"no network").unwrap();
+        Caches::new(dir.path().to_owned(), 0).evict().unwrap();
+        assert!(empty("l").note().unwrap().is_none());
+        empty("l").give_up(&vec![b'x'; 2 << 20]).unwrap();
+        assert!(empty("l").note().unwrap().is_none());
     }
 
     #[test]

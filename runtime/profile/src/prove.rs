@@ -12,7 +12,7 @@ use gloaming_policies::{Denial, Grant};
 use jiff::Timestamp;
 
 use crate::choose::{Survey, words};
-use crate::setup::{Dependencies, Provision, SetupError, SetupInputs, SetupTree, set_up};
+use crate::setup::{Dependencies, Provision, SetupError, SetupInputs, SetupTree, set_up_again};
 
 /// So much of a failed command's output goes into its proof, in characters.
 const EXCERPT: usize = 2_000;
@@ -293,7 +293,7 @@ impl Prover<'_> {
         let tree = self.tree().map_err(|source| ProfileError::Checkout { kind, source })?;
         let work_dir = self.with.work_dir.join(format!("setup-{}", self.trees));
         let ecosystems = Survey::of(&tree).profile().ecosystems;
-        let made = set_up(&SetupInputs {
+        let made = set_up_again(&SetupInputs {
             provision,
             command: Some(command),
             ecosystems: &ecosystems,

@@ -11,6 +11,7 @@ use gloaming_api::{Digest, RelPath};
 use gloaming_jobs::{Bound, Egress, Feature, Filling, Job, JobError, Support, bytes_in, run_bounded};
 use gloaming_policies::JobPermit;
 
+use super::note::{self, Note};
 use super::plan::Plan;
 use super::{Dependencies, Lack, SetupError, SetupInputs, content, failed, why};
 use crate::choose::words;
@@ -109,6 +110,10 @@ impl Fill<'_, '_> {
             }
             if !output.record.exit.success() {
                 let lack = Lack::failed(self.command, &output, &self.network());
+                if self.egress.is_none() && note::is_worth_one(self.command, &output) {
+                    let note = Note::of(inputs.tree, self.permit, &lack, &records);
+                    note.leave(filling).map_err(failed("cannot note why a set-up failed"))?;
+                }
                 return Ok(Dependencies::lacking(lack, records, self.decided_by));
             }
         }

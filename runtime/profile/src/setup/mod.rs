@@ -12,6 +12,7 @@
 mod content;
 mod fill;
 mod key;
+mod note;
 mod plan;
 mod python;
 mod why;
@@ -219,11 +220,31 @@ pub fn decided_by(inputs: &SetupInputs<'_>) -> BTreeMap<RelPath, Digest> {
 /// tree. Of two that want the same the second waits for the first.
 ///
 /// That the policy does not let it run, that it would need a network it has not, or that it fails, is no error:
-/// [`Dependencies::lack`] says so, and jobs go on with what their environment has.
+/// [`Dependencies::lack`] says so, and jobs go on with what their environment has. One that failed without network is not
+/// run again for the same tree; its failure is told again.
 ///
 /// # Errors
 /// Infrastructure and cancellation.
 pub async fn set_up(inputs: &SetupInputs<'_>) -> Result<Dependencies, SetupError> {
+    obtain(inputs, Failures::Remembered).await
+}
+
+/// The same as [`set_up`], but a command that failed before is run again whatever it was that it failed of.
+///
+/// # Errors
+/// As those of [`set_up`].
+pub(crate) async fn set_up_again(inputs: &SetupInputs<'_>) -> Result<Dependencies, SetupError> {
+    obtain(inputs, Failures::TriedAgain).await
+}
+
+/// What becomes of a command that is known to fail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Failures {
+    Remembered,
+    TriedAgain,
+}
+
+async fn obtain(inputs: &SetupInputs<'_>, failures: Failures) -> Result<Dependencies, SetupError> {
     let Some(command) = inputs.command else { return Ok(Dependencies::default()) };
     let decided_by = decided_by(inputs);
     let plan = match Plan::of(command, inputs.ecosystems) {
@@ -274,6 +295,17 @@ pub async fn set_up(inputs: &SetupInputs<'_>) -> Result<Dependencies, SetupError
         }
         Some(Found::Empty(filling)) => filling,
     };
+    // With network it may fail of somebody else's, who is well again by now.
+    let offline = egress.is_none();
+    if offline && failures == Failures::Remembered {
+        let doing = "cannot read what is noted of a set-up that failed";
+        let noted = note::read(&filling).map_err(failed(doing))?;
+        if let Some((note, at)) = noted.filter(|(note, _)| note.holds(inputs.tree, &permit)) {
+            let records = cached(&note.records, &key, at);
+            let made = Dependencies::lacking(note.lack.again(), records, decided_by);
+            return Ok(Dependencies { reused: true, ..made });
+        }
+    }
     let work = Work::new(inputs.work_dir)?;
     let result =
         Fill { inputs, command, plan: &plan, permit: &permit, egress, decided_by }.run(filling, &work).await;

@@ -87,6 +87,18 @@ impl Lack {
         }
     }
 
+    /// Says the same of a command that was not run again.
+    pub(crate) fn again(self) -> Self {
+        Self {
+            detail: format!(
+                "{} (that was before; nothing that decides has changed since, so it was not run again)",
+                self.detail
+            ),
+            unblock: format!("{}; `gloaming onboard --again` runs it whatever is known", self.unblock),
+            ..self
+        }
+    }
+
     /// Says why a command failed that was run.
     pub(crate) fn failed(command: &Command, output: &JobOutput, network: &Network) -> Self {
         let (line, exit, said) = (words(command), output.record.exit, excerpt(output));
