@@ -49,15 +49,16 @@ impl Kept {
 }
 
 impl Baselines for Kept {
-    fn get(&self, key: &Digest) -> Option<Baseline> {
+    fn get(&self, key: &Digest) -> Option<(Baseline, jiff::Timestamp)> {
         let path = self.file(key);
         if self.again || !path.exists() {
             return None;
         }
+        let made = || anyhow::Ok(path.metadata()?.modified()?.try_into()?);
         let read = context::read_text(&path, "the kept baseline", context::RECORD_CAP)
-            .and_then(|text| Ok(serde_json::from_str::<Baseline>(&text)?));
+            .and_then(|text| Ok((serde_json::from_str::<Baseline>(&text)?, made()?)));
         match read {
-            Ok(baseline) => Some(baseline),
+            Ok(kept) => Some(kept),
             Err(error) => {
                 tracing::warn!(%error, file = %path.display(), "a kept baseline cannot be read, and is made anew");
                 None

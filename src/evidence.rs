@@ -163,7 +163,8 @@ fn tell(opened: &Opened) -> String {
         evidence.jobs.iter().map(|job| {
             let took = job.record.duration_ms as f64 / 1e3;
             let argv = job.record.command.as_ref().unwrap_or(&job.record.argv).join(" ");
-            let cached = job.record.cached.as_ref().map(|run| format!(", kept since {}", run.at)).unwrap_or_default();
+            let cached =
+                job.record.cached.as_ref().map(|run| format!(", kept since {}", run.at)).unwrap_or_default();
             format!("{} {} ({}, {took:.1} s{cached}) {argv}", job.step, job.tree, job.record.exit)
         }),
     );

@@ -140,7 +140,7 @@ impl Caches {
     /// filled; what is in use stays. Returns how many bytes went.
     ///
     /// # Errors
-    /// The folder cannot be read, or something in it cannot be removed.
+    /// The folder cannot be read, or something in it cannot be removed; all else that should go is gone then.
     pub fn evict(&self) -> io::Result<u64> {
         let mut kept: Vec<(SystemTime, Option<u64>, Place)> = Vec::new();
         for repo in entries(&self.dir)? {
@@ -157,26 +157,21 @@ impl Caches {
         kept.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.2.lock.cmp(&b.2.lock)));
         let known = kept.iter().filter_map(|(_, size, _)| *size);
         let (mut total, mut gone) = (known.fold(0_u64, u64::saturating_add), 0_u64);
+        let mut failed = None;
         for (_, size, at) in kept {
             if size.is_some() && total <= self.cap {
                 continue;
             }
-            let lock = lock::open(&at.lock)?;
-            if lock.try_lock().is_err() || !lock::is_at(&lock, &at.lock)? {
-                continue;
+            match clear(&at) {
+                Ok(true) => {
+                    total = total.saturating_sub(size.unwrap_or(0));
+                    gone = gone.saturating_add(size.unwrap_or(0));
+                }
+                Ok(false) => {}
+                Err(error) => failed = failed.or(Some(error)),
             }
-            remove(&at.new)?;
-            // Whoever is killed halfway through must not leave half a cache where a whole one is looked for.
-            if at.content.is_dir() {
-                fs::rename(&at.content, &at.new)?;
-            }
-            for path in [&at.new, &at.note, &at.size, &at.lock] {
-                remove(path)?;
-            }
-            total = total.saturating_sub(size.unwrap_or(0));
-            gone = gone.saturating_add(size.unwrap_or(0));
         }
-        Ok(gone)
+        failed.map_or(Ok(gone), Err)
     }
 
     fn place(&self, repo: &RepoId, key: &Digest) -> Place {
@@ -238,7 +233,13 @@ impl Filling {
     /// It cannot be measured or moved into its place; [`io::ErrorKind::FileTooLarge`] where it alone is more than all
     /// caches together may be.
     pub fn keep(mut self) -> io::Result<Cache> {
-        let size = size(&self.at.new)?;
+        let size = match size(&self.at.new) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                open_folders(&self.at.new)?;
+                size(&self.at.new)?
+            }
+            size => size?,
+        };
         if size > self.cap {
             let why = format!("{size} bytes were fetched, and all caches together may take {}", self.cap);
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
@@ -311,9 +312,50 @@ fn size(dir: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
+/// Removes one cache; false where it is in use.
+fn clear(at: &Place) -> io::Result<bool> {
+    let lock = lock::open(&at.lock)?;
+    if lock.try_lock().is_err() || !lock::is_at(&lock, &at.lock)? {
+        return Ok(false);
+    }
+    remove(&at.new)?;
+    // Whoever is killed halfway through must not leave half a cache where a whole one is looked for.
+    if at.content.is_dir() {
+        fs::rename(&at.content, &at.new)?;
+    }
+    for path in [&at.new, &at.note, &at.size, &at.lock] {
+        remove(path)?;
+    }
+    Ok(true)
+}
+
+/// Lets its owner list and change every folder below one: a package may hold folders that nobody may write to, or read. No
+/// link is followed.
+fn open_folders(dir: &Path) -> io::Result<()> {
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let mode = fs::symlink_metadata(&folder)?.permissions().mode();
+        if mode & 0o700 != 0o700 {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(mode | 0o700))?;
+        }
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    Ok(())
+}
+
 fn remove(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(meta) if meta.is_dir() => match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                open_folders(path).and_then(|()| fs::remove_dir_all(path))
+            }
+            removed => removed,
+        },
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
     };
@@ -371,6 +413,28 @@ mod tests {
         fs::write(new.join("half"), "x").unwrap();
         let Found::Empty(filling) = caches.find(&repo("a/b"), &Digest::of("k")).unwrap() else { panic!() };
         assert_eq!(fs::read_dir(filling.dir()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn folders_that_nobody_may_change_are_opened_to_be_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("kept/closed/deeper");
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("file"), "x").unwrap();
+        let outside = dir.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        std::os::unix::fs::symlink(&outside, deep.join("link")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for (path, bits) in [(&deep, 0o555), (&dir.path().join("kept/closed"), 0o000), (&outside, 0o500)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(bits)).unwrap();
+        }
+        open_folders(&dir.path().join("kept")).unwrap();
+        assert_eq!(
+            (mode(&deep), mode(&dir.path().join("kept/closed")), mode(&outside)),
+            (0o755, 0o700, 0o500)
+        );
+        remove(&dir.path().join("kept")).unwrap();
+        assert!(!dir.path().join("kept").exists() && outside.exists());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 
 use gloaming_api::Digest;
 use gloaming_api::evidence::{Finding, JobEvidence, TestResults, TestStatus};
+use gloaming_api::job::{CachedRun, JobPurpose};
 use gloaming_api::profile::CommandKind;
 use gloaming_profile::Lack;
 use serde::{Deserialize, Serialize};
@@ -128,13 +129,19 @@ pub fn key(inputs: &BaselineInputs<'_>) -> Digest {
 pub(crate) async fn kept(bench: &mut Bench<'_>) -> Result<Option<Baseline>, VerifyError> {
     let inputs = &bench.inputs;
     let found = inputs.baselines.and_then(|baselines| baselines.get(&key(inputs)));
-    let Some(mut kept) = found.filter(|baseline| baseline.fits(inputs)) else { return Ok(None) };
+    let Some((mut kept, at)) = found.filter(|(baseline, _)| baseline.fits(inputs)) else { return Ok(None) };
     if bench.dependencies(Scratch::Base).await?.id() != kept.dependencies {
         return Ok(None);
     }
     let (runs, tests) = (kept.runs, kept.tests.len());
     bench.tell("baseline", format!("the untouched tree is known: {runs} runs of {tests} tests"));
     kept.kept = true;
+    // What was set up then is none of this attempt's; what is used now is on the bench.
+    kept.jobs.retain(|job| job.record.purpose != JobPurpose::Setup);
+    for job in &mut kept.jobs {
+        job.record.cached.get_or_insert_with(|| CachedRun { key: kept.key.clone(), at });
+    }
+    kept.jobs.splice(0..0, bench.jobs.iter().cloned());
     Ok(Some(kept))
 }
 

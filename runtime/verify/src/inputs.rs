@@ -11,6 +11,7 @@ use gloaming_jobs::{Cancel, Engine, JobError};
 use gloaming_policies::{Denial, Grant};
 use gloaming_profile::{Provision, SetupError};
 use gloaming_workspace::{CommitId, Patch, RepoError, Repository};
+use jiff::Timestamp;
 
 use crate::{Baseline, RerunRule};
 
@@ -49,8 +50,8 @@ impl Default for Effort {
 
 /// Keeps baselines between runs.
 pub trait Baselines: Send + Sync {
-    /// Returns the baseline with this key, if it is kept.
-    fn get(&self, key: &Digest) -> Option<Baseline>;
+    /// Returns the baseline with this key, if it is kept, and when it was made.
+    fn get(&self, key: &Digest) -> Option<(Baseline, Timestamp)>;
 
     /// Keeps a baseline under its key. What cannot be kept is made anew the next time.
     fn put(&self, baseline: &Baseline);

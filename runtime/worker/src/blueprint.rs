@@ -218,6 +218,7 @@ impl Run<'_> {
     pub(crate) fn record(&mut self, kind: EventKind) -> Result<(), WorkerError> {
         if let EventKind::Job { record, .. } = &kind
             && self.refused.len() < MOST_REFUSED
+            && record.cached.is_none()
             && record.egress.iter().any(|log| log.refused().next().is_some())
         {
             self.refused.push(JobRecord::clone(record));

@@ -12,6 +12,7 @@ use gloaming_jobs::{Cancel, Embedded, Engine as _, Environment, HostFacts};
 use gloaming_policies::{Grant, Layer};
 use gloaming_verify::{Baseline, Baselines, Effort, Inputs};
 use gloaming_workspace::Repository;
+use jiff::Timestamp;
 
 /// What the fixes are judged by: the standard policy, and existing tests may change.
 const POLICY: &str = "schema = 1\nextends = [\"preset:standard\"]\n\n[change]\nexisting_tests = \"change\"\n";
@@ -35,11 +36,12 @@ pub(crate) struct Judged {
 struct Kept(Mutex<(BTreeMap<Digest, Baseline>, u64)>);
 
 impl Baselines for Kept {
-    fn get(&self, key: &Digest) -> Option<Baseline> {
+    fn get(&self, key: &Digest) -> Option<(Baseline, Timestamp)> {
         let mut kept = self.0.lock().ok()?;
         let found = kept.0.get(key).cloned()?;
         kept.1 = found.jobs.iter().map(|job| job.record.duration_ms).sum();
-        Some(found)
+        // When does not matter here: nobody looks at these records.
+        Some((found, Timestamp::UNIX_EPOCH))
     }
 
     fn put(&self, baseline: &Baseline) {

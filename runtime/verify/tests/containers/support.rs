@@ -14,6 +14,7 @@ use gloaming_policies::Grant;
 use gloaming_profile::Provision;
 use gloaming_verify::{Baseline, Baselines, Effort, Inputs};
 use gloaming_workspace::Repository;
+use jiff::Timestamp;
 
 /// A repository with its commands.
 pub(crate) struct Case {
@@ -43,8 +44,8 @@ impl Memory {
 }
 
 impl Baselines for Memory {
-    fn get(&self, key: &Digest) -> Option<Baseline> {
-        self.0.lock().unwrap().0.get(key).cloned()
+    fn get(&self, key: &Digest) -> Option<(Baseline, Timestamp)> {
+        self.0.lock().unwrap().0.get(key).cloned().map(|baseline| (baseline, Timestamp::UNIX_EPOCH))
     }
 
     fn put(&self, baseline: &Baseline) {
