@@ -316,7 +316,7 @@ impl Prover<'_> {
                 source: io::Error::new(source.kind(), format!("{doing}: {source}")),
             },
         })?;
-        let Some(record) = made.records().last().cloned() else { return Ok(None) };
+        let Some(record) = made.installed().cloned() else { return Ok(None) };
         if !made.reused() {
             self.records.extend_from_slice(made.records());
         }

@@ -153,6 +153,12 @@ impl Dependencies {
         self.about.as_ref().map(Digest::of_json)
     }
 
+    /// Returns the record of the install command itself, or of what failed before it.
+    pub(crate) fn installed(&self) -> Option<&JobRecord> {
+        let own = self.records.iter().rev().find(|record| !python::is_ours(&record.argv));
+        own.or(self.records.last())
+    }
+
     /// Whether a set-up before has fetched them, or failed to.
     pub fn reused(&self) -> bool {
         self.reused

@@ -49,7 +49,7 @@ const PARTS: &[Part] = &[CARGO_REGISTRY, CARGO_GIT, GO_MODULES, VENV];
 /// What is run for a set-up command, and what is kept of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// The commands, in order; the last is the profile's, or made of it.
+    /// The commands, in order; one is the profile's, or made of it.
     pub(crate) commands: Vec<Vec<String>>,
     /// The folders outside of the tree.
     pub(crate) parts: Vec<Part>,
@@ -93,11 +93,10 @@ impl Plan {
         if parts.is_empty() && !in_tree {
             return Err(format!("nothing is known of where `{}` puts what it fetches", words.join(" ")));
         }
-        let mut commands = Vec::new();
-        if parts.contains(&VENV) {
-            commands.push(["python3", "-c", python::MAKE_VENV, VENV_MOUNT].map(str::to_owned).to_vec());
-        }
-        commands.push(python::arguments(&command.argv));
+        let commands = match parts.contains(&VENV) {
+            true => python::commands(&command.argv),
+            false => vec![command.argv.clone()],
+        };
         Ok(Self { commands, parts, in_tree, ecosystems: of })
     }
 

@@ -1,16 +1,51 @@
 //! Python's package managers: the one environment that all of them are led to, and what they may put into it.
 
 /// Makes the virtual environment. What the jobs' own Python has is seen in it, as before, also where that is a virtual
-/// environment itself; pip comes from there, so that no `ensurepip` is needed.
-pub(super) const MAKE_VENV: &str = "\
+/// environment itself; pip comes from there, so that no `ensurepip` is needed. With `alone` none of it is seen until
+/// [`OPEN_VENV`].
+const MAKE_VENV: &str = "\
 import os, site, sys, sysconfig, venv
-folder = sys.argv[1]
-venv.EnvBuilder(system_site_packages=True, symlinks=True, with_pip=False).create(folder)
+folder, alone = sys.argv[1], sys.argv[2:] == ['alone']
+venv.EnvBuilder(system_site_packages=not alone, symlinks=True, with_pip=False).create(folder)
 if sys.prefix != sys.base_prefix:
     packages = sysconfig.get_path('purelib', 'venv' if 'venv' in sysconfig.get_scheme_names() else 'posix_prefix', {'base': folder})
-    with open(os.path.join(packages, 'gloaming-outer.pth'), 'w') as file:
+    with open(os.path.join(packages, 'gloaming-outer.pth' + '.off' * alone), 'w') as file:
         file.write('\\n'.join(site.getsitepackages()) + '\\n')
 ";
+
+/// Lets the packages of the jobs' own Python be seen in the environment.
+const OPEN_VENV: &str = "\
+import glob, os, sys
+config = os.path.join(sys.argv[1], 'pyvenv.cfg')
+with open(config) as file:
+    lines = [line for line in file if not line.startswith('include-system-site-packages')]
+with open(config, 'w') as file:
+    file.writelines(lines + ['include-system-site-packages = true\\n'])
+for off in glob.glob(os.path.join(sys.argv[1], 'lib', 'python*', 'site-packages', 'gloaming-outer.pth.off')):
+    os.rename(off, off[:-len('.off')])
+";
+
+/// Returns what is run for an install command that puts packages into the environment.
+///
+/// A manager with a lockfile would take a package for installed that only the jobs' own Python has, and the programs of
+/// that one are run by another Python than the environment's: it sees what it installs itself and nothing else.
+pub(super) fn commands(argv: &[String]) -> Vec<Vec<String>> {
+    let run = |script: &str, more: &[&str]| {
+        let words = ["python3", "-c", script, gloaming_jobs::VENV_MOUNT];
+        words.iter().chain(more).map(|word| (*word).to_owned()).collect::<Vec<_>>()
+    };
+    match argv.first().map(String::as_str) {
+        Some("uv" | "poetry" | "pdm" | "pipenv") => {
+            vec![run(MAKE_VENV, &["alone"]), arguments(argv), run(OPEN_VENV, &[])]
+        }
+        _ => vec![run(MAKE_VENV, &[]), arguments(argv)],
+    }
+}
+
+/// Whether a command is one of ours around the install command.
+pub(super) fn is_ours(argv: &[String]) -> bool {
+    matches!(argv, [_, option, script, ..] if option == "-c" && [MAKE_VENV, OPEN_VENV].contains(&script.as_str()))
+}
 
 /// Variables by which uv, Poetry, PDM and Pipenv take the environment at [`gloaming_jobs::VENV_MOUNT`] for theirs, in the
 /// job that fetches and in those behind it. Poetry and Pipenv go by `VIRTUAL_ENV`; PDM does where no file of an earlier
@@ -38,7 +73,7 @@ pub(super) const COPYING: &[&str] = &["UV_NO_EDITABLE"];
 /// Returns an install command that installs the project itself as editable, into the environment and nowhere else. A copy
 /// of the base's code among the packages would be what the tests of a patch import, and no fault of the patch would ever
 /// be seen.
-pub(super) fn arguments(argv: &[String]) -> Vec<String> {
+fn arguments(argv: &[String]) -> Vec<String> {
     let words: Vec<&str> = argv.iter().map(String::as_str).collect();
     let without = |refused: &[&str]| {
         argv.iter().filter(|word| !refused.contains(&word.as_str())).cloned().collect::<Vec<_>>()

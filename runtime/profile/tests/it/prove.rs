@@ -282,15 +282,24 @@ async fn cancelling_ends_it() {
 
 /// The embedded engine; none, with a word why, where containers cannot be made.
 pub(crate) async fn embedded(state: &Path) -> Option<(Embedded, Digest)> {
+    embedded_of(state, &host()).await
+}
+
+/// What the test process itself runs with.
+pub(crate) fn host() -> HostFacts {
     let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let host = HostFacts {
+    HostFacts {
         path: std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default(),
         home: var("HOME"),
         cargo_home: var("CARGO_HOME"),
         rustup_home: var("RUSTUP_HOME"),
         virtual_env: var("VIRTUAL_ENV"),
-    };
-    let environment = Environment::detect(&host);
+    }
+}
+
+/// The engine of a machine like this one, but for these facts.
+pub(crate) async fn embedded_of(state: &Path, host: &HostFacts) -> Option<(Embedded, Digest)> {
+    let environment = Environment::detect(host);
     let digest = environment.digest().clone();
     let helper = vec![std::env::current_exe().unwrap().into(), "__job".into()];
     let engine = Embedded::new(helper, environment, state.to_owned());

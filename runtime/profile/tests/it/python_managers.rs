@@ -5,9 +5,11 @@ use std::process::Command as Process;
 
 use gloaming_api::profile::Ecosystem;
 use gloaming_api::{Digest, ReasonCode};
+use gloaming_jobs::HostFacts;
 use gloaming_profile::Dependencies;
 
 use crate::folder;
+use crate::prove::host;
 use crate::setup::{Machine, install, is_there, said, serve, wheel};
 
 /// Builds the project without anything that would have to be fetched: linked by a path file, or as a copy.
@@ -104,7 +106,7 @@ async fn uv_installs_what_its_lockfile_names_and_uv_run_needs_no_network() {
     sync.env.insert("UV_PROJECT_ENVIRONMENT".to_owned(), "/workspace/elsewhere".to_owned());
     let made = machine.set_up("acme/x", tree.path(), &sync, Ecosystem::Python).await;
     assert!(made.lack().is_none() && !made.is_empty(), "{:?}", made.lack());
-    assert_eq!(made.records().len(), 2);
+    assert_eq!(made.records().len(), 3);
     let before = asked.load(std::sync::atomic::Ordering::SeqCst);
     assert!(before > 0);
     holds(&machine, tree.path(), &made, "uv run").await;
@@ -182,6 +184,48 @@ async fn poetry_installs_what_its_lockfile_names_and_poetry_run_needs_no_network
     assert!(made.lack().is_none() && !made.is_empty(), "{:?}", made.lack());
     holds(&machine, tree.path(), &made, "poetry run").await;
     assert!(machine.set_up("acme/x", tree.path(), &line, Ecosystem::Python).await.reused());
+}
+
+#[tokio::test]
+async fn what_the_jobs_own_python_has_is_not_taken_for_installed() {
+    if !is_there("poetry") || !is_there("python3") {
+        return;
+    }
+    let tree = folder(&[
+        (
+            "pyproject.toml",
+            "[tool.poetry]\nname = \"demo\"\nversion = \"0.1.0\"\ndescription = \"\"\nauthors = []\n\
+             package-mode = false\n[tool.poetry.dependencies]\npython = \">=3.8\"\n\
+             small = { path = \"wheels/small-1.0-py3-none-any.whl\" }\n",
+        ),
+        ("a.py", ""),
+    ]);
+    let wheels = tree.path().join("wheels");
+    wheel(&wheels, "1.0");
+    lock(tree.path(), &["poetry", "lock", "--no-interaction"]);
+    // An environment that has the very same package, and one that the project does not name; Poetry lies elsewhere.
+    let dir = tempfile::tempdir().unwrap();
+    let outer = dir.path().join("outer");
+    let script = "import glob, os, sys, venv, zipfile\n\
+        venv.create(sys.argv[1], symlinks=True)\n\
+        packages = glob.glob(sys.argv[1] + '/lib/*/site-packages')[0]\n\
+        zipfile.ZipFile(sys.argv[2] + '/small-1.0-py3-none-any.whl').extractall(packages)\n\
+        open(packages + '/other.py', 'w').close()\n\
+        with open(packages + '/small-1.0.dist-info/direct_url.json', 'w') as file:\n\
+        \x20   file.write('{\"archive_info\": {}, \"url\": \"file:///workspace/wheels/small-1.0-py3-none-any.whl\"}')\n";
+    let made = Process::new("python3").args(["-c", script]).arg(&outer).arg(&wheels).status().unwrap();
+    assert!(made.success());
+    let host = HostFacts { virtual_env: Some(outer.clone()), ..host() };
+    let Some(machine) = Machine::like(&host, 1 << 30).await else { return };
+    let line = install(&["poetry", "install", "--no-interaction"]);
+    let made = machine.set_up("acme/x", tree.path(), &line, Ecosystem::Python).await;
+    assert!(made.lack().is_none() && !made.is_empty(), "{:?}", made.lack());
+    let script = "import other, small; print(small.__file__.split('/lib/')[0]); print(other.__file__.split('/lib/')[0])";
+    let text = said(&machine.test(tree.path(), &made, &format!("poetry run python -c \"{script}\"")).await);
+    assert_eq!(
+        text.trim_end(),
+        format!("exit 0\n/opt/gloaming/venv\n{}", outer.canonicalize().unwrap().display())
+    );
 }
 
 #[tokio::test]

@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gloaming_api::job::{JobExit, JobPurpose, JobRecord};
 use gloaming_api::profile::{Command, CommandKind, Ecosystem, Source};
 use gloaming_api::{Digest, ReasonCode, RelPath, RepoId};
-use gloaming_jobs::{Caches, Cancel, Egress, Embedded, Engine as _, Job, JobOutput, Resolver};
+use gloaming_jobs::{Caches, Cancel, Egress, Embedded, Engine as _, HostFacts, Job, JobOutput, Resolver};
 use gloaming_policies::{Grant, Lanes, Layer, parse};
 use gloaming_profile::{
     Dependencies, Proving, Provision, SetupError, SetupInputs, SetupTree, known, prove, set_up,
 };
 
-use crate::prove::embedded;
+use crate::prove::{embedded_of, host};
 use crate::{folder, write_all};
 
 /// A machine with an engine, a policy and a folder of caches.
@@ -33,8 +33,13 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) async fn new(cap: u64) -> Option<Self> {
+        Self::like(&host(), cap).await
+    }
+
+    /// A machine that has other things installed than this one.
+    pub(crate) async fn like(host: &HostFacts, cap: u64) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let (engine, environment) = embedded(&dir.path().join("state")).await?;
+        let (engine, environment) = embedded_of(&dir.path().join("state"), host).await?;
         let caches = Caches::new(dir.path().join("deps"), cap);
         let grant = Grant::resolve(&RepoId::local("test"), Vec::new()).unwrap();
         Some(Self { engine, environment, dir, caches, grant, egress: None, serial: AtomicUsize::new(0) })
