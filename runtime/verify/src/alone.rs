@@ -4,32 +4,35 @@
 //! Where one process runs every test, a new file of tests can repair the code for all others, or replace a part of
 //! the runner, while it is imported. So the base's tests are run once more without the patch's.
 
+use std::collections::BTreeSet;
+
 use gloaming_api::RelPath;
 use gloaming_api::evidence::{FileChange, FileRole, Finding};
 use gloaming_api::profile::TestRunner;
+use gloaming_syntax::Language;
+use similar::{DiffTag, TextDiff};
 
 use crate::bench::{Bench, Lane};
-use crate::change::Change;
+use crate::change::{Change, FileDiff, Hunk, MOST_WORK};
 use crate::compare::compare;
 use crate::outcome::Outcome;
-use crate::renaming::Renames;
+use crate::renaming::{Renames, rename_identifiers, rename_words};
 use crate::steps::{Found, some_of};
 use crate::suites::Explained;
 use crate::{Baseline, VerifyError};
 
 /// Returns what makes the patched tree one with the base's tests: files to write, or to remove. Empty where they are
-/// the same, and for runners that give each file of tests a process or a world of its own. Where the policy lets a patch
-/// rewrite existing tests, those it changed stay as it made them.
+/// the same. New files stay where a runner gives each file of tests a process or a world of its own. Where the policy lets
+/// a patch rewrite existing tests, those it changed stay as it made them.
 pub(crate) fn overlay(
     change: &Change,
     renames: &Renames,
     runner: Option<TestRunner>,
     rewritten: bool,
 ) -> Vec<(RelPath, Option<Vec<u8>>)> {
+    let Some(runner) = runner else { return Vec::new() };
     let shared = [TestRunner::Pytest, TestRunner::Unittest, TestRunner::Mocha, TestRunner::GoTest];
-    if !runner.is_some_and(|runner| shared.contains(&runner)) {
-        return Vec::new();
-    }
+    let shared = shared.contains(&runner);
     let moves = change.moves();
     change
         .files
@@ -38,18 +41,55 @@ pub(crate) fn overlay(
         .filter_map(|diff| {
             let path = &diff.file.path;
             match diff.file.change {
-                FileChange::Added if loaded_unasked(path) && !moves.iter().any(|(_, new)| new == path) => {
+                FileChange::Added
+                    if shared && loaded_unasked(path) && !moves.iter().any(|(_, new)| new == path) =>
+                {
                     Some((path.clone(), None))
                 }
-                // With a renaming the base's tests would not find the code; what they got beside it stays.
                 // A changed mode may come with other content.
-                FileChange::Modified | FileChange::ModeChanged if renames.is_empty() && !rewritten => {
-                    Some((path.clone(), diff.before.clone()))
+                FileChange::Modified | FileChange::ModeChanged if !rewritten => {
+                    let content = without_additions(diff, renames);
+                    (content != diff.after).then(|| (path.clone(), content))
                 }
                 _ => None,
             }
         })
         .collect()
+}
+
+/// Returns a file as the base has it, but for what the patch renames: with the old names the base's tests would not find
+/// the code. That nothing but renamings was changed in it has been read before; here what was added goes.
+fn without_additions(diff: &FileDiff, renames: &Renames) -> Option<Vec<u8>> {
+    let before = diff.before.as_deref()?;
+    let (Ok(text), false) = (std::str::from_utf8(before), renames.is_empty()) else {
+        return Some(before.to_vec());
+    };
+    let after = diff.text_after();
+    // What stands in a string may have followed the renaming or not: each line is taken as the patch has it.
+    let in_code = Language::of(diff.file.path.as_str())
+        .map(|language| rename_identifiers(language, before, renames))
+        .filter(|renamed| renamed.lines().count() == text.lines().count());
+    let old: Vec<&str> = text.split_inclusive('\n').collect();
+    let new: Vec<&str> = after.split_inclusive('\n').collect();
+    let in_code: Vec<&str> = in_code.as_deref().unwrap_or(text).split_inclusive('\n').collect();
+    let work = (old.len() + new.len()) as u64 * diff.hunks.iter().map(Hunk::lines).sum::<u64>();
+    if work > MOST_WORK {
+        return Some(rename_words(text, renames).into_bytes());
+    }
+    let mut content = String::with_capacity(text.len());
+    for op in TextDiff::from_slices(&old, &new).ops() {
+        if op.tag() == DiffTag::Equal {
+            content.extend(old[op.old_range()].iter().copied());
+            continue;
+        }
+        let added: BTreeSet<&str> = new[op.new_range()].iter().copied().collect();
+        for at in op.old_range() {
+            let everywhere = rename_words(old[at], renames);
+            let lines = [old[at], in_code[at], everywhere.as_str()];
+            content.push_str(lines.into_iter().find(|line| added.contains(line)).unwrap_or(&everywhere));
+        }
+    }
+    Some(content.into_bytes())
 }
 
 /// Whether a runner loads a file of tests by its name or place. Anything else is loaded by something that is looked
@@ -82,7 +122,7 @@ pub(crate) async fn look(
     patched: &Lane,
     explained: &Explained<'_>,
     baseline: &Baseline,
-    flaky: &std::collections::BTreeSet<String>,
+    flaky: &BTreeSet<String>,
 ) -> Result<Result<(), Found>, VerifyError> {
     if explained.without_tests.is_empty() {
         return Ok(Ok(()));
@@ -114,7 +154,7 @@ pub(crate) async fn look(
         let worse = match held {
             None => worse,
             Some(before) => {
-                let again: std::collections::BTreeSet<String> = worse.into_iter().collect();
+                let again: BTreeSet<String> = worse.into_iter().collect();
                 before.into_iter().filter(|id| again.contains(id)).collect()
             }
         };
@@ -163,10 +203,32 @@ mod tests {
         let none = Renames::new();
         let expect = "tests/__init__.py out tests/test_a.py back tests/test_b.py out ";
         assert_eq!(shown(&none, Some(TestRunner::Pytest)), expect);
-        assert_eq!(shown(&none, Some(TestRunner::NodeTest)), "");
+        assert_eq!(shown(&none, Some(TestRunner::NodeTest)), "tests/test_a.py back ");
         assert_eq!(shown(&none, None), "");
         let renames = Renames::from([("a".to_owned(), "b".to_owned())]);
-        assert_eq!(shown(&renames, Some(TestRunner::Unittest)), "tests/__init__.py out tests/test_b.py out ");
+        assert_eq!(shown(&renames, Some(TestRunner::Unittest)), expect);
+    }
+
+    #[test]
+    fn under_a_renaming_a_file_keeps_its_new_names_and_loses_what_was_added() {
+        let renames = Renames::from([("add".to_owned(), "sum_of".to_owned())]);
+        let before =
+            "from calc import add\n\n\ndef test_add():\n    # add\n    assert add(1, 2) == 3, \"add\"\n";
+        let after = "from calc import _compat\nfrom calc import sum_of\n\n\ndef test_add():\n    # sum_of\n    \
+                     assert sum_of(1, 2) == 3, \"add\"\n    repair()\n\n\ndef test_more():\n    pass\n";
+        let content = without_additions(&diff("tests/test_a.py", Some(before), Some(after)), &renames);
+        assert_eq!(
+            String::from_utf8(content.unwrap()).unwrap(),
+            "from calc import sum_of\n\n\ndef test_add():\n    # sum_of\n    assert sum_of(1, 2) == 3, \"add\"\n"
+        );
+        // Nothing but the renaming: there is nothing to put back.
+        let only = rename_words(before, &renames);
+        let change = Change {
+            files: vec![diff("tests/test_a.py", Some(before), Some(&only))],
+            base: BTreeMap::new(),
+            patched: BTreeMap::new(),
+        };
+        assert_eq!(overlay(&change, &renames, Some(TestRunner::Pytest), false), []);
     }
 
     #[test]

@@ -39,6 +39,13 @@ pub(crate) struct Hunk {
     pub(crate) added: Vec<(u32, String)>,
 }
 
+impl Hunk {
+    /// How many lines differ.
+    pub(crate) fn lines(&self) -> u64 {
+        (self.removed.len() + self.added.len()) as u64
+    }
+}
+
 impl FileDiff {
     pub(crate) fn new(file: ChangedFile, before: Option<Vec<u8>>, after: Option<Vec<u8>>) -> Self {
         let changed = u64::from(file.added) + u64::from(file.removed);
@@ -55,6 +62,11 @@ impl FileDiff {
     /// Returns the content before as text.
     pub(crate) fn text_before(&self) -> String {
         self.before.as_deref().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// Returns the content after as text.
+    pub(crate) fn text_after(&self) -> String {
+        self.after.as_deref().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
     }
 
     /// Whether only its mode changed.
@@ -126,7 +138,7 @@ impl Change {
 
 /// What may be spent on the hunks of one file: lines times changed lines, which is what Myers' algorithm takes. A file
 /// of 100,000 lines may have 10,000 changed ones.
-const MOST_WORK: u64 = 2_000_000_000;
+pub(crate) const MOST_WORK: u64 = 2_000_000_000;
 
 /// `changed` is how many lines git says that differ.
 fn hunks(before: Option<&[u8]>, after: Option<&[u8]>, changed: u64) -> Vec<Hunk> {

@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 
 use gloaming_api::RelPath;
 use gloaming_api::evidence::FileRole;
-use gloaming_syntax::{Language, TokenKind, identifier_set, renamed_identifiers, tokens, units};
+use gloaming_syntax::{
+    Language, Occurrence, OccurrenceKind, TokenKind, identifier_set, identifiers, renamed_identifiers,
+    tokens, units,
+};
 use regex::Regex;
 
 use crate::change::{Change, FileDiff};
@@ -54,12 +57,26 @@ pub(crate) fn renames(change: &Change, tree: &TreeView<'_>) -> Renames {
             && declared_before.contains(old)
             && declared_after.contains(new)
     });
+    // A code file that moved takes its module's name along.
+    let mut modules = Renames::new();
+    for (old, new) in change.moves() {
+        if gloaming_workspace::role(&old) == FileRole::Code
+            && let (Some(old), Some(new)) = (module_name(&old), module_name(&new))
+            && old != new
+            && !modules.values().any(|other| *other == new)
+        {
+            modules.entry(old).or_insert(new);
+        }
+    }
+    renames.retain(|old, new| !leads_elsewhere(old, new));
+    modules.retain(|old, new| !leads_elsewhere(old, new));
     for diff in &change.files {
         keep_complete(&mut renames, diff);
+        keep_fresh(&mut modules, diff);
     }
     let changed: BTreeSet<&RelPath> = change.files.iter().map(|diff| &diff.file.path).collect();
     for path in tree.files.iter().filter(|path| !changed.contains(path)) {
-        if renames.is_empty() {
+        if renames.is_empty() && modules.is_empty() {
             break;
         }
         let Some(language) = Language::of(path.as_str()) else { continue };
@@ -67,33 +84,172 @@ pub(crate) fn renames(change: &Change, tree: &TreeView<'_>) -> Renames {
         let text = String::from_utf8_lossy(&content);
         // Parsing every file of a large repository costs seconds, looking for the words does not.
         if content.len() > SEARCHED
-            || !renames.iter().any(|(old, new)| text.contains(old) || text.contains(new))
+            || !renames.iter().chain(&modules).any(|(old, new)| text.contains(old) || text.contains(new))
         {
             continue;
         }
         let names = identifier_set(language, &content);
         let is_code = gloaming_workspace::role(path) == FileRole::Code;
         renames.retain(|old, new| !(names.contains(new) || is_code && names.contains(old)));
+        // Code may have a name of its own for a module.
+        modules.retain(|_, new| !names.contains(new));
     }
-    // A code file that moved takes its module's name along.
-    for (old, new) in change.moves() {
-        if gloaming_workspace::role(&old) == FileRole::Code
-            && let (Some(old), Some(new)) = (module_name(&old), module_name(&new))
-            && old != new
-        {
-            renames.entry(old).or_insert(new);
-        }
+    for (old, new) in modules {
+        renames.entry(old).or_insert(new);
     }
     renames
 }
 
+/// Words by which tests check: the name of none of them may come or go in a test, whatever the code declares.
+static CHECKS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r"(?xi)^(?:
+            (?:debug_)?assert\w* | expect\w* | should\w* | refute\w* | require
+            | errorf | fatalf? | fail | fail_?if\w* | failnow
+            | equals? | strict_?equal | deep_?equal | deep_?strict_?equal | not_?equal\w* | not_?strict\w* | not_?deep\w*
+            | ok | not_?ok | is_?true | is_?false | match(?:es)? | raises\w* | throws | does_?not_?\w* | rejects | resolves
+            | to(?:_?(?:be|equal|strict|match|contain|have|throw|return|satisfy|include)\w*)
+            | unwrap\w* | panic | warns
+        )$",
+    )
+    .expect("a constant pattern")
+});
+
+/// Words of frameworks, of the languages' libraries and of what is built into them, in pairs of which one is weaker than the
+/// other: that both the old and the new name are such words is no accident.
+const KNOWN: &[&str] = &[
+    // frameworks
+    "error",
+    "log",
+    "logf",
+    "skip",
+    "skipf",
+    "skipnow",
+    "run",
+    "parallel",
+    "cleanup",
+    "helper",
+    "setenv",
+    "todo",
+    "only",
+    "test",
+    "it",
+    "describe",
+    "before",
+    "after",
+    "each",
+    "xit",
+    "xtest",
+    "it_fails",
+    "mark",
+    "xfail",
+    "skipif",
+    "parametrize",
+    "fixture",
+    "called",
+    "called_once",
+    "subtest",
+    "sub_test",
+    // what is asked of values
+    "all",
+    "any",
+    "every",
+    "some",
+    "none",
+    "min",
+    "max",
+    "sum",
+    "len",
+    "length",
+    "size",
+    "count",
+    "bool",
+    "boolean",
+    "not",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "is",
+    "contains",
+    "includes",
+    "has",
+    "index",
+    "indexof",
+    "find",
+    "filter",
+    "search",
+    "startswith",
+    "starts_with",
+    "hasprefix",
+    "endswith",
+    "ends_with",
+    "hassuffix",
+    "equalfold",
+    "compare",
+    "cmp",
+    "sorted",
+    "set",
+    "list",
+    "tuple",
+    "dict",
+    "str",
+    "repr",
+    "int",
+    "float",
+    "abs",
+    "round",
+    "isinstance",
+    "issubclass",
+    "hasattr",
+    "getattr",
+    "callable",
+    "is_some",
+    "is_none",
+    "is_ok",
+    "is_err",
+    "is_empty",
+    "is_some_and",
+    "is_ok_and",
+    "is_none_or",
+    "iter",
+    "isnan",
+    "isfinite",
+    "isclose",
+    "isdigit",
+    "isalpha",
+    "isalnum",
+    "keys",
+    "values",
+    "items",
+    "entries",
+    "print",
+    "println",
+    "eprintln",
+    "format",
+];
+
+/// Whether a renaming would let a test check by something else than before, or with something weaker.
+fn leads_elsewhere(old: &str, new: &str) -> bool {
+    let known = |name: &str| KNOWN.contains(&name.to_ascii_lowercase().as_str());
+    CHECKS.is_match(old) || CHECKS.is_match(new) || (known(old) && known(new))
+}
+
+/// Drops renamings to names that a changed file had before.
+fn keep_fresh(renames: &mut Renames, diff: &FileDiff) {
+    let (Some(language), Some(before)) = (Language::of(diff.file.path.as_str()), &diff.before) else {
+        return;
+    };
+    let names = identifier_set(language, before);
+    renames.retain(|_, new| !names.contains(new));
+}
+
 /// Drops renamings to names a changed file had before, and of names its code still has.
 fn keep_complete(renames: &mut Renames, diff: &FileDiff) {
+    keep_fresh(renames, diff);
     let Some(language) = Language::of(diff.file.path.as_str()) else { return };
-    if let Some(before) = &diff.before {
-        let names = identifier_set(language, before);
-        renames.retain(|_, new| !names.contains(new));
-    }
     if diff.file.role == FileRole::Code
         && let Some(after) = &diff.after
     {
@@ -176,6 +332,26 @@ fn module_name(path: &RelPath) -> Option<String> {
     Language::of(path.as_str())?;
     let (stem, _) = path.name()?.split_once('.')?;
     (WORD.find(stem)?.as_str() == stem).then(|| stem.to_owned())
+}
+
+/// Replaces what is a name in code by its new one; strings and comments stay.
+pub(crate) fn rename_identifiers(language: Language, source: &[u8], renames: &Renames) -> String {
+    let mut places: Vec<(Occurrence, &str)> = renames
+        .iter()
+        .flat_map(|(old, new)| {
+            identifiers(language, source, old).into_iter().map(move |place| (place, new.as_str()))
+        })
+        .filter(|(place, _)| place.kind == OccurrenceKind::Code)
+        .collect();
+    places.sort_by_key(|(place, _)| place.start);
+    let (mut out, mut at) = (Vec::with_capacity(source.len()), 0);
+    for (place, new) in places {
+        out.extend_from_slice(source.get(at..place.start).unwrap_or_default());
+        out.extend_from_slice(new.as_bytes());
+        at = place.end;
+    }
+    out.extend_from_slice(source.get(at..).unwrap_or_default());
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Replaces whole words by their new names.
@@ -261,6 +437,65 @@ mod tests {
         // In tests and in comments the old name may stay: there it is judged by other rules.
         assert_eq!(check(&[file], &[("tests/t.rs", "fn t() { check() }\n")]), ["check → probe"]);
         assert_eq!(check(&[file], &[("src/other.rs", "// check\nfn other() {}\n")]), ["check → probe"]);
+    }
+
+    #[test]
+    fn what_tests_check_by_is_not_renamed() {
+        let declares = |old: &str, new: &str| {
+            let file = |name: &str| format!("class A:\n    def {name}(self):\n        pass\n");
+            check(&[("src/a.py", &file(old), &file(new))], &[])
+        };
+        for (old, new) in [
+            ("errorf", "logf"),
+            ("Fatalf", "Note"),
+            ("equal", "ok"),
+            ("assertEqual", "check"),
+            ("value", "toBeDefined"),
+            ("all", "any"),
+            ("startswith", "count"),
+            ("unwrap", "take"),
+        ] {
+            assert_eq!(declares(old, new), [""; 0], "{old} → {new}");
+        }
+        for (old, new) in [("add", "sum_of"), ("total", "count"), ("log", "note"), ("matcher", "finder")] {
+            assert_eq!(declares(old, new), [format!("{old} → {new}")]);
+        }
+    }
+
+    #[test]
+    fn a_module_that_moves_takes_its_name_along_unless_it_leads_elsewhere() {
+        let moved = |old: &str, new: &str, others: &[(&str, &str)]| {
+            let entry = |path: &str| {
+                let path = RelPath::parse(path).unwrap();
+                let entry = gloaming_workspace::TreeEntry {
+                    path: Some(path.clone()),
+                    raw: path.as_str().as_bytes().to_vec(),
+                    kind: gloaming_workspace::EntryKind::File,
+                    oid: "1".repeat(40),
+                    size: 2,
+                };
+                BTreeMap::from([(path, entry)])
+            };
+            let dir = tempfile::tempdir().unwrap();
+            let mut paths = Vec::new();
+            for (path, content) in others {
+                let path = RelPath::parse(path).unwrap();
+                crate::host::write_in_tree(dir.path(), &path, content.as_bytes()).unwrap();
+                paths.push(path);
+            }
+            let change = Change {
+                files: vec![diff(old, Some("x\n"), None), diff(new, None, Some("x\n"))],
+                base: entry(old),
+                patched: entry(new),
+            };
+            renames(&change, &TreeView { dir: dir.path(), files: &paths })
+                .into_iter()
+                .map(|(old, new)| format!("{old} → {new}"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(moved("src/core.js", "src/sums.js", &[]), ["core → sums"]);
+        assert_eq!(moved("src/equal.js", "src/ok.js", &[]), [""; 0]);
+        assert_eq!(moved("src/core.js", "src/sums.js", &[("src/a.js", "let sums = 1;\n")]), [""; 0]);
     }
 
     #[test]
