@@ -117,6 +117,19 @@ impl RelPath {
         Self::parse(&format!("{}/{tail}", if self.is_root() { "." } else { &self.0 }))
     }
 
+    /// Returns the path that a word of a manifest or command line means in this folder; none where it leads out of the
+    /// tree. No link is looked at.
+    pub fn resolve(&self, word: &str) -> Option<Self> {
+        if word.starts_with('/') {
+            return None;
+        }
+        word.split('/').try_fold(self.clone(), |at, name| match name {
+            "" | "." => Some(at),
+            ".." => at.parent(),
+            name => at.join(name).ok(),
+        })
+    }
+
     /// Whether `self` is `ancestor` or lies beneath it.
     pub fn is_within(&self, ancestor: &Self) -> bool {
         ancestor.is_root()

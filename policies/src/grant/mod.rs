@@ -396,6 +396,7 @@ impl Grant {
             limits: self.inner.limits.jobs[at],
             command: None,
             warnings: Vec::new(),
+            secrets: true,
             grant: self.clone(),
         })
     }

@@ -49,6 +49,7 @@ pub struct JobPermit {
     pub(super) limits: JobLimits,
     pub(super) command: Option<Vec<String>>,
     pub(super) warnings: Vec<String>,
+    pub(super) secrets: bool,
     pub(super) grant: Grant,
 }
 
@@ -79,6 +80,13 @@ impl JobPermit {
         self
     }
 
+    /// Returns the permit for jobs that are handed no secret.
+    #[must_use]
+    pub fn without_secrets(mut self) -> Self {
+        self.secrets = false;
+        self
+    }
+
     /// Returns the digest of the grant that permits them.
     pub fn grant_digest(&self) -> &Digest {
         self.grant.digest()
@@ -86,7 +94,7 @@ impl JobPermit {
 
     /// Whether the jobs are handed the secret of this name.
     pub fn gives_secret(&self, name: &str) -> bool {
-        self.grant.judge_asked(self.purpose, &Asked::Secret(name)).allow
+        self.secrets && self.grant.judge_asked(self.purpose, &Asked::Secret(name)).allow
     }
 
     /// Whether the jobs may reach any host at all. An engine that cannot hold the others back must not run such a job

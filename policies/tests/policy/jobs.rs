@@ -355,3 +355,13 @@ fn the_grant_is_an_object_named_by_its_content() {
     let canonical = gloaming_api::canonical_json(&grant.to_json());
     assert_eq!(gloaming_api::Digest::of(&canonical), *grant.digest());
 }
+
+#[test]
+fn a_permit_without_secrets_gives_none() {
+    let policy = "schema = 1\nextends = [\"preset:standard\"]\n\
+                  [[allow]]\nid = \"token\"\njobs = [\"setup\"]\nsecrets = [\"TOKEN\"]\n";
+    let layers = vec![(Layer::Operator, parse("operator.toml", policy).unwrap())];
+    let grant = Grant::resolve_on(&"acme/api".parse().unwrap(), layers, Lanes::ALL).unwrap();
+    let permit = grant.permit_job(JobPurpose::Setup).unwrap();
+    assert!(permit.gives_secret("TOKEN") && !permit.without_secrets().gives_secret("TOKEN"));
+}

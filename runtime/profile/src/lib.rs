@@ -35,5 +35,7 @@ pub use norms::{norms, with_norms};
 pub use prove::{CountTests, ProfileError, Proving, prove};
 pub use readiness::{FAST_SUITE_MS, readiness};
 pub use remedy::lacks_dependencies;
-pub use setup::{Dependencies, Lack, Provision, SetupError, SetupInputs, SetupTree, decided_by, set_up};
+pub use setup::{
+    Dependencies, Lack, Provision, SetupError, SetupInputs, SetupTree, decided_by, deciding, set_up,
+};
 pub use yaml::yaml_value;

@@ -5,7 +5,7 @@
 //! last used for another tree, every file gets the present time first, so that nothing built of that other tree
 //! is taken for fresh.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use gloaming_api::RelPath;
@@ -20,7 +20,7 @@ use gloaming_workspace::{copy_tree, withhold};
 use crate::change::Change;
 use crate::outcome::{Outcome, build_end, contradiction, said};
 use crate::runners::{self, Control, Invocation, REPORT_MOUNT, SCRIPT_MOUNT, TreeView};
-use crate::{BaselineInputs, Progress, VerifyError, host};
+use crate::{BaselineInputs, Progress, VerifyError, host, manifests};
 
 /// Which build output a tree may use: what the patch's code built never meets what the base built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,6 +102,8 @@ pub(crate) struct Bench<'a> {
     scratch: BTreeMap<Scratch, PathBuf>,
     /// The checkouts, and the patched one's id, by which dependencies are set up.
     pub(crate) roots: BTreeMap<Scratch, (PathBuf, String)>,
+    /// The manifests in which the patch changes nothing but what describes a package.
+    pub(crate) describing: BTreeSet<RelPath>,
     /// What was set up.
     pub(crate) dependencies: BTreeMap<Scratch, Dependencies>,
 }
@@ -115,6 +117,7 @@ impl<'a> Bench<'a> {
             used: BTreeMap::new(),
             scratch: BTreeMap::new(),
             roots: BTreeMap::new(),
+            describing: BTreeSet::new(),
             dependencies: BTreeMap::new(),
         }
     }
@@ -156,6 +159,8 @@ impl<'a> Bench<'a> {
         host::make_dir(&pristine).map_err(VerifyError::io("cannot make a folder for the patched tree"))?;
         self.inputs.repository.checkout_tree(tree, &pristine)?;
         self.roots.insert(Scratch::Patched, (pristine.clone(), tree.to_string()));
+        let describing = change.files.iter().filter(|diff| manifests::describes_only(diff));
+        self.describing = describing.map(|diff| diff.file.path.clone()).collect();
         let files = Change::regular(&change.patched);
         Ok(Lane { name: "patched".into(), pristine, scratch: Scratch::Patched, files })
     }

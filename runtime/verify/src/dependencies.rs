@@ -70,7 +70,8 @@ impl Bench<'_> {
             progress: &|_| {},
             cancel: inputs.cancel,
         });
-        Ok(base.decided_alike(&decided))
+        // A new version or description fetches nothing else.
+        Ok(base.decided_alike(&decided, &self.describing))
     }
 
     async fn set_up(

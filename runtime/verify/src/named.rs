@@ -15,7 +15,8 @@ use crate::runners::TreeView;
 const STARTS: &[&str] = &["start", "dev", "serve", "watch", "preview", "storybook"];
 
 /// Programs whose first plain argument is what they run.
-const RUNS: &[&str] = &["node", "bash", "sh", "zsh", "python", "python3", "tsx", "ts-node", "bun", "deno"];
+pub(crate) const RUNS: &[&str] =
+    &["node", "bash", "sh", "zsh", "python", "python3", "tsx", "ts-node", "bun", "deno"];
 
 /// Options whose value is loaded.
 const LOADS: &[&str] = &[

@@ -9,11 +9,13 @@ use gloaming_jobs::JobError;
 use crate::baseline::{self, Baseline};
 use crate::bench::{Bench, Lane};
 use crate::change::Change;
-use crate::integrity;
 use crate::renaming::{self, Renames};
 use crate::steps::{Found, Steps, some_of};
 use crate::suites::{self, Explained};
-use crate::{Inputs, VerifyError, alone, content, coverage, fail_to_pass, mutation, rules, signals};
+use crate::{
+    Inputs, VerifyError, alone, commanded, content, coverage, fail_to_pass, integrity, mutation, rules,
+    signals,
+};
 
 /// What a verification has seen so far.
 #[derive(Default)]
@@ -144,6 +146,10 @@ async fn judge(
     let patched = bench.patched_lane(&inputs.patch.tree, change)?;
     let renames: Renames = renaming::renames(change, &patched.view());
     let rewritten = inputs.grant.change().existing_tests;
+    if let Some(found) = commanded::changed(change, inputs.profile, &patched.view()) {
+        steps.note("V8", found);
+        return Ok(());
+    }
     let found = if rewritten {
         integrity::signals_of(change, &renames, &patched.view())
             .map(|signals| seen.changed_tests = signals)

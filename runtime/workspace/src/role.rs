@@ -231,6 +231,9 @@ fn is_runner_config(name: &str, folders: &[String]) -> bool {
     let pinned = |prefix: &str| matches!(prefix, "requirements" | "constraints") && !pinned_list(name);
     CONFIG_NAMES.contains(&name)
         || CONFIG_PREFIXES.iter().any(|prefix| name.starts_with(prefix) && !pinned(prefix))
+        || (pinned_list(name) && (name.contains("requirements") || name.contains("constraints")))
+        || (name.starts_with("pylock.") && name.ends_with(".toml"))
+        || name == "manifest.in"
         // Python runs what these name at start.
         || name.ends_with(".pth")
         || name.ends_with(".egg-link")

@@ -53,6 +53,34 @@ pub(crate) fn deciding(
     ecosystems: &[Ecosystem],
     withheld: &dyn Fn(&RelPath) -> bool,
 ) -> BTreeMap<RelPath, Digest> {
+    let (chosen, copied) = named_by(tree, command, ecosystems);
+    let mut digests = BTreeMap::new();
+    let mut add = |tree: &Tree, files: &mut dyn Iterator<Item = RelPath>| {
+        for file in files.filter(|file| !withheld(file)) {
+            if !digests.contains_key(&file)
+                && let Some(digest) = tree.digest(&file)
+            {
+                digests.insert(file, digest);
+            }
+        }
+    };
+    add(tree, &mut chosen.into_iter());
+    // Code that is installed as a copy decides with all its files; it may lie where no source of the repository is looked
+    // for, as in `vendor`.
+    let outermost = |folder: &RelPath| !copied.iter().any(|other| other != folder && folder.is_within(other));
+    for folder in copied.iter().filter(|folder| outermost(folder)) {
+        let below = tree.below(folder);
+        add(&below, &mut below.files().iter().cloned());
+    }
+    digests
+}
+
+/// Returns the files that say what is fetched, and the folders whose code is installed as a copy.
+pub(crate) fn named_by(
+    tree: &Tree,
+    command: &Command,
+    ecosystems: &[Ecosystem],
+) -> (BTreeSet<RelPath>, BTreeSet<RelPath>) {
     let locked = !tree.named("Cargo.lock").is_empty();
     let mut chosen: BTreeSet<RelPath> = BTreeSet::new();
     for file in tree.files() {
@@ -76,10 +104,10 @@ pub(crate) fn deciding(
     // What the command names, and what these name in turn: requirements, a script, a Makefile.
     let named =
         command.argv.iter().map(|word| word.split_once('=').map_or(word.as_str(), |(_, value)| value));
-    let mut open: Vec<RelPath> = named.filter_map(|word| resolve(&command.cwd, word)).collect();
+    let mut open: Vec<RelPath> = named.filter_map(|word| command.cwd.resolve(word)).collect();
     if command.argv.first().is_some_and(|program| program == "make") {
         let names = ["Makefile", "makefile", "GNUmakefile"];
-        open.extend(names.iter().filter_map(|name| resolve(&command.cwd, name)));
+        open.extend(names.iter().filter_map(|name| command.cwd.resolve(name)));
     }
     open.extend(chosen.iter().filter(|file| is_requirements(file)).cloned());
     let mut copied: BTreeSet<RelPath> = BTreeSet::new();
@@ -90,8 +118,7 @@ pub(crate) fn deciding(
                 (lock.parent().unwrap_or_else(RelPath::root), lock.name().unwrap_or_default());
             match tree.peek_long(lock) {
                 Some(text) => {
-                    copied
-                        .extend(python::copied(name, &text).iter().filter_map(|path| resolve(&folder, path)));
+                    copied.extend(python::copied(name, &text).iter().filter_map(|path| folder.resolve(path)));
                 }
                 // Nobody has read what it says.
                 None => drop(copied.insert(folder)),
@@ -106,43 +133,13 @@ pub(crate) fn deciding(
         let folder = file.parent().unwrap_or_else(RelPath::root);
         if file.as_str().ends_with(".txt") || file.as_str().ends_with(".in") {
             let text = tree.peek(&file).unwrap_or_default();
-            open.extend(included(&text).filter_map(|path| resolve(&folder, path)));
+            open.extend(included(&text).filter_map(|path| folder.resolve(path)));
             let name = file.name().unwrap_or_default();
-            copied.extend(python::copied(name, &text).iter().filter_map(|path| resolve(&folder, path)));
+            copied.extend(python::copied(name, &text).iter().filter_map(|path| folder.resolve(path)));
         }
         chosen.insert(file);
     }
-    let mut digests = BTreeMap::new();
-    let mut add = |tree: &Tree, files: &mut dyn Iterator<Item = RelPath>| {
-        for file in files.filter(|file| !withheld(file)) {
-            if !digests.contains_key(&file)
-                && let Some(digest) = tree.digest(&file)
-            {
-                digests.insert(file, digest);
-            }
-        }
-    };
-    add(tree, &mut chosen.into_iter());
-    // Code that is installed as a copy decides with all its files; it may lie where no source of the repository is looked
-    // for, as in `vendor`.
-    let outermost = |folder: &RelPath| !copied.iter().any(|other| other != folder && folder.is_within(other));
-    for folder in copied.iter().filter(|folder| outermost(folder)) {
-        let below = tree.below(folder);
-        add(&below, &mut below.files().iter().cloned());
-    }
-    digests
-}
-
-/// Returns the path that a word means in a folder; none where it leads out of the tree.
-fn resolve(folder: &RelPath, word: &str) -> Option<RelPath> {
-    if word.starts_with('/') {
-        return None;
-    }
-    word.split('/').try_fold(folder.clone(), |at, name| match name {
-        "" | "." => Some(at),
-        ".." => at.parent(),
-        name => at.join(name).ok(),
-    })
+    (chosen, copied)
 }
 
 fn is_requirements(file: &RelPath) -> bool {

@@ -17,7 +17,7 @@ mod plan;
 mod python;
 mod why;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -137,8 +137,10 @@ pub struct Dependencies {
 
 impl Dependencies {
     /// Whether another tree's set-up would fetch the same: the files that decide are the same in both.
-    pub fn decided_alike(&self, other: &BTreeMap<RelPath, Digest>) -> bool {
-        self.decided_by == *other
+    /// Files of `but` do not count.
+    pub fn decided_alike(&self, other: &BTreeMap<RelPath, Digest>, but: &BTreeSet<RelPath>) -> bool {
+        let counts = |(path, _): &(&RelPath, &Digest)| !but.contains(*path);
+        self.decided_by.iter().filter(counts).eq(other.iter().filter(counts))
     }
 
     /// Returns the records of the set-up's jobs, also of those that failed. Of a set-up before, whose cache or failure is
@@ -214,6 +216,14 @@ impl Dependencies {
     }
 }
 
+/// Returns the files of a checkout that say what an install command fetches or runs: manifests, lockfiles, scripts. The code
+/// that it only copies is not among them.
+pub fn deciding(checkout: &Path, command: &Command, ecosystems: &[Ecosystem]) -> BTreeSet<RelPath> {
+    let plan = Plan::of(command, ecosystems);
+    let ecosystems = plan.as_ref().map_or(ecosystems, |plan| plan.ecosystems.as_slice());
+    key::named_by(&Tree::walk(checkout), command, ecosystems).0
+}
+
 /// Returns the files of a tree that decide what its set-up fetches, each with the digest of its content.
 pub fn decided_by(inputs: &SetupInputs<'_>) -> BTreeMap<RelPath, Digest> {
     let Some(command) = inputs.command else { return BTreeMap::new() };
@@ -260,9 +270,11 @@ async fn obtain(inputs: &SetupInputs<'_>, failures: Failures) -> Result<Dependen
         }
     };
     let permit = inputs.grant.permit_command(JobPurpose::Setup, &command.argv, command.env.keys());
-    let permit = match permit {
-        Ok(permit) => permit,
-        Err(denial) => {
+    let permit = match (permit, inputs.whose) {
+        (Ok(permit), SetupTree::Base) => permit,
+        // What it runs is the patch's.
+        (Ok(permit), SetupTree::Patched(_)) => permit.without_secrets(),
+        (Err(denial), _) => {
             return Ok(Dependencies::lacking(Lack::denied(command, &denial), Vec::new(), decided_by));
         }
     };
