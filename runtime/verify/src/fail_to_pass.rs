@@ -99,6 +99,9 @@ pub(crate) async fn run(
             }
             0 if rewritten => "the tests it changed hold without it too".to_owned(),
             0 => "the patch adds no test".to_owned(),
+            added if overlay.is_empty() => {
+                format!("the {} the patch adds cannot be run without its code", count(added, "test"))
+            }
             added => format!("the {} the patch adds hold without it too", count(added, "test")),
         };
         Found::fail(

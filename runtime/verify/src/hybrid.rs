@@ -1,34 +1,73 @@
 //! The untouched code with the patch's tests: what V5 runs.
 
+use std::collections::BTreeSet;
+
 use gloaming_api::RelPath;
 use gloaming_api::evidence::{FileChange, FileRole};
-use gloaming_syntax::{Language, UnitKind, units};
+use gloaming_syntax::{Language, UnitKind, tokens, units};
 
 use crate::change::{Change, FileDiff};
 
 /// Returns what makes the untouched tree one with the patch's tests: files to write, or to remove.
 ///
 /// Test files are taken as they are. Of a Rust source file only its `#[cfg(test)]` modules are: they replace the
-/// base's of the same name or are added behind its text.
+/// base's of the same name or are added behind its text. A new file of Rust is nothing but these, declared where the patch
+/// declares it.
 pub(crate) fn overlay(change: &Change) -> Vec<(RelPath, Option<Vec<u8>>)> {
+    let is_new = |diff: &&FileDiff| is_rust_code(diff) && diff.file.change == FileChange::Added;
+    let new: Vec<&FileDiff> = change.files.iter().filter(is_new).collect();
+    let hold_tests =
+        new.iter().any(|diff| !test_modules(diff.after.as_deref().unwrap_or_default()).is_empty());
+    let modules: BTreeSet<&str> =
+        new.iter().filter(|_| hold_tests).filter_map(|diff| module_of(&diff.file.path)).collect();
     change
         .files
         .iter()
         .filter_map(|diff| match diff.file.role {
             FileRole::Test => Some((diff.file.path.clone(), diff.after.clone())),
-            FileRole::Code => inline_tests(diff).map(|content| (diff.file.path.clone(), Some(content))),
+            FileRole::Code => {
+                inline_tests(diff, &modules).map(|content| (diff.file.path.clone(), Some(content)))
+            }
             _ => None,
         })
         .collect()
 }
 
-fn inline_tests(diff: &FileDiff) -> Option<Vec<u8>> {
-    if Language::of(diff.file.path.as_str()) != Some(Language::Rust)
-        || !matches!(diff.file.change, FileChange::Modified | FileChange::ModeChanged)
+fn is_rust_code(diff: &FileDiff) -> bool {
+    diff.file.role == FileRole::Code && Language::of(diff.file.path.as_str()) == Some(Language::Rust)
+}
+
+/// The name by which a file of Rust is declared.
+fn module_of(path: &RelPath) -> Option<&str> {
+    match path.name()?.strip_suffix(".rs")? {
+        "mod" => path.as_str().rsplit('/').nth(1),
+        "lib" | "main" => None,
+        name => Some(name),
+    }
+}
+
+/// The declarations of new modules that a file gets.
+fn declared(before: &[u8], after: &[u8], modules: &BTreeSet<&str>) -> String {
+    let names = |source: &[u8]| -> BTreeSet<String> {
+        let tokens: Vec<String> =
+            tokens(Language::Rust, source).into_iter().map(|token| token.text).collect();
+        let of_module = |words: &[String]| (words[0] == "mod" && words[2] == ";").then(|| words[1].clone());
+        tokens.windows(3).filter_map(of_module).collect()
+    };
+    let old = names(before);
+    let new = names(after).into_iter().filter(|name| !old.contains(name) && modules.contains(name.as_str()));
+    new.map(|name| format!("\nmod {name};\n")).collect()
+}
+
+fn inline_tests(diff: &FileDiff, modules: &BTreeSet<&str>) -> Option<Vec<u8>> {
+    let is_new = diff.file.change == FileChange::Added;
+    if !is_rust_code(diff)
+        || !(is_new || matches!(diff.file.change, FileChange::Modified | FileChange::ModeChanged))
     {
         return None;
     }
-    let (before, after) = (diff.before.as_deref()?, diff.after.as_deref()?);
+    let before = diff.before.as_deref().unwrap_or_default();
+    let after = diff.after.as_deref()?;
     let old = test_modules(before);
     let mut out = before.to_vec();
     // From the end, so that the places before stay where they are.
@@ -50,7 +89,11 @@ fn inline_tests(diff: &FileDiff) -> Option<Vec<u8>> {
         out.extend_from_slice(text);
         out.push(b'\n');
     }
-    (out != before).then_some(out)
+    if !modules.is_empty() {
+        out.extend_from_slice(declared(before, after, modules).as_bytes());
+    }
+    let declares = module_of(&diff.file.path).is_some_and(|name| modules.contains(name));
+    (out != before || is_new && declares).then_some(out)
 }
 
 /// Whether the change of a file of code is one beyond its `#[cfg(test)]` modules and blank lines.
@@ -123,6 +166,21 @@ mod tests {
             ]),
             "== tests/test_a.py\nb\n== tests/test_b.py\nnew\n== tests/old.json removed\n"
         );
+    }
+
+    #[test]
+    fn a_new_rust_file_crosses_as_its_tests_alone() {
+        let tests = "#[cfg(test)]\nmod tests {\n    use super::*;\n}\n";
+        assert_eq!(
+            check(vec![
+                diff("src/four.rs", None, Some(&format!("pub fn four() -> u8 {{\n    4\n}}\n\n{tests}"))),
+                diff("src/lib.rs", Some("fn f() {}\n"), Some("fn f() {}\n\npub mod four;\nmod other;\n")),
+            ]),
+            format!("== src/four.rs\n\n\n{tests}== src/lib.rs\nfn f() {{}}\n\nmod four;\n")
+        );
+        // Without tests nothing crosses.
+        let plain = diff("src/four.rs", None, Some("pub fn four() {}\n"));
+        assert_eq!(check(vec![plain, diff("src/lib.rs", Some("\n"), Some("\nmod four;\n"))]), "");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod experiment;
 mod flakes;
 mod lint;
 mod measured;
+mod new_files;
 mod rewritten;
 mod secrets;
 mod setup;
