@@ -76,6 +76,17 @@ impl FileDiff {
 }
 
 impl Change {
+    /// The names of the changed files alone.
+    pub(crate) fn unread(files: &[ChangedFile]) -> Self {
+        let files = files.iter().map(|file| FileDiff {
+            file: file.clone(),
+            before: None,
+            after: None,
+            hunks: Vec::new(),
+        });
+        Self { files: files.collect(), base: BTreeMap::new(), patched: BTreeMap::new() }
+    }
+
     /// Reads both sides from the repository.
     pub(crate) fn read(
         repository: &Repository,

@@ -34,7 +34,14 @@ static REPLACES: LazyLock<Vec<(&[Language], Regex, &str)>> = LazyLock::new(|| {
         (
             JS,
             pattern(
-                r"(?:\brequire\(\s*['\x22](?:node:)?(?:assert|test)(?:/strict)?['\x22]\s*\)|\bassert(?:\.strict)?|\bexpect|\bchai)(?:\.\w+)+\s*=[^=>]",
+                r"(?:\brequire\(\s*['\x22](?:node:)?(?:assert|test)(?:/strict)?['\x22]\s*\)|\bassert(?:\.strict)?|\bexpect|\bchai)(?:\.\w+|\[[^\]\n]{1,80}\])+\s*=[^=>]",
+            ),
+            "replaces what tests check with",
+        ),
+        (
+            JS,
+            pattern(
+                r"\b(?:Object\.(?:assign|definePropert(?:y|ies)|setPrototypeOf)|Reflect\.(?:set|defineProperty))\(\s*(?:require\(\s*['\x22](?:node:)?(?:assert|test)(?:/strict)?['\x22]|assert\b|expect\b|chai\b)",
             ),
             "replaces what tests check with",
         ),
@@ -47,6 +54,84 @@ static REPLACES: LazyLock<Vec<(&[Language], Regex, &str)>> = LazyLock::new(|| {
         ),
     ]
 });
+
+/// By which other names a file knows what tests check with: language, the pattern of an import, whose groups are names, and
+/// what must not be done to one of them, `{}`.
+static ALIASES: LazyLock<Vec<(&[Language], Regex, &str)>> = LazyLock::new(|| {
+    let pattern = |text| Regex::new(text).expect("a constant pattern");
+    let assigned = r"\b(?:{})(?:\.\w+|\[[^\]\n]{1,80}\])+\s*=[^=>]|\b(?:Object\.(?:assign|definePropert(?:y|ies)|setPrototypeOf)|Reflect\.(?:set|defineProperty))\(\s*(?:{})\b";
+    vec![
+        (
+            JS,
+            pattern(
+                r"\b(?:const|let|var)\s+([\w$]+)\s*=\s*(?:await\s+)?(?:require|import)\(\s*['\x22](?:(?:node:)?(?:assert|test)(?:/strict)?|chai|expect|should|vitest|@jest/globals|power-assert)['\x22]",
+            ),
+            assigned,
+        ),
+        (
+            JS,
+            pattern(
+                r"\bimport\s+(?:\*\s*as\s+)?([\w$]+)[^;\n]{0,80}?\bfrom\s*['\x22](?:(?:node:)?(?:assert|test)(?:/strict)?|chai|expect|should|vitest|@jest/globals|power-assert)['\x22]",
+            ),
+            assigned,
+        ),
+        (
+            &[Language::Python],
+            pattern(r"\bimport\s+(?:_?pytest|unittest)(?:\.\w+)*\s+as\s+(\w+)"),
+            r"\b(?:{})(?:\.\w+)+\s*=[^=]|\bsetattr\(\s*(?:{})\b",
+        ),
+        (
+            &[Language::Python],
+            pattern(r"\bfrom\s+(?:_?pytest|unittest)(?:\.\w+)*\s+import\s+(?:\(\s*)?(?:\w+\s+as\s+)?(\w+)"),
+            r"\b(?:{})(?:\.\w+)+\s*=[^=]|\bsetattr\(\s*(?:{})\b",
+        ),
+    ]
+});
+
+/// The most other names that are followed.
+const MOST_NAMES: usize = 50;
+
+/// Returns what must not be done to what tests check with by the names that a file has for it; none where it has none.
+fn by_other_names(language: Language, text: &str) -> Option<Regex> {
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    let mut told = None;
+    for (_, import, must_not) in ALIASES.iter().filter(|(languages, ..)| languages.contains(&language)) {
+        let found = import.captures_iter(text).filter_map(|found| Some(found.get(1)?.as_str().to_owned()));
+        names.extend(found.take(MOST_NAMES));
+        told = Some(must_not);
+    }
+    // A name for a name.
+    for _ in 0..4 {
+        let known = names.len();
+        let again = format!(r"\b([\w$]+)\s*=\s*(?:{})\s*(?:;|$|[,)\n])", joined(&names)?);
+        let again = Regex::new(&again).ok()?;
+        names.extend(again.captures_iter(text).map(|found| found[1].to_owned()).take(MOST_NAMES));
+        if names.len() == known {
+            break;
+        }
+    }
+    Regex::new(&told?.replace("{}", &joined(&names)?)).ok()
+}
+
+/// Names as alternatives of a pattern.
+fn joined(names: &BTreeSet<String>) -> Option<String> {
+    let escaped: Vec<String> = names.iter().map(|name| regex::escape(name)).collect();
+    (!escaped.is_empty()).then(|| escaped.join("|"))
+}
+
+/// A file's code on one line, with a space only where two words would run into each other, and the line of each token.
+fn squeezed(language: Language, source: &[u8]) -> (String, Vec<(usize, u32)>) {
+    let (mut text, mut places) = (String::new(), Vec::new());
+    let is_word = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '$');
+    for token in tokens(language, source).iter().filter(|token| token.kind != TokenKind::Comment) {
+        if text.ends_with(is_word) && token.text.starts_with(is_word) {
+            text.push(' ');
+        }
+        places.push((text.len(), token.line));
+        text.push_str(&token.text);
+    }
+    (text, places)
+}
 
 /// How product code is recognised to ask for tests: language, pattern.
 static ASKS: LazyLock<Vec<(&[Language], Regex)>> = LazyLock::new(|| {
@@ -137,16 +222,37 @@ pub(crate) fn replaces(diff: &FileDiff) -> Vec<String> {
     let before = diff.text_before();
     let added = added_code(language, diff);
     let mut out = Vec::new();
+    let told = |line: u32, what: &str| {
+        let path = gloaming_api::path::escape_name(diff.file.path.as_str().as_bytes());
+        format!("{path}:{line} {what}")
+    };
+    let lines: BTreeSet<u32> = added.iter().map(|(line, _)| *line).collect();
+    let (code, places) = squeezed(language, diff.after.as_deref().unwrap_or_default());
+    // The line of a match that no single line shows, where the patch wrote some of it.
+    let across_lines = |pattern: &Regex| {
+        pattern.find_iter(&code).find_map(|found| {
+            let first = places.partition_point(|(start, _)| *start < found.start()).saturating_sub(1);
+            let tokens = places[first..].iter().take_while(|(start, _)| *start < found.end());
+            tokens.map(|(_, line)| *line).find(|line| lines.contains(line))
+        })
+    };
     for (languages, pattern, what) in REPLACES.iter() {
         // A plugin's own file did so before.
         if !languages.contains(&language) || pattern.is_match(&before) {
             continue;
         }
-        let found = added.iter().find(|(_, text)| pattern.is_match(text));
-        out.extend(found.map(|(line, _)| {
-            let path = gloaming_api::path::escape_name(diff.file.path.as_str().as_bytes());
-            format!("{path}:{line} {what}")
-        }));
+        let found = added.iter().find(|(_, text)| pattern.is_match(text)).map(|(line, _)| *line);
+        out.extend(found.or_else(|| across_lines(pattern)).map(|line| told(line, what)));
+    }
+    let after = diff.after.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    if out.is_empty()
+        && let Some(pattern) = by_other_names(language, &after)
+        && !pattern.is_match(&before)
+    {
+        let found = added.iter().find(|(_, text)| pattern.is_match(text)).map(|(line, _)| *line);
+        out.extend(
+            found.or_else(|| across_lines(&pattern)).map(|line| told(line, "replaces what tests check with")),
+        );
     }
     out
 }
@@ -185,7 +291,13 @@ mod tests {
             ("calc/a.py", "unittest.TestCase.assertEqual = print"),
             ("calc/a.py", "sys.modules['pytest'].raises = suppress"),
             ("src/a.js", "require('node:assert').strictEqual = () => {};"),
+            ("src/a.js", "Object.assign(require('assert'), { strictEqual() {} });"),
+            ("src/a.js", "const c = require('node:assert');\nconst d = c;\nd.strictEqual = () => {};"),
+            ("src/a.mjs", "import * as check from 'node:assert';\ncheck['ok'] = () => {};"),
+            ("calc/a.py", "import pytest as p\np.approx = list"),
+            ("calc/a.py", "from unittest import TestCase\nTestCase.assertEqual = print"),
             ("src/a.rs", "macro_rules! assert_eq {"),
+            ("src/a.rs", "macro_rules!\nassert_eq {\n    () => {};\n}"),
         ] {
             assert_eq!(replaces(&diff(path, Some("x\n"), Some(&format!("x\n{line}\n")))).len(), 1, "{line}");
         }
@@ -195,6 +307,8 @@ mod tests {
             ("calc/a.py", "# import _pytest"),
             ("src/a.js", "assert.strictEqual(a, b);"),
             ("src/a.js", "const check = (a) => assert.ok(a);"),
+            ("src/a.js", "const c = require('node:assert');\nc.ok(1);\nconst e = { c };\ne.x = 1;"),
+            ("tests/test_a.py", "from unittest import TestCase\nclass T(TestCase):\n    x = 1"),
             ("src/a.rs", "assert_eq!(a, b);"),
         ] {
             assert_eq!(replaces(&diff(path, Some("x\n"), Some(&format!("x\n{line}\n")))), [""; 0], "{line}");

@@ -37,7 +37,7 @@ pub fn read(
     let change = Change::read(repository, &patch.base, &patch.tree, &patch.files)?;
     let signals = signals::signals(&change, norms);
     let stopped = |step: &'static str, found: Found| found.code.map(|code| (step, code, found.detail));
-    let early = stopped("V0", rules::size(&change, grant))
+    let early = stopped("V0", rules::size(&patch.files, grant))
         .or_else(|| stopped("V1", rules::paths(&change, grant)))
         .or_else(|| stopped("V2", content::forbidden(&change)));
     if early.is_some() {

@@ -1,21 +1,20 @@
 //! V0 and V1: does the patch apply, is it of a size anyone reviews, may it touch what it touches.
 
 use gloaming_api::RelPath;
-use gloaming_api::evidence::{FileChange, FileRole, Finding};
+use gloaming_api::evidence::{ChangedFile, FileChange, FileRole, Finding};
 use gloaming_policies::{Decision, Grant};
 
 use crate::change::Change;
 use crate::steps::{Found, count, some_of};
 
 /// V0: applies to the base, not empty, within the policy's caps.
-pub(crate) fn size(change: &Change, grant: &Grant) -> Found {
-    if change.files.is_empty() {
+pub(crate) fn size(files: &[ChangedFile], grant: &Grant) -> Found {
+    if files.is_empty() {
         return Found::fail(Finding::EmptyPatch, "the patch changes nothing");
     }
     let caps = grant.change();
-    let files = change.files.len();
-    let lines: u64 =
-        change.files.iter().map(|diff| u64::from(diff.file.added) + u64::from(diff.file.removed)).sum();
+    let lines: u64 = files.iter().map(|file| u64::from(file.added) + u64::from(file.removed)).sum();
+    let files = files.len();
     if files > caps.files as usize {
         return Found::fail(
             Finding::TooLarge,

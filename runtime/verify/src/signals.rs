@@ -112,16 +112,20 @@ fn always_equal(diff: &FileDiff, out: &mut Vec<Signal>) {
         matches!(name, "eq" | "__eq__" | "equals" | "Equal" | "Equals")
     };
     let before = diff.text_before();
-    for unit in diff.after.as_deref().map_or(Vec::new(), |source| gloaming_syntax::units(language, source)) {
+    let units = diff.after.as_deref().map_or(Vec::new(), |source| gloaming_syntax::units(language, source));
+    for unit in units.into_iter().filter(equal) {
         let words: Vec<&str> = unit.tokens.iter().map(|token| token.text.as_str()).collect();
         let ends = |end: &[&str]| words.ends_with(end);
         let always = ends(&["{", "true", "}"])
             || ends(&["return", "true", "}"])
             || ends(&[":", "return", "True"])
             || ends(&["{", "return", "true", ";", "}"]);
-        let text = diff.after.as_deref().and_then(|source| source.get(unit.start..unit.end));
-        let new = text.is_some_and(|text| !before.contains(String::from_utf8_lossy(text).as_ref()));
-        if equal(&unit) && always && new {
+        // Looked for last: it is a walk through the whole file.
+        let new = || {
+            let text = diff.after.as_deref().and_then(|source| source.get(unit.start..unit.end));
+            text.is_some_and(|text| !before.contains(String::from_utf8_lossy(text).as_ref()))
+        };
+        if always && new() {
             out.push(signal("always_equal", diff, unit.line, format!("{} holds of everything", unit.name)));
         }
     }
@@ -210,6 +214,7 @@ fn commented_code(diff: &FileDiff, out: &mut Vec<Signal>) {
         }
     };
     let before = diff.text_before();
+    let known: BTreeSet<&str> = before.lines().map(str::trim).collect();
     for hunk in &diff.hunks {
         let mut run: Vec<(u32, &str)> = Vec::new();
         let mut flush = |run: &mut Vec<(u32, &str)>| {
@@ -221,7 +226,7 @@ fn commented_code(diff: &FileDiff, out: &mut Vec<Signal>) {
             run.clear();
         };
         for (line, text) in &hunk.added {
-            if is_comment(text) && !before.contains(text.trim()) {
+            if is_comment(text) && !known.contains(text.trim()) {
                 run.push((*line, text));
             } else {
                 flush(&mut run);

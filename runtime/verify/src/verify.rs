@@ -1,7 +1,8 @@
 //! The order of steps, and the evidence they make.
 
 use gloaming_api::evidence::{
-    ChangedLines, CheckedCommand, Evidence, Finding, Flake, LintFinding, Mutants, Signal, TestResults,
+    ChangedLines, CheckedCommand, Evidence, Finding, Flake, LintFinding, Mutants, Signal, StepResult,
+    TestResults,
 };
 use gloaming_api::profile::{Command, CommandKind};
 use gloaming_jobs::JobError;
@@ -47,7 +48,12 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
     let mut seen = Seen::default();
 
     bench.tell("V0", "reading the patch");
-    let change = Change::read(inputs.repository, inputs.base, &inputs.patch.tree, &inputs.patch.files)?;
+    // What is too large is not looked into: to compare it line by line would cost a minute.
+    let change = if rules::size(&inputs.patch.files, inputs.grant).result == StepResult::Pass {
+        Change::read(inputs.repository, inputs.base, &inputs.patch.tree, &inputs.patch.files)?
+    } else {
+        Change::unread(&inputs.patch.files)
+    };
     let signals = signals::signals(&change, inputs.profile.norms.as_ref());
     let mut names: Vec<&str> = signals.iter().map(|signal| signal.name.as_str()).collect();
     names.dedup();
@@ -136,7 +142,7 @@ async fn judge(
         steps.note("V0", Found::fail(Finding::PatchDoesNotApply, detail));
         return Ok(());
     }
-    if !steps.note("V0", rules::size(change, inputs.grant))
+    if !steps.note("V0", rules::size(&inputs.patch.files, inputs.grant))
         || !steps.note("V1", rules::paths(change, inputs.grant))
         || !steps.note("V2", content::forbidden(change))
     {
