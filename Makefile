@@ -46,15 +46,21 @@ tamper: tools ## The whole tamper suite: attacks on the gate and their benign tw
 	@tests/support/setup.sh test "$(CACHE)"
 	GLOAMING_TAMPER="$(or $(CASES),all)" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --test all tamper::
 
+ENGINES ?= embedded,docker,podman
+comma := ,
+
+# The workspace's build of it, not one of its own: `--workspace` settles the features, `engines` is that one test target.
+# Without the embedded engine only the tests that carry a daemon's name.
 .PHONY: engines
-engines: setup ## The job lane's suite on every engine: embedded, Docker and Podman (installed when missing; needs root)
+engines: setup ## The job lane's suite on every engine (installed when missing; needs root; ENGINES=docker,podman for some)
 	@tests/support/setup.sh engines
-	CI=true GLOAMING_TEST_ENGINES=embedded,docker,podman $(CARGO) test -p gloaming-jobs --locked --no-fail-fast
+	CI=true GLOAMING_TEST_ENGINES=$(ENGINES) $(CARGO) test --workspace --locked --no-fail-fast --test engines \
+	  $(if $(findstring embedded,$(ENGINES)),,-- $(subst $(comma), ,$(ENGINES)))
 
 .PHONY: bench-engines
 bench-engines: setup ## Measure a job on each engine against `docker run` of the same command, in one run
 	@tests/support/setup.sh engines
-	GLOAMING_TEST_ENGINES=embedded,docker,podman $(CARGO) test -p gloaming-jobs --locked --test containers overhead -- --ignored --nocapture
+	GLOAMING_TEST_ENGINES=embedded,docker,podman $(CARGO) test --workspace --locked --test engines overhead -- --ignored --nocapture
 
 .PHONY: bench-verify
 bench-verify: build ## Measure whole verifications against `docker run` of the commands they run (minutes; ARGS=3 rounds)

@@ -72,19 +72,58 @@ wasip2() {
   timeout 120 rustup target add wasm32-wasip2 || say "no target wasm32-wasip2 to be had"
 }
 
-# Docker and Podman, started by the tests themselves in folders of their own. A service that a package would start
-# is neither needed nor wanted.
+# Installs packages whose services nobody needs: while they are installed none starts, and none that was not there
+# before starts with the machine the next time.
+apt_install_quietly() {
+  local policy=/usr/sbin/policy-rc.d before own='' failed=0
+  before=$(services)
+  # What the distribution's scripts ask before they start anything; one that is there already is somebody's.
+  if ! [ -e "$policy" ]; then
+    printf '#!/bin/sh\n# Of setup.sh, while it installs.\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+    own=1
+    trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+  fi
+  apt_install "$@" || failed=$?
+  if [ -n "$own" ]; then
+    as_root rm -f "$policy"
+    trap - EXIT
+  fi
+  local service
+  for service in $(comm -13 <(printf '%s\n' "$before") <(services)); do
+    as_root systemctl --quiet disable "$service" || true
+  done
+  return "$failed"
+}
+
+# What systemd starts of container daemons with the machine.
+services() {
+  command -v systemctl >/dev/null || return 0
+  # None is an error to it.
+  { systemctl list-unit-files --state=enabled --no-legend --plain 'docker*' 'containerd*' 'podman*' 2>/dev/null || true; } |
+    cut -d' ' -f1 | sort
+}
+
+# Docker and Podman, started by the tests themselves in folders of their own. The client of Docker is what
+# `make bench-engines` measures against; some distributions have it in a package of its own.
 engines() {
-  local missing=()
+  local missing=() program
   command -v runc >/dev/null || missing+=(runc)
   command -v dockerd >/dev/null || missing+=(docker.io)
   command -v podman >/dev/null || missing+=(podman)
-  [ "${#missing[@]}" = 0 ] && return
-  if ! command -v apt-get >/dev/null; then
+  if [ "${#missing[@]}" != 0 ] && ! command -v apt-get >/dev/null; then
     say "install these first (Debian's names): ${missing[*]}" >&2
     exit 1
   fi
-  apt_install "${missing[@]}"
+  [ "${#missing[@]}" = 0 ] || apt_install_quietly "${missing[@]}"
+  command -v docker >/dev/null || apt_install_quietly docker-cli
+  # A daemon without the programs that it runs starts all the same, and fails at the first container.
+  for program in runc dockerd containerd docker podman conmon; do
+    command -v "$program" >/dev/null && continue
+    [ -x "/usr/libexec/podman/$program" ] && continue
+    say "$program is not there; install it, or put it on PATH ($PATH)" >&2
+    exit 1
+  done
 }
 
 case "${1:-}" in

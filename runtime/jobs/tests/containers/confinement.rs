@@ -32,17 +32,21 @@ async fn there_is_no_network_but_its_own_loopback(lane: Lane) {
             "-c",
             &format!(
                 "for to in 127.0.0.1/{port} 1.1.1.1/80 169.254.169.254/80; do \
-                   timeout 5 bash -c \"exec 3<>/dev/tcp/$to\" 2>/dev/null; echo $?; done; \
-                 timeout 5 getent hosts example.com >/dev/null; echo $?; \
+                   bash -c \"exec 3<>/dev/tcp/$to\" 2>&1 | grep -o 'connect: .*'; done; \
+                 getent hosts example.com >/dev/null; echo $?; \
                  cat /proc/net/dev | tail -n +3 | cut -d: -f1"
             ),
         ])
         .await;
-    // 124 would be a timeout: it must fail at once.
-    assert_eq!(text(&output.stdout), "1\n1\n1\n2\n    lo\n", "{}", text(&output.stderr));
+    // The kernel itself says so, and at once: a packet that is dropped on its way would be a timeout.
+    assert_eq!(
+        text(&output.stdout),
+        "connect: Connection refused\nconnect: Network is unreachable\nconnect: Network is unreachable\n2\n    lo\n",
+        "{}",
+        text(&output.stderr)
+    );
     listener.set_nonblocking(true).unwrap();
     assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-    assert!(output.record.duration_ms < 4000);
 }
 
 async fn its_own_loopback_works(lane: Lane) {

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A container daemon in a folder of its own, for as long as standard input stays open: when whoever started this
-# ends, however that comes, the daemon ends and its folder goes.
-#   daemon.sh docker|podman FOLDER      listens at FOLDER/sock
+# ends, however that comes, the daemon ends and its folder goes. When the daemon ends first, its last words are said
+# on standard error.
+#   daemon.sh docker|podman FOLDER      listens at FOLDER/sock, and says so at $NOTIFY_SOCKET
 set -uo pipefail
 kind=$1 folder=$2
 case $kind in
@@ -27,9 +28,17 @@ CONF
 esac
 daemon=$!
 # Nothing ever comes; it ends with the process that holds the other end.
-cat >/dev/null
-kill "$daemon" 2>/dev/null
-wait "$daemon" 2>/dev/null
+cat <&0 >/dev/null 2>&1 &
+lifeline=$!
+wait -n "$daemon" "$lifeline"
+if kill -0 "$lifeline" 2>/dev/null; then
+  tail -n 5 "$folder/log" >&2
+  kill "$lifeline"
+else
+  exec 2>/dev/null
+  kill "$daemon"
+  wait "$daemon"
+fi
 # What a container that was being made has left mounted.
 while read -r mount; do umount -l "$mount"; done < <(awk -v f="$folder/" 'index($5, f) == 1 { print $5 }' /proc/self/mountinfo | sort -r)
 rm -rf "$folder"

@@ -14,6 +14,7 @@ mod egress;
 mod environments;
 mod images;
 mod limits;
+mod machine;
 mod outcomes;
 mod overhead;
 mod rootless;
@@ -21,5 +22,6 @@ mod roots;
 mod secrets;
 mod support;
 mod survival;
+mod waiting;
 
 gloaming_jobs::reenter_as_helper!();

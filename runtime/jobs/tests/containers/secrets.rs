@@ -1,7 +1,6 @@
 //! Secrets reach the job that may have them, and nothing else.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use gloaming_api::RepoId;
 use gloaming_api::job::{JobExit, JobPurpose};
@@ -9,6 +8,7 @@ use gloaming_jobs::{Cancel, Vault};
 use gloaming_policies::{Grant, JobPermit, Lanes, Layer};
 
 use crate::support::{Lane, client, containers, on_every_engine};
+use crate::waiting::until;
 
 on_every_engine!(
     a_job_is_handed_the_secrets_of_its_grant_and_prints_none,
@@ -90,11 +90,9 @@ async fn no_value_is_written_to_a_disk_or_told_a_daemon(lane: Lane) {
     let script = "touch /workspace/there; while [ ! -e /workspace/go ]; do sleep 0.02; done";
     let (job, permit, cancel) = (lane.job(&["sh", "-c", script]), permit(JobPurpose::Build), Cancel::new());
     let mut running = lane.engine.run(&permit, &job, &cancel);
-    while !lane.workspace.path().join("there").exists() {
-        tokio::select! {
-            output = &mut running => panic!("it waits to be looked at: {output:?}"),
-            () = tokio::time::sleep(Duration::from_millis(10)) => {}
-        }
+    tokio::select! {
+        output = &mut running => panic!("it waits to be looked at: {output:?}"),
+        () = until("the job begins", || lane.workspace.path().join("there").exists()) => {}
     }
     let mut folders = vec![lane.state.path().to_owned()];
     if let Some(socket) = lane.socket() {

@@ -161,7 +161,7 @@ impl Lane {
         };
         assert_eq!(engine.name(), kind.as_str());
         let workspace = tempfile::tempdir().expect("a temporary folder can be made");
-        Some(Self { kind, engine, state, workspace, scratch: None, limits: "timeout = \"60s\"" })
+        Some(Self { kind, engine, state, workspace, scratch: None, limits: "timeout = \"600s\"" })
     }
 
     /// The socket of the lane's daemon; none where there is no daemon.

@@ -1,18 +1,21 @@
 //! Nothing of a job outlives it, whoever dies first.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use gloaming_api::job::JobExit;
 use gloaming_jobs::{Cancel, Engine as _, EngineKind, JobError, NoEngine, reap};
 
 use crate::support::{Lane, names, on_every_engine, processes_naming};
+use crate::waiting::{Looks, until};
 
 on_every_engine!(a_run_that_is_dropped_ends_its_container, a_killed_parent_takes_everything_along);
 
-/// A word that only the job's own processes carry in their command line.
+/// A word that only the job's own processes carry in their command line, and a time to sleep: a year and the name of
+/// the workspace in digits behind the point.
 fn mark(lane: &Lane) -> String {
-    format!("31536{}", lane.workspace.path().display().to_string().bytes().map(u64::from).sum::<u64>())
+    let name = lane.workspace.path().file_name().expect("it is in a folder").as_encoded_bytes();
+    let digits: String = name.iter().map(|byte| format!("{byte:03}")).collect();
+    format!("31536000.{digits}")
 }
 
 fn helper_pid(lane: &Lane) -> Option<i32> {
@@ -28,18 +31,9 @@ fn kill(pid: i32) {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
-/// Waits for the kernel or a helper, which tell nobody; fails after a generous while.
-async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(120), "{what}");
-        tokio::task::yield_now().await;
-    }
-}
-
 /// Waits until a lane has left nothing behind: a helper cleans up after its parent, a daemon after both.
 async fn nothing_is_left(lane: &Lane) {
-    let start = Instant::now();
+    let mut looks = Looks::new();
     loop {
         let left = lane.left_behind().await;
         // The folder of a killed parent is a file or two, and the reaper's.
@@ -48,7 +42,7 @@ async fn nothing_is_left(lane: &Lane) {
         if left.is_empty() || only_folder {
             break;
         }
-        assert!(start.elapsed() < Duration::from_secs(120), "left behind: {left:?}");
+        looks.next(format_args!("the end of {left:?}")).await;
     }
     if let Some(socket) = lane.socket() {
         let environment = gloaming_jobs::Environment::detect(&crate::support::host());
@@ -184,10 +178,10 @@ async fn the_reaper_removes_what_the_dead_left() {
         let _ = rustix::process::kill_process(helper, rustix::process::Signal::KILL);
     }
     until("the processes are gone", || processes_naming(&mark).is_empty()).await;
-    let start = Instant::now();
+    let mut looks = Looks::new();
     while !lane.left_behind().await.is_empty() {
         let _ = reap(lane.state.path());
-        assert!(start.elapsed() < Duration::from_secs(120), "the helper is dead");
+        looks.next("the helper is dead").await;
     }
 }
 
