@@ -11,8 +11,34 @@ use serde_json::Value;
 use crate::change::Change;
 use crate::runners::TreeView;
 
-/// Scripts of a package.json that start the program and say nothing about its tests.
-const STARTS: &[&str] = &["start", "dev", "serve", "watch", "preview", "storybook"];
+/// Scripts of a package.json and targets of a Makefile that use the program and say nothing about its tests, unless another
+/// one names them.
+const STARTS: &[&str] = &[
+    "start",
+    "run",
+    "dev",
+    "serve",
+    "server",
+    "watch",
+    "preview",
+    "storybook",
+    "demo",
+    "example",
+    "examples",
+    "docs",
+    "doc",
+    "documentation",
+    "site",
+    "website",
+    "bench",
+    "benchmark",
+    "clean",
+    "release",
+    "publish",
+    "deploy",
+    "shell",
+    "repl",
+];
 
 /// Programs whose first plain argument is what they run.
 pub(crate) const RUNS: &[&str] =
@@ -48,6 +74,25 @@ static PLUGINS: LazyLock<Regex> =
 static QUOTED: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"["'`]([^"'`\n]{1,300})["'`]"#).expect("a constant pattern"));
 
+/// What a conftest.py imports of hooks by their names, or by any.
+static HOOKS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?m)^[ \t]*from[ \t]+([\w.]+)[ \t]+import\b[^\n]*(?:\*|\bpytest_|\([^)]*\bpytest_)")
+        .expect("a constant pattern")
+});
+
+/// The head of a target.
+static TARGET: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^([A-Za-z][\w.-]*)[^:=\n]*:(?:[^=]|$)").expect("a constant pattern"));
+
+/// What a script takes from its own folder.
+static BESIDE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"(?:\brequire\(\s*|\bfrom\s+|\bimport\s*\(?\s*)["'`](\./[^"'`\n]{1,300})["'`]"#)
+        .expect("a constant pattern")
+});
+
+/// So many files that a configuration has loaded are looked into.
+const MOST_FOLLOWED: usize = 50;
+
 /// The largest configuration that is looked through, bytes.
 const LARGEST: usize = 1 << 20;
 
@@ -67,9 +112,29 @@ pub(crate) fn named(change: &Change, tree: &TreeView<'_>) -> Vec<String> {
         }
         let folder = path.parent().unwrap_or_else(RelPath::root);
         for diff in &change.files {
-            let fits = |word: &String| names(&folder, word, &diff.file.path);
-            if diff.file.role != FileRole::RunnerConfig && loaded.iter().any(fits) {
+            // A file of tests that a runner is given is read as one; so it may get new tests.
+            let counts = |loaded: &&Loaded| loaded.how == How::Loaded || diff.file.role != FileRole::Test;
+            let fits = |loaded: &Loaded| names(&folder, &loaded.word, &diff.file.path);
+            if diff.file.role != FileRole::RunnerConfig && loaded.iter().filter(counts).any(fits) {
                 out.push(format!("{} is loaded by {path}", diff.file.path));
+            }
+        }
+        // What is loaded may load what lies beside it.
+        let set_ups = loaded.iter().filter(|loaded| loaded.how == How::Loaded);
+        let files: Vec<&RelPath> = tree
+            .files
+            .iter()
+            .filter(|file| set_ups.clone().any(|loaded| names(&folder, &loaded.word, file)))
+            .take(MOST_FOLLOWED)
+            .collect();
+        for file in files {
+            let beside = file.parent().unwrap_or_else(RelPath::root);
+            let Some(text) = tree.read(file).filter(|text| text.len() <= LARGEST) else { continue };
+            let words: Vec<String> = BESIDE.captures_iter(&text).map(|found| found[1].to_owned()).collect();
+            for diff in change.files.iter().filter(|diff| diff.file.role != FileRole::RunnerConfig) {
+                if words.iter().any(|word| names(&beside, word, &diff.file.path)) {
+                    out.push(format!("{} is loaded by {file}, which {path} has loaded", diff.file.path));
+                }
             }
         }
     }
@@ -78,24 +143,67 @@ pub(crate) fn named(change: &Change, tree: &TreeView<'_>) -> Vec<String> {
     out
 }
 
+/// What a configuration has loaded or run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Loaded {
+    word: String,
+    how: How,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// Into or before whatever runs the tests.
+    Loaded,
+    /// As a program of its own, or as what a runner is given to run.
+    Run,
+}
+
+impl Loaded {
+    fn of(how: How) -> impl Fn(String) -> Self {
+        move |word| Self { word, how }
+    }
+}
+
 /// Whether a word of a configuration in `folder` is the path, or the dotted name, of a file.
 fn names(folder: &RelPath, word: &str, path: &RelPath) -> bool {
-    let word = word.trim_start_matches("<rootDir>/").trim_start_matches("./");
-    let within = match folder.is_root() {
-        true => Some(path.as_str()),
-        false => path.as_str().strip_prefix(folder.as_str()).and_then(|rest| rest.strip_prefix('/')),
+    let (stem, extension) = path.as_str().rsplit_once('.').unwrap_or((path.as_str(), ""));
+    let is_script = matches!(extension, "js" | "cjs" | "mjs" | "ts" | "cts" | "mts" | "json");
+    let target = folder.resolve(word.trim_start_matches("<rootDir>/"));
+    let named = target.is_some_and(|target| {
+        let target = target.as_str();
+        target == path.as_str()
+            || is_script && (stem == target || stem.strip_suffix("/index") == Some(target))
+    });
+    if named || extension != "py" {
+        return named;
+    }
+    // A module goes by its name from its folder, from the root, or from a folder of sources. One dot is its own package.
+    let module = stem.trim_end_matches("/__init__").replace('/', ".");
+    let from = |folder: &str| match folder {
+        "" => module == word,
+        folder => {
+            module.strip_prefix(&folder.replace('/', ".")).and_then(|rest| rest.strip_prefix('.'))
+                == Some(word)
+        }
     };
-    let Some(within) = within else { return false };
-    let (stem, extension) = within.rsplit_once('.').unwrap_or((within, ""));
-    within == word
-        || (matches!(extension, "js" | "cjs" | "mjs" | "ts" | "cts" | "mts" | "json") && stem == word)
-        || (extension == "py" && stem.trim_end_matches("/__init__").replace('/', ".") == word)
+    match word.strip_prefix('.') {
+        Some(relative) if !relative.starts_with('.') => {
+            let dotted = folder.as_str().replace('/', ".");
+            let name = if dotted.is_empty() { relative.to_owned() } else { format!("{dotted}.{relative}") };
+            module == name
+        }
+        _ => from("") || from("src") || from(folder.as_str()),
+    }
 }
 
 /// What a file of configuration has loaded or run.
-fn loaded(name: &str, text: &str) -> Vec<String> {
+fn loaded(name: &str, text: &str) -> Vec<Loaded> {
     match name.to_ascii_lowercase().as_str() {
-        "cargo.toml" => BUILD_SCRIPT.captures_iter(text).map(|found| found[1].to_owned()).collect(),
+        "cargo.toml" => BUILD_SCRIPT
+            .captures_iter(text)
+            .map(|found| found[1].to_owned())
+            .map(Loaded::of(How::Run))
+            .collect(),
         "package.json" => package_json(text),
         "conftest.py" => PLUGINS
             .captures_iter(text)
@@ -109,14 +217,20 @@ fn loaded(name: &str, text: &str) -> Vec<String> {
                 };
                 quoted(&list[..end.unwrap_or(list.len())])
             })
+            // Hooks and fixtures that it takes from elsewhere by any name are its own.
+            .chain(HOOKS.captures_iter(text).map(|found| found[1].to_owned()))
+            .map(Loaded::of(How::Loaded))
             .collect(),
         "pyproject.toml" | "pytest.ini" | ".pytest.ini" | "pytest.toml" | ".pytest.toml" | "setup.cfg" => {
-            PLUGIN.captures_iter(text).map(|found| found[1].to_owned()).collect()
+            PLUGIN.captures_iter(text).map(|found| found[1].to_owned()).map(Loaded::of(How::Loaded)).collect()
         }
         "tox.ini" | "tox.toml" | "makefile" | "gnumakefile" | "justfile" | ".justfile" => {
-            let commands = || text.lines().flat_map(commands).filter(|command| !only_checks(command));
+            let lines = about_tests(text);
+            let commands =
+                || lines.iter().flat_map(|line| commands(line)).filter(|command| !only_checks(command));
             let plugin = |command| PLUGIN.captures_iter(command).map(|found| found[1].to_owned());
-            commands().flat_map(executed).chain(commands().flat_map(plugin)).collect()
+            let plugins = commands().flat_map(plugin).map(Loaded::of(How::Loaded));
+            commands().flat_map(executed).chain(plugins).collect()
         }
         name if name.starts_with("jest.config.")
             || name.starts_with("vitest.config.")
@@ -125,7 +239,7 @@ fn loaded(name: &str, text: &str) -> Vec<String> {
             // What is built or covered is named there too.
             let covers = ["entry", "input", "main", "include", "collectCoverageFrom"];
             let lines = text.lines().filter(|line| !covers.iter().any(|word| line.contains(word)));
-            lines.flat_map(quoted).filter(|word| word.contains('/')).collect()
+            lines.flat_map(quoted).filter(|word| word.contains('/')).map(Loaded::of(How::Loaded)).collect()
         }
         _ => Vec::new(),
     }
@@ -133,6 +247,37 @@ fn loaded(name: &str, text: &str) -> Vec<String> {
 
 fn quoted(text: &str) -> Vec<String> {
     QUOTED.captures_iter(text).map(|found| found[1].to_owned()).collect()
+}
+
+/// Returns the lines of a Makefile or its like but for those of targets that only use the program.
+fn about_tests(text: &str) -> Vec<&str> {
+    let target = |line: &'_ str| -> Option<String> {
+        let found = TARGET.captures(line)?;
+        Some(found[1].to_owned())
+    };
+    // A target that another one needs or calls is part of that.
+    let called = |name: &str| {
+        text.lines().any(|line| {
+            let rest =
+                line.split_once(':').filter(|_| TARGET.is_match(line)).map_or(line, |(_, needs)| needs);
+            let calls = line.starts_with([' ', '\t'])
+                && (rest.contains("make") || rest.contains("MAKE") || rest.contains("just "));
+            let needs = TARGET.is_match(line);
+            (calls || needs)
+                && rest
+                    .split(|letter: char| !(letter.is_alphanumeric() || "_-".contains(letter)))
+                    .any(|word| word == name)
+        })
+    };
+    let mut skipped = false;
+    text.lines()
+        .filter(|line| {
+            if let Some(name) = target(line) {
+                skipped = STARTS.contains(&name.as_str()) && !called(&name);
+            }
+            !skipped
+        })
+        .collect()
 }
 
 /// The commands of a line.
@@ -148,7 +293,7 @@ fn only_checks(command: &str) -> bool {
 }
 
 /// What the commands of a line run or load.
-fn executed(line: &str) -> Vec<String> {
+fn executed(line: &str) -> Vec<Loaded> {
     let mut out = Vec::new();
     for command in commands(line) {
         let words: Vec<&str> = command
@@ -157,32 +302,45 @@ fn executed(line: &str) -> Vec<String> {
             .collect();
         let raw: Vec<&str> = command.split_whitespace().collect();
         if let Some(first) = raw.first().filter(|word| word.starts_with("./")) {
-            out.push((*first).to_owned());
+            out.push(Loaded { word: (*first).to_owned(), how: How::Run });
         }
         for (at, word) in raw.iter().enumerate() {
             let program = word.rsplit('/').next().unwrap_or(word);
             if RUNS.contains(&program.trim_start_matches('@')) {
                 // An option's value may stand between: everything plain up to the script's own arguments counts.
                 let plain = raw[at + 1..].iter().filter(|word| !word.starts_with('-'));
-                out.extend(plain.take(2).map(|word| word.trim_matches(['"', '\'']).to_owned()));
+                let run = plain.take(2).map(|word| word.trim_matches(['"', '\'']).to_owned());
+                out.extend(run.map(Loaded::of(How::Run)));
             }
             if LOADS.contains(word) {
-                out.extend(words.get(at + 1).map(|word| (*word).to_owned()));
+                out.extend(words.get(at + 1).map(|word| (*word).to_owned()).map(Loaded::of(How::Loaded)));
             } else if let Some((option, value)) = word.split_once('=')
                 && LOADS.contains(&option)
             {
-                out.push(value.trim_matches(['"', '\'']).to_owned());
+                out.push(Loaded { word: value.trim_matches(['"', '\'']).to_owned(), how: How::Loaded });
             }
         }
     }
     out
 }
 
-fn package_json(text: &str) -> Vec<String> {
+fn package_json(text: &str) -> Vec<Loaded> {
     let Ok(manifest) = serde_json::from_str::<Value>(text) else { return Vec::new() };
     let mut out = Vec::new();
     if let Some(scripts) = manifest["scripts"].as_object() {
-        let of_tests = scripts.iter().filter(|(name, _)| !STARTS.contains(&name.as_str()));
+        let called = |name: &str| {
+            scripts.values().filter_map(|script| script.as_str()).any(|script| {
+                let words: Vec<&str> = script.split([' ', '\t', '&', ';', '|', '"', '\'']).collect();
+                let runs = |program: &str| {
+                    matches!(
+                        program,
+                        "run" | "run-script" | "yarn" | "pnpm" | "run-s" | "run-p" | "npm-run-all"
+                    )
+                };
+                words.contains(&name) && words.iter().any(|word| runs(word))
+            })
+        };
+        let of_tests = scripts.iter().filter(|(name, _)| !STARTS.contains(&name.as_str()) || called(name));
         out.extend(of_tests.filter_map(|(_, script)| script.as_str()).flat_map(executed));
     }
     // No key of these names what is tested, but for what coverage counts.
@@ -190,7 +348,7 @@ fn package_json(text: &str) -> Vec<String> {
         ["jest", "mocha", "ava", "vitest", "tap"].iter().map(|key| &manifest[*key]).collect();
     while let Some(value) = open.pop() {
         match value {
-            Value::String(text) => out.push(text.clone()),
+            Value::String(text) => out.push(Loaded { word: text.clone(), how: How::Loaded }),
             Value::Array(list) => open.extend(list),
             Value::Object(map) => {
                 open.extend(
@@ -228,8 +386,16 @@ mod tests {
                 "./a.js",
             ),
             ("Dockerfile", "RUN node x.js\n", ""),
+            // What only uses the program, unless a target of tests does.
+            ("Makefile", "run:\n\tpython3 y\n\ntest: lint\n\tpython3 x.py\n", "x.py"),
+            ("Makefile", "demo:\n\tpython3 x.py\n\ntest: demo\n\techo\n", "x.py"),
+            ("Makefile", "demo:\n\tpython3 x.py\n\ntest:\n\t$(MAKE) demo\n", "x.py"),
+            ("package.json", r#"{"scripts": {"docs": "node server.js", "test": "node x.js"}}"#, "x.js"),
+            ("package.json", r#"{"scripts": {"demo": "node x.js", "test": "npm run demo"}}"#, "x.js"),
+            ("conftest.py", "from support.plugin import *\nfrom y import add\n", "support.plugin"),
+            ("conftest.py", "from .hooks import (\n    pytest_runtest_setup,\n)\n", ".hooks"),
         ] {
-            let mut words = loaded(name, text);
+            let mut words: Vec<String> = loaded(name, text).into_iter().map(|loaded| loaded.word).collect();
             words.dedup();
             for word in expect.split_whitespace() {
                 assert!(words.iter().any(|found| found == word), "{name}: {words:?}");
@@ -259,6 +425,33 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_tests_that_a_runner_is_given_may_get_tests_and_what_a_set_up_takes_along_may_not_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |manifest: &str, others: &[(&str, &str)], changed: &str| {
+            let mut paths = Vec::new();
+            for (path, text) in others.iter().chain(&[("package.json", manifest)]) {
+                let path = RelPath::parse(path).unwrap();
+                crate::host::write_in_tree(dir.path(), &path, text.as_bytes()).unwrap();
+                paths.push(path);
+            }
+            paths.sort();
+            let files = vec![crate::change::diff(changed, Some("a\n"), Some("b\n"))];
+            let change = Change { files, base: Default::default(), patched: Default::default() };
+            named(&change, &TreeView { dir: dir.path(), files: &paths })
+        };
+        let given = r#"{"scripts": {"test": "node --test test/calc.test.js"}}"#;
+        assert_eq!(check(given, &[], "test/calc.test.js"), [""; 0]);
+        let set_up = r#"{"scripts": {"test": "node --require ./test/setup.js --test"}}"#;
+        assert_eq!(check(set_up, &[], "test/setup.js"), ["test/setup.js is loaded by package.json"]);
+        let takes = [("test/setup.js", "require('./more');\n")];
+        assert_eq!(
+            check(set_up, &takes, "test/more.js"),
+            ["test/more.js is loaded by test/setup.js, which package.json has loaded"]
+        );
+        assert_eq!(check(set_up, &takes, "src/more.js"), [""; 0]);
+    }
+
+    #[test]
     fn a_word_is_a_path_from_its_own_folder() {
         let check = |folder: &str, word: &str, path: &str| {
             let folder = if folder.is_empty() { RelPath::root() } else { RelPath::parse(folder).unwrap() };
@@ -270,5 +463,11 @@ mod tests {
         assert!(check("", "calc.plugin", "calc/plugin.py"));
         assert!(!check("pkg", "setup.js", "setup.js"));
         assert!(!check("", "setup", "setup.rs"));
+        assert!(check("packages/a", "../../tools/setup.js", "tools/setup.js"));
+        assert!(!check("packages/a", "../../../tools/setup.js", "tools/setup.js"));
+        assert!(check("tests", "support.plugin", "support/plugin.py"));
+        assert!(check("tests", ".hooks", "tests/hooks.py"));
+        assert!(!check("tests", ".hooks", "hooks.py"));
+        assert!(check("", "./tools", "tools/index.js"));
     }
 }

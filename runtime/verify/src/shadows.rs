@@ -128,7 +128,7 @@ pub(crate) fn stand_ins(change: &Change, tree: &TreeView<'_>) -> Vec<String> {
             }
         }
         out.extend(beside_its_twin(path, change).map(|twin| format!("{path} is found before {twin}")));
-        if path.names().next() == Some("__mocks__") {
+        if path.names().any(|name| name == "__mocks__") {
             out.push(format!("{path} takes a module's place in every test of jest"));
         }
     }
