@@ -60,6 +60,7 @@ fn runner_kept(change: &Change, renames: &Renames, tree: &TreeView<'_>) -> Resul
     };
     let mut weakened: Weakened = change.files.iter().flat_map(of_file).collect();
     weakened.extend(data_of_tests(change, renames, tree));
+    weakened.extend(examples::gone(change, renames, tree));
     Ok(weakened)
 }
 
