@@ -1,7 +1,7 @@
 //! The part of V8 that needs no run: what a patch does to the tests that are there and to what runs them.
 
 use gloaming_api::RelPath;
-use gloaming_api::evidence::{FileChange, FileRole, Finding, Signal};
+use gloaming_api::evidence::{FileChange, FileRole, Finding, Signal, TestResults};
 use gloaming_syntax::{Language, test_changes};
 
 use crate::change::{Change, FileDiff};
@@ -62,6 +62,51 @@ fn runner_kept(change: &Change, renames: &Renames, tree: &TreeView<'_>) -> Resul
     weakened.extend(data_of_tests(change, renames, tree));
     weakened.extend(examples::gone(change, renames, tree));
     Ok(weakened)
+}
+
+/// Returns what a patch does to files that no rule takes for tests by their name alone, and in which the base's report has
+/// tests: `testcore.py`, which unittest collects.
+pub(crate) fn read_with_report(change: &Change, renames: &Renames, tests: &TestResults) -> Option<Found> {
+    let code = change
+        .files
+        .iter()
+        .filter(|diff| diff.file.role == FileRole::Code && holds_tests(&diff.file.path, tests));
+    let told: Vec<String> = code
+        .filter(|diff| diff.file.change != FileChange::Added && !diff.same_content())
+        .flat_map(|diff| match sides(diff) {
+            (Some(language), Some(before), Some(after)) => {
+                told(&shown(diff), test_changes(language, before, after, renames, true))
+            }
+            _ => vec![format!("{}: a file of tests is no longer there", shown(diff))],
+        })
+        .collect();
+    (!told.is_empty()).then(|| Found::fail(Finding::TestsWeakened, some_of(&told)))
+}
+
+/// Whether a file's name speaks of tests, and a report has some in it. Product code with examples in its docstrings is
+/// none: their names begin with the module's once more.
+fn holds_tests(path: &RelPath, tests: &TestResults) -> bool {
+    let name = path.name().unwrap_or_default().to_ascii_lowercase();
+    if !(name.contains("test") || name.contains("spec")) {
+        return false;
+    }
+    let Some((stem, extension)) = path.as_str().rsplit_once('.') else { return false };
+    let begins = match extension {
+        "py" => stem.replace('/', "."),
+        _ => path.as_str().to_owned(),
+    };
+    let within = |id: &str| {
+        let rest = id.strip_prefix(begins.as_str())?;
+        let rest = rest
+            .strip_prefix("::")
+            .or_else(|| rest.strip_prefix('.'))
+            .or_else(|| rest.strip_prefix(" > "))?;
+        (!rest.starts_with(begins.as_str())).then_some(())
+    };
+    tests
+        .range(begins.clone()..)
+        .take_while(|(id, _)| id.starts_with(&begins))
+        .any(|(id, _)| within(id).is_some())
 }
 
 /// Says what read through without a finding, for the step's detail.
@@ -214,6 +259,8 @@ fn renamed_only(before: &[u8], after: &[u8], renames: &Renames) -> bool {
 mod tests {
     use std::collections::BTreeMap;
 
+    use gloaming_api::evidence::TestStatus;
+
     use super::*;
     use crate::change::diff;
 
@@ -308,5 +355,26 @@ mod tests {
         assert!(check(vec![test()], &[]).starts_with("TestsWeakened"));
         let found = of(vec![test(), diff("tests/conftest.py", Some("a\n"), Some("b\n"))]).unwrap_err();
         assert_eq!(found.code, Some(Finding::RunnerConfigChanged));
+    }
+
+    #[test]
+    fn a_file_in_which_the_report_has_tests_is_one_of_tests() {
+        let before = "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_add(self):\n        self.assertEqual(1, 1)\n";
+        let after = before.replace("assertEqual(1, 1)", "assertTrue(1)");
+        let check = |path: &str, id: &str| {
+            let change = Change {
+                files: vec![diff(path, Some(before), Some(&after))],
+                base: BTreeMap::new(),
+                patched: BTreeMap::new(),
+            };
+            let tests = TestResults::from([(id.to_owned(), TestStatus::Passed)]);
+            read_with_report(&change, &Renames::new(), &tests).is_some()
+        };
+        assert!(check("testcore.py", "testcore.T.test_add"));
+        assert!(check("calc/core_spec.py", "calc.core_spec::test_add"));
+        assert!(!check("testcore.py", "testcore2.T.test_add"));
+        // Nothing says that it holds tests, or they are examples.
+        assert!(!check("calc/core.py", "calc.core.T.test_add"));
+        assert!(!check("calc/testclient.py", "calc.testclient::calc.testclient.get"));
     }
 }

@@ -195,6 +195,10 @@ async fn judge(
         return Ok(());
     }
 
+    if !rewritten && let Some(found) = integrity::read_with_report(change, &renames, &baseline.tests) {
+        steps.note("V8", found);
+        return Ok(());
+    }
     let moves = change.moves();
     let runner = inputs.profile.command(CommandKind::Test).and_then(|command| command.runner);
     let without_tests = alone::overlay(change, &renames, runner, rewritten);
