@@ -1,4 +1,4 @@
-//! `gloaming replay`: an attempt run again, without model or network, to the same patch and verdict.
+//! `gloaming replay`: an attempt run again, without a model, to the same patch and verdict.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

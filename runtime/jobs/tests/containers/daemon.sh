@@ -5,6 +5,8 @@
 #   daemon.sh docker|podman FOLDER      listens at FOLDER/sock, and says so at $NOTIFY_SOCKET
 set -uo pipefail
 kind=$1 folder=$2
+# conmon notes where it stands that a container ran out of memory.
+cd "$folder" || exit 1
 case $kind in
   docker)
     dockerd --data-root "$folder/data" --exec-root "$folder/exec" --pidfile "$folder/pid" -H "unix://$folder/sock" \
