@@ -8,6 +8,7 @@ mod hostile;
 mod prove;
 mod python_managers;
 mod setup;
+mod setup_failures;
 
 use std::path::Path;
 
