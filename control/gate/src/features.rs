@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use gloaming_api::evidence::{Evidence, FileRole};
+use gloaming_api::evidence::{Evidence, FileRole, Flake};
 
 /// Numbers by name, each at least 0. A name that is missing is 0.
 pub type Features = BTreeMap<String, f64>;
@@ -16,6 +16,7 @@ const LINES: f64 = 100.0;
 /// | name | is |
 /// | --- | --- |
 /// | a signal's | how often it was seen |
+/// | `flaked_with_patch` | tests that failed in some run of the patched tree and in none of the untouched one, and were cleared |
 /// | `flaky_suite` | 1 when a test's result differed between runs of one tree |
 /// | `lint_findings` | new findings of linters and type checkers |
 /// | `no_fail_to_pass` | 1 when code changed and no test fails without the change |
@@ -36,6 +37,9 @@ pub fn features(evidence: &Evidence) -> Features {
     if !(evidence.flaky.is_empty() && evidence.flakes.is_empty()) {
         add("flaky_suite", 1.0);
     }
+    let with_patch =
+        |flake: &&Flake| flake.patched.failed > 0 && flake.base.failed == 0 && flake.base.passed > 0;
+    add("flaked_with_patch", evidence.flakes.iter().filter(with_patch).count() as f64);
     add("lint_findings", evidence.findings.len() as f64);
     let changes_code = evidence.files.iter().any(|file| file.role == FileRole::Code);
     if changes_code && evidence.fail_to_pass.is_empty() {
