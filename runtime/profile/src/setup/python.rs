@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn folders_that_are_copied_are_told_from_those_that_are_linked() {
         let uv = "version = 1\n\
-            [[package]]\nname = \"a\"\nversion = \"1\"\nsource = { registry = \"https://index.example/simple\" }\n\
+            [[package]]\nname = \"a\"\nversion = \"1\"\nsource = { registry = \"https://one.acme.example/simple\" }\n\
             [[package]]\nname = \"x\"\nversion = \"1\"\nsource = { editable = \".\" }\n\
             [[package]]\nname = \"b\"\nversion = \"1\"\nsource = { directory = \"libs/b\" }\n\
             [[package]]\nname = \"c\"\nsource = { virtual = \"libs/c\" }\n";
