@@ -86,7 +86,7 @@ onboard-real: build ## Onboard published packages of six languages and write whi
 	@tests/onboard/real.sh run "$(TARGET)/release/gloaming" "$(CACHE)/onboard"
 
 .PHONY: flakes
-flakes: ## Inject flakes into a real package's tests and count what is wrongly blocked and passed (ARGS=10 patches of each sort)
+flakes: ## Inject flakes into a real package's tests and count what is wrongly blocked and passed (ARGS="10 0.2 0.5": patches of each sort, rates)
 	@tests/flakes/run.sh $(ARGS)
 
 .PHONY: history

@@ -158,11 +158,15 @@ async fn flakes_in_a_real_package() {
         std::env::var("GLOAMING_FLAKES_MODULE").expect("GLOAMING_FLAKES_MODULE names the file to patch");
     let patches: usize =
         std::env::var("GLOAMING_FLAKES_PATCHES").ok().map_or(10, |count| count.parse().unwrap());
+    let rates: Vec<f64> = std::env::var("GLOAMING_FLAKES_RATES").map_or_else(
+        |_| vec![0.01, 0.05, 0.2, 0.5],
+        |rates| rates.split_whitespace().map(|rate| rate.parse().expect("rates are numbers")).collect(),
+    );
     let original = files(&package);
     println!(
         " rate  patch     patches  blocked  unknown   passed  reruns with  reruns without  their s  whole s"
     );
-    for rate in [0.01, 0.05, 0.2, 0.5] {
+    for rate in rates {
         for (name, patch) in [("innocent", innocent as fn(&str, usize) -> String), ("breaking", breaking)] {
             let mut row = Row::default();
             for number in 0..patches {
