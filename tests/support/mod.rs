@@ -127,14 +127,14 @@ impl Scene {
         ran(output)
     }
 
-    /// Returns the program's command, for tests that need a handle on the process.
-    /// With variables of the environment beside the usual ones.
+    /// The same with variables of the environment beside the usual ones.
     pub(crate) fn gloaming_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
         let mut command = self.command(args);
         command.envs(env.iter().copied());
         ran(command.output().expect("gloaming starts"))
     }
 
+    /// Returns the program's command, for tests that need a handle on the process.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gloaming"));
         command
@@ -157,17 +157,26 @@ impl Scene {
 
     /// Judges a patch and returns the program's answer.
     pub(crate) fn verify(&self, diff: &str, more: &[&str]) -> Ran {
-        self.verify_bytes(diff.as_bytes(), more)
-    }
-
-    /// The same for a diff that may be no text.
-    pub(crate) fn verify_bytes(&self, diff: &[u8], more: &[&str]) -> Ran {
-        let patch = self.dir.path().join("change.diff");
-        std::fs::write(&patch, diff).expect("write");
-        let patch = patch.to_string_lossy().into_owned();
+        let patch = self.patch_file(diff.as_bytes());
         let mut args = vec!["verify", "--repo", "repo", "--patch", &patch, "--json"];
         args.extend(more);
         self.gloaming(&args)
+    }
+
+    /// The same for a diff that may be no text, with the state in another folder than the scene's own.
+    pub(crate) fn verify_in(&self, home: &Path, diff: &[u8]) -> Ran {
+        let patch = self.patch_file(diff);
+        let home = home.to_string_lossy();
+        self.gloaming_with(
+            &["verify", "--repo", "repo", "--patch", &patch, "--json"],
+            &[("GLOAMING_HOME", &home)],
+        )
+    }
+
+    fn patch_file(&self, diff: &[u8]) -> String {
+        let patch = self.dir.path().join("change.diff");
+        std::fs::write(&patch, diff).expect("write");
+        patch.to_string_lossy().into_owned()
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use case::{Case, Class, expand};
-use run::{Half, Outcome, judge, missing};
+use run::{Bases, Half, Outcome, judge, missing};
 
 use crate::support::Scene;
 
@@ -85,6 +85,7 @@ fn no_attack_passes_and_the_twins_do() {
         "nothing of the tamper suite must be skipped in CI: {skipped:?}"
     );
 
+    let bases = Bases::new(folder().join("fixtures"));
     let left = Mutex::new(todo.iter());
     let results: Mutex<Vec<(&str, &Case, Outcome)>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -94,7 +95,7 @@ fn no_attack_passes_and_the_twins_do() {
                     let Some((name, case, half)) = left.lock().expect("no panic holds it").next() else {
                         return;
                     };
-                    let outcome = judge(&folder().join("fixtures"), case, *half);
+                    let outcome = judge(&bases, case, *half);
                     // Where all was asked for each patch is told, past the harness, as it happens.
                     if !wanted.is_empty() {
                         tell(&line(name, case, &outcome));
@@ -215,8 +216,9 @@ fn a_case_that_does_not_hold_is_told() {
     let head = "title = \"It is wrong.\"\nclass = \"protected-path\"\nfixture = \"rust\"\n";
     let gone =
         "[[attack]]\nfile = \"Cargo.lock\"\nremove = true\n[[twin]]\nfile = \"Cargo.lock\"\nremove = true\n";
+    let bases = Bases::new(folder().join("fixtures"));
     let faults = |text: &str, half| match Case::parse(&format!("{head}{text}")) {
-        Ok(case) => judge(&folder().join("fixtures"), &case, half).faults.join("; "),
+        Ok(case) => judge(&bases, &case, half).faults.join("; "),
         Err(fault) => fault,
     };
     for (text, half, told) in [

@@ -1,7 +1,9 @@
 //! Laying out a fixture, making the patch, and asking the program.
 
-use std::path::Path;
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -59,8 +61,35 @@ pub(super) fn missing(fixture: &str) -> Option<String> {
     (!found[row]).then(|| format!("there is no {program}; {hint}"))
 }
 
+/// The fixtures as repositories of one commit each. All cases of a fixture share its base and one state folder, so that
+/// what is known of the base is kept between them as it is between two patches of a user's.
+pub(super) struct Bases {
+    fixtures: PathBuf,
+    made: Mutex<BTreeMap<String, Arc<Scene>>>,
+}
+
+impl Bases {
+    pub(super) fn new(fixtures: PathBuf) -> Self {
+        Self { fixtures, made: Mutex::default() }
+    }
+
+    fn of(&self, fixture: &str) -> Result<Arc<Scene>, String> {
+        let mut made = self.made.lock().expect("no panic holds it");
+        if let Some(scene) = made.get(fixture) {
+            return Ok(scene.clone());
+        }
+        let scene = Scene::bare_folder();
+        copy_folder(&self.fixtures.join(fixture), &scene.repo())?;
+        scene.git(&["init", "-q", "-b", "main"]);
+        scene.commit("base");
+        let scene = Arc::new(scene);
+        made.insert(fixture.to_owned(), scene.clone());
+        Ok(scene)
+    }
+}
+
 /// Judges one half of a case.
-pub(super) fn judge(fixtures: &Path, case: &Case, half: Half) -> Outcome {
+pub(super) fn judge(bases: &Bases, case: &Case, half: Half) -> Outcome {
     let began = Instant::now();
     let mut outcome = Outcome {
         half,
@@ -69,7 +98,7 @@ pub(super) fn judge(fixtures: &Path, case: &Case, half: Half) -> Outcome {
         faults: Vec::new(),
         took: Duration::default(),
     };
-    match verdict_of(&fixtures.join(&case.fixture), case, half) {
+    match verdict_of(bases, case, half) {
         Ok(verdict) => hold(case, &verdict, &mut outcome),
         Err(fault) => outcome.faults.push(fault),
     }
@@ -115,15 +144,18 @@ fn hold(case: &Case, verdict: &Value, outcome: &mut Outcome) {
     }
 }
 
-fn verdict_of(fixture: &Path, case: &Case, half: Half) -> Result<Value, String> {
+fn verdict_of(bases: &Bases, case: &Case, half: Half) -> Result<Value, String> {
     let (edits, patch) = match half {
         Half::Attack => (&case.attack, &case.attack_patch),
         Half::Twin => (&case.twin, &case.twin_patch),
     };
+    let base = bases.of(&case.fixture)?;
     let scene = Scene::bare_folder();
-    copy_folder(fixture, &scene.repo())?;
-    scene.git(&["init", "-q", "-b", "main"]);
-    scene.commit("base");
+    // As it is: file modes and times, and the commit.
+    let copied = Command::new("cp").arg("-a").arg(base.repo().join(".")).arg(scene.repo()).status();
+    if !copied.map_err(|error| format!("cp: {error}"))?.success() {
+        return Err("the base could not be copied".into());
+    }
     let diff = match patch {
         Some(text) => expand(text)?.into_bytes(),
         None => {
@@ -143,7 +175,7 @@ fn verdict_of(fixture: &Path, case: &Case, half: Half) -> Result<Value, String> 
     if diff.is_empty() {
         return Err("the edits change nothing".into());
     }
-    let ran = scene.verify_bytes(&diff, &[]);
+    let ran = scene.verify_in(&base.home(), &diff);
     // What is no verdict (the engine broke, the disk is full) is told as it is.
     let no_verdict = || format!("exit {}, no verdict: {} {}", ran.code, ran.stdout.trim(), ran.stderr.trim());
     let verdict: Value = serde_json::from_str(&ran.stdout).map_err(|_| no_verdict())?;
