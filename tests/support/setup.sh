@@ -108,6 +108,7 @@ services() {
 # `make bench-engines` measures against; some distributions have it in a package of its own.
 engines() {
   local missing=() program
+  command -v mount >/dev/null || missing+=(mount)
   command -v runc >/dev/null || missing+=(runc)
   command -v dockerd >/dev/null || missing+=(docker.io)
   command -v podman >/dev/null || missing+=(podman)
@@ -118,7 +119,7 @@ engines() {
   [ "${#missing[@]}" = 0 ] || apt_install_quietly "${missing[@]}"
   command -v docker >/dev/null || apt_install_quietly docker-cli
   # A daemon without the programs that it runs starts all the same, and fails at the first container.
-  for program in runc dockerd containerd docker podman conmon; do
+  for program in mount unshare runc dockerd containerd docker podman conmon; do
     command -v "$program" >/dev/null && continue
     [ -x "/usr/libexec/podman/$program" ] && continue
     say "$program is not there; install it, or put it on PATH ($PATH)" >&2

@@ -47,6 +47,12 @@ pub(crate) fn daemon(kind: EngineKind) -> &'static Result<Daemon, String> {
     cell.get_or_init(|| start(kind))
 }
 
+/// Whether a program is on PATH.
+pub(crate) fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
 fn start(kind: EngineKind) -> Result<Daemon, String> {
     if !is_root() {
         return Err("only root can start a daemon of its own".to_owned());
@@ -54,11 +60,9 @@ fn start(kind: EngineKind) -> Result<Daemon, String> {
     if let Some(why) = machine::cannot() {
         return Err(why.to_owned());
     }
-    for program in if kind == EngineKind::Docker { ["dockerd", "runc"] } else { ["podman", "runc"] } {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        if !std::env::split_paths(&path).any(|folder| folder.join(program).is_file()) {
-            return Err(format!("{program} is not installed (`make engines` installs what is needed)"));
-        }
+    let daemon = if kind == EngineKind::Docker { "dockerd" } else { "podman" };
+    if let Some(program) = [daemon, "runc", "unshare", "mount"].into_iter().find(|name| !installed(name)) {
+        return Err(format!("{program} is not installed (`make engines` installs what is needed)"));
     }
     let folder = tempfile::Builder::new()
         .prefix(&format!("gloaming-{kind}-"))

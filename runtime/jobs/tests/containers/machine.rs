@@ -5,12 +5,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::daemons::installed;
 use crate::support::is_root;
 
 /// Returns why not; none where it could.
 ///
 /// It is tried with the kernel itself and nothing of ours, so that what is broken in an engine never counts as a
-/// machine that cannot. Who is not root is no such machine: being root can be had.
+/// machine that cannot. Who is not root is no such machine: being root can be had, and so can a program that is missing.
 pub(crate) fn cannot() -> Option<&'static str> {
     static WHY: OnceLock<Option<String>> = OnceLock::new();
     let why = WHY.get_or_init(|| {
@@ -28,6 +29,10 @@ pub(crate) fn cannot() -> Option<&'static str> {
 }
 
 fn namespaces() -> Option<String> {
+    // What unshare cannot start is missing, and excuses nothing.
+    if !["unshare", "mount"].into_iter().all(installed) {
+        return None;
+    }
     let tried = Command::new("unshare")
         .args(["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--propagation", "private"])
         .args(["mount", "-t", "tmpfs", "none", "/tmp"])
@@ -38,7 +43,7 @@ fn namespaces() -> Option<String> {
             "a file system cannot be mounted in namespaces of its own: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         )),
-        Err(error) => Some(format!("unshare cannot be run: {error}")),
+        Err(_) => None,
     }
 }
 
