@@ -173,7 +173,7 @@ fn tell(opened: &Opened) -> String {
         counted(&evidence.baseline_tests),
         counted(&evidence.patched_tests)
     ));
-    section(&mut text, "fail without the patch, pass with it", evidence.fail_to_pass.iter().cloned());
+    section(&mut text, "fail without the patch, pass with it", evidence.told_fail_to_pass().into_iter());
     let known =
         evidence.flakes.iter().map(|flake| flake.id.as_str()).collect::<std::collections::BTreeSet<_>>();
     let flakes = evidence.flakes.iter().map(|flake| {

@@ -591,7 +591,9 @@ fn report_branch(args: &RunArgs, traces: &Traces, out: &Path, published: &Publis
         counted(&verified.evidence.patched_tests)
     );
     if !verified.evidence.fail_to_pass.is_empty() {
-        println!("fixed   {}", escape_name(verified.evidence.fail_to_pass.join(", ").as_bytes()));
+        for (at, test) in verified.evidence.told_fail_to_pass().iter().enumerate() {
+            println!("{:<7} {}", if at == 0 { "fixed" } else { "" }, escape_name(test.as_bytes()));
+        }
     }
     println!("cost    {}", cost_line(&verified.cost));
     println!("out     {}", out.display());

@@ -138,6 +138,7 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
         value["base"] = json!(base);
         value["patch"] = json!(evidence.patch);
         value["fail_to_pass"] = json!(evidence.fail_to_pass);
+        value["without_code"] = json!(evidence.without_code);
         value["flaky"] = json!(evidence.flaky);
         let refused: Vec<String> = evidence.refused_hosts().iter().map(ToString::to_string).collect();
         value["refused_hosts"] = json!(refused);
@@ -223,10 +224,10 @@ fn table(verdict: &Verdict, evidence: &Evidence) -> String {
         text.push_str(&format!("  {:<4} {result:<8} {}\n", step.step, escape_name(step.detail.as_bytes())));
     }
     if !evidence.fail_to_pass.is_empty() {
-        text.push_str(&format!(
-            "\nfail to pass: {}\n",
-            escape_name(evidence.fail_to_pass.join(", ").as_bytes())
-        ));
+        text.push_str("\nfail without the change, pass with it:\n");
+        for test in evidence.told_fail_to_pass() {
+            text.push_str(&format!("  {}\n", escape_name(test.as_bytes())));
+        }
     }
     if !evidence.flaky.is_empty() {
         text.push_str(&format!("\nflaky: {}\n", escape_name(evidence.flaky.join(", ").as_bytes())));

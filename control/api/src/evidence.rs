@@ -85,6 +85,9 @@ pub struct Evidence {
     pub patched_tests: TestResults,
     /// Tests that fail without the patch's code and pass with it.
     pub fail_to_pass: Vec<String>,
+    /// How those fail without it, in the order of their ids; of the first 200 of which that was seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_code: Vec<WithoutCode>,
     /// Tests whose result differed between runs of one tree.
     pub flaky: Vec<String>,
     /// How often each of those passed and failed, by id.
@@ -114,6 +117,59 @@ pub struct Evidence {
 
 fn is_zero(count: &u32) -> bool {
     *count == 0
+}
+
+/// How a test fails on the untouched tree with everything of the patch but its code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WithoutCode {
+    /// The test, as in the results.
+    pub id: String,
+    /// In what way, as far as its words tell.
+    pub by: FailsBy,
+    /// The line that says it, at most 200 bytes; untrusted.
+    pub said: String,
+}
+
+/// In what way a test fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FailsBy {
+    /// What it asserts does not hold.
+    Assertion,
+    /// It, or what holds it, names something that is not there: it does not import, load or compile.
+    MissingName,
+    /// Something is raised, thrown or panics.
+    Error,
+    /// Anything else.
+    Other,
+}
+
+impl std::fmt::Display for FailsBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Assertion => "assertion",
+            Self::MissingName => "missing name",
+            Self::Error => "error",
+            Self::Other => "failure",
+        })
+    }
+}
+
+impl std::fmt::Display for WithoutCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, by, said } = self;
+        if said.is_empty() { write!(f, "{id} ({by})") } else { write!(f, "{id} ({by}): {said}") }
+    }
+}
+
+impl Evidence {
+    /// The tests that fail without the patch's code and pass with it, each with how it fails where that is known.
+    pub fn told_fail_to_pass(&self) -> Vec<String> {
+        let how: std::collections::BTreeMap<&str, &WithoutCode> =
+            self.without_code.iter().map(|test| (test.id.as_str(), test)).collect();
+        let told = |id: &String| how.get(id.as_str()).map_or_else(|| id.clone(), ToString::to_string);
+        self.fail_to_pass.iter().map(told).collect()
+    }
 }
 
 /// A test that did not end alike in every run of one tree.

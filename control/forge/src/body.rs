@@ -104,11 +104,11 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
         let _ = writeln!(
             out,
             "| failed without this change, pass with it | — | {} |",
-            list(&evidence.fail_to_pass, 3)
+            list(&evidence.told_fail_to_pass(), 3, "<br>")
         );
     }
     if !evidence.flaky.is_empty() {
-        let _ = writeln!(out, "| flaky | {} | |", list(&evidence.flaky, 3));
+        let _ = writeln!(out, "| flaky | {} | |", list(&evidence.flaky, 3, ", "));
     }
 
     out.push_str("\n**To see it yourself**\n\n```sh\n");
@@ -185,12 +185,12 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
     out
 }
 
-fn list(ids: &[String], most: usize) -> String {
+fn list(ids: &[String], most: usize, between: &str) -> String {
     let mut shown: Vec<String> = ids.iter().take(most).map(|id| code_cell(id)).collect();
     if ids.len() > most {
         shown.push(format!("and {} more", ids.len() - most));
     }
-    shown.join(", ")
+    shown.join(between)
 }
 
 struct Counts {

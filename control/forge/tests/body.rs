@@ -57,6 +57,7 @@ fn evidence() -> Evidence {
         "baseline_tests": {"a::one": "passed", "a::two": "failed"},
         "patched_tests": {"a::one": "passed", "a::two": "passed", "a::three": "skipped"},
         "fail_to_pass": ["a::two"],
+        "without_code": [{"id": "a::two", "by": "assertion", "said": "left | `right` <b>\n| x |"}],
         "flaky": [],
         "signals": []
     });

@@ -1,17 +1,29 @@
 //! V5: tests that fail without the patch's code and pass with it.
+//!
+//! They fail for the right reason: the tree they fail on has all of the patch but its code, so that nothing else of it
+//! can be what they want. How each fails is noted for a reviewer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use gloaming_api::evidence::{FileRole, Finding, Origin, TestStatus};
+use gloaming_api::evidence::{FileRole, Finding, Origin, TestStatus, WithoutCode};
 
 use crate::bench::{Bench, Lane};
 use crate::change::Change;
-use crate::hybrid;
 use crate::outcome::Outcome;
 use crate::runners::Report;
 use crate::steps::{Found, count, some_of};
 use crate::suites::{Seen, lane_of_base};
-use crate::{Baseline, VerifyError};
+use crate::{Baseline, VerifyError, failure, hybrid};
+
+/// How so many tests fail is noted.
+const MOST_NOTED: usize = 200;
+
+/// What the step found: the tests by their ids, and how they fail without the code.
+pub(crate) struct Shown {
+    pub(crate) found: Found,
+    pub(crate) tests: Vec<String>,
+    pub(crate) how: Vec<WithoutCode>,
+}
 
 /// Finds them, and says whether the step passed. For a patch that nobody promised to be a fix or feature, having
 /// none is no failure.
@@ -23,7 +35,7 @@ pub(crate) async fn run(
     baseline: &Baseline,
     seen: &Seen,
     rewritten: bool,
-) -> Result<(Found, Vec<String>), VerifyError> {
+) -> Result<Shown, VerifyError> {
     // Failed in every run of the base, passed in every run with the patch.
     let mut found: BTreeSet<String> =
         seen.comparison.fixed.iter().filter(|id| seen.steady.contains(*id)).cloned().collect();
@@ -40,6 +52,7 @@ pub(crate) async fn run(
     let mut ended = true;
     let mut seen_again = false;
     let mut shown = BTreeSet::new();
+    let mut messages = Messages::default();
     if !candidates.is_empty() && !overlay.is_empty() {
         let base = lane_of_base(bench, base_lane)?;
         let lane = bench.overlay_lane(&base, &overlay)?;
@@ -56,11 +69,13 @@ pub(crate) async fn run(
                         found.retain(|id| fails_in(id, &report, &holders));
                     }
                     failing.retain(|id| fails_in(id, &report, &holders));
+                    messages = Messages { of: report.messages, of_all: None };
                 }
                 // The new tests need what the patch adds: they cannot even be compiled without it. That does not
                 // differ between runs.
-                Outcome::BuildFailed(_) => {
+                Outcome::BuildFailed(why) => {
                     compiles = false;
+                    messages.of_all = Some(why);
                     break;
                 }
                 Outcome::BuildLimit(_) | Outcome::SuiteLimit(_) | Outcome::NotRun(_) => {
@@ -111,7 +126,32 @@ pub(crate) async fn run(
     } else {
         Found::skipped("no test fails without the change and passes with it; only code by a model needs one")
     };
-    Ok((step, list))
+    let noted = |id: &String| {
+        let (by, said) = failure::of(messages.of(id)?);
+        Some(WithoutCode { id: id.clone(), by, said })
+    };
+    let how = list.iter().filter_map(noted).take(MOST_NOTED).collect();
+    Ok(Shown { found: step, tests: list, how })
+}
+
+/// What was said where the patch's code was missing.
+#[derive(Default)]
+struct Messages {
+    /// By each test, or by what holds it.
+    of: BTreeMap<String, String>,
+    /// By the compiler, of all tests.
+    of_all: Option<String>,
+}
+
+impl Messages {
+    fn of(&self, id: &str) -> Option<&str> {
+        let begins = |holder: &str| id.starts_with(holder.strip_suffix("(crashed)").unwrap_or(holder));
+        let own = self.of.get(id).or_else(|| {
+            let holder = self.of.iter().rev().find(|(holder, _)| begins(holder));
+            holder.map(|(_, message)| message)
+        });
+        self.of_all.as_ref().or(own).map(String::as_str)
+    }
 }
 
 /// Whether a new test failed where the patch's code was missing: it says so itself, or what holds it (a module

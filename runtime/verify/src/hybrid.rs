@@ -12,7 +12,8 @@ use crate::change::{Change, FileDiff};
 ///
 /// Test files are taken as they are. Of a Rust source file only its `#[cfg(test)]` modules are: they replace the
 /// base's of the same name or are added behind its text. A new file of Rust is nothing but these, declared where the patch
-/// declares it.
+/// declares it. Beside tests goes whatever else is no code, data above all: a test that only wants that is no test of the
+/// code.
 pub(crate) fn overlay(change: &Change) -> Vec<(RelPath, Option<Vec<u8>>)> {
     let is_new = |diff: &&FileDiff| is_rust_code(diff) && diff.file.change == FileChange::Added;
     let new: Vec<&FileDiff> = change.files.iter().filter(is_new).collect();
@@ -20,17 +21,25 @@ pub(crate) fn overlay(change: &Change) -> Vec<(RelPath, Option<Vec<u8>>)> {
         new.iter().any(|diff| !test_modules(diff.after.as_deref().unwrap_or_default()).is_empty());
     let modules: BTreeSet<&str> =
         new.iter().filter(|_| hold_tests).filter_map(|diff| module_of(&diff.file.path)).collect();
-    change
-        .files
-        .iter()
-        .filter_map(|diff| match diff.file.role {
-            FileRole::Test => Some((diff.file.path.clone(), diff.after.clone())),
+    let mut out = Vec::new();
+    let mut rest = Vec::new();
+    for diff in &change.files {
+        let path = || diff.file.path.clone();
+        match diff.file.role {
+            FileRole::Test => out.push((path(), diff.after.clone())),
             FileRole::Code => {
-                inline_tests(diff, &modules).map(|content| (diff.file.path.clone(), Some(content)))
+                out.extend(inline_tests(diff, &modules).map(|content| (path(), Some(content))));
             }
-            _ => None,
-        })
-        .collect()
+            FileRole::Docs | FileRole::Other | FileRole::RunnerConfig => {
+                rest.push((path(), diff.after.clone()))
+            }
+        }
+    }
+    let code = |diff: &FileDiff| diff.file.role == FileRole::Code && changes_code(diff);
+    if !out.is_empty() && change.files.iter().any(code) {
+        out.extend(rest);
+    }
+    out
 }
 
 fn is_rust_code(diff: &FileDiff) -> bool {
@@ -164,8 +173,15 @@ mod tests {
                 diff("tests/old.json", Some("x"), None),
                 diff("README.md", Some("a\n"), Some("b\n")),
             ]),
-            "== tests/test_a.py\nb\n== tests/test_b.py\nnew\n== tests/old.json removed\n"
+            "== tests/test_a.py\nb\n== tests/test_b.py\nnew\n== tests/old.json removed\n== README.md\nb\n"
         );
+        // Where nothing of the patch is code the rest is what the tests are about.
+        let data = || diff("rates.csv", Some("1\n"), Some("2\n"));
+        assert_eq!(
+            check(vec![data(), diff("tests/test_a.py", Some("a\n"), Some("b\n"))]),
+            "== tests/test_a.py\nb\n"
+        );
+        assert_eq!(check(vec![data(), diff("src/a.py", Some("a\n"), Some("b\n"))]), "");
     }
 
     #[test]

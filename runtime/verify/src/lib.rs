@@ -27,6 +27,7 @@ mod coverage;
 mod dependencies;
 mod examples;
 mod fail_to_pass;
+mod failure;
 mod flakes;
 mod host;
 mod hybrid;

@@ -65,8 +65,17 @@ pub fn markdown(evidence: &Evidence, verdict: &Verdict) -> String {
     folded(
         &mut out,
         "tests that fail without the change and pass with it",
-        &["test"],
-        evidence.fail_to_pass.iter().map(|id| vec![text(id)]).collect(),
+        &["test", "without it", "says"],
+        evidence
+            .fail_to_pass
+            .iter()
+            .map(|id| {
+                let how = evidence.without_code.iter().find(|test| test.id == *id);
+                let (by, said) =
+                    how.map_or_else(Default::default, |how| (how.by.to_string(), how.said.clone()));
+                vec![text(id), text(&by), text(&said)]
+            })
+            .collect(),
     );
     folded(
         &mut out,
@@ -261,9 +270,9 @@ mod tests {
 
         <details><summary>tests that fail without the change and pass with it: 1</summary>
 
-        | test |
-        | --- |
-        | tests&#46;test&#95;a&#58;&#58;new |
+        | test | without it | says |
+        | --- | --- | --- |
+        | tests&#46;test&#95;a&#58;&#58;new | assertion | assert &#60;1&#62; == 2 &#124; &#64;all |
 
         </details>
 
@@ -329,9 +338,9 @@ mod tests {
 
         <details><summary>tests that fail without the change and pass with it: 1</summary>
 
-        | test |
-        | --- |
-        | tests&#46;test&#95;a&#58;&#58;new |
+        | test | without it | says |
+        | --- | --- | --- |
+        | tests&#46;test&#95;a&#58;&#58;new | assertion | assert &#60;1&#62; == 2 &#124; &#64;all |
 
         </details>
 

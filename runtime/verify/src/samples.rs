@@ -1,8 +1,9 @@
 //! Evidence as it comes, for the tests of what is made of it.
 
 use gloaming_api::evidence::{
-    ChangedFile, ChangedLines, Evidence, FileChange, FileRole, Finding, Flake, LintFinding, LintLevel,
-    Mutant, Mutants, Origin, Runs, Signal, Step, StepResult, TestStatus, Verdict, VerdictKind,
+    ChangedFile, ChangedLines, Evidence, FailsBy, FileChange, FileRole, Finding, Flake, LintFinding,
+    LintLevel, Mutant, Mutants, Origin, Runs, Signal, Step, StepResult, TestStatus, Verdict, VerdictKind,
+    WithoutCode,
 };
 use gloaming_api::{Digest, ReasonCode, RelPath};
 
@@ -54,6 +55,11 @@ pub(crate) fn passed() -> (Evidence, Verdict) {
         ]
         .into(),
         fail_to_pass: vec!["tests.test_a::new".into()],
+        without_code: vec![WithoutCode {
+            id: "tests.test_a::new".into(),
+            by: FailsBy::Assertion,
+            said: "assert <1> == 2 | @all".into(),
+        }],
         flaky: Vec::new(),
         flakes: Vec::new(),
         findings: Vec::new(),

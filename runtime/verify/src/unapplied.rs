@@ -60,6 +60,7 @@ pub fn evidence_without_tree(patch: Unapplied<'_>) -> Result<Evidence, VerifyErr
         baseline_tests: TestResults::new(),
         patched_tests: TestResults::new(),
         fail_to_pass: Vec::new(),
+        without_code: Vec::new(),
         flaky: Vec::new(),
         flakes: Vec::new(),
         findings: Vec::new(),

@@ -1,8 +1,8 @@
 //! The order of steps, and the evidence they make.
 
 use gloaming_api::evidence::{
-    ChangedLines, CheckedCommand, Evidence, Finding, Flake, LintFinding, Mutants, Signal, StepResult,
-    TestResults,
+    ChangedLines, CheckedCommand, Evidence, Finding, Flake, JobEvidence, LintFinding, Mutants, Signal,
+    StepResult, TestResults, WithoutCode,
 };
 use gloaming_api::profile::{Command, CommandKind};
 use gloaming_jobs::JobError;
@@ -24,6 +24,7 @@ struct Seen {
     baseline_tests: TestResults,
     patched_tests: TestResults,
     fail_to_pass: Vec<String>,
+    without_code: Vec<WithoutCode>,
     flaky: Vec<String>,
     flakes: Vec<Flake>,
     findings: Vec<LintFinding>,
@@ -100,13 +101,14 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
         origin: inputs.origin.clone(),
         grant: inputs.grant.digest().clone(),
         environment: (!reused.is_empty()).then(|| inputs.environment.clone()),
-        commands: commands(&inputs),
+        commands: commands(&inputs, &reused),
         files: inputs.patch.files.clone(),
         steps: steps.finish(),
         jobs: reused,
         baseline_tests: seen.baseline_tests,
         patched_tests: seen.patched_tests,
         fail_to_pass: seen.fail_to_pass,
+        without_code: seen.without_code,
         flaky: seen.flaky,
         flakes: seen.flakes,
         findings: seen.findings,
@@ -120,13 +122,21 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
     })
 }
 
-fn commands(inputs: &Inputs<'_>) -> Vec<CheckedCommand> {
+/// The profile's commands that jobs were made of, here or for the baseline that is kept.
+fn commands(inputs: &Inputs<'_>, jobs: &[JobEvidence]) -> Vec<CheckedCommand> {
+    let ran = |command: &&Command| {
+        jobs.iter().any(|job| {
+            let record = &job.record;
+            record.command.as_ref().unwrap_or(&record.argv) == &command.argv
+                && record.cwd == command.cwd.as_str()
+        })
+    };
     let checked = |command: &Command| CheckedCommand {
         kind: command.kind,
         argv: command.argv.clone(),
         cwd: command.cwd.clone(),
     };
-    inputs.profile.commands.iter().map(checked).collect()
+    inputs.profile.commands.iter().filter(ran).map(checked).collect()
 }
 
 async fn judge(
@@ -135,7 +145,7 @@ async fn judge(
     steps: &mut Steps,
     seen: &mut Seen,
     change: &Change,
-    jobs: &mut Vec<gloaming_api::evidence::JobEvidence>,
+    jobs: &mut Vec<JobEvidence>,
 ) -> Result<(), VerifyError> {
     if inputs.patch.base != *inputs.base {
         let detail = format!("the patch was made against {}", inputs.patch.base);
@@ -215,10 +225,10 @@ async fn judge(
         return Ok(());
     }
     let rewritten = !seen.changed_tests.is_empty();
-    let (found, list) =
+    let shown =
         fail_to_pass::run(bench, &mut base_lane, change, &inputs.origin, baseline, &ran, rewritten).await?;
-    seen.fail_to_pass = list;
-    if steps.note("V5", found) {
+    (seen.fail_to_pass, seen.without_code) = (shown.tests, shown.how);
+    if steps.note("V5", shown.found) {
         let found = confidence(bench, &patched, change, baseline, &ran, seen).await?;
         steps.note("V9", found);
     }

@@ -43,6 +43,7 @@ fn good() -> Evidence {
         baseline_tests: BTreeMap::from([("a".into(), TestStatus::Passed)]),
         patched_tests: BTreeMap::from([("a".into(), TestStatus::Passed)]),
         fail_to_pass: Vec::new(),
+        without_code: Vec::new(),
         flaky: Vec::new(),
         flakes: Vec::new(),
         findings: Vec::new(),
