@@ -9,6 +9,7 @@ use gloaming_syntax::{Language, TokenKind, Unit, UnitKind, tokens, units};
 use regex::Regex;
 
 use crate::change::{Change, FileDiff, Hunk};
+use crate::hunks;
 
 /// One observation: the signal's name, its line and what it says.
 pub(crate) type Seen = (&'static str, u32, String);
@@ -97,6 +98,7 @@ pub(crate) fn of_patch<'c>(change: &'c Change, norms: Option<&StyleNorms>) -> Ve
         out.push((first, ("large_change", 0, detail)));
     }
     out.extend(unrelated(change));
+    out.extend(hunks::unrelated(change));
     out
 }
 
@@ -262,7 +264,7 @@ fn changed_words(diff: &FileDiff) -> BTreeSet<String> {
 }
 
 /// Names that every file has.
-const COMMON: &[&str] = &[
+pub(crate) const COMMON: &[&str] = &[
     "self",
     "len",
     "str",

@@ -30,6 +30,7 @@ mod fail_to_pass;
 mod failure;
 mod flakes;
 mod host;
+mod hunks;
 mod hybrid;
 mod inputs;
 mod integrity;
