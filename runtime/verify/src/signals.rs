@@ -115,11 +115,7 @@ fn always_equal(diff: &FileDiff, out: &mut Vec<Signal>) {
     let units = diff.after.as_deref().map_or(Vec::new(), |source| gloaming_syntax::units(language, source));
     for unit in units.into_iter().filter(equal) {
         let words: Vec<&str> = unit.tokens.iter().map(|token| token.text.as_str()).collect();
-        let ends = |end: &[&str]| words.ends_with(end);
-        let always = ends(&["{", "true", "}"])
-            || ends(&["return", "true", "}"])
-            || ends(&[":", "return", "True"])
-            || ends(&["{", "return", "true", ";", "}"]);
+        let always = ignores_operands(language, &words);
         // Looked for last: it is a walk through the whole file.
         let new = || {
             let text = diff.after.as_deref().and_then(|source| source.get(unit.start..unit.end));
@@ -129,6 +125,42 @@ fn always_equal(diff: &FileDiff, out: &mut Vec<Signal>) {
             out.push(signal("always_equal", diff, unit.line, format!("{} holds of everything", unit.name)));
         }
     }
+}
+
+/// Whether the body of an equality speaks of neither side, and is not plain falsehood or the refusal to compare.
+fn ignores_operands(language: Language, words: &[&str]) -> bool {
+    // In Go the method's own operand stands in parentheses before its name.
+    let name = |word: &&str| matches!(*word, "eq" | "__eq__" | "equals" | "Equal" | "Equals");
+    let Some(at) = words.iter().position(name) else { return false };
+    let Some(open) = words[at..].iter().position(|word| *word == "(").map(|open| at + open) else {
+        return false;
+    };
+    let mut depth = 0;
+    let close = words[open..].iter().position(|word| {
+        depth += i32::from(*word == "(") - i32::from(*word == ")");
+        depth == 0
+    });
+    let Some(close) = close.map(|close| open + close) else { return false };
+    let begins = if language == Language::Python { ":" } else { "{" };
+    let Some(begin) = words[close..].iter().position(|word| *word == begins).map(|begin| close + begin + 1)
+    else {
+        return false;
+    };
+    let body = &words[begin..];
+    let is_name = |word: &&&str| word.starts_with(|first: char| first.is_alphabetic() || first == '_');
+    // Types and keywords of the head among them do no harm: a body that has one is not plain.
+    let operands: Vec<&str> =
+        words[..close].iter().filter(is_name).copied().chain(["this", "super"]).collect();
+    let speaks = body.iter().any(|word| operands.contains(word));
+    let says: Vec<&&str> =
+        body.iter().filter(|word| !matches!(**word, "return" | ";" | "}" | "pass")).collect();
+    let refuses = |word: &&&str| {
+        matches!(
+            **word,
+            "false" | "False" | "NotImplemented" | "raise" | "throw" | "panic" | "todo" | "unimplemented"
+        )
+    };
+    !speaks && !says.is_empty() && !says.iter().any(refuses)
 }
 
 fn signal(name: &str, diff: &FileDiff, line: u32, detail: impl Into<String>) -> Signal {
@@ -360,6 +392,36 @@ mod tests {
             ),
             ["new_dependencies 3: b, c"]
         );
+    }
+
+    #[test]
+    fn an_equality_that_looks_at_neither_side() {
+        let python = |body: &str| {
+            let text = format!("class A:\n    def __eq__(self, other):\n        {body}\n");
+            check("a.py", Some("x = 1\n"), &text).join("; ")
+        };
+        let told = "always_equal 2: A::__eq__ holds of everything";
+        for body in
+            ["return True", "return not None", "return 1 == 1", "return bool(1)", "x = 2\n        return x"]
+        {
+            assert_eq!(python(body), told, "{body}");
+        }
+        for body in ["return self.x == other.x", "return NotImplemented", "return False", "raise TypeError"] {
+            assert_eq!(python(body), "", "{body}");
+        }
+        let rust = |body: &str| {
+            let text =
+                format!("impl PartialEq for A {{\n    fn eq(&self, other: &Self) -> bool {{ {body} }}\n}}\n");
+            check("src/a.rs", Some("struct A;\n"), &text).join("; ")
+        };
+        assert_eq!(rust("1 > 0"), "always_equal 2: PartialEq for A::eq holds of everything");
+        assert_eq!(rust("self.0 == other.0"), "");
+        let go = |body: &str| {
+            let text = format!("package a\n\nfunc (a A) Equal(b A) bool {{\n\t{body}\n}}\n");
+            check("a.go", Some("package a\n"), &text).join("; ")
+        };
+        assert_eq!(go("return len(\"x\") == 1"), "always_equal 3: A::Equal holds of everything");
+        assert_eq!(go("return a.x == b.x"), "");
     }
 
     #[test]
