@@ -1,6 +1,7 @@
 //! Files that the base's configuration has loaded or run around the tests, whatever they are called: a build
 //! script by another name, a plugin, a set-up file.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use gloaming_api::RelPath;
@@ -251,33 +252,73 @@ fn quoted(text: &str) -> Vec<String> {
 
 /// Returns the lines of a Makefile or its like but for those of targets that only use the program.
 fn about_tests(text: &str) -> Vec<&str> {
-    let target = |line: &'_ str| -> Option<String> {
-        let found = TARGET.captures(line)?;
-        Some(found[1].to_owned())
-    };
-    // A target that another one needs or calls is part of that.
-    let called = |name: &str| {
-        text.lines().any(|line| {
-            let rest =
-                line.split_once(':').filter(|_| TARGET.is_match(line)).map_or(line, |(_, needs)| needs);
-            let calls = line.starts_with([' ', '\t'])
-                && (rest.contains("make") || rest.contains("MAKE") || rest.contains("just "));
-            let needs = TARGET.is_match(line);
-            (calls || needs)
-                && rest
-                    .split(|letter: char| !(letter.is_alphanumeric() || "_-".contains(letter)))
-                    .any(|word| word == name)
-        })
-    };
+    let target = |line: &str| TARGET.captures(line).map(|found| found[1].to_owned());
+    // What each target needs or calls, and the lines before the first.
+    let mut uses: Vec<(Option<String>, BTreeSet<String>)> = vec![(None, BTreeSet::new())];
+    for line in text.lines() {
+        let used: BTreeSet<String> = match target(line) {
+            Some(name) => {
+                uses.push((Some(name), BTreeSet::new()));
+                words_of(line.split_once(':').map_or("", |(_, needs)| needs)).collect()
+            }
+            None if line.starts_with([' ', '\t']) => commands(line).flat_map(made).collect(),
+            None => continue,
+        };
+        uses.last_mut().expect("there is one").1.extend(used);
+    }
+    let only_uses = only_use(&uses);
     let mut skipped = false;
     text.lines()
         .filter(|line| {
             if let Some(name) = target(line) {
-                skipped = STARTS.contains(&name.as_str()) && !called(&name);
+                skipped = only_uses.contains(&name);
             }
             !skipped
         })
         .collect()
+}
+
+/// The names of [`STARTS`] that nothing but themselves leads to: `uses` says of each what it needs or calls.
+fn only_use(uses: &[(Option<String>, BTreeSet<String>)]) -> BTreeSet<String> {
+    let mut out: BTreeSet<String> = uses.iter().filter_map(|(name, _)| name.clone()).collect();
+    out.retain(|name| STARTS.contains(&name.as_str()));
+    loop {
+        let leads = |name: &String| {
+            uses.iter().any(|(user, used)| {
+                used.contains(name) && user.as_ref().is_none_or(|user| !out.contains(user))
+            })
+        };
+        let led: Vec<String> = out.iter().filter(|name| leads(name)).cloned().collect();
+        if led.is_empty() {
+            return out;
+        }
+        out.retain(|name| !led.contains(name));
+    }
+}
+
+fn words_of(text: &str) -> impl Iterator<Item = String> {
+    text.split(|letter: char| !(letter.is_alphanumeric() || "_-".contains(letter)))
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+}
+
+/// What a command has made or run by name, where it is no mere text; more rather than less.
+fn made(command: &str) -> Vec<String> {
+    let mut words = command.split_whitespace().map(|word| word.trim_start_matches(['@', '-', '+']));
+    let first = words.find(|word| !word.is_empty()).unwrap_or_default();
+    let calls = ["make", "MAKE", "just"].iter().any(|program| command.contains(program));
+    if !calls || matches!(first, "echo" | "printf" | "grep") {
+        return Vec::new();
+    }
+    // `-C docs` is a folder.
+    let mut out = Vec::new();
+    let mut folder = false;
+    for word in command.split_whitespace() {
+        if !std::mem::replace(&mut folder, matches!(word, "-C" | "--directory" | "-f" | "--file")) {
+            out.extend(words_of(word));
+        }
+    }
+    out
 }
 
 /// The commands of a line.
@@ -328,19 +369,21 @@ fn package_json(text: &str) -> Vec<Loaded> {
     let Ok(manifest) = serde_json::from_str::<Value>(text) else { return Vec::new() };
     let mut out = Vec::new();
     if let Some(scripts) = manifest["scripts"].as_object() {
-        let called = |name: &str| {
-            scripts.values().filter_map(|script| script.as_str()).any(|script| {
-                let words: Vec<&str> = script.split([' ', '\t', '&', ';', '|', '"', '\'']).collect();
-                let runs = |program: &str| {
-                    matches!(
-                        program,
-                        "run" | "run-script" | "yarn" | "pnpm" | "run-s" | "run-p" | "npm-run-all"
-                    )
-                };
-                words.contains(&name) && words.iter().any(|word| runs(word))
-            })
+        let runs = |program: &&str| {
+            matches!(*program, "run" | "run-script" | "yarn" | "pnpm" | "run-s" | "run-p" | "npm-run-all")
         };
-        let of_tests = scripts.iter().filter(|(name, _)| !STARTS.contains(&name.as_str()) || called(name));
+        let uses: Vec<(Option<String>, BTreeSet<String>)> = scripts
+            .iter()
+            .map(|(name, script)| {
+                let script = script.as_str().unwrap_or_default();
+                let words: Vec<&str> = script.split([' ', '\t', '&', ';', '|', '"', '\'']).collect();
+                let calls = words.iter().any(runs);
+                let used = words.into_iter().filter(|_| calls).map(str::to_owned).collect();
+                (Some(name.clone()), used)
+            })
+            .collect();
+        let only_uses = only_use(&uses);
+        let of_tests = scripts.iter().filter(|(name, _)| !only_uses.contains(*name));
         out.extend(of_tests.filter_map(|(_, script)| script.as_str()).flat_map(executed));
     }
     // No key of these names what is tested, but for what coverage counts.
@@ -390,6 +433,16 @@ mod tests {
             ("Makefile", "run:\n\tpython3 y\n\ntest: lint\n\tpython3 x.py\n", "x.py"),
             ("Makefile", "demo:\n\tpython3 x.py\n\ntest: demo\n\techo\n", "x.py"),
             ("Makefile", "demo:\n\tpython3 x.py\n\ntest:\n\t$(MAKE) demo\n", "x.py"),
+            ("Makefile", "demo: run\n\nrun:\n\tpython3 x.py\n\ntest:\n\t$(MAKE) demo\n", "x.py"),
+            // A text, a folder, and what only such targets call.
+            ("Makefile", "run:\n\tpython3 y\n\nhelp:\n\t@echo make run\n\ntest:\n\tpython3 x.py\n", "x.py"),
+            ("Makefile", "docs:\n\tpython3 y\n\nall:\n\t$(MAKE) -C docs\n\ntest:\n\tpython3 x.py\n", "x.py"),
+            ("Makefile", "demo: run\n\nrun:\n\tpython3 y\n\ntest:\n\tpython3 x.py\n", "x.py"),
+            (
+                "package.json",
+                r#"{"scripts": {"docs": "node server.js", "start": "npm run docs", "test": "node x.js"}}"#,
+                "x.js",
+            ),
             ("package.json", r#"{"scripts": {"docs": "node server.js", "test": "node x.js"}}"#, "x.js"),
             ("package.json", r#"{"scripts": {"demo": "node x.js", "test": "npm run demo"}}"#, "x.js"),
             ("conftest.py", "from support.plugin import *\nfrom y import add\n", "support.plugin"),
