@@ -10,6 +10,7 @@ mod flakes;
 mod lint;
 mod measured;
 mod new_files;
+mod reasons;
 mod rewritten;
 mod secrets;
 mod setup;
