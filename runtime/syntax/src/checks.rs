@@ -145,19 +145,26 @@ fn runs_around(name: &str) -> bool {
     exactly.contains(&name) || begins(&["pytest_"]) || (name.starts_with("__") && name.ends_with("__"))
 }
 
-/// Whether a runner takes what is declared by this name in a file of tests for a test, or calls it around them. Elsewhere
-/// these are names like others.
-pub(crate) fn names_a_test(language: Language, name: &str) -> bool {
-    let go = |begin: &str| {
-        name.strip_prefix(begin).is_some_and(|rest| !rest.starts_with(|letter: char| letter.is_lowercase()))
-    };
+/// What a runner takes a name for that a file of tests declares. Elsewhere it is a name like others.
+fn taken_for(language: Language, name: &str) -> Option<&'static str> {
+    let begin = |list: &[&'static str]| list.iter().copied().find(|begin| name.starts_with(begin));
     match language {
         Language::Python => {
-            ["test", "Test", "setup", "teardown"].iter().any(|begin| name.starts_with(begin))
-                || name.ends_with("Test")
+            begin(&["setup", "teardown", "test", "Test"]).or_else(|| name.ends_with("Test").then_some("Test"))
         }
-        Language::Go => name == "init" || ["Test", "Benchmark", "Example", "Fuzz"].into_iter().any(go),
-        _ => false,
+        Language::Go if name == "init" => Some("setup"),
+        Language::Go => begin(&["Test", "Benchmark", "Example", "Fuzz"])
+            .filter(|begin| !name[begin.len()..].starts_with(|letter: char| letter.is_lowercase())),
+        _ => None,
+    }
+}
+
+/// Whether what tests declare under an old name is under the new one the same to a runner: a test stays one, and what is
+/// called around the tests keeps its name.
+pub(crate) fn runs_the_same(language: Language, old: &str, new: &str) -> bool {
+    match (taken_for(language, old), taken_for(language, new)) {
+        (Some("setup" | "teardown"), _) | (_, Some("setup" | "teardown")) => false,
+        (old, new) => old == new,
     }
 }
 
@@ -414,15 +421,20 @@ mod tests {
     }
 
     #[test]
-    fn what_a_runner_takes_for_a_test() {
-        for (language, name, expect) in [
-            (Language::Python, "test_add", true),
-            (Language::Python, "contest", false),
-            (Language::Go, "TestAdd", true),
-            (Language::Go, "Testify", false),
-            (Language::Rust, "test_add", false),
+    fn a_test_stays_a_test() {
+        for (language, old, new, expect) in [
+            (Language::Python, "test_add", "test_sum", true),
+            (Language::Python, "test_add", "check_add", false),
+            (Language::Python, "contest", "match_up", true),
+            (Language::Python, "setup", "setup_once", false),
+            (Language::Python, "prepare", "setup", false),
+            (Language::Go, "TestAdd", "TestSum", true),
+            (Language::Go, "TestAdd", "ExampleAdd", false),
+            (Language::Go, "Testify", "Verify", true),
+            (Language::Go, "init", "begin", false),
+            (Language::Rust, "test_add", "add", true),
         ] {
-            assert_eq!(names_a_test(language, name), expect, "{name}");
+            assert_eq!(runs_the_same(language, old, new), expect, "{old} → {new}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::Language;
-use crate::checks::{is_checker, is_foreign, is_runner, names_a_test};
+use crate::checks::{is_checker, is_foreign, is_runner, runs_the_same};
 use crate::declared::{Declared, DeclaredKind};
 use crate::renames::{Rename, Renames};
 use crate::strings::may_follow;
@@ -140,8 +140,15 @@ impl<'a> Following<'a> {
             let local = self.binds(old.start..old.end, &was.text);
             let place = self.place(&around, at, local);
             let followed = was.text != is.text;
-            if followed && !self.reaches(&around, at, place, rename, local) {
-                return Err(at);
+            if !self.reaches(&around, at, place, rename, local) {
+                if followed {
+                    return Err(at);
+                }
+                // It is another thing of the name; but a member that the tests declare may be it.
+                let own = |one: &Declared| one.name == was.text && one.kind == DeclaredKind::Member;
+                if !self.declared.iter().any(own) {
+                    continue;
+                }
             }
             let name = was.text.clone();
             let hidden = self.hides(old.start..old.end, &was.text);
@@ -256,9 +263,9 @@ impl<'a> Following<'a> {
         match place {
             Place::Bare => {
                 let declares = self.declared.iter().any(|one| one.name == name && one.is_seen());
-                let test = names_a_test(self.language, name) || names_a_test(self.language, &rename.to);
+                let runs = runs_the_same(self.language, name, &rename.to);
                 !self.foreign.contains(name)
-                    && !(declares && test)
+                    && (runs || !declares)
                     && (rename.seen || rename.module || local || declares)
             }
             Place::Own | Place::Member => {

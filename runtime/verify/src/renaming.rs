@@ -362,6 +362,76 @@ mod tests {
     }
 
     #[test]
+    fn what_else_answers_to_the_new_name_makes_it_another_thing() {
+        let rust = "impl Size { pub fn area(&self) -> u8 { 1 } }\n";
+        let python = "class Size:\n    def area(self):\n        return 1\n";
+        let script = "class Size { area() { return 1; } }\n";
+        let go = "func (s Size) area() int { return 1 }\n";
+        for (path, before, more) in [
+            (
+                "src/a.rs",
+                rust,
+                "trait Ext { fn extent(&self) -> bool { true } }\nimpl Ext for Option<u8> {}\n",
+            ),
+            ("src/a.py", python, "class Other:\n    def extent(self):\n        return 2\n"),
+            ("src/a.py", python, "setattr(Other, 'extent', f)\n"),
+            ("src/a.js", script, "Array.prototype.extent = () => 1;\n"),
+            ("src/a.js", script, "Object.defineProperty(Array.prototype, 'extent', {});\n"),
+            ("src/a.go", go, "func (o Other) extent() int { return 2 }\n"),
+        ] {
+            let after = before.replace("area", "extent");
+            assert_eq!(check(&[(path, before, &after)], &[]), ["area → extent"], "{path}");
+            assert_eq!(check(&[(path, before, &format!("{after}{more}"))], &[]), [""; 0], "{more}");
+            // In another file, which is changed or not.
+            let other = path.replace("a.", "b.");
+            assert_eq!(check(&[(path, before, &after), (&other, "", more)], &[]), [""; 0], "{more}");
+            // A text alone says nothing where nothing was changed.
+            if !more.contains("'extent'") {
+                assert_eq!(check(&[(path, before, &after)], &[(&other, more)]), [""; 0], "{more}");
+            }
+        }
+        // Nor may a test declare it.
+        let test = ("tests/test_a.py", "x = 1\n", "def extent():\n    return 1\n");
+        let renamed = python.replace("area", "extent");
+        assert_eq!(check(&[("src/a.py", python, &renamed), test], &[]), [""; 0]);
+    }
+
+    #[test]
+    fn parameters_and_locals_are_inner_names_and_tests_among_code_are_no_code() {
+        let python = "def area(side):\n    twice = side * side\n    return twice\n";
+        let renamed = python.replace("side", "width").replace("twice", "square");
+        assert_eq!(
+            check(&[("src/a.py", python, &renamed)], &[]),
+            ["side → width, an inner name", "twice → square, an inner name"]
+        );
+        let rust = "pub fn area() {}\n\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn works() {\n        let sum = 1;\n    }\n}\n";
+        assert_eq!(check(&[("src/a.rs", rust, &rust.replace("sum", "total"))], &[]), [""; 0]);
+        assert_eq!(check(&[("src/a.rs", rust, &rust.replace("works", "runs"))], &[]), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_too_large_to_be_parsed_decides_against_what_it_may_hold() {
+        let file = ("src/lib.rs", "pub fn area() {}\n", "pub fn extent() {}\n");
+        let large =
+            |word: &str| format!("fn f() {{ {word}(); }}\n{}", "// filler\n".repeat(MAX_SOURCE / 10 + 1));
+        assert_eq!(check(&[file], &[("src/large.rs", &large("other"))]), ["area → extent"]);
+        assert_eq!(check(&[file], &[("src/large.rs", &large("area"))]), [""; 0]);
+        assert_eq!(check(&[file], &[("src/large.rs", &large("extent"))]), [""; 0]);
+        assert_eq!(check(&[file], &[("tests/large.rs", &large("extent"))]), [""; 0]);
+        let changed = (large("extent"), large("more"));
+        assert_eq!(check(&[file, ("src/large.rs", &changed.0, &changed.1)], &[]), [""; 0]);
+    }
+
+    #[test]
+    fn an_example_follows_everywhere_or_nowhere() {
+        let renames = Renames::from([("add".to_owned(), Rename::seen("sum_of"))]);
+        assert!(follows("add(1, add(2))", "sum_of(1, sum_of(2))", &renames));
+        assert!(follows("add(1, add(2))", "add(1, add(2))", &renames));
+        assert!(!follows("add(1, add(2))", "sum_of(1, add(2))", &renames));
+        assert!(!follows("add(1)", "sum_of(2)", &renames));
+    }
+
+    #[test]
     fn two_names_cannot_become_one() {
         assert_eq!(
             check(
