@@ -6,7 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::tree::{Edge, Token, TokenKind};
+use crate::declared::{Declared, declared};
+use crate::renamed::Following;
+use crate::renames::Renames;
+use crate::tree::{Edge, TokenKind};
 use crate::units::{Import, Unit, UnitKind, units};
 use crate::{Language, MAX_SOURCE, identifier_set};
 
@@ -40,12 +43,12 @@ pub struct TestChange {
     pub detail: String,
 }
 
-/// Returns the ways in which the tests of a file changed other than by `renames` (identifier, old to new),
-/// sorted by line.
+/// Returns the ways in which the tests of a file changed other than by `renames`, sorted by line.
 ///
 /// `whole_file`: everything in the file serves tests (a test file); else only its tests and what belongs to
 /// them is compared (`mod tests` in a source file). A rename counts only where the new name did not occur in
-/// the file before; in strings a renamed identifier may follow as a whole word.
+/// the file before, and at places that can mean what the code renames: everywhere in a test or nowhere, not behind what
+/// checks (`assert.x`, `t.x`), and in strings only where they name the thing for a library or tell a reader.
 ///
 /// Let through: comments, docstrings, formatting; new imports, functions, classes, tests and plain constants
 /// whose names were not used before. A file that was empty has no tests to change. A file larger than
@@ -54,7 +57,7 @@ pub fn test_changes(
     language: Language,
     before: &[u8],
     after: &[u8],
-    renames: &BTreeMap<String, String>,
+    renames: &Renames,
     whole_file: bool,
 ) -> Vec<TestChange> {
     if before == after {
@@ -67,12 +70,18 @@ pub fn test_changes(
     let old = units(language, before);
     let new = units(language, after);
     let words = identifier_set(language, before);
-    let renames = renames.iter().filter(|(_, to)| !words.contains(*to));
-    let renames = Renames(renames.map(|(from, to)| (from.as_str(), to.as_str())).collect());
     let serves = |unit: &Unit| whole_file || unit.is_test || unit.in_test_module;
+    let serving: Vec<&Unit> = old.iter().filter(|unit| serves(unit)).collect();
+    let within = |one: &Declared| serving.iter().any(|unit| (unit.start..unit.end).contains(&one.start));
+    let declared: Vec<Declared> = if renames.is_empty() {
+        Vec::new()
+    } else {
+        let named = declared(language, before).into_iter().filter(|one| renames.contains_key(&one.name));
+        named.filter(|one| whole_file || within(one)).collect()
+    };
     let mut comparison = Comparison {
         language,
-        renames,
+        renames: Following::new(language, renames, &words, &serving, declared),
         used: used_names(&old, whole_file),
         scopes: old
             .iter()
@@ -82,11 +91,12 @@ pub fn test_changes(
         new_file: !old.iter().any(serves),
         changes: Vec::new(),
     };
-    let old: Vec<&Unit> = old.iter().filter(|unit| serves(unit)).collect();
+    let old = serving;
     let new_serving: Vec<&Unit> = new.iter().filter(|unit| serves(unit)).collect();
     comparison.imports(&old, &new_serving);
     comparison.statements(&old, &new_serving);
     comparison.named(&old, &new, &new_serving);
+    comparison.halves();
     comparison.changes.sort();
     comparison.changes.dedup();
     comparison.changes
@@ -102,55 +112,9 @@ fn used_names(old: &[Unit], whole_file: bool) -> BTreeSet<String> {
     out
 }
 
-struct Renames<'a>(BTreeMap<&'a str, &'a str>);
-
-impl Renames<'_> {
-    /// A token's text with what is renamed in its new form. Both sides are brought to it, so that a name
-    /// left as it was is no change either.
-    fn canonical(&self, token: &Token) -> String {
-        match token.kind {
-            TokenKind::Identifier => match self.0.get(token.text.as_str()) {
-                Some(to) => (*to).to_owned(),
-                None => token.text.clone(),
-            },
-            TokenKind::Literal | TokenKind::Comment => self.in_text(&token.text),
-            TokenKind::Other => token.text.clone(),
-        }
-    }
-
-    /// Replaces whole words.
-    fn in_text(&self, text: &str) -> String {
-        if self.0.is_empty() {
-            return text.to_owned();
-        }
-        let part = |c: char| c.is_alphanumeric() || c == '_';
-        let mut out = String::with_capacity(text.len());
-        let mut word = String::new();
-        for c in text.chars().chain(['\0']) {
-            if part(c) {
-                word.push(c);
-                continue;
-            }
-            out.push_str(self.0.get(word.as_str()).copied().unwrap_or(&word));
-            word.clear();
-            out.push(c);
-        }
-        out.pop();
-        out
-    }
-
-    fn tokens(&self, unit: &Unit) -> Vec<String> {
-        unit.tokens.iter().map(|token| self.canonical(token)).collect()
-    }
-
-    fn same(&self, old: &Unit, new: &Unit) -> bool {
-        old.shape == new.shape && self.tokens(old) == self.tokens(new)
-    }
-}
-
 struct Comparison<'a> {
     language: Language,
-    renames: Renames<'a>,
+    renames: Following<'a>,
     /// Identifiers the tests used before.
     used: BTreeSet<String>,
     /// Containers there were before.
@@ -164,6 +128,11 @@ impl Comparison<'_> {
     fn report(&mut self, unit: &Unit, what: TestChangeKind, detail: impl Into<String>) {
         let detail = detail.into();
         self.changes.push(TestChange { line: unit.line, name: unit.name.clone(), what, detail });
+    }
+
+    /// Whether the tests used a name, or what by a renaming is the name now.
+    fn is_used(&self, name: &str) -> bool {
+        self.used.contains(name) || self.renames.takes_over(name, &self.used)
     }
 
     /// Whether a unit stands in a container that is new itself.
@@ -181,7 +150,7 @@ impl Comparison<'_> {
             let imports = units.iter().filter(|unit| unit.kind == UnitKind::Import);
             imports.flat_map(|unit| unit.facts.imports.iter().map(|import| (*unit, import))).collect()
         }
-        let key = |renames: &Renames<'_>, unit: &Unit, import: &Import| {
+        let key = |renames: &Following<'_>, unit: &Unit, import: &Import| {
             (renames.in_text(&unit.facts.scope), attributes(renames, unit), renames.in_text(&import.what))
         };
         let mut left: BTreeMap<_, Vec<(&Unit, &Import)>> = BTreeMap::new();
@@ -189,8 +158,15 @@ impl Comparison<'_> {
             left.entry(key(&self.renames, unit, import)).or_default().push((unit, import));
         }
         for (unit, import) in things(new) {
-            let known = left.get_mut(&key(&self.renames, unit, import));
-            if known.is_some_and(|list| list.pop().is_some()) || self.in_new_scope(unit) || self.new_file {
+            let known = left.get_mut(&key(&self.renames, unit, import)).and_then(Vec::pop);
+            if let Some((_, was)) = known {
+                if !self.renames.same_import(was, import, unit.line) {
+                    let detail = format!("`{}` is imported in the place of `{}`", import.what, was.what);
+                    self.report(unit, TestChangeKind::Statement, detail);
+                }
+                continue;
+            }
+            if self.in_new_scope(unit) || self.new_file {
                 continue;
             }
             match &import.bound {
@@ -198,7 +174,7 @@ impl Comparison<'_> {
                     let detail = format!("an import brings in names that cannot be told: `{}`", import.what);
                     self.report(unit, TestChangeKind::Shadowed, detail);
                 }
-                Some(name) if self.used.contains(name) => {
+                Some(name) if self.is_used(name) => {
                     let what = &import.what;
                     let detail =
                         format!("an import brings in `{name}`, which the tests already used: `{what}`");
@@ -214,7 +190,7 @@ impl Comparison<'_> {
 
     fn statements(&mut self, old: &[&Unit], new: &[&Unit]) {
         type Key = (String, Vec<String>, Vec<Edge>);
-        let key = |renames: &Renames<'_>, unit: &Unit| -> Key {
+        let key = |renames: &Following<'_>, unit: &Unit| -> Key {
             (renames.in_text(&unit.facts.scope), renames.tokens(unit), unit.shape.clone())
         };
         let is = |unit: &&&Unit| unit.kind == UnitKind::Statement;
@@ -228,10 +204,15 @@ impl Comparison<'_> {
         let mut kept: Vec<(Key, &Unit)> = Vec::new();
         for unit in new.iter().filter(is) {
             let key = key(&self.renames, unit);
-            if left.get_mut(&key).is_some_and(|list| list.pop().is_some()) {
-                kept.push((key, unit));
-            } else {
-                self.added_statement(unit);
+            match left.get_mut(&key).and_then(Vec::pop) {
+                Some(was) => {
+                    if let Err(at) = self.renames.same(was, unit) {
+                        let detail = self.difference(was, unit, at);
+                        self.report(unit, TestChangeKind::Statement, detail);
+                    }
+                    kept.push((key, unit));
+                }
+                None => self.added_statement(unit),
             }
         }
         let gone: Vec<&Unit> = left.into_values().flatten().collect();
@@ -258,7 +239,7 @@ impl Comparison<'_> {
         if self.new_file && unit.facts.scope.is_empty() {
             return;
         }
-        let clash = unit.facts.binds.iter().find(|name| self.used.contains(*name));
+        let clash = unit.facts.binds.iter().find(|name| self.is_used(name));
         if let Some(name) = clash.filter(|_| !self.in_new_scope(unit)) {
             let detail = format!(
                 "a statement gives `{name}`, which the tests already used, a new meaning: {}",
@@ -273,7 +254,7 @@ impl Comparison<'_> {
     /// Pairs units of one name and scope in the order they stand in.
     fn named(&mut self, old: &[&Unit], new: &[Unit], serving: &[&Unit]) {
         let is = |unit: &Unit| !matches!(unit.kind, UnitKind::Import | UnitKind::Statement);
-        let key = |renames: &Renames<'_>, unit: &Unit| {
+        let key = |renames: &Following<'_>, unit: &Unit| {
             (renames.in_text(&unit.facts.scope), renames.in_text(&unit.name))
         };
         let mut candidates: HashMap<(String, String), std::collections::VecDeque<&Unit>> = HashMap::new();
@@ -297,15 +278,13 @@ impl Comparison<'_> {
                 }
                 continue;
             };
-            if self.renames.same(unit, twin) {
-                continue;
-            }
+            let Err(at) = self.renames.same(unit, twin) else { continue };
             let what = match unit.kind {
                 _ if unit.facts.container => TestChangeKind::HeaderChanged,
                 UnitKind::Constant => TestChangeKind::Statement,
                 _ => TestChangeKind::Changed,
             };
-            let detail = self.difference(unit, twin);
+            let detail = self.difference(unit, twin, at);
             self.report(twin, what, detail);
         }
         let mut left: HashSet<usize> = HashSet::new();
@@ -334,7 +313,7 @@ impl Comparison<'_> {
             let detail = format!("`{}` runs by itself around the tests or in place of them", unit.name);
             self.report(unit, TestChangeKind::Hook, detail);
         } else if unit.kind == UnitKind::Impl {
-            if let Some(name) = unit.facts.binds.iter().find(|name| self.used.contains(*name)) {
+            if let Some(name) = unit.facts.binds.iter().find(|name| self.is_used(name)) {
                 let detail =
                     format!("`{}` gives `{name}`, which the tests already used, new behaviour", unit.name);
                 self.report(unit, TestChangeKind::Shadowed, detail);
@@ -344,7 +323,7 @@ impl Comparison<'_> {
         } else if known {
             let detail = format!("a second `{}` stands beside the one that was there", unit.name);
             self.report(unit, TestChangeKind::Shadowed, detail);
-        } else if self.used.contains(own) && !member_of_new {
+        } else if self.is_used(own) && !member_of_new {
             let detail = format!("`{}` is new and goes by a name that the tests already used", unit.name);
             self.report(unit, TestChangeKind::Shadowed, detail);
         } else if unit.kind == UnitKind::Constant && !(unit.facts.inert && unit.facts.scope.is_empty()) {
@@ -359,21 +338,30 @@ impl Comparison<'_> {
         }
     }
 
-    /// Says where two versions of a unit part.
-    fn difference(&self, old: &Unit, new: &Unit) -> String {
-        let (was, is) = (self.renames.tokens(old), self.renames.tokens(new));
-        let at = was.iter().zip(&is).position(|(was, is)| was != is).unwrap_or(was.len().min(is.len()));
+    /// Says how two versions of a unit part at a token.
+    fn difference(&self, old: &Unit, new: &Unit, at: usize) -> String {
         let around = |unit: &Unit| {
             let from = at.saturating_sub(2);
             let words: Vec<&str> = unit.tokens.iter().skip(from).take(8).map(|t| t.text.as_str()).collect();
             shorten(&words.join(" "), 60)
         };
         let what = if old.is_test { "the test" } else { kind_word(old.kind) };
-        if was == is {
+        if self.renames.tokens(old) == self.renames.tokens(new) && old.shape != new.shape {
             return format!("{what} `{}` has the same words, put together otherwise", old.name);
         }
         let line = new.tokens.get(at).or(new.tokens.last()).map_or(new.line, |token| token.line);
         format!("{what} `{}` changed at line {line}: `{}` is now `{}`", old.name, around(old), around(new))
+    }
+
+    /// Tells names that were renamed at one place and not at another.
+    fn halves(&mut self) {
+        let told = self.renames.halves().into_iter().map(|mark| TestChange {
+            line: mark.line,
+            name: String::new(),
+            what: TestChangeKind::Changed,
+            detail: format!("`{}` is renamed at some places and not at others", mark.name),
+        });
+        self.changes.extend(told.collect::<Vec<_>>());
     }
 }
 
@@ -390,7 +378,7 @@ fn kind_word(kind: UnitKind) -> &'static str {
 }
 
 /// The attributes before a declaration: `#[cfg(unix)] use x;` is no `use x;`.
-fn attributes(renames: &Renames<'_>, unit: &Unit) -> Vec<String> {
+fn attributes(renames: &Following<'_>, unit: &Unit) -> Vec<String> {
     let mut words = renames.tokens(unit);
     let end = match words.first().map(String::as_str) {
         Some("#") => words.iter().position(|word| matches!(word.as_str(), "use" | "extern" | "pub")),

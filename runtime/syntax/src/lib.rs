@@ -12,19 +12,26 @@
 #![forbid(unsafe_code)]
 
 mod changes;
+mod checks;
+mod declared;
 mod errors;
 mod identifiers;
 mod language;
 mod mutants;
+mod renamed;
 mod renames;
+mod strings;
+mod surroundings;
 mod tree;
 mod units;
 
 pub use changes::{TestChange, TestChangeKind, test_changes};
+pub use checks::leads_elsewhere;
+pub use declared::{Declared, DeclaredKind, declared, declares_the_same};
 pub use errors::{SyntaxError, new_errors};
 pub use identifiers::{Occurrence, OccurrenceKind, identifier_set, identifiers, tokens};
 pub use language::{Language, MAX_SOURCE};
 pub use mutants::{Mutant, mutants};
-pub use renames::renamed_identifiers;
+pub use renames::{Rename, Renames, renamed_identifiers};
 pub use tree::{Token, TokenKind};
 pub use units::{Unit, UnitKind, units};

@@ -5,6 +5,29 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::tree::{Token, TokenKind};
 use crate::{Language, tokens};
 
+/// What a name of the code is called after a change, and where a test could say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rename {
+    /// The new name.
+    pub to: String,
+    /// Whether other code can name it: a function, a type, a field. Else it is a parameter, a local or a module.
+    pub seen: bool,
+    /// Whether it is a parameter that calls may name.
+    pub keyword: bool,
+    /// Whether it is a module, by its file's name.
+    pub module: bool,
+}
+
+impl Rename {
+    /// The renaming of what other code can name.
+    pub fn seen(to: &str) -> Self {
+        Self { to: to.to_owned(), seen: true, keyword: false, module: false }
+    }
+}
+
+/// Old name to what it became.
+pub type Renames = BTreeMap<String, Rename>;
+
 /// The most cells of one alignment's table.
 const MAX_CELLS: usize = 4 << 20;
 

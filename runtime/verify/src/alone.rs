@@ -4,19 +4,18 @@
 //! Where one process runs every test, a new file of tests can repair the code for all others, or replace a part of
 //! the runner, while it is imported. So the base's tests are run once more without the patch's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gloaming_api::RelPath;
 use gloaming_api::evidence::{FileChange, FileRole, Finding};
 use gloaming_api::profile::TestRunner;
-use gloaming_syntax::Language;
 use similar::{DiffTag, TextDiff};
 
 use crate::bench::{Bench, Lane};
 use crate::change::{Change, FileDiff, Hunk, MOST_WORK};
 use crate::compare::compare;
 use crate::outcome::Outcome;
-use crate::renaming::{Renames, rename_identifiers, rename_words};
+use crate::renaming::{Renames, every_word_renamed};
 use crate::steps::{Found, some_of};
 use crate::suites::Explained;
 use crate::{Baseline, VerifyError};
@@ -65,16 +64,11 @@ fn without_additions(diff: &FileDiff, renames: &Renames) -> Option<Vec<u8>> {
         return Some(before.to_vec());
     };
     let after = diff.text_after();
-    // What stands in a string may have followed the renaming or not: each line is taken as the patch has it.
-    let in_code = Language::of(diff.file.path.as_str())
-        .map(|language| rename_identifiers(language, before, renames))
-        .filter(|renamed| renamed.lines().count() == text.lines().count());
     let old: Vec<&str> = text.split_inclusive('\n').collect();
     let new: Vec<&str> = after.split_inclusive('\n').collect();
-    let in_code: Vec<&str> = in_code.as_deref().unwrap_or(text).split_inclusive('\n').collect();
     let work = (old.len() + new.len()) as u64 * diff.hunks.iter().map(Hunk::lines).sum::<u64>();
     if work > MOST_WORK {
-        return Some(rename_words(text, renames).into_bytes());
+        return Some(every_word_renamed(text, renames).into_bytes());
     }
     let mut content = String::with_capacity(text.len());
     for op in TextDiff::from_slices(&old, &new).ops() {
@@ -82,11 +76,12 @@ fn without_additions(diff: &FileDiff, renames: &Renames) -> Option<Vec<u8>> {
             content.extend(old[op.old_range()].iter().copied());
             continue;
         }
-        let added: BTreeSet<&str> = new[op.new_range()].iter().copied().collect();
+        // Which of its places followed a renaming is not known here: the line is taken as the patch has it.
+        let added: BTreeMap<String, &str> =
+            new[op.new_range()].iter().rev().map(|line| (every_word_renamed(line, renames), *line)).collect();
         for at in op.old_range() {
-            let everywhere = rename_words(old[at], renames);
-            let lines = [old[at], in_code[at], everywhere.as_str()];
-            content.push_str(lines.into_iter().find(|line| added.contains(line)).unwrap_or(&everywhere));
+            let everywhere = every_word_renamed(old[at], renames);
+            content.push_str(added.get(&everywhere).copied().unwrap_or(&everywhere));
         }
     }
     Some(content.into_bytes())
@@ -176,7 +171,7 @@ pub(crate) async fn look(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use gloaming_syntax::Rename;
 
     use super::*;
     use crate::change::diff;
@@ -205,13 +200,13 @@ mod tests {
         assert_eq!(shown(&none, Some(TestRunner::Pytest)), expect);
         assert_eq!(shown(&none, Some(TestRunner::NodeTest)), "tests/test_a.py back ");
         assert_eq!(shown(&none, None), "");
-        let renames = Renames::from([("a".to_owned(), "b".to_owned())]);
+        let renames = Renames::from([("a".to_owned(), Rename::seen("b"))]);
         assert_eq!(shown(&renames, Some(TestRunner::Unittest)), expect);
     }
 
     #[test]
     fn under_a_renaming_a_file_keeps_its_new_names_and_loses_what_was_added() {
-        let renames = Renames::from([("add".to_owned(), "sum_of".to_owned())]);
+        let renames = Renames::from([("add".to_owned(), Rename::seen("sum_of"))]);
         let before =
             "from calc import add\n\n\ndef test_add():\n    # add\n    assert add(1, 2) == 3, \"add\"\n";
         let after = "from calc import _compat\nfrom calc import sum_of\n\n\ndef test_add():\n    # sum_of\n    \
@@ -222,7 +217,7 @@ mod tests {
             "from calc import sum_of\n\n\ndef test_add():\n    # sum_of\n    assert sum_of(1, 2) == 3, \"add\"\n"
         );
         // Nothing but the renaming: there is nothing to put back.
-        let only = rename_words(before, &renames);
+        let only = every_word_renamed(before, &renames);
         let change = Change {
             files: vec![diff("tests/test_a.py", Some(before), Some(&only))],
             base: BTreeMap::new(),

@@ -219,6 +219,8 @@ pub(crate) fn settle(runs: &[TestResults]) -> TestResults {
 
 #[cfg(test)]
 mod tests {
+    use gloaming_syntax::Rename;
+
     use super::*;
 
     fn results(text: &str) -> TestResults {
@@ -278,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_renaming_explains_a_new_id_and_nothing_else() {
-        let renames = Renames::from([("add".to_owned(), "sum_of".to_owned())]);
+        let renames = Renames::from([("add".to_owned(), Rename::seen("sum_of"))]);
         let check =
             |base, patched| compare(&results(base), &results(patched), &BTreeSet::new(), &renames, &[]);
         let found = check("m::add::works=p", "m::sum_of::works=p");
@@ -294,7 +296,7 @@ mod tests {
         assert_eq!(check("m::other=p", "m::another=p").vanished, ["m::other"]);
         // Two that become one are one too few.
         let renames =
-            Renames::from([("a", "c"), ("b", "c")].map(|(old, new)| (old.to_owned(), new.to_owned())));
+            Renames::from([("a", "c"), ("b", "c")].map(|(old, new)| (old.to_owned(), Rename::seen(new))));
         let found = compare(&results("m::a=p m::b=p"), &results("m::c=p"), &BTreeSet::new(), &renames, &[]);
         assert_eq!((found.renamed["m::a"].as_str(), found.vanished), ("m::c", vec!["m::b".to_owned()]));
     }

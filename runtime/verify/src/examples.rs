@@ -6,7 +6,7 @@ use gloaming_api::RelPath;
 use gloaming_api::evidence::{FileChange, FileRole};
 
 use crate::change::{Change, FileDiff};
-use crate::renaming::{Renames, rename_words};
+use crate::renaming::{Renames, follows, rename_words};
 use crate::runners::TreeView;
 
 /// The largest file that is looked through for who runs examples, bytes.
@@ -103,18 +103,19 @@ pub(crate) fn changed(before: &str, after: &str, renames: &Renames) -> Vec<Strin
 }
 
 fn missing(before: Vec<String>, after: Vec<String>, renames: &Renames) -> Vec<String> {
-    let mut left: BTreeMap<String, u32> = BTreeMap::new();
+    let mut left: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for example in after {
-        *left.entry(rename_words(&example, renames)).or_default() += 1;
+        left.entry(rename_words(&example, renames)).or_default().push(example);
     }
     let mut gone = Vec::new();
     for example in before {
-        match left.get_mut(&rename_words(&example, renames)) {
-            Some(count) if *count > 0 => *count -= 1,
-            _ => {
-                let line = example.lines().nth(1).unwrap_or_default().trim().to_owned();
-                gone.push(line);
-            }
+        let same = left.get_mut(&rename_words(&example, renames)).and_then(|list| {
+            let at = list.iter().position(|after| follows(&example, after, renames))?;
+            Some(list.swap_remove(at))
+        });
+        if same.is_none() {
+            let line = example.lines().nth(1).unwrap_or_default().trim().to_owned();
+            gone.push(line);
         }
     }
     gone
@@ -181,6 +182,8 @@ fn blocks<'t>(lines: impl Iterator<Item = Option<&'t str>>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use gloaming_syntax::Rename;
+
     use super::*;
 
     #[test]
@@ -195,7 +198,7 @@ mod tests {
             }
             let files = vec![crate::change::diff(path, Some(before), Some(after))];
             let change = Change { files, base: BTreeMap::new(), patched: BTreeMap::new() };
-            let renames = Renames::from([("double".to_owned(), "twice".to_owned())]);
+            let renames = Renames::from([("double".to_owned(), Rename::seen("twice"))]);
             gone(&change, &renames, &TreeView { dir: dir.path(), files: &paths }).len()
         };
         let configured: &[(&str, &str)] = &[("pytest.ini", "[pytest]\naddopts = --doctest-modules\n")];
@@ -230,7 +233,7 @@ mod tests {
             format!("/// Doubles.\n///\n/// ```{head}\n/// {line}\n/// ```\nfn f() {{}}\n")
         };
         let check = |before: &str, after: &str, renames: &[(&str, &str)]| {
-            let renames = renames.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+            let renames = renames.iter().map(|(a, b)| ((*a).to_owned(), Rename::seen(b))).collect();
             changed(before, after, &renames).join("; ")
         };
         let base = doc("", "assert_eq!(double(2), 4);");

@@ -5,7 +5,7 @@ use gloaming_api::evidence::{FileChange, FileRole, Finding, Signal, TestResults}
 use gloaming_syntax::{Language, test_changes};
 
 use crate::change::{Change, FileDiff};
-use crate::renaming::{Renames, rename_words};
+use crate::renaming::{Renames, every_word_renamed, rename_words};
 use crate::runners::TreeView;
 use crate::steps::{Found, count, some_of};
 use crate::{examples, manifests, named, reach, shadows};
@@ -145,8 +145,11 @@ fn renames_in_fixtures(diff: &FileDiff, renames: &Renames) -> bool {
     let hook = |name: &String| name.starts_with("pytest_");
     diff.file.path.name() == Some("conftest.py")
         && diff.file.change == FileChange::Modified
-        && !renames.iter().any(|(old, new)| hook(old) || hook(new))
-        && matches!((&diff.before, &diff.after), (Some(before), Some(after)) if renamed_only(before, after, renames))
+        && !renames.iter().any(|(old, new)| hook(old) || hook(&new.to))
+        && matches!((&diff.before, &diff.after), (Some(before), Some(after))
+            if every_word_renamed(&String::from_utf8_lossy(before), renames)
+                == every_word_renamed(&String::from_utf8_lossy(after), renames)
+                && test_changes(Language::Python, before, after, renames, true).is_empty())
 }
 
 fn weakened(diff: &FileDiff, renames: &Renames) -> Vec<String> {
@@ -261,11 +264,13 @@ mod tests {
 
     use gloaming_api::evidence::TestStatus;
 
+    use gloaming_syntax::Rename;
+
     use super::*;
     use crate::change::diff;
 
     fn names(pairs: &[(&str, &str)]) -> Renames {
-        pairs.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect()
+        pairs.iter().map(|(old, new)| ((*old).to_owned(), Rename::seen(new))).collect()
     }
 
     fn change(files: Vec<FileDiff>) -> Change {

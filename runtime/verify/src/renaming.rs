@@ -1,4 +1,7 @@
 //! Which identifiers a patch renames for good: the only change that may reach into an existing test.
+//!
+//! This decides what a name became in the code. At which places of a test it follows is decided there, place by place
+//! ([`gloaming_syntax::test_changes`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -6,59 +9,95 @@ use std::sync::LazyLock;
 use gloaming_api::RelPath;
 use gloaming_api::evidence::FileRole;
 use gloaming_syntax::{
-    Language, Occurrence, OccurrenceKind, TokenKind, identifier_set, identifiers, renamed_identifiers,
-    tokens, units,
+    Declared, DeclaredKind, Language, MAX_SOURCE, Rename, declared, declares_the_same, identifier_set,
+    leads_elsewhere, renamed_identifiers, units,
 };
 use regex::Regex;
 
 use crate::change::{Change, FileDiff};
 use crate::runners::TreeView;
 
-/// Old name to new name.
-pub(crate) type Renames = BTreeMap<String, String>;
+pub(crate) use gloaming_syntax::Renames;
 
 static WORD: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[\p{L}_][\p{L}\p{N}_]*").expect("a constant pattern"));
 
-/// The largest file that is searched for a name, bytes.
-const SEARCHED: usize = 4 << 20;
-
 /// Returns the identifiers that the code part of the patch renames: declared there under the old name before
-/// and under the new one after, gone from all code, and to names nothing had before. So no test can be
-/// pointed at something weaker that exists already.
+/// and under the new one after, as the same and nowhere else, gone from all code, and to names nothing had before. So no
+/// test can be pointed at something weaker that exists already or comes along.
 pub(crate) fn renames(change: &Change, tree: &TreeView<'_>) -> Renames {
-    let mut renames = Renames::new();
+    let mut names = names(change);
+    names.retain(|old, new| !leads_elsewhere(old, new));
+    let mut modules = modules(change);
+    modules.retain(|old, new| !leads_elsewhere(old, new));
+    for diff in &change.files {
+        keep_complete(&mut names, diff);
+        keep_fresh(&mut modules, diff);
+    }
+    keep_unknown_elsewhere(&mut names, &mut modules, change, tree);
+    let (code, tests) = (declarations(change, FileRole::Code), declarations(change, FileRole::Test));
+    let every: BTreeMap<String, String> =
+        names.iter().chain(&modules).map(|(o, n)| (o.clone(), n.clone())).collect();
+    let same = |old: &str, new: &str| {
+        [&code, &tests].iter().all(|(before, after)| {
+            declares_the_same(before, after, old, new, |owner| {
+                replace_words(owner, |word| every.get(word).cloned())
+            })
+        })
+    };
+    let mut out = Renames::new();
+    for (old, new) in &names {
+        let declared = || code.0.iter().filter(|one| one.name == *old);
+        if declared().any(|one| one.kind != DeclaredKind::Text)
+            && code.1.iter().any(|one| one.name == *new && one.kind != DeclaredKind::Text)
+            && same(old, new)
+        {
+            let rename = Rename {
+                to: new.clone(),
+                seen: declared().any(Declared::is_seen),
+                keyword: declared().any(|one| one.kind == DeclaredKind::Parameter),
+                module: false,
+            };
+            out.insert(old.clone(), rename);
+        }
+    }
+    for (old, new) in &modules {
+        if same(old, new) {
+            let named = Rename { to: new.clone(), seen: false, keyword: false, module: true };
+            out.entry(old.clone()).or_insert(named);
+        }
+    }
+    out
+}
+
+/// Old name to new name.
+type Names = BTreeMap<String, String>;
+
+/// What changed files of code rename, each by its own.
+fn names(change: &Change) -> Names {
+    let mut names = Names::new();
     let mut conflicting: BTreeSet<String> = BTreeSet::new();
-    let mut declared_before: BTreeSet<String> = BTreeSet::new();
-    let mut declared_after: BTreeSet<String> = BTreeSet::new();
     for diff in change.files.iter().filter(|diff| diff.file.role == FileRole::Code) {
         let Some(language) = Language::of(diff.file.path.as_str()) else { continue };
-        if let Some(before) = &diff.before {
-            declared_before.extend(declared(language, before));
-        }
-        if let Some(after) = &diff.after {
-            declared_after.extend(declared(language, after));
-        }
         let (Some(before), Some(after)) = (&diff.before, &diff.after) else { continue };
         for (old, new) in renamed_identifiers(language, before, after) {
-            if renames.get(&old).is_some_and(|other| *other != new) {
+            if names.get(&old).is_some_and(|other| *other != new) {
                 conflicting.insert(old.clone());
             }
-            renames.insert(old, new);
+            names.insert(old, new);
         }
     }
     let mut targets: BTreeMap<String, u32> = BTreeMap::new();
-    for new in renames.values() {
+    for new in names.values() {
         *targets.entry(new.clone()).or_default() += 1;
     }
-    renames.retain(|old, new| {
-        !conflicting.contains(old)
-            && targets[new] == 1
-            && declared_before.contains(old)
-            && declared_after.contains(new)
-    });
-    // A code file that moved takes its module's name along.
-    let mut modules = Renames::new();
+    names.retain(|old, new| !conflicting.contains(old) && targets[new] == 1);
+    names
+}
+
+/// A code file that moved takes its module's name along. Files of Go have no names in code.
+fn modules(change: &Change) -> Names {
+    let mut modules = Names::new();
     for (old, new) in change.moves() {
         if gloaming_workspace::role(&old) == FileRole::Code
             && let (Some(old), Some(new)) = (module_name(&old), module_name(&new))
@@ -68,298 +107,122 @@ pub(crate) fn renames(change: &Change, tree: &TreeView<'_>) -> Renames {
             modules.entry(old).or_insert(new);
         }
     }
-    renames.retain(|old, new| !leads_elsewhere(old, new));
-    modules.retain(|old, new| !leads_elsewhere(old, new));
-    for diff in &change.files {
-        keep_complete(&mut renames, diff);
-        keep_fresh(&mut modules, diff);
-    }
+    modules
+}
+
+/// Drops names of which a file that the patch does not change knows the new one, or as code still the old one.
+fn keep_unknown_elsewhere(names: &mut Names, modules: &mut Names, change: &Change, tree: &TreeView<'_>) {
     let changed: BTreeSet<&RelPath> = change.files.iter().map(|diff| &diff.file.path).collect();
     for path in tree.files.iter().filter(|path| !changed.contains(path)) {
-        if renames.is_empty() && modules.is_empty() {
+        if names.is_empty() && modules.is_empty() {
             break;
         }
         let Some(language) = Language::of(path.as_str()) else { continue };
-        let Some(content) = crate::host::read_tree_file(tree.dir, path) else { continue };
+        // What cannot be looked into may hold any name.
+        let Some(content) = crate::host::read_tree_file(tree.dir, path) else {
+            names.clear();
+            modules.clear();
+            break;
+        };
         let text = String::from_utf8_lossy(&content);
         // Parsing every file of a large repository costs seconds, looking for the words does not.
-        if content.len() > SEARCHED
-            || !renames.iter().chain(&modules).any(|(old, new)| text.contains(old) || text.contains(new))
-        {
+        if !names.iter().chain(&*modules).any(|(old, new)| text.contains(old) || text.contains(new)) {
             continue;
         }
-        let names = identifier_set(language, &content);
+        let words = words_of(language, &content);
         let is_code = gloaming_workspace::role(path) == FileRole::Code;
-        renames.retain(|old, new| !(names.contains(new) || is_code && names.contains(old)));
+        names.retain(|old, new| !(words.contains(new) || is_code && words.contains(old)));
         // Code may have a name of its own for a module.
-        modules.retain(|_, new| !names.contains(new));
+        modules.retain(|_, new| !words.contains(new));
     }
-    for (old, new) in modules {
-        renames.entry(old).or_insert(new);
-    }
-    renames
 }
 
-/// Words by which tests check: the name of none of them may come or go in a test, whatever the code declares.
-static CHECKS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(
-        r"(?xi)^(?:
-            (?:debug_)?assert\w* | expect\w* | should\w* | refute\w* | require
-            | errorf | fatalf? | fail | fail_?if\w* | failnow
-            | equals? | strict_?equal | deep_?equal | deep_?strict_?equal | not_?equal\w* | not_?strict\w* | not_?deep\w*
-            | ok | not_?ok | is_?true | is_?false | match(?:es)? | raises\w* | throws | does_?not_?\w* | rejects | resolves
-            | to(?:_?(?:be|equal|strict|match|contain|have|throw|return|satisfy|include)\w*)
-            | unwrap\w* | panic | warns
-        )$",
-    )
-    .expect("a constant pattern")
-});
-
-/// Words of frameworks, of the languages' libraries and of what is built into them, in pairs of which one is weaker than the
-/// other: that both the old and the new name are such words is no accident.
-const KNOWN: &[&str] = &[
-    // frameworks
-    "error",
-    "log",
-    "logf",
-    "skip",
-    "skipf",
-    "skipnow",
-    "run",
-    "parallel",
-    "cleanup",
-    "helper",
-    "setenv",
-    "todo",
-    "only",
-    "test",
-    "it",
-    "describe",
-    "before",
-    "after",
-    "each",
-    "xit",
-    "xtest",
-    "it_fails",
-    "mark",
-    "xfail",
-    "skipif",
-    "parametrize",
-    "fixture",
-    "called",
-    "called_once",
-    "subtest",
-    "sub_test",
-    // what is asked of values
-    "all",
-    "any",
-    "every",
-    "some",
-    "none",
-    "min",
-    "max",
-    "sum",
-    "len",
-    "length",
-    "size",
-    "count",
-    "bool",
-    "boolean",
-    "not",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "is",
-    "contains",
-    "includes",
-    "has",
-    "index",
-    "indexof",
-    "find",
-    "filter",
-    "search",
-    "startswith",
-    "starts_with",
-    "hasprefix",
-    "endswith",
-    "ends_with",
-    "hassuffix",
-    "equalfold",
-    "compare",
-    "cmp",
-    "sorted",
-    "set",
-    "list",
-    "tuple",
-    "dict",
-    "str",
-    "repr",
-    "int",
-    "float",
-    "abs",
-    "round",
-    "isinstance",
-    "issubclass",
-    "hasattr",
-    "getattr",
-    "callable",
-    "is_some",
-    "is_none",
-    "is_ok",
-    "is_err",
-    "is_empty",
-    "is_some_and",
-    "is_ok_and",
-    "is_none_or",
-    "iter",
-    "isnan",
-    "isfinite",
-    "isclose",
-    "isdigit",
-    "isalpha",
-    "isalnum",
-    "keys",
-    "values",
-    "items",
-    "entries",
-    "print",
-    "println",
-    "eprintln",
-    "format",
-];
-
-/// Whether a renaming would let a test check by something else than before, or with something weaker.
-fn leads_elsewhere(old: &str, new: &str) -> bool {
-    let known = |name: &str| KNOWN.contains(&name.to_ascii_lowercase().as_str());
-    CHECKS.is_match(old) || CHECKS.is_match(new) || (known(old) && known(new))
+/// The identifiers of a file; all of its words, where it is too large to be parsed.
+fn words_of(language: Language, content: &[u8]) -> BTreeSet<String> {
+    if content.len() <= MAX_SOURCE {
+        return identifier_set(language, content);
+    }
+    WORD.find_iter(&String::from_utf8_lossy(content)).map(|word| word.as_str().to_owned()).collect()
 }
 
 /// Drops renamings to names that a changed file had before.
-fn keep_fresh(renames: &mut Renames, diff: &FileDiff) {
+fn keep_fresh(renames: &mut Names, diff: &FileDiff) {
     let (Some(language), Some(before)) = (Language::of(diff.file.path.as_str()), &diff.before) else {
         return;
     };
-    let names = identifier_set(language, before);
+    let names = words_of(language, before);
     renames.retain(|_, new| !names.contains(new));
 }
 
 /// Drops renamings to names a changed file had before, and of names its code still has.
-fn keep_complete(renames: &mut Renames, diff: &FileDiff) {
+fn keep_complete(renames: &mut Names, diff: &FileDiff) {
     keep_fresh(renames, diff);
     let Some(language) = Language::of(diff.file.path.as_str()) else { return };
     if diff.file.role == FileRole::Code
         && let Some(after) = &diff.after
     {
-        let names = identifier_set(language, after);
+        let names = words_of(language, after);
         renames.retain(|old, _| !names.contains(old));
     }
 }
 
-/// Words in front of a name that is being declared.
-const INTRODUCE: &[&str] = &[
-    "fn",
-    "struct",
-    "enum",
-    "union",
-    "trait",
-    "type",
-    "mod",
-    "const",
-    "static",
-    "let",
-    "mut",
-    "macro_rules",
-    "def",
-    "class",
-    "function",
-    "var",
-    "interface",
-    "namespace",
-    "func",
-    "package",
-];
-/// Words whose next braces or parentheses hold declarations: fields, variants, parameters.
-const HOLDERS: &[&str] = &["struct", "enum", "union", "interface", "fn", "def", "function", "func", "lambda"];
-
-/// Returns the names a file declares: functions, types, variables, fields, variants and parameters.
-/// Generous rather than exact; a name that is only called is not among them.
-fn declared(language: Language, source: &[u8]) -> BTreeSet<String> {
-    let mut out: BTreeSet<String> = units(language, source)
-        .iter()
-        .filter_map(|unit| WORD.find_iter(&unit.name).last().map(|found| found.as_str().to_owned()))
-        .collect();
-    let tokens: Vec<_> =
-        tokens(language, source).into_iter().filter(|token| token.kind != TokenKind::Comment).collect();
-    // How many brackets deep the last holder's own are, once they opened.
-    let mut depth = 0_u32;
-    let mut waiting = false;
-    let mut held: Option<u32> = None;
-    for (at, token) in tokens.iter().enumerate() {
-        match token.text.as_str() {
-            "(" | "{" | "[" => {
-                depth += 1;
-                if waiting && token.text != "[" {
-                    held = Some(depth);
-                    waiting = false;
-                }
+/// What the changed files of a role declare before and after. Tests among code do not count as code, and of files of
+/// tests counts only what others see: a local is renamed where it stands.
+fn declarations(change: &Change, role: FileRole) -> (Vec<Declared>, Vec<Declared>) {
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for diff in change.files.iter().filter(|diff| diff.file.role == role) {
+        let Some(language) = Language::of(diff.file.path.as_str()) else { continue };
+        for (content, all) in [(&diff.before, &mut before), (&diff.after, &mut after)] {
+            let Some(content) = content.as_deref() else { continue };
+            let mut found = declared(language, content);
+            if role == FileRole::Test {
+                found.retain(Declared::is_seen);
+            } else {
+                let units = units(language, content);
+                let tests: Vec<_> = units.iter().filter(|unit| unit.is_test || unit.in_test_module).collect();
+                found.retain(|one| !tests.iter().any(|unit| (unit.start..unit.end).contains(&one.start)));
             }
-            ")" | "}" | "]" => {
-                if held == Some(depth) {
-                    held = None;
-                }
-                depth = depth.saturating_sub(1);
-            }
-            ";" => waiting = false,
-            word if HOLDERS.contains(&word) => waiting = true,
-            _ => {}
-        }
-        if token.kind != TokenKind::Identifier {
-            continue;
-        }
-        let before = at.checked_sub(1).map_or("", |at| tokens[at].text.as_str());
-        let after = tokens.get(at + 1).map_or("", |token| token.text.as_str());
-        if held.is_some() || INTRODUCE.contains(&before) || matches!(after, "=" | ":=") {
-            out.insert(token.text.clone());
+            all.extend(found);
         }
     }
-    out
+    (before, after)
 }
 
 fn module_name(path: &RelPath) -> Option<String> {
-    Language::of(path.as_str())?;
+    Language::of(path.as_str()).filter(|language| *language != Language::Go)?;
     let (stem, _) = path.name()?.split_once('.')?;
     (WORD.find(stem)?.as_str() == stem).then(|| stem.to_owned())
 }
 
-/// Replaces what is a name in code by its new one; strings and comments stay.
-pub(crate) fn rename_identifiers(language: Language, source: &[u8], renames: &Renames) -> String {
-    let mut places: Vec<(Occurrence, &str)> = renames
-        .iter()
-        .flat_map(|(old, new)| {
-            identifiers(language, source, old).into_iter().map(move |place| (place, new.as_str()))
-        })
-        .filter(|(place, _)| place.kind == OccurrenceKind::Code)
-        .collect();
-    places.sort_by_key(|(place, _)| place.start);
-    let (mut out, mut at) = (Vec::with_capacity(source.len()), 0);
-    for (place, new) in places {
-        out.extend_from_slice(source.get(at..place.start).unwrap_or_default());
-        out.extend_from_slice(new.as_bytes());
-        at = place.end;
-    }
-    out.extend_from_slice(source.get(at..).unwrap_or_default());
-    String::from_utf8_lossy(&out).into_owned()
+/// Replaces whole words by the new names of what other code can name: in data, in what a test is called, in documentation.
+pub(crate) fn rename_words(text: &str, renames: &Renames) -> String {
+    let seen = |word: &str| {
+        renames.get(word).filter(|rename| rename.seen || rename.module).map(|rename| rename.to.clone())
+    };
+    replace_words(text, seen)
 }
 
-/// Replaces whole words by their new names.
-pub(crate) fn rename_words(text: &str, renames: &Renames) -> String {
+/// Replaces every word that is renamed, be it a local: two texts that may be the same come out the same.
+pub(crate) fn every_word_renamed(text: &str, renames: &Renames) -> String {
+    replace_words(text, |word| renames.get(word).map(|rename| rename.to.clone()))
+}
+
+fn replace_words(text: &str, new: impl Fn(&str) -> Option<String>) -> String {
     WORD.replace_all(text, |found: &regex::Captures<'_>| {
-        renames.get(&found[0]).cloned().unwrap_or_else(|| found[0].to_owned())
+        new(&found[0]).unwrap_or_else(|| found[0].to_owned())
     })
     .into_owned()
+}
+
+/// Whether one text is the other with each name renamed everywhere in it or nowhere.
+pub(crate) fn follows(before: &str, after: &str, renames: &Renames) -> bool {
+    let mut ways: BTreeMap<&str, bool> = BTreeMap::new();
+    let same =
+        WORD.find_iter(before).map(|word| word.as_str()).zip(WORD.find_iter(after)).all(|(was, is)| {
+            let followed = was != is.as_str();
+            !renames.contains_key(was) || *ways.entry(was).or_insert(followed) == followed
+        });
+    same && rename_words(before, renames) == rename_words(after, renames)
 }
 
 #[cfg(test)]
@@ -384,7 +247,7 @@ mod tests {
         };
         renames(&change, &TreeView { dir: dir.path(), files: &paths })
             .into_iter()
-            .map(|(old, new)| format!("{old} → {new}"))
+            .map(|(old, new)| format!("{old} → {}{}", new.to, if new.seen { "" } else { ", an inner name" }))
             .collect()
     }
 
@@ -490,12 +353,82 @@ mod tests {
             };
             renames(&change, &TreeView { dir: dir.path(), files: &paths })
                 .into_iter()
-                .map(|(old, new)| format!("{old} → {new}"))
+                .map(|(old, new)| format!("{old} → {}", new.to))
                 .collect::<Vec<_>>()
         };
         assert_eq!(moved("src/core.js", "src/sums.js", &[]), ["core → sums"]);
         assert_eq!(moved("src/equal.js", "src/ok.js", &[]), [""; 0]);
         assert_eq!(moved("src/core.js", "src/sums.js", &[("src/a.js", "let sums = 1;\n")]), [""; 0]);
+    }
+
+    #[test]
+    fn what_else_answers_to_the_new_name_makes_it_another_thing() {
+        let rust = "impl Size { pub fn area(&self) -> u8 { 1 } }\n";
+        let python = "class Size:\n    def area(self):\n        return 1\n";
+        let script = "class Size { area() { return 1; } }\n";
+        let go = "func (s Size) area() int { return 1 }\n";
+        for (path, before, more) in [
+            (
+                "src/a.rs",
+                rust,
+                "trait Ext { fn extent(&self) -> bool { true } }\nimpl Ext for Option<u8> {}\n",
+            ),
+            ("src/a.py", python, "class Other:\n    def extent(self):\n        return 2\n"),
+            ("src/a.py", python, "setattr(Other, 'extent', f)\n"),
+            ("src/a.js", script, "Array.prototype.extent = () => 1;\n"),
+            ("src/a.js", script, "Object.defineProperty(Array.prototype, 'extent', {});\n"),
+            ("src/a.go", go, "func (o Other) extent() int { return 2 }\n"),
+        ] {
+            let after = before.replace("area", "extent");
+            assert_eq!(check(&[(path, before, &after)], &[]), ["area → extent"], "{path}");
+            assert_eq!(check(&[(path, before, &format!("{after}{more}"))], &[]), [""; 0], "{more}");
+            // In another file, which is changed or not.
+            let other = path.replace("a.", "b.");
+            assert_eq!(check(&[(path, before, &after), (&other, "", more)], &[]), [""; 0], "{more}");
+            // A text alone says nothing where nothing was changed.
+            if !more.contains("'extent'") {
+                assert_eq!(check(&[(path, before, &after)], &[(&other, more)]), [""; 0], "{more}");
+            }
+        }
+        // Nor may a test declare it.
+        let test = ("tests/test_a.py", "x = 1\n", "def extent():\n    return 1\n");
+        let renamed = python.replace("area", "extent");
+        assert_eq!(check(&[("src/a.py", python, &renamed), test], &[]), [""; 0]);
+    }
+
+    #[test]
+    fn parameters_and_locals_are_inner_names_and_tests_among_code_are_no_code() {
+        let python = "def area(side):\n    twice = side * side\n    return twice\n";
+        let renamed = python.replace("side", "width").replace("twice", "square");
+        assert_eq!(
+            check(&[("src/a.py", python, &renamed)], &[]),
+            ["side → width, an inner name", "twice → square, an inner name"]
+        );
+        let rust = "pub fn area() {}\n\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn works() {\n        let sum = 1;\n    }\n}\n";
+        assert_eq!(check(&[("src/a.rs", rust, &rust.replace("sum", "total"))], &[]), [""; 0]);
+        assert_eq!(check(&[("src/a.rs", rust, &rust.replace("works", "runs"))], &[]), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_too_large_to_be_parsed_decides_against_what_it_may_hold() {
+        let file = ("src/lib.rs", "pub fn area() {}\n", "pub fn extent() {}\n");
+        let large =
+            |word: &str| format!("fn f() {{ {word}(); }}\n{}", "// filler\n".repeat(MAX_SOURCE / 10 + 1));
+        assert_eq!(check(&[file], &[("src/large.rs", &large("other"))]), ["area → extent"]);
+        assert_eq!(check(&[file], &[("src/large.rs", &large("area"))]), [""; 0]);
+        assert_eq!(check(&[file], &[("src/large.rs", &large("extent"))]), [""; 0]);
+        assert_eq!(check(&[file], &[("tests/large.rs", &large("extent"))]), [""; 0]);
+        let changed = (large("extent"), large("more"));
+        assert_eq!(check(&[file, ("src/large.rs", &changed.0, &changed.1)], &[]), [""; 0]);
+    }
+
+    #[test]
+    fn an_example_follows_everywhere_or_nowhere() {
+        let renames = Renames::from([("add".to_owned(), Rename::seen("sum_of"))]);
+        assert!(follows("add(1, add(2))", "sum_of(1, sum_of(2))", &renames));
+        assert!(follows("add(1, add(2))", "add(1, add(2))", &renames));
+        assert!(!follows("add(1, add(2))", "sum_of(1, add(2))", &renames));
+        assert!(!follows("add(1)", "sum_of(2)", &renames));
     }
 
     #[test]
@@ -515,7 +448,7 @@ mod tests {
 
     #[test]
     fn words_are_renamed_whole() {
-        let renames = Renames::from([("foo".to_owned(), "bar".to_owned())]);
+        let renames = Renames::from([("foo".to_owned(), Rename::seen("bar"))]);
         assert_eq!(
             rename_words("foo foo_x xfoo foo.foo \"foo\"", &renames),
             "bar foo_x xfoo bar.bar \"bar\""

@@ -4,14 +4,13 @@ mod go;
 mod hostile;
 mod mutants;
 mod names;
+mod places;
 mod python;
 mod renames;
 mod rust;
 mod script;
 
-use std::collections::BTreeMap;
-
-use gloaming_syntax::{Language, test_changes, units};
+use gloaming_syntax::{Language, Rename, Renames, test_changes, units};
 
 /// Tells units one a line: `line kind name [test] [in tests]`.
 fn outline(language: Language, source: &str) -> String {
@@ -36,8 +35,7 @@ fn compare(
     renames: &[(&str, &str)],
     whole_file: bool,
 ) -> String {
-    let renames: BTreeMap<String, String> =
-        renames.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
+    let renames: Renames = renames.iter().map(|(from, to)| ((*from).to_owned(), Rename::seen(to))).collect();
     test_changes(language, before.as_bytes(), after.as_bytes(), &renames, whole_file)
         .into_iter()
         .map(|change| format!("{}: {:?} {}: {}\n", change.line, change.what, change.name, change.detail))

@@ -88,7 +88,8 @@ fn told(from: &str, to: &str) -> String {
 
 #[test]
 fn a_consistent_renaming_is_no_change() {
-    let after = SOURCE.replace("foo_bar", "parse_bar");
+    // Not in what a test expects.
+    let after = SOURCE.replace("foo_bar", "parse_bar").replace("== \"parse_bar\"", "== \"foo_bar\"");
     assert_eq!(compare(Language::Python, SOURCE, &after, &[("foo_bar", "parse_bar")], true), "");
     let sorted = after.replace("import parse_bar, other", "import other, parse_bar");
     assert_eq!(compare(Language::Python, SOURCE, &sorted, &[("foo_bar", "parse_bar")], true), "");

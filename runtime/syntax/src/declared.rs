@@ -1,0 +1,531 @@
+//! What a file declares, down to methods, prototypes, parameters and locals: whether a name means after a change what
+//! another one meant before.
+
+use std::collections::BTreeMap;
+
+use tree_sitter::Node;
+
+use crate::Language;
+use crate::tree::{is_identifier, text_of};
+
+/// The longest string that is taken for a name, bytes.
+const LONGEST: usize = 100;
+
+/// What a name is declared as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeclaredKind {
+    /// A function, type, macro, module or value that is nobody's member.
+    Global,
+    /// A method, a field, a variant, a property, or what is assigned to one: `String.prototype.x = f`.
+    Member,
+    /// The name that something imported goes by.
+    Alias,
+    /// A parameter of a function that has a name.
+    Parameter,
+    /// What only the function around it sees.
+    Local,
+    /// No declaration, but a string of this text: `setattr(a, "x", f)`.
+    Text,
+}
+
+/// One declaration.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Declared {
+    /// The name.
+    pub name: String,
+    /// As what.
+    pub kind: DeclaredKind,
+    /// The type, class, block, object or function it belongs to; empty for none.
+    pub owner: String,
+    /// First byte of the name.
+    pub start: usize,
+}
+
+impl Declared {
+    /// Whether other code than the function around it can see it.
+    pub fn is_seen(&self) -> bool {
+        matches!(self.kind, DeclaredKind::Global | DeclaredKind::Member | DeclaredKind::Alias)
+    }
+}
+
+/// What a part of a tree stands in.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Index of the name of the type or function around it.
+    owner: usize,
+    /// What a name bound here is.
+    binds: DeclaredKind,
+    /// What function names are here.
+    functions: DeclaredKind,
+}
+
+/// Which child of a node holds the names it declares.
+enum Names<'t> {
+    None,
+    /// Every identifier below these.
+    Below(Vec<Node<'t>>, DeclaredKind),
+    /// The member at the end of `a.b.c`, which belongs to `a.b`.
+    MemberOf(Node<'t>),
+}
+
+/// Returns what a file declares, in no order. Empty for a source larger than [`crate::MAX_SOURCE`].
+pub fn declared(language: Language, source: &[u8]) -> Vec<Declared> {
+    let Some(tree) = language.parse(source) else { return Vec::new() };
+    let mut owners = vec![String::new()];
+    let mut out = Vec::new();
+    let top = Place { owner: 0, binds: DeclaredKind::Global, functions: DeclaredKind::Global };
+    let mut open = vec![(tree.root_node(), top)];
+    while let Some((node, place)) = open.pop() {
+        if let Some(text) = whole_text(source, node) {
+            let name = text.trim_matches(['"', '\'', '`']).to_owned();
+            if name.len() <= LONGEST {
+                out.push(Declared {
+                    name,
+                    kind: DeclaredKind::Text,
+                    owner: String::new(),
+                    start: node.start_byte(),
+                });
+            }
+            continue;
+        }
+        let mut declare = |name: Node<'_>, kind, owner: &str| {
+            let (name, start) = (text_of(source, name), name.start_byte());
+            out.push(Declared { name, kind, owner: owner.to_owned(), start });
+        };
+        match names(language, node, place) {
+            Names::None => {}
+            Names::Below(holders, kind) => {
+                let owner = receiver(source, node).unwrap_or_else(|| owners[place.owner].clone());
+                for holder in holders {
+                    bound(holder, &mut |name| declare(name, kind, &owner));
+                }
+            }
+            Names::MemberOf(access) => {
+                let object =
+                    ["object", "operand", "value"].iter().find_map(|field| access.child_by_field_name(field));
+                let member = ["property", "attribute", "field"]
+                    .iter()
+                    .find_map(|field| access.child_by_field_name(field));
+                let object = object.map(|object| text_of(source, object)).unwrap_or_default();
+                if let Some(member) = member {
+                    let own = matches!(object.as_str(), "self" | "this" | "cls");
+                    declare(member, DeclaredKind::Member, if own { &owners[place.owner] } else { &object });
+                }
+            }
+        }
+        let inner = inside(language, source, node, place, &mut owners);
+        let mut cursor = node.walk();
+        open.extend(node.children(&mut cursor).map(|child| (child, inner)));
+    }
+    out
+}
+
+/// A string that interpolates nothing.
+fn whole_text(source: &[u8], node: Node<'_>) -> Option<String> {
+    let is_text =
+        matches!(node.kind(), "string" | "string_literal" | "interpreted_string_literal" | "template_string");
+    let mut cursor = node.walk();
+    let plain = is_text
+        && !node
+            .children(&mut cursor)
+            .any(|part| matches!(part.kind(), "interpolation" | "template_substitution"));
+    plain.then(|| text_of(source, node))
+}
+
+/// Hands over the identifiers that a pattern binds: not the types in it, and not what it compares with.
+fn bound<'t>(pattern: Node<'t>, declare: &mut impl FnMut(Node<'t>)) {
+    let mut open = vec![pattern];
+    while let Some(node) = open.pop() {
+        if node.child_count() == 0 {
+            if node.is_named() && is_identifier(node.kind()) && node.kind() != "type_identifier"
+                || matches!(node.kind(), "property_identifier" | "private_property_identifier")
+                || node.id() == pattern.id() && node.kind() == "type_identifier"
+            {
+                declare(node);
+            }
+            continue;
+        }
+        let mut cursor = node.walk();
+        for (at, child) in node.children(&mut cursor).enumerate() {
+            let field = node.field_name_for_child(u32::try_from(at).unwrap_or(u32::MAX));
+            let other = matches!(field, Some("type" | "value" | "right" | "key" | "default" | "object"));
+            // The value of `{a: b}` in a pattern is what is bound, and so is that of a field in Rust.
+            let pair = node.kind() == "pair_pattern" && field == Some("value");
+            // `a[b] = c` and `a.b = c` bind nothing by a name of their own.
+            let access = matches!(
+                child.kind(),
+                "subscript"
+                    | "subscript_expression"
+                    | "index_expression"
+                    | "attribute"
+                    | "member_expression"
+                    | "selector_expression"
+                    | "field_expression"
+                    | "scoped_identifier"
+                    | "type"
+            );
+            if (!other || pair) && !access {
+                open.push(child);
+            }
+        }
+    }
+}
+
+fn names<'t>(language: Language, node: Node<'t>, place: Place) -> Names<'t> {
+    use DeclaredKind::{Alias, Global, Local, Member, Parameter};
+    let field = |name: &str| node.child_by_field_name(name).into_iter().collect::<Vec<_>>();
+    let each = |name: &str| {
+        let mut cursor = node.walk();
+        node.children_by_field_name(name, &mut cursor).collect::<Vec<_>>()
+    };
+    let children = |kinds: &[&str]| {
+        let mut cursor = node.walk();
+        node.named_children(&mut cursor).filter(|child| kinds.contains(&child.kind())).collect::<Vec<_>>()
+    };
+    let access = |left: Vec<Node<'t>>| match left.as_slice() {
+        [left] if matches!(left.kind(), "attribute" | "member_expression") => Names::MemberOf(*left),
+        _ => Names::Below(left, place.binds),
+    };
+    match (language, node.kind()) {
+        (
+            Language::Rust,
+            "function_item" | "function_signature_item" | "const_item" | "static_item" | "associated_type",
+        ) => Names::Below(field("name"), place.functions),
+        (
+            Language::Rust,
+            "struct_item" | "enum_item" | "union_item" | "type_item" | "trait_item" | "mod_item"
+            | "macro_definition",
+        ) => Names::Below(field("name"), Global),
+        (Language::Rust, "field_declaration" | "enum_variant") => Names::Below(field("name"), Member),
+        (Language::Rust, "use_as_clause") => Names::Below(field("alias"), Alias),
+        (Language::Rust, "parameter") => Names::Below(field("pattern"), Parameter),
+        (Language::Rust, "let_declaration" | "for_expression" | "let_condition" | "match_arm") => {
+            Names::Below(field("pattern"), Local)
+        }
+        (Language::Rust, "closure_parameters") => Names::Below(vec![node], Local),
+
+        (Language::Python, "function_definition") => Names::Below(field("name"), place.functions),
+        (Language::Python, "class_definition") => Names::Below(field("name"), Global),
+        (Language::Python, "parameters") => Names::Below(vec![node], Parameter),
+        (Language::Python, "lambda_parameters") => Names::Below(vec![node], Local),
+        (Language::Python, "assignment" | "augmented_assignment") => access(field("left")),
+        (Language::Python, "for_statement" | "for_in_clause") => Names::Below(field("left"), place.binds),
+        (Language::Python, "named_expression") => Names::Below(field("name"), place.binds),
+        (Language::Python, "as_pattern" | "except_clause") => Names::Below(field("alias"), place.binds),
+        (Language::Python, "aliased_import") => Names::Below(field("alias"), Alias),
+
+        (Language::Go, "function_declaration") => Names::Below(field("name"), Global),
+        (Language::Go, "method_declaration" | "method_elem") => Names::Below(field("name"), Member),
+        (Language::Go, "field_declaration") => Names::Below(each("name"), Member),
+        (Language::Go, "type_spec" | "type_alias") => Names::Below(field("name"), Global),
+        (Language::Go, "const_spec" | "var_spec") => Names::Below(each("name"), place.binds),
+        (Language::Go, "parameter_declaration" | "variadic_parameter_declaration") => {
+            Names::Below(each("name"), Parameter)
+        }
+        (Language::Go, "short_var_declaration" | "range_clause") => Names::Below(field("left"), Local),
+        (Language::Go, "import_spec") => Names::Below(field("name"), Alias),
+
+        (
+            _,
+            "function_declaration"
+            | "generator_function_declaration"
+            | "function_signature"
+            | "class_declaration"
+            | "abstract_class_declaration"
+            | "interface_declaration"
+            | "type_alias_declaration"
+            | "enum_declaration"
+            | "internal_module"
+            | "module",
+        ) if language.is_script() => Names::Below(field("name"), place.functions),
+        (
+            _,
+            "method_definition"
+            | "method_signature"
+            | "abstract_method_signature"
+            | "public_field_definition"
+            | "property_signature"
+            | "enum_assignment",
+        ) if language.is_script() => Names::Below(field("name"), Member),
+        (_, "field_definition") if language.is_script() => Names::Below(field("property"), Member),
+        (_, "enum_body") if language.is_script() => Names::Below(each("name"), Member),
+        (_, "pair" | "pair_pattern") if language.is_script() => Names::Below(field("key"), Member),
+        (_, "object" | "object_pattern") if language.is_script() => Names::Below(
+            children(&["shorthand_property_identifier", "shorthand_property_identifier_pattern"]),
+            Member,
+        ),
+        (_, "variable_declarator") if language.is_script() => Names::Below(field("name"), place.binds),
+        (_, "formal_parameters") if language.is_script() => Names::Below(vec![node], Parameter),
+        (_, "arrow_function" | "catch_clause") if language.is_script() => {
+            Names::Below(field("parameter"), Local)
+        }
+        (_, "for_in_statement") if language.is_script() => Names::Below(field("left"), Local),
+        (_, "assignment_expression" | "augmented_assignment_expression") if language.is_script() => {
+            access(field("left"))
+        }
+        (_, "import_specifier") if language.is_script() => Names::Below(field("alias"), Alias),
+        (_, "namespace_import" | "import_clause") if language.is_script() => {
+            Names::Below(children(&["identifier"]), Alias)
+        }
+        _ => Names::None,
+    }
+}
+
+/// The type that a method of Go belongs to, without the receiver's own name.
+fn receiver(source: &[u8], node: Node<'_>) -> Option<String> {
+    let receiver = text_of(source, node.child_by_field_name("receiver")?);
+    Some(receiver.trim_matches(['(', ')']).rsplit([' ', '*']).next().unwrap_or_default().to_owned())
+}
+
+/// A function's name behind that of what it belongs to; one without a name counts as what is around it.
+fn joined(within: String, name: String) -> String {
+    match (within.is_empty(), name.is_empty()) {
+        (_, true) => within,
+        (true, false) => name,
+        (false, false) => format!("{within}.{name}"),
+    }
+}
+
+/// Where the children of a node stand.
+fn inside(
+    language: Language,
+    source: &[u8],
+    node: Node<'_>,
+    place: Place,
+    owners: &mut Vec<String>,
+) -> Place {
+    use DeclaredKind::{Global, Local, Member};
+    let text = |field: &str| node.child_by_field_name(field).map(|node| text_of(source, node));
+    let (name, binds, functions) = match (language, node.kind()) {
+        (Language::Rust, "impl_item") => {
+            let of = text("type").unwrap_or_default();
+            (text("trait").map_or(of.clone(), |of_trait| format!("{of_trait} for {of}")), place.binds, Member)
+        }
+        (Language::Rust, "trait_item" | "struct_item" | "enum_item" | "union_item") => {
+            (text("name").unwrap_or_default(), place.binds, Member)
+        }
+        (Language::Rust, "mod_item") => (text("name").unwrap_or_default(), Global, Global),
+        (Language::Rust, "function_item" | "closure_expression")
+        | (Language::Python, "function_definition" | "lambda")
+        | (Language::Go, "function_declaration" | "method_declaration" | "func_literal") => {
+            let name = text("name").unwrap_or_default();
+            let within = receiver(source, node).unwrap_or_else(|| owners[place.owner].clone());
+            (joined(within, name), Local, Local)
+        }
+        (Language::Python, "class_definition") => (text("name").unwrap_or_default(), Member, Member),
+        (Language::Go, "type_spec") => (text("name").unwrap_or_default(), place.binds, place.functions),
+        _ if !language.is_script() => return place,
+        (
+            _,
+            "function_declaration"
+            | "generator_function_declaration"
+            | "function_expression"
+            | "arrow_function"
+            | "generator_function"
+            | "method_definition"
+            | "statement_block",
+        ) => {
+            let name = text("name").unwrap_or_default();
+            (joined(owners[place.owner].clone(), name), Local, Local)
+        }
+        (
+            _,
+            "class_declaration"
+            | "class"
+            | "abstract_class_declaration"
+            | "interface_declaration"
+            | "enum_declaration",
+        ) => (text("name").unwrap_or_default(), place.binds, Member),
+        _ => return place,
+    };
+    if owners[place.owner] != name {
+        owners.push(name);
+        return Place { owner: owners.len() - 1, binds, functions };
+    }
+    Place { owner: place.owner, binds, functions }
+}
+
+/// Whether each declaration of a new name stands where one of the old name stood: the same kind, of the same owner.
+/// What is new beside may answer to the new name in the renamed thing's place. `owner` is an owner's name after the change.
+pub fn declares_the_same(
+    before: &[Declared],
+    after: &[Declared],
+    old: &str,
+    new: &str,
+    owner: impl Fn(&str) -> String,
+) -> bool {
+    let counted = |list: &[Declared], name: &str, after: bool| {
+        let mut out: BTreeMap<(DeclaredKind, String), i64> = BTreeMap::new();
+        for one in list.iter().filter(|one| one.name == name && one.kind != DeclaredKind::Local) {
+            let owner = if after { one.owner.clone() } else { owner(&one.owner) };
+            *out.entry((one.kind, owner)).or_default() += 1;
+        }
+        out
+    };
+    let mut left = counted(before, old, false);
+    // As many strings of the text as there were are no news.
+    for (key, count) in counted(before, new, false) {
+        *left.entry(key).or_default() += count;
+    }
+    counted(after, new, true).into_iter().all(|(key, count)| left.get(&key).copied().unwrap_or(0) >= count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is declared, in order: `name Kind owner`.
+    fn told(language: Language, source: &str) -> String {
+        let mut found = declared(language, source.as_bytes());
+        found.sort_by_key(|one| (one.start, one.kind));
+        found.iter().map(|one| format!("{} {:?} {}\n", one.name, one.kind, one.owner)).collect()
+    }
+
+    #[test]
+    fn rust() {
+        insta::assert_snapshot!(told(Language::Rust, "use a::b as c;\nstruct Size { width: u8 }\nenum Kind { Small(u8) }\ntrait Sum { fn total(&self) -> u8; }\nimpl Sum for Size { fn total(&self) -> u8 { let twice = self.width; twice } }\nfn add(a: u8, (b, _): (u8, u8)) -> u8 { [1].map(|n| n); a + b }\nconst LIMIT: &str = \"most\";\nmod inner { fn add() {} }\n"), @r"
+        c Alias 
+        Size Global 
+        width Member Size
+        Kind Global 
+        Small Member Kind
+        Sum Global 
+        total Member Sum
+        total Member Sum for Size
+        twice Local Sum for Size.total
+        add Global 
+        a Parameter add
+        b Parameter add
+        n Local add
+        LIMIT Global 
+        most Text 
+        inner Global 
+        add Global inner
+        ");
+    }
+
+    #[test]
+    fn python() {
+        insta::assert_snapshot!(told(Language::Python, "import a as b\nLIMIT = 'most'\nclass Size:\n    kind = 1\n    def total(self, times=1, *, more: int):\n        self.width = twice = 2\n        for n, (m, _) in times:\n            with f() as g:\n                pass\nString.total = lambda x: x\nsetattr(Size, \"area\", f\"{b}\")\n"), @r"
+        b Alias 
+        LIMIT Global 
+        most Text 
+        Size Global 
+        kind Member Size
+        total Member Size
+        self Parameter Size.total
+        times Parameter Size.total
+        more Parameter Size.total
+        width Member Size.total
+        twice Local Size.total
+        n Local Size.total
+        m Local Size.total
+        _ Local Size.total
+        g Local Size.total
+        total Member String
+        x Local 
+        area Text 
+        ");
+    }
+
+    #[test]
+    fn script() {
+        insta::assert_snapshot!(told(Language::JavaScript, "import a, { b as c } from 'm';\nconst { d, e: f } = a;\nfunction add(x, { y }) { let z = 1; return z; }\nclass Size extends Base { width = 1; total(n) { this.area = n; } }\nString.prototype.total = function () {};\nObject.defineProperty(Size.prototype, 'area', {});\nmodule.exports = { add, sum: add };\n"), @r"
+        a Alias 
+        c Alias 
+        m Text 
+        d Global 
+        d Member 
+        e Member 
+        f Global 
+        add Global 
+        x Parameter add
+        y Member add
+        y Parameter add
+        z Local add
+        Size Global 
+        width Member Size
+        total Member Size
+        n Parameter Size.total
+        area Member Size.total
+        total Member String.prototype
+        area Text 
+        exports Member module
+        add Member 
+        sum Member 
+        ");
+        insta::assert_snapshot!(told(Language::TypeScript, "interface Size { width: number; total(): number }\nenum Kind { Small, Large = 2 }\nfunction add(a: number, b?: Size): void {}\n"), @r"
+        Size Global 
+        width Member Size
+        total Member Size
+        Kind Global 
+        Small Member Kind
+        Large Member Kind
+        add Global 
+        a Parameter add
+        b Parameter add
+        ");
+    }
+
+    #[test]
+    fn go() {
+        insta::assert_snapshot!(told(Language::Go, "package x\nimport req \"a/require\"\ntype Size struct { width, height int }\ntype Sum interface { Total(n int) int }\nfunc (s *Size) Total(n int) int { twice := n; return twice }\nvar a, b = 1, 2\nfunc add(x, y int) { for i := range z {} }\n"), @r#"
+        req Alias 
+        a/require Text 
+        Size Global 
+        width Member Size
+        height Member Size
+        Sum Global 
+        Total Member Sum
+        n Parameter Sum
+        s Parameter Size.Total
+        Total Member Size
+        n Parameter Size.Total
+        twice Local Size.Total
+        a Global 
+        b Global 
+        add Global 
+        x Parameter add
+        y Parameter add
+        i Local add
+        "#);
+    }
+
+    #[test]
+    fn a_new_name_stands_where_the_old_one_stood_or_is_another_thing() {
+        let check = |language, before: &str, after: &str| {
+            let (before, after) =
+                (declared(language, before.as_bytes()), declared(language, after.as_bytes()));
+            declares_the_same(&before, &after, "area", "extent", |owner| owner.replace("Size", "Shape"))
+        };
+        let python = "class Size:\n    def area(self):\n        pass\n";
+        let renamed = python.replace("area", "extent").replace("Size", "Shape");
+        assert!(check(Language::Python, python, &renamed));
+        for more in [
+            "class Other:\n    def extent(self):\n        pass\n",
+            "def extent():\n    pass\n",
+            "Other.extent = f\n",
+            "setattr(Other, 'extent', f)\n",
+            "from a import b as extent\n",
+        ] {
+            assert!(!check(Language::Python, python, &format!("{renamed}{more}")), "{more}");
+        }
+        // A local is nobody else's affair.
+        assert!(check(Language::Python, python, &format!("{renamed}def f():\n    extent = 1\n")));
+        let rust = "impl Size { fn area(&self) {} }\n";
+        assert!(check(Language::Rust, rust, "impl Shape { fn extent(&self) {} }\n"));
+        let other = "impl Shape { fn extent(&self) {} }\nimpl Ext for String { fn extent(&self) {} }\n";
+        assert!(!check(Language::Rust, rust, other));
+        let script = "class Size { area() {} }\n";
+        assert!(check(
+            Language::JavaScript,
+            script,
+            "class Size { extent() {} }\n".replace("Size", "Shape").as_str()
+        ));
+        let other = "class Shape { extent() {} }\nArray.prototype.extent = f;\n";
+        assert!(!check(Language::JavaScript, script, other));
+        let go = "func (s Size) area() {}\n";
+        assert!(check(Language::Go, go, "func (s Shape) extent() {}\n"));
+        assert!(!check(Language::Go, go, "func (s Shape) extent() {}\nfunc (o Other) extent() {}\n"));
+    }
+}

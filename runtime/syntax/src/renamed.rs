@@ -1,0 +1,330 @@
+//! Whether a piece of a test follows what the code renames, decided place by place: that a name is renamed in the code does
+//! not mean that every word of its spelling is it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use crate::Language;
+use crate::checks::{is_checker, is_foreign, is_runner, runs_the_same};
+use crate::declared::{Declared, DeclaredKind};
+use crate::renames::{Rename, Renames};
+use crate::strings::may_follow;
+use crate::surroundings::Surroundings;
+use crate::tree::{Token, TokenKind};
+use crate::units::{Import, Unit};
+
+/// How a name stands in code: two of the same spelling are different things where these differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// By itself.
+    Bare,
+    /// Behind `self.` or `this.`.
+    Own,
+    /// Behind anything else.
+    Member,
+    /// What an argument or a field of a literal is called.
+    Key,
+}
+
+/// One place of a renamed name in a unit that is there before and after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) name: String,
+    place: Place,
+    followed: bool,
+    /// Whether the unit hides what the file has by the name.
+    hidden: bool,
+    /// Line after the change.
+    pub(crate) line: u32,
+    /// Which unit it stands in.
+    unit: usize,
+}
+
+/// What comparing units under renamings needs to know of the file before the change.
+pub(crate) struct Following<'a> {
+    language: Language,
+    renames: BTreeMap<&'a str, &'a Rename>,
+    /// Names that imports of packages which check, or of the language's own, bring in.
+    foreign: BTreeSet<String>,
+    /// Names that any import brings in.
+    imported: BTreeSet<String>,
+    /// What the tests declare by a name that is renamed.
+    declared: Vec<Declared>,
+    marks: Vec<Mark>,
+    units: usize,
+}
+
+impl<'a> Following<'a> {
+    /// `units` and `declared` are those of the compared part of the file before; `words` are all of its identifiers.
+    pub(crate) fn new(
+        language: Language,
+        renames: &'a Renames,
+        words: &BTreeSet<String>,
+        units: &[&Unit],
+        declared: Vec<Declared>,
+    ) -> Self {
+        let renames = renames.iter().filter(|(_, rename)| !words.contains(&rename.to));
+        let renames: BTreeMap<&str, &Rename> = renames.map(|(from, to)| (from.as_str(), to)).collect();
+        let imports = || units.iter().flat_map(|unit| &unit.facts.imports);
+        let imported = imports().filter_map(|import| import.bound.clone()).collect();
+        let foreign = imports()
+            .filter(|import| is_foreign(language, &module_of(language, import)))
+            .filter_map(|import| import.bound.clone())
+            .collect();
+        let mut declared = declared;
+        declared.retain(|one| renames.contains_key(one.name.as_str()));
+        Self { language, renames, foreign, imported, declared, marks: Vec::new(), units: 0 }
+    }
+
+    /// A token's text with what is renamed in its new form: what may belong together has the same one.
+    pub(crate) fn canonical(&self, token: &Token) -> String {
+        match token.kind {
+            TokenKind::Identifier => match self.renames.get(token.text.as_str()) {
+                Some(rename) => rename.to.clone(),
+                None => token.text.clone(),
+            },
+            TokenKind::Literal | TokenKind::Comment => self.in_text(&token.text),
+            TokenKind::Other => token.text.clone(),
+        }
+    }
+
+    pub(crate) fn tokens(&self, unit: &Unit) -> Vec<String> {
+        unit.tokens.iter().map(|token| self.canonical(token)).collect()
+    }
+
+    /// Replaces whole words.
+    pub(crate) fn in_text(&self, text: &str) -> String {
+        if self.renames.is_empty() {
+            return text.to_owned();
+        }
+        let new = |word: &str| self.renames.get(word).map_or(word, |rename| &rename.to).to_owned();
+        words(text).map(|(gap, word)| format!("{gap}{}", new(word))).collect()
+    }
+
+    /// Whether a name is the new one of something that the compared part of the file used.
+    pub(crate) fn takes_over(&self, name: &str, used: &BTreeSet<String>) -> bool {
+        self.renames.iter().any(|(old, rename)| rename.to == name && used.contains(*old))
+    }
+
+    /// Whether a unit says the same but for renamings; else where it does not.
+    pub(crate) fn same(&mut self, old: &Unit, new: &Unit) -> Result<(), usize> {
+        let parts = old.tokens.iter().zip(&new.tokens).position(|(old, new)| {
+            old != new && {
+                let either = (self.canonical(old), self.canonical(new));
+                old.kind != new.kind || either.0 != either.1
+            }
+        });
+        let ends = old.tokens.len().min(new.tokens.len());
+        if let Some(at) = parts {
+            return Err(at);
+        }
+        if old.tokens.len() != new.tokens.len() || old.shape != new.shape {
+            return Err(ends);
+        }
+        let concerned = |token: &Token| {
+            token.kind == TokenKind::Identifier && self.renames.contains_key(token.text.as_str())
+        };
+        if !old.tokens.iter().zip(&new.tokens).any(|(old, new)| old.text != new.text || concerned(old)) {
+            return Ok(());
+        }
+        let around = Surroundings::new(self.language, &old.tokens);
+        let mut marks = Vec::new();
+        for (at, (was, is)) in old.tokens.iter().zip(&new.tokens).enumerate() {
+            if was.kind != TokenKind::Identifier {
+                if was.text != is.text && !self.text_follows(&around, at, &is.text) {
+                    return Err(at);
+                }
+                continue;
+            }
+            let Some(rename) = self.renames.get(was.text.as_str()).copied() else { continue };
+            let local = self.binds(old.start..old.end, &was.text);
+            let place = self.place(&around, at, local);
+            let followed = was.text != is.text;
+            if !self.reaches(&around, at, place, rename, local) {
+                if followed {
+                    return Err(at);
+                }
+                // It is another thing of the name; but a member that the tests declare may be it.
+                let own = |one: &Declared| one.name == was.text && one.kind == DeclaredKind::Member;
+                if !self.declared.iter().any(own) {
+                    continue;
+                }
+            }
+            let name = was.text.clone();
+            let hidden = self.hides(old.start..old.end, &was.text);
+            marks.push(Mark { name, place, followed, hidden, line: is.line, unit: self.units });
+        }
+        self.units += 1;
+        self.marks.extend(marks);
+        Ok(())
+    }
+
+    /// Whether an import brings in the same but for renamings.
+    pub(crate) fn same_import(&mut self, old: &Import, new: &Import, line: u32) -> bool {
+        let bound = old.bound.as_deref().filter(|name| self.renames.contains_key(name));
+        if let Some(name) = bound {
+            let (name, followed) = (name.to_owned(), old.bound != new.bound);
+            let (place, hidden) = (Place::Bare, false);
+            self.marks.push(Mark { name, place, followed, hidden, line, unit: self.units });
+            self.units += 1;
+        }
+        if old.what == new.what {
+            return true;
+        }
+        let follow = |word: &str| {
+            self.renames
+                .get(word)
+                .is_some_and(|rename| rename.seen || rename.module || old.bound.as_deref() == Some(word))
+        };
+        !is_foreign(self.language, &module_of(self.language, old))
+            && words(&old.what).zip(words(&new.what)).all(|((_, was), (_, is))| was == is || follow(was))
+    }
+
+    /// Returns names that are renamed at some places and not at others which have to mean the same; each once, with a line
+    /// and the unit's number.
+    pub(crate) fn halves(&self) -> Vec<&Mark> {
+        let mut found: BTreeMap<&str, &Mark> = BTreeMap::new();
+        let names: BTreeSet<&str> = self.marks.iter().map(|mark| mark.name.as_str()).collect();
+        for name in names {
+            let kinds = |kind: &dyn Fn(DeclaredKind) -> bool| {
+                self.declared.iter().any(|one| one.name == name && kind(one.kind))
+            };
+            let is_member = kinds(&|kind| kind == DeclaredKind::Member);
+            let is_global = self.imported.contains(name)
+                || kinds(&|kind| matches!(kind, DeclaredKind::Global | DeclaredKind::Alias));
+            let marks: Vec<&Mark> = self.marks.iter().filter(|mark| mark.name == name).collect();
+            let is_key = marks.iter().any(|mark| mark.place == Place::Key);
+            // What has to go the same way: everything, where the tests give something of their own a member of the name.
+            let group = |mark: &Mark| match mark.place {
+                _ if is_member => (0, Place::Bare),
+                // A local hides what the file has.
+                Place::Bare if !mark.hidden && is_global => (0, Place::Bare),
+                // What is made of named arguments has them as members: `Mock(a=1).a`.
+                Place::Key | Place::Member if is_key => (0, Place::Key),
+                place => (mark.unit + 1, place),
+            };
+            let mut ways: BTreeMap<(usize, Place), bool> = BTreeMap::new();
+            for mark in marks {
+                if *ways.entry(group(mark)).or_insert(mark.followed) != mark.followed {
+                    found.entry(name).or_insert(mark);
+                }
+            }
+        }
+        found.into_values().collect()
+    }
+
+    /// Whether a unit binds a name for itself alone.
+    fn binds(&self, unit: Range<usize>, name: &str) -> bool {
+        let inner = |kind| matches!(kind, DeclaredKind::Parameter | DeclaredKind::Local);
+        self.declared.iter().any(|one| one.name == name && unit.contains(&one.start) && inner(one.kind))
+    }
+
+    /// Whether a local of a unit hides what the file has by the name. What a function of Python takes as a parameter is a
+    /// fixture, which may be the file's.
+    fn hides(&self, unit: Range<usize>, name: &str) -> bool {
+        let hides = |kind| match kind {
+            DeclaredKind::Parameter => self.language != Language::Python,
+            kind => kind == DeclaredKind::Local,
+        };
+        self.declared.iter().any(|one| one.name == name && unit.contains(&one.start) && hides(one.kind))
+    }
+
+    fn place(&self, around: &Surroundings<'_>, at: usize, local: bool) -> Place {
+        let (before, after) = (around.text(at.checked_sub(1)), around.text(Some(at + 1)));
+        if around.hangs_at(at) {
+            let own = matches!(around.text(at.checked_sub(2)), "self" | "this" | "cls");
+            return if own { Place::Own } else { Place::Member };
+        }
+        let begins = matches!(before, "(" | "," | "{");
+        let key = match (self.language, around.open(at)) {
+            (Language::Python, Some("(")) => begins && after == "=" && !around.declares_parameters(at),
+            // In Go a local may stand in a map's literal for what it holds.
+            (Language::Go, Some("{")) => begins && after == ":" && !local,
+            (Language::Python | Language::Go, _) => false,
+            (_, Some("{")) => begins && after == ":",
+            _ => false,
+        };
+        if key { Place::Key } else { Place::Bare }
+    }
+
+    /// Whether what is renamed can be what stands at a place.
+    fn reaches(
+        &self,
+        around: &Surroundings<'_>,
+        at: usize,
+        place: Place,
+        rename: &Rename,
+        local: bool,
+    ) -> bool {
+        let name = around.text(Some(at));
+        let checks = |root: &str| {
+            is_checker(self.language, root) || self.foreign.contains(root) || around.fails_tests(root)
+        };
+        match place {
+            Place::Bare => {
+                let declares = self.declared.iter().any(|one| one.name == name && one.is_seen());
+                let runs = runs_the_same(self.language, name, &rename.to);
+                !self.foreign.contains(name)
+                    && (runs || !declares)
+                    && (rename.seen || rename.module || local || declares)
+            }
+            Place::Own | Place::Member => {
+                let path = rename.module && matches!(self.language, Language::Python | Language::Rust);
+                let Some(chain) = around.chain(at) else { return false };
+                let asks = |name: &&str| matches!(*name, "should" | "expect" | "assert" | "assertThat");
+                (rename.seen || path)
+                    && !chain.iter().skip(1).any(asks)
+                    && !(chain.len() > 1 && chain.last().is_some_and(|root| checks(root)))
+            }
+            Place::Key => {
+                let runs = around.callers(at).is_none_or(|callers| {
+                    callers.iter().any(|root| {
+                        is_runner(self.language, root)
+                            || around.fails_tests(root)
+                            || (self.language == Language::Python
+                                && (self.foreign.contains(*root) || root.starts_with("assert")))
+                    })
+                });
+                (rename.seen || rename.keyword) && !runs
+            }
+        }
+    }
+
+    /// Whether a text may be another one in the words that differ.
+    fn text_follows(&self, around: &Surroundings<'_>, at: usize, new: &str) -> bool {
+        let old = around.text(Some(at));
+        let changed: Vec<&str> =
+            words(old).zip(words(new)).filter(|(was, is)| was.1 != is.1).map(|(was, _)| was.1).collect();
+        let seen = changed
+            .iter()
+            .all(|word| self.renames.get(word).is_some_and(|rename| rename.seen || rename.module));
+        may_follow(self.language, around, at, &changed, seen)
+    }
+}
+
+/// The module that something is imported from.
+fn module_of(language: Language, import: &Import) -> String {
+    let mut words = import.what.split_whitespace();
+    let module = match language {
+        Language::Python => words.nth(1),
+        Language::Rust => words.skip_while(|word| *word != "use").nth(1),
+        _ => words.last(),
+    };
+    module.unwrap_or_default().to_owned()
+}
+
+/// The words of a text, each with what stands before it; the last one is what is left, with an empty word.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let part = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let left = rest?;
+        let Some(start) = left.find(part) else {
+            rest = None;
+            return Some((left, ""));
+        };
+        let end = left[start..].find(|letter| !part(letter)).map_or(left.len(), |length| start + length);
+        rest = Some(&left[end..]);
+        Some((&left[..start], &left[start..end]))
+    })
+}

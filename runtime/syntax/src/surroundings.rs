@@ -1,0 +1,192 @@
+//! What stands around a token: the bracket it is in, what is called there, what it hangs at.
+
+use crate::Language;
+use crate::tree::{Token, TokenKind};
+
+/// So many links of `a.b().c()` are followed.
+const LONGEST_CHAIN: usize = 64;
+/// So many brackets around a place are looked through.
+const DEEPEST: usize = 64;
+
+/// Brackets of a sequence of tokens.
+pub(crate) struct Surroundings<'t> {
+    tokens: &'t [Token],
+    /// The bracket that is open around each token; for one that closes, its own.
+    opens: Vec<Option<usize>>,
+    /// How many commas stand before each token in its bracket.
+    argument: Vec<usize>,
+    /// Names of parameters that fail tests: `t *testing.T`.
+    fail: Vec<&'t str>,
+}
+
+impl<'t> Surroundings<'t> {
+    pub(crate) fn new(language: Language, tokens: &'t [Token]) -> Self {
+        let mut stack: Vec<(usize, usize)> = Vec::new();
+        let (mut opens, mut argument) = (Vec::with_capacity(tokens.len()), Vec::with_capacity(tokens.len()));
+        for (at, token) in tokens.iter().enumerate() {
+            let other = token.kind == TokenKind::Other;
+            if other && matches!(token.text.as_str(), ")" | "]" | "}") {
+                let own = stack.pop();
+                opens.push(own.map(|(open, _)| open));
+                argument.push(0);
+                continue;
+            }
+            opens.push(stack.last().map(|(open, _)| *open));
+            argument.push(stack.last().map_or(0, |(_, commas)| *commas));
+            if other && (matches!(token.text.as_str(), "(" | "[") || token.text.ends_with('{')) {
+                stack.push((at, 0));
+            } else if other
+                && token.text == ","
+                && let Some((_, commas)) = stack.last_mut()
+            {
+                *commas += 1;
+            }
+        }
+        let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
+        let fails = |at: &usize| {
+            let from = if text(at + 1) == "*" { at + 2 } else { at + 1 };
+            text(from) == "testing" && matches!(text(from + 2), "T" | "B" | "TB" | "F" | "M")
+        };
+        let fail = match language {
+            Language::Go => (0..tokens.len()).filter(fails).map(text).collect(),
+            _ => Vec::new(),
+        };
+        Self { tokens, opens, argument, fail }
+    }
+
+    pub(crate) fn text(&self, at: Option<usize>) -> &'t str {
+        at.and_then(|at| self.tokens.get(at)).map_or("", |token| token.text.as_str())
+    }
+
+    pub(crate) fn token(&self, at: usize) -> &'t Token {
+        &self.tokens[at]
+    }
+
+    /// The bracket a token stands in, by its first letter.
+    pub(crate) fn open(&self, at: usize) -> Option<&'t str> {
+        let open = self.opens[at]?;
+        let text = self.text(Some(open));
+        Some(&text[text.len() - 1..])
+    }
+
+    /// Where the bracket is that a token stands in, or that it closes.
+    pub(crate) fn bracket(&self, at: usize) -> Option<usize> {
+        self.opens[at]
+    }
+
+    /// Whether a token closes a bracket.
+    pub(crate) fn closes(&self, at: usize) -> bool {
+        self.tokens[at].kind == TokenKind::Other && matches!(self.text(Some(at)), ")" | "]" | "}")
+    }
+
+    /// Which argument of its bracket a token belongs to, counted from 0.
+    pub(crate) fn argument(&self, at: usize) -> usize {
+        self.argument[at]
+    }
+
+    /// Whether a name is that of something which fails tests.
+    pub(crate) fn fails_tests(&self, name: &str) -> bool {
+        self.fail.contains(&name)
+    }
+
+    /// Whether a token is a member of what stands before it.
+    pub(crate) fn hangs_at(&self, at: usize) -> bool {
+        matches!(self.text(at.checked_sub(1)), "." | "?." | "::" | "!.")
+    }
+
+    /// The names of `a.b().c` from `c` at a place to its root; none where there are too many.
+    pub(crate) fn chain(&self, at: usize) -> Option<Vec<&'t str>> {
+        let mut out = vec![self.text(Some(at))];
+        let mut here = at;
+        while self.hangs_at(here) {
+            if out.len() > LONGEST_CHAIN {
+                return None;
+            }
+            let Some(mut left) = here.checked_sub(2) else { break };
+            // What is called or indexed in between.
+            let mut steps = 0;
+            while matches!(self.text(Some(left)), ")" | "]" | "?" | "!") {
+                let closes = matches!(self.text(Some(left)), ")" | "]");
+                let from = if closes { self.opens[left] } else { Some(left) };
+                match from.and_then(|from| from.checked_sub(1)) {
+                    Some(before) if steps < LONGEST_CHAIN => left = before,
+                    _ => return Some(out),
+                }
+                steps += 1;
+            }
+            let name = self.text(Some(left));
+            if !name
+                .chars()
+                .next()
+                .is_some_and(|letter| letter.is_alphabetic() || letter == '_' || letter == '$')
+            {
+                break;
+            }
+            out.push(name);
+            here = left;
+        }
+        Some(out)
+    }
+
+    /// Where the name stands of what is called with the bracket that a token is in.
+    fn called(&self, at: usize) -> Option<usize> {
+        let open = self.opens[at].filter(|open| self.text(Some(*open)) == "(")?;
+        let mut before = open.checked_sub(1)?;
+        // What a call returned is called in turn.
+        for _ in 0..DEEPEST {
+            if self.text(Some(before)) != ")" {
+                break;
+            }
+            before = self.opens[before]?.checked_sub(1)?;
+        }
+        // A macro of Rust.
+        let name = if self.text(Some(before)) == "!" { before.checked_sub(1)? } else { before };
+        (self.tokens[name].kind != TokenKind::Literal).then_some(name)
+    }
+
+    /// Whether what a call returned is called with the bracket that a token is in: `it.each(rows)("title")`.
+    pub(crate) fn called_again(&self, at: usize) -> bool {
+        self.text(self.opens[at].and_then(|open| open.checked_sub(1))) == ")"
+    }
+
+    /// What is called with the bracket that a token is in, its own name first, then what it hangs at.
+    pub(crate) fn caller(&self, at: usize) -> Option<Vec<&'t str>> {
+        self.chain(self.called(at)?)
+    }
+
+    /// Whether that is a macro of Rust.
+    pub(crate) fn in_macro(&self, at: usize) -> bool {
+        self.opens[at].and_then(|open| open.checked_sub(1)).is_some_and(|at| self.text(Some(at)) == "!")
+    }
+
+    /// The names of every call whose argument a literal of fields or the name of an argument is, up to a function's body;
+    /// none where they are too many.
+    pub(crate) fn callers(&self, at: usize) -> Option<Vec<&'t str>> {
+        let mut here = at;
+        for _ in 0..DEEPEST {
+            let Some(open) = self.opens[here] else { return Some(Vec::new()) };
+            let text = self.text(Some(open));
+            // A function's body: what calls that does not see the names in it.
+            let before = self.text(open.checked_sub(1));
+            if text == "{" && matches!(before, ")" | "=>" | "else" | "try" | "do") {
+                return Some(Vec::new());
+            }
+            // A list of literals is data, and no call's options.
+            if text == "[" {
+                return Some(Vec::new());
+            }
+            if text == "(" {
+                return Some(self.caller(here).unwrap_or_default());
+            }
+            here = open;
+        }
+        None
+    }
+
+    /// Whether the bracket that a token is in holds the parameters of a function.
+    pub(crate) fn declares_parameters(&self, at: usize) -> bool {
+        let Some(name) = self.opens[at].and_then(|open| open.checked_sub(1)) else { return false };
+        matches!(self.text(name.checked_sub(1)), "def" | "fn" | "func" | "function")
+            || matches!(self.text(Some(name)), "lambda" | "func" | "function")
+    }
+}
