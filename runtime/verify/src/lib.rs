@@ -25,6 +25,7 @@ mod content;
 mod controls;
 mod coverage;
 mod dependencies;
+mod depends;
 mod examples;
 mod fail_to_pass;
 mod flakes;

@@ -10,6 +10,7 @@ use gloaming_jobs::JobError;
 use crate::baseline::{self, Baseline};
 use crate::bench::{Bench, Lane};
 use crate::change::Change;
+use crate::integrity::Lets;
 use crate::renaming::{self, Renames};
 use crate::steps::{Found, Steps, some_of};
 use crate::suites::{self, Explained};
@@ -151,17 +152,18 @@ async fn judge(
     bench.tell("V8", "reading what the patch does to the tests");
     let patched = bench.patched_lane(&inputs.patch.tree, change)?;
     let renames: Renames = renaming::renames(change, &patched.view());
-    let rewritten = inputs.grant.change().existing_tests;
-    if let Some(found) = commanded::changed(change, inputs.profile, &patched.view()) {
+    let lets = Lets::of(inputs.grant);
+    let rewritten = lets.existing_tests;
+    if let Some(found) = commanded::changed(change, inputs.profile, &patched.view(), lets) {
         steps.note("V8", found);
         return Ok(());
     }
     let found = if rewritten {
-        integrity::signals_of(change, &renames, &patched.view())
+        integrity::signals_of(change, &renames, &patched.view(), lets)
             .map(|signals| seen.changed_tests = signals)
             .err()
     } else {
-        integrity::read_through(change, &renames, &patched.view())
+        integrity::read_through(change, &renames, &patched.view(), lets)
     };
     if let Some(found) = found {
         steps.note("V8", found);
