@@ -19,6 +19,7 @@ mod baseline;
 mod bench;
 mod change;
 mod churn;
+mod collected;
 mod commanded;
 mod compare;
 mod content;

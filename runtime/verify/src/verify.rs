@@ -1,5 +1,6 @@
 //! The order of steps, and the evidence they make.
 
+use gloaming_api::RelPath;
 use gloaming_api::evidence::{
     ChangedLines, CheckedCommand, Evidence, Finding, Flake, LintFinding, Mutants, Signal, StepResult,
     TestResults,
@@ -15,8 +16,8 @@ use crate::renaming::{self, Renames};
 use crate::steps::{Found, Steps, some_of};
 use crate::suites::{self, Explained};
 use crate::{
-    Inputs, VerifyError, alone, commanded, content, coverage, fail_to_pass, integrity, mutation, rules,
-    signals,
+    Inputs, VerifyError, alone, collected, commanded, content, coverage, fail_to_pass, integrity, mutation,
+    rules, signals,
 };
 
 /// What a verification has seen so far.
@@ -51,7 +52,14 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
     bench.tell("V0", "reading the patch");
     // What is too large is not looked into: to compare it line by line would cost a minute.
     let change = if rules::size(&inputs.patch.files, inputs.grant).result == StepResult::Pass {
-        Change::read(inputs.repository, inputs.base, &inputs.patch.tree, &inputs.patch.files)?
+        let mut change =
+            Change::read(inputs.repository, inputs.base, &inputs.patch.tree, &inputs.patch.files)?;
+        let of_base = |path: &RelPath| {
+            let bytes = inputs.repository.read_file(inputs.base, path).ok()??;
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        collected::mark(&mut change, inputs.profile, &of_base);
+        change
     } else {
         Change::unread(&inputs.patch.files)
     };
@@ -102,7 +110,7 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
         grant: inputs.grant.digest().clone(),
         environment: (!reused.is_empty()).then(|| inputs.environment.clone()),
         commands: commands(&inputs),
-        files: inputs.patch.files.clone(),
+        files: change.files.iter().map(|diff| diff.file.clone()).collect(),
         steps: steps.finish(),
         jobs: reused,
         baseline_tests: seen.baseline_tests,
