@@ -224,6 +224,8 @@ fn numbers(old: &Grant, new: &Grant, found: &mut Difference) {
     let may = |value: f64| if value > 0.0 { "change" } else { "keep" }.to_owned();
     let tests = |grant: &Grant| f64::from(u8::from(grant.change().existing_tests));
     compare("change.existing_tests".into(), tests(old), tests(new), &may);
+    let dependencies = |grant: &Grant| f64::from(u8::from(grant.change().dependencies));
+    compare("change.dependencies".into(), dependencies(old), dependencies(new), &may);
     // The other way round: a lower one lets more through.
     compare("gate.cost_ratio".into(), -old.cost_ratio(), -new.cost_ratio(), &|value| (-value).to_string());
     for (at, purpose) in JobPurpose::ALL.iter().enumerate() {

@@ -100,6 +100,9 @@ impl PolicyFile {
         if let Some(tests) = self.change.existing_tests {
             content["change"]["existing_tests"] = json!(if tests.value { "change" } else { "keep" });
         }
+        if let Some(dependencies) = self.change.dependencies {
+            content["change"]["dependencies"] = json!(if dependencies.value { "change" } else { "keep" });
+        }
         if let Some(ratio) = self.gate.cost_ratio {
             content["gate"] = json!({"cost_ratio": ratio.value});
         }
@@ -400,6 +403,8 @@ pub(crate) struct ChangeSection {
     pub(crate) lines: Option<Setting<u32>>,
     /// Whether existing tests may change.
     pub(crate) existing_tests: Option<Setting<bool>>,
+    /// Whether dependencies may change.
+    pub(crate) dependencies: Option<Setting<bool>>,
     pub(crate) protected: Vec<Protected>,
 }
 

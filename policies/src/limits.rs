@@ -41,7 +41,13 @@ impl Limits {
         let change = ChangeCaps {
             files: least.of("change.files", |f| f.change.files, |v| v.to_string()),
             lines: least.of("change.lines", |f| f.change.lines, |v| v.to_string()),
-            existing_tests: existing_tests(units, &mut least.notes),
+            existing_tests: may_change(
+                units,
+                "existing_tests",
+                &|f| f.change.existing_tests,
+                &mut least.notes,
+            ),
+            dependencies: may_change(units, "dependencies", &|f| f.change.dependencies, &mut least.notes),
         };
         let jobs = JobPurpose::ALL
             .iter()
@@ -63,11 +69,17 @@ impl Limits {
     }
 }
 
-/// Whether existing tests may change: where an operator's file says so and no file says that they are kept.
-fn existing_tests(units: &[Unit], notes: &mut Vec<String>) -> bool {
+/// Whether what a key of `[change]` speaks of may change: where an operator's file says so and no file says that it is
+/// kept.
+fn may_change(
+    units: &[Unit],
+    key: &str,
+    get: &impl Fn(&PolicyFile) -> Option<Setting<bool>>,
+    notes: &mut Vec<String>,
+) -> bool {
     let mut asked: Vec<(Layer, Setting<bool>, &str)> = Vec::new();
     for unit in units.iter().filter(|unit| !unit.extended) {
-        let said = said(&unit.file, &|file: &PolicyFile| file.change.existing_tests);
+        let said = said(&unit.file, get);
         asked.extend(said.map(|(setting, file)| (unit.layer, setting, file)));
     }
     let allowed = asked.iter().any(|(layer, setting, _)| *layer == Layer::Operator && setting.value)
@@ -75,10 +87,7 @@ fn existing_tests(units: &[Unit], notes: &mut Vec<String>) -> bool {
     asked.sort_by_key(|(layer, ..)| *layer);
     for (layer, setting, file) in asked.iter().filter(|(_, setting, _)| setting.value && !allowed) {
         let layer = layer.as_str();
-        notes.push(format!(
-            "change.existing_tests: {file}:{} ({layer}) asks for change and gets keep",
-            setting.line
-        ));
+        notes.push(format!("change.{key}: {file}:{} ({layer}) asks for change and gets keep", setting.line));
     }
     allowed
 }

@@ -361,6 +361,11 @@ fn change() -> Value {
                                 said, only by a consistent renaming. One layer's keep is enough.",
                 "enum": ["keep", "change"],
             },
+            "dependencies": {
+                "description": "\"change\" lets a patch change what manifests and lockfiles say of dependencies; \
+                                \"keep\", as where nothing is said, lets it change none. One layer's keep is enough.",
+                "enum": ["keep", "change"],
+            },
             "protected": {
                 "description": "Files that no patch may touch, in the patterns of `paths`.",
                 "type": "array",

@@ -43,6 +43,8 @@ pub struct ChangeCaps {
     pub lines: u32,
     /// Whether it may change what existing tests say; otherwise they change by a consistent renaming only.
     pub existing_tests: bool,
+    /// Whether it may change what its manifests and lockfiles say of dependencies; otherwise those stay as they are.
+    pub dependencies: bool,
 }
 
 /// A tool that an operator registered and a policy file knows by a `[[tool]]` table.

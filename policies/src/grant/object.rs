@@ -74,6 +74,9 @@ fn object(inner: &Inner, tools: &BTreeMap<String, Digest>) -> Value {
     if limits.change.existing_tests {
         object["change"]["existing_tests"] = json!("change");
     }
+    if limits.change.dependencies {
+        object["change"]["dependencies"] = json!("change");
+    }
     // Left out where no layer moves it, so that a grant from before there was one keeps its digest.
     if limits.cost_ratio != crate::limits::COST_RATIO {
         object["gate"] = json!({"cost_ratio": limits.cost_ratio});

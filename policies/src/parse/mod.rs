@@ -178,7 +178,14 @@ impl<'a> Reader<'a> {
             self.known(table, "[change]", keys::CHANGE);
             file.change.files = self.count(table, "files");
             file.change.lines = self.count(table, "lines");
-            file.change.existing_tests = self.existing_tests(table);
+            file.change.existing_tests =
+                self.may_change(table, "existing_tests", "to existing tests", "a patch change what they say");
+            file.change.dependencies = self.may_change(
+                table,
+                "dependencies",
+                "to dependencies",
+                "a patch change which ones there are",
+            );
             if let Some(value) = table.get("protected") {
                 for (text, span) in self.strings(value, "protected") {
                     if let Some(pattern) = self.pattern(&text, &span) {

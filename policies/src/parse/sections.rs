@@ -1,4 +1,4 @@
-//! `[submit]` and `[model]`, and what `[change]` says of tests.
+//! `[submit]` and `[model]`, and what `[change]` says of tests and dependencies.
 
 use toml::de::DeTable;
 
@@ -10,17 +10,18 @@ use crate::subject::{Host, Wild};
 const ASKERS: &str = "`local`, `token:NAME`, `github:LOGIN`, with `*` for any characters, or `*` for anybody";
 
 impl Reader<'_> {
-    /// Whether a patch may change what existing tests say.
-    pub(super) fn existing_tests(&mut self, table: &DeTable<'_>) -> Option<Setting<bool>> {
-        let (text, span) =
-            table.get("existing_tests").and_then(|value| self.string(value, "existing_tests"))?;
+    /// Whether a patch may change what a key of `[change]` speaks of.
+    pub(super) fn may_change(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        to_what: &str,
+        lets: &str,
+    ) -> Option<Setting<bool>> {
+        let (text, span) = table.get(key).and_then(|value| self.string(value, key))?;
         if text != "keep" && text != "change" {
-            let hint = "write `existing_tests = \"keep\"`, or \"change\" to let a patch change what they say";
-            self.fault(
-                span.start,
-                format!("{text:?} is nothing a patch may do to existing tests"),
-                Some(hint.into()),
-            );
+            let hint = format!("write `{key} = \"keep\"`, or \"change\" to let {lets}");
+            self.fault(span.start, format!("{text:?} is nothing a patch may do {to_what}"), Some(hint));
         }
         Some(Setting { value: text == "change", line: self.line(span.start) })
     }

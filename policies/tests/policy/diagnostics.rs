@@ -56,7 +56,7 @@ expects = "allow"
     p.toml:13:7: [jobs] has no key `tset` (did you mean `test`?)
     p.toml:15:5: [jobs.test] has no key `memroy` (did you mean `memory`?)
     p.toml:17:1: [budget] has no key `costs` (the keys of [budget] are cost_usd, steps, wall)
-    p.toml:19:1: [change] has no key `größe` (the keys of [change] are files, lines, existing_tests, protected)
+    p.toml:19:1: [change] has no key `größe` (the keys of [change] are files, lines, existing_tests, dependencies, protected)
     p.toml:20:1: [[test]] needs the key `expect` (write `expect = "allow"`)
     p.toml:22:1: [[test]] has no key `expects` (did you mean `expect`?)
     "#);

@@ -2,7 +2,7 @@
 
 use gloaming_api::RelPath;
 use gloaming_api::job::JobPurpose;
-use gloaming_policies::{Access, Grant, Layer};
+use gloaming_policies::{Access, ChangeCaps, Grant, Layer};
 
 use crate::{check, file, operator, resolve, show};
 
@@ -127,27 +127,33 @@ fn how_sure_the_gate_must_be_only_rises_from_layer_to_layer() {
 
 #[test]
 fn existing_tests_may_change_only_where_an_operator_says_so_and_nobody_says_otherwise() {
-    let says = |what: &str| format!("schema = 1\n[change]\nexisting_tests = \"{what}\"\n");
+    may_change_where_an_operator_says_so_and_nobody_otherwise("existing_tests", |caps| caps.existing_tests);
+}
+
+#[test]
+fn dependencies_may_change_only_where_an_operator_says_so_and_nobody_says_otherwise() {
+    may_change_where_an_operator_says_so_and_nobody_otherwise("dependencies", |caps| caps.dependencies);
+}
+
+fn may_change_where_an_operator_says_so_and_nobody_otherwise(key: &str, get: fn(&ChangeCaps) -> bool) {
+    let says = |what: &str| format!("schema = 1\n[change]\n{key} = \"{what}\"\n");
     let (keep, change) = (says("keep"), says("change"));
     let may = |layers: &[(Layer, &str, &str)]| {
         let grant = resolve(layers).expect("it resolves");
-        (grant.change().existing_tests, grant.notes().join("\n"))
+        (get(grant.change()), grant.notes().join("\n"))
     };
     assert_eq!(may(&[(Layer::Operator, "o", "schema = 1\n")]), (false, String::new()));
     assert_eq!(may(&[(Layer::Operator, "o", &change)]), (true, String::new()));
-    let told = |note: &str| (false, note.to_owned());
+    let told = |place: &str| (false, format!("change.{key}: {place} asks for change and gets keep"));
     assert_eq!(
         may(&[(Layer::Operator, "o", "schema = 1\n"), (Layer::Repository, "r", &change)]),
-        told("change.existing_tests: r:3 (repository) asks for change and gets keep")
+        told("r:3 (repository)")
     );
-    assert_eq!(
-        may(&[(Layer::Operator, "o", &change), (Layer::Task, "t", &keep)]),
-        told("change.existing_tests: o:3 (operator) asks for change and gets keep")
-    );
+    assert_eq!(may(&[(Layer::Operator, "o", &change), (Layer::Task, "t", &keep)]), told("o:3 (operator)"));
     assert!(gloaming_policies::parse("p.toml", &says("weaken")).is_err());
     let plain = resolve(&[(Layer::Operator, "o", "schema = 1\n")]).unwrap();
     let set = resolve(&[(Layer::Operator, "o", &change)]).unwrap();
-    assert!(plain.to_json()["change"].get("existing_tests").is_none() && plain.digest() != set.digest());
+    assert!(plain.to_json()["change"].get(key).is_none() && plain.digest() != set.digest());
 }
 
 #[test]

@@ -8,13 +8,16 @@ use gloaming_api::evidence::{FileRole, Finding};
 use gloaming_api::profile::{Command, CommandKind, Profile};
 
 use crate::change::{Change, FileDiff};
-use crate::manifests;
+use crate::integrity::Lets;
 use crate::named::RUNS;
 use crate::runners::TreeView;
 use crate::steps::{Found, some_of};
+use crate::{depends, manifests};
 
 /// Returns what is wrong with a patch that changes such a file; none where it changes none. `tree` is the patched tree.
-pub(crate) fn changed(change: &Change, profile: &Profile, tree: &TreeView<'_>) -> Option<Found> {
+/// Where the policy lets dependencies change, files that say nothing else may.
+pub(crate) fn changed(change: &Change, profile: &Profile, tree: &TreeView<'_>, lets: Lets) -> Option<Found> {
+    let own = if lets.dependencies { depends::own_names(tree) } else { BTreeSet::new() };
     let install = profile.command(CommandKind::Install);
     let deciding: BTreeSet<RelPath> = install
         .map(|command| gloaming_profile::deciding(tree.dir, command, &profile.ecosystems))
@@ -30,7 +33,12 @@ pub(crate) fn changed(change: &Change, profile: &Profile, tree: &TreeView<'_>) -
         if diff.same_content() || manifests::describes_only(diff) {
             None
         } else if deciding.contains(path) {
-            Some(format!("{path} decides what the set-up fetches"))
+            let decides = format!("{path} decides what the set-up fetches");
+            if lets.dependencies {
+                Some(format!("{decides}: {}", depends::beyond(diff, &own)?))
+            } else {
+                Some(decides)
+            }
         } else if run.contains(path) && diff.file.role != FileRole::Test {
             Some(format!("{path} is run by a command of the profile"))
         } else {
@@ -75,6 +83,15 @@ mod tests {
     use crate::change::diff;
 
     fn check(kind: CommandKind, line: &str, files: &[(&str, Option<&str>, &str)]) -> Option<String> {
+        check_where(Lets::default(), kind, line, files)
+    }
+
+    fn check_where(
+        lets: Lets,
+        kind: CommandKind,
+        line: &str,
+        files: &[(&str, Option<&str>, &str)],
+    ) -> Option<String> {
         let dir = tempfile::tempdir().unwrap();
         let mut paths = Vec::new();
         for (path, _, after) in files {
@@ -99,7 +116,8 @@ mod tests {
             base: BTreeMap::new(),
             patched: BTreeMap::new(),
         };
-        changed(&change, &profile, &TreeView { dir: dir.path(), files: &paths }).map(|found| found.detail)
+        let tree = TreeView { dir: dir.path(), files: &paths };
+        changed(&change, &profile, &tree, lets).map(|found| found.detail)
     }
 
     #[test]
@@ -130,5 +148,21 @@ mod tests {
         // A file of tests is read as one.
         assert!(!test("python3 tests/test_core.py", "tests/test_core.py"));
         assert!(!test("ruff check src/app.py", "src/app.py"));
+    }
+    #[test]
+    fn where_the_policy_lets_dependencies_change_what_fetches_them_may() {
+        let lets = Lets { dependencies: true, ..Lets::default() };
+        let install = |after: &str| {
+            let file = [("requirements.txt", Some("click==8\n"), after)];
+            check_where(lets, CommandKind::Install, "pip install -r requirements.txt", &file)
+        };
+        assert_eq!(install("click==9\n"), None);
+        assert_eq!(
+            install("--index-url https://a.example\nclick==9\n").as_deref(),
+            Some(
+                "changes what runs the tests: requirements.txt decides what the set-up fetches: more than \
+                 dependencies"
+            )
+        );
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Controls {
 
 /// Runs the whole suite with control tests added to a copy of the patched tree. Where they are misreported,
 /// the same is tried on the base: what the base gets right is held against the patch, what it gets wrong too
-/// only says that the controls do not work here.
+/// only says that the controls do not work here, and they are tried at another place.
 pub(crate) async fn control_run(
     bench: &mut Bench<'_>,
     base_lane: &mut Option<Lane>,
@@ -35,50 +35,68 @@ pub(crate) async fn control_run(
         });
     };
     let mut names = Names::new(bench.inputs.seed);
-    let controls = match runners::controls(command, report, &patched_lane.view(), &mut names) {
-        Ok(controls) => controls,
-        Err(why) => {
-            let found = Found::unknown(Finding::SuiteNotRun, format!("no control tests: {why}"));
-            return Ok(Controls { found: Err(found), results: None });
+    let mut unknown = None;
+    for placing in runners::placings(command) {
+        let controls = match runners::controls(command, *placing, report, &patched_lane.view(), &mut names) {
+            Ok(controls) => controls,
+            Err(why) => {
+                let found = Found::unknown(Finding::SuiteNotRun, format!("no control tests: {why}"));
+                unknown.get_or_insert(found);
+                continue;
+            }
+        };
+        let wrong = match added(bench, patched_lane, "patched-controls", &controls).await? {
+            Ok(results) => {
+                let added: usize = controls.iter().map(|control| 1 + control.fails.len()).sum();
+                let said = format!(
+                    "{} added after the freeze were reported as they are",
+                    count(added, "control test")
+                );
+                return Ok(Controls { found: Ok(said), results: Some(results) });
+            }
+            Err(wrong) => wrong,
+        };
+        bench.tell("V8", "the control tests were misreported, the same on the base");
+        let base = lane_of_base(bench, base_lane)?;
+        let placed: Vec<Control> =
+            controls.iter().filter(|control| fits(control, &base, patched_lane)).cloned().collect();
+        if !placed.is_empty() && added(bench, &base, "baseline-controls", &placed).await?.is_ok() {
+            let detail = format!(
+                "control tests are reported as they are on the base, and with the patch not: {wrong}"
+            );
+            let found = Err(Found::fail(Finding::SuiteNotRun, detail));
+            return Ok(Controls { found, results: None });
         }
-    };
-    let (wrong, results) = match bench.suite(patched_lane, "patched-controls", "V8", &controls).await? {
-        Outcome::Ran(report) => {
-            let mut tests = report.tests;
-            let wrong = misreported(&controls, &tests);
-            tests.retain(|id, _| !controls.iter().any(|control| control.names(id)));
-            (wrong, Some(tests))
-        }
+        // What was run says more than that there was no place.
+        let detail = format!("control tests are misreported on both trees: {wrong}");
+        unknown = Some(Found::unknown(Finding::SuiteNotRun, detail));
+    }
+    let nowhere = || Found::unknown(Finding::SuiteNotRun, "no control tests: there is no place for them");
+    Ok(Controls { found: Err(unknown.unwrap_or_else(nowhere)), results: None })
+}
+
+/// Runs the whole suite of a tree with control tests added: the other tests' results where each was reported as it is,
+/// else what was not.
+async fn added(
+    bench: &mut Bench<'_>,
+    lane: &Lane,
+    label: &str,
+    controls: &[Control],
+) -> Result<Result<TestResults, String>, VerifyError> {
+    Ok(match bench.suite(lane, label, "V8", controls).await? {
+        Outcome::Ran(report) => match misreported(controls, &report.tests) {
+            Some(wrong) => Err(wrong),
+            None => {
+                let mut tests = report.tests;
+                tests.retain(|id, _| !controls.iter().any(|control| control.names(id)));
+                Ok(tests)
+            }
+        },
         Outcome::BuildFailed(why)
         | Outcome::BuildLimit(why)
         | Outcome::SuiteLimit(why)
-        | Outcome::NotRun(why) => (Some(why), None),
-    };
-    let Some(wrong) = wrong else {
-        let said = format!(
-            "{} added after the freeze {} reported as they are",
-            count(controls.len() * 2, "control test"),
-            "were"
-        );
-        return Ok(Controls { found: Ok(said), results });
-    };
-    bench.tell("V8", "the control tests were misreported, the same on the base");
-    let base = lane_of_base(bench, base_lane)?;
-    let placed: Vec<Control> =
-        controls.iter().filter(|control| fits(control, &base, patched_lane)).cloned().collect();
-    let works_on_base = match bench.suite(&base, "baseline-controls", "V8", &placed).await? {
-        Outcome::Ran(report) => !placed.is_empty() && misreported(&placed, &report.tests).is_none(),
-        _ => false,
-    };
-    let found = if works_on_base {
-        Found::fail(
-            Finding::SuiteNotRun,
-            format!("control tests are reported as they are on the base, and with the patch not: {wrong}"),
-        )
-    } else {
-        Found::unknown(Finding::SuiteNotRun, format!("control tests are misreported on both trees: {wrong}"))
-    };
-    Ok(Controls { found: Err(found), results: None })
+        | Outcome::NotRun(why) => Err(why),
+    })
 }
 
 /// Whether a control that was placed by the patched tree can stand on the base: it is a new file on both, or
@@ -90,7 +108,8 @@ fn fits(control: &Control, base: &Lane, patched: &Lane) -> bool {
 /// Says which control test was not reported as it is.
 fn misreported(controls: &[Control], tests: &TestResults) -> Option<String> {
     for control in controls {
-        for (name, expect) in [(&control.passes, TestStatus::Passed), (&control.fails, TestStatus::Failed)] {
+        let fails = control.fails.iter().map(|name| (name, TestStatus::Failed));
+        for (name, expect) in [(&control.passes, TestStatus::Passed)].into_iter().chain(fails) {
             let mut found = tests.iter().filter(|(id, _)| id.contains(name.as_str()));
             let what = match (found.next(), found.next()) {
                 (Some((_, status)), None) if *status == expect => continue,
@@ -117,7 +136,7 @@ mod tests {
             path: RelPath::parse("tests/test_x.py").unwrap(),
             text: String::new(),
             passes: "holds".into(),
-            fails: "breaks".into(),
+            fails: vec!["breaks".into()],
         };
         let check = |results: &[(&str, TestStatus)]| {
             let tests = results.iter().map(|(id, status)| ((*id).to_owned(), *status)).collect();

@@ -2,13 +2,14 @@
 
 use gloaming_api::RelPath;
 use gloaming_api::evidence::{FileChange, FileRole, Finding, Signal, TestResults};
+use gloaming_policies::Grant;
 use gloaming_syntax::{Language, test_changes};
 
 use crate::change::{Change, FileDiff};
 use crate::renaming::{Renames, every_word_renamed, rename_words};
 use crate::runners::TreeView;
 use crate::steps::{Found, count, some_of};
-use crate::{examples, manifests, named, reach, shadows};
+use crate::{depends, examples, manifests, named, reach, shadows};
 
 fn sides(diff: &FileDiff) -> (Option<Language>, Option<&[u8]>, Option<&[u8]>) {
     (Language::of(diff.file.path.as_str()), diff.before.as_deref(), diff.after.as_deref())
@@ -17,9 +18,28 @@ fn sides(diff: &FileDiff) -> (Option<Language>, Option<&[u8]>, Option<&[u8]>) {
 /// What a patch does to existing tests beyond a consistent renaming, each with its file.
 type Weakened = Vec<(RelPath, String)>;
 
+/// What the policy lets a patch do to files of configuration and to existing tests.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lets {
+    pub(crate) existing_tests: bool,
+    pub(crate) dependencies: bool,
+}
+
+impl Lets {
+    pub(crate) fn of(grant: &Grant) -> Self {
+        let caps = grant.change();
+        Self { existing_tests: caps.existing_tests, dependencies: caps.dependencies }
+    }
+}
+
 /// Returns what is wrong with the patch as it reads; none when nothing is. `tree` is the patched tree.
-pub(crate) fn read_through(change: &Change, renames: &Renames, tree: &TreeView<'_>) -> Option<Found> {
-    let weakened = match runner_kept(change, renames, tree) {
+pub(crate) fn read_through(
+    change: &Change,
+    renames: &Renames,
+    tree: &TreeView<'_>,
+    lets: Lets,
+) -> Option<Found> {
+    let weakened = match runner_kept(change, renames, tree, lets) {
         Ok(weakened) => weakened,
         Err(found) => return Some(found),
     };
@@ -35,16 +55,29 @@ pub(crate) fn signals_of(
     change: &Change,
     renames: &Renames,
     tree: &TreeView<'_>,
+    lets: Lets,
 ) -> Result<Vec<Signal>, Found> {
-    let weakened = runner_kept(change, renames, tree)?;
+    let weakened = runner_kept(change, renames, tree, lets)?;
     let signal = |(path, detail)| Signal { name: "changed_test".into(), path, line: 0, detail };
     Ok(weakened.into_iter().map(signal).collect())
 }
 
 /// Returns what a patch does to existing tests, unless it changes what runs them.
-fn runner_kept(change: &Change, renames: &Renames, tree: &TreeView<'_>) -> Result<Weakened, Found> {
-    let mut configured: Vec<String> =
-        change.files.iter().filter(|diff| changes_the_runner(diff, renames)).map(shown).collect();
+fn runner_kept(
+    change: &Change,
+    renames: &Renames,
+    tree: &TreeView<'_>,
+    lets: Lets,
+) -> Result<Weakened, Found> {
+    let changed = change.files.iter().filter(|diff| changes_the_runner(diff, renames));
+    let mut configured: Vec<String> = if lets.dependencies {
+        let own = depends::own_names(tree);
+        changed
+            .filter_map(|diff| Some(format!("{}: {}", shown(diff), depends::beyond(diff, &own)?)))
+            .collect()
+    } else {
+        changed.map(shown).collect()
+    };
     configured.extend(shadows::stand_ins(change, tree));
     configured.extend(named::named(change, tree));
     configured.extend(change.files.iter().flat_map(reach::replaces));
@@ -111,22 +144,29 @@ fn holds_tests(path: &RelPath, tests: &TestResults) -> bool {
 
 /// Says what read through without a finding, for the step's detail.
 pub(crate) fn read_through_detail(change: &Change, renames: &Renames, rewritten: usize) -> String {
+    // Whatever else it could do to such a file was a finding.
+    let dependencies = if change.files.iter().any(|diff| changes_the_runner(diff, renames)) {
+        "; dependencies changed, as the policy lets them"
+    } else {
+        ""
+    };
     if rewritten > 0 {
         let changes = count(rewritten, "change");
-        return format!("{changes} to what existing tests say, as the policy lets it");
+        return format!("{changes} to what existing tests say, as the policy lets it{dependencies}");
     }
     let touched = change
         .files
         .iter()
         .filter(|diff| diff.file.role == FileRole::Test && diff.file.change == FileChange::Modified)
         .count();
-    match (touched, renames.len()) {
+    let said = match (touched, renames.len()) {
         (0, _) => "no existing test file was changed".to_owned(),
         (_, 0) => format!("{} only got new tests", count(touched, "existing test file")),
         (_, names) => {
             format!("{} changed by {} only", count(touched, "existing test file"), count(names, "renaming"))
         }
-    }
+    };
+    said + dependencies
 }
 
 fn shown(diff: &FileDiff) -> String {
@@ -279,7 +319,7 @@ mod tests {
 
     fn check(files: Vec<FileDiff>, renames: &[(&str, &str)]) -> String {
         let tree = TreeView { dir: std::path::Path::new("."), files: &[] };
-        match read_through(&change(files), &names(renames), &tree) {
+        match read_through(&change(files), &names(renames), &tree, Lets::default()) {
             Some(found) => format!("{:?}: {}", found.code.unwrap(), found.detail),
             None => "fine".into(),
         }
@@ -349,7 +389,7 @@ mod tests {
     #[test]
     fn where_the_policy_lets_it_a_changed_test_is_a_signal_and_a_changed_runner_still_blocks() {
         let tree = TreeView { dir: std::path::Path::new("."), files: &[] };
-        let of = |files| signals_of(&change(files), &names(&[]), &tree);
+        let of = |files| signals_of(&change(files), &names(&[]), &tree, Lets::default());
         let test = || {
             let before = "def test_a():\n    assert add(1, 2) == 3\n";
             diff("tests/test_a.py", Some(before), Some(&before.replace('3', "4")))

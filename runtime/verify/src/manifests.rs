@@ -52,15 +52,9 @@ pub(crate) fn describes_only(diff: &FileDiff) -> bool {
         return false;
     };
     match diff.file.path.name() {
-        Some("package.json") => same(json(before), json(after)),
-        Some("Cargo.toml") => same(
-            table(before, &["package", "workspace.package"], CARGO),
-            table(after, &["package", "workspace.package"], CARGO),
-        ),
-        Some("pyproject.toml") => same(
-            table(before, &["project", "tool.poetry"], PYPROJECT),
-            table(after, &["project", "tool.poetry"], PYPROJECT),
-        ),
+        Some("package.json") => same(package_json(before), package_json(after)),
+        Some("Cargo.toml") => same(cargo(before), cargo(after)),
+        Some("pyproject.toml") => same(pyproject(before), pyproject(after)),
         _ => false,
     }
 }
@@ -69,7 +63,18 @@ fn same<T: PartialEq>(before: Option<T>, after: Option<T>) -> bool {
     before.is_some() && before == after
 }
 
-fn json(text: &str) -> Option<Value> {
+/// Returns a `Cargo.toml` without what only describes.
+pub(crate) fn cargo(text: &str) -> Option<Table> {
+    table(text, &["package", "workspace.package"], CARGO)
+}
+
+/// Returns a `pyproject.toml` without what only describes.
+pub(crate) fn pyproject(text: &str) -> Option<Table> {
+    table(text, &["project", "tool.poetry"], PYPROJECT)
+}
+
+/// Returns a `package.json` without what only describes.
+pub(crate) fn package_json(text: &str) -> Option<Value> {
     let mut value: Value = serde_json::from_str(text).ok()?;
     let map = value.as_object_mut()?;
     map.retain(|key, _| !PACKAGE_JSON.contains(&key.as_str()));

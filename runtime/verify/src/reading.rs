@@ -8,6 +8,7 @@ use gloaming_policies::Grant;
 use gloaming_workspace::{Patch, Repository};
 
 use crate::change::Change;
+use crate::integrity::Lets;
 use crate::runners::TreeView;
 use crate::steps::Found;
 use crate::{VerifyError, content, integrity, renaming, rules, signals};
@@ -47,6 +48,6 @@ pub fn read(
     let files = Change::regular(&change.patched);
     let tree = TreeView { dir: work, files: &files };
     let renames = renaming::renames(&change, &tree);
-    let found = integrity::read_through(&change, &renames, &tree);
+    let found = integrity::read_through(&change, &renames, &tree, Lets::of(grant));
     Ok(Reading { signals, stopped: found.and_then(|found| stopped("V8", found)) })
 }

@@ -38,15 +38,14 @@ pub(crate) fn paths(change: &Change, grant: &Grant) -> Found {
         }
     }
     let moves = change.moves();
+    let is_test = |path: &RelPath| {
+        change.files.iter().any(|diff| diff.file.path == *path && diff.file.role == FileRole::Test)
+    };
     let deleted: Vec<String> = change
         .files
         .iter()
         .filter(|diff| diff.file.change == FileChange::Deleted && diff.file.role == FileRole::Test)
-        .filter(|diff| {
-            !moves
-                .iter()
-                .any(|(old, new)| *old == diff.file.path && gloaming_workspace::role(new) == FileRole::Test)
-        })
+        .filter(|diff| !moves.iter().any(|(old, new)| *old == diff.file.path && is_test(new)))
         .map(|diff| shown(&diff.file.path))
         .collect();
     if !deleted.is_empty() {

@@ -1,5 +1,6 @@
 //! The order of steps, and the evidence they make.
 
+use gloaming_api::RelPath;
 use gloaming_api::evidence::{
     ChangedLines, CheckedCommand, Evidence, Finding, Flake, JobEvidence, LintFinding, Mutants, Signal,
     StepResult, TestResults, WithoutCode,
@@ -10,12 +11,13 @@ use gloaming_jobs::JobError;
 use crate::baseline::{self, Baseline};
 use crate::bench::{Bench, Lane};
 use crate::change::Change;
+use crate::integrity::Lets;
 use crate::renaming::{self, Renames};
 use crate::steps::{Found, Steps, some_of};
 use crate::suites::{self, Explained};
 use crate::{
-    Inputs, VerifyError, alone, commanded, content, coverage, fail_to_pass, integrity, mutation, rules,
-    signals,
+    Inputs, VerifyError, alone, collected, commanded, content, coverage, fail_to_pass, integrity, mutation,
+    rules, signals,
 };
 
 /// What a verification has seen so far.
@@ -51,7 +53,14 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
     bench.tell("V0", "reading the patch");
     // What is too large is not looked into: to compare it line by line would cost a minute.
     let change = if rules::size(&inputs.patch.files, inputs.grant).result == StepResult::Pass {
-        Change::read(inputs.repository, inputs.base, &inputs.patch.tree, &inputs.patch.files)?
+        let mut change =
+            Change::read(inputs.repository, inputs.base, &inputs.patch.tree, &inputs.patch.files)?;
+        let of_base = |path: &RelPath| {
+            let bytes = inputs.repository.read_file(inputs.base, path).ok()??;
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        collected::mark(&mut change, inputs.profile, &of_base);
+        change
     } else {
         Change::unread(&inputs.patch.files)
     };
@@ -102,7 +111,7 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
         grant: inputs.grant.digest().clone(),
         environment: (!reused.is_empty()).then(|| inputs.environment.clone()),
         commands: commands(&inputs, &reused),
-        files: inputs.patch.files.clone(),
+        files: change.files.iter().map(|diff| diff.file.clone()).collect(),
         steps: steps.finish(),
         jobs: reused,
         baseline_tests: seen.baseline_tests,
@@ -161,17 +170,18 @@ async fn judge(
     bench.tell("V8", "reading what the patch does to the tests");
     let patched = bench.patched_lane(&inputs.patch.tree, change)?;
     let renames: Renames = renaming::renames(change, &patched.view());
-    let rewritten = inputs.grant.change().existing_tests;
-    if let Some(found) = commanded::changed(change, inputs.profile, &patched.view()) {
+    let lets = Lets::of(inputs.grant);
+    let rewritten = lets.existing_tests;
+    if let Some(found) = commanded::changed(change, inputs.profile, &patched.view(), lets) {
         steps.note("V8", found);
         return Ok(());
     }
     let found = if rewritten {
-        integrity::signals_of(change, &renames, &patched.view())
+        integrity::signals_of(change, &renames, &patched.view(), lets)
             .map(|signals| seen.changed_tests = signals)
             .err()
     } else {
-        integrity::read_through(change, &renames, &patched.view())
+        integrity::read_through(change, &renames, &patched.view(), lets)
     };
     if let Some(found) = found {
         steps.note("V8", found);

@@ -142,4 +142,6 @@ fn on_top<'a>(
     assert!(after.wall <= before.wall, "{after:?} over {before:?}");
     let (before, after) = (below.change(), above.change());
     assert!(after.files <= before.files && after.lines <= before.lines, "{after:?} over {before:?}");
+    assert!(before.existing_tests || !after.existing_tests, "{after:?} over {before:?}");
+    assert!(before.dependencies || !after.dependencies, "{after:?} over {before:?}");
 }

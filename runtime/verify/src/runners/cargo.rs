@@ -1,6 +1,7 @@
 //! `cargo test`: compiled first, then run by cargo itself with our runner around each executable, so that
 //! folder and variables are cargo's own.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use gloaming_api::RelPath;
@@ -9,7 +10,7 @@ use gloaming_api::profile::Command;
 use serde::Deserialize;
 
 use super::libtest::{self, Doubles};
-use super::{Control, Invocation, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, required};
+use super::{Control, Invocation, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, forms, required};
 use crate::names::Names;
 
 const ARTIFACTS: &str = "artifacts.json";
@@ -289,26 +290,97 @@ fn place_and_line(name: &str) -> (&str, u32) {
     }
 }
 
+/// The most files of modules that get control tests besides each target's own.
+const MOST_MODULES: usize = 64;
+
+/// Inside every target whose tests ran, and inside the modules with tests: a macro by an assertion's name is known only
+/// behind and below where it is defined.
 pub(super) fn controls(report: &Report, tree: &TreeView<'_>, names: &mut Names) -> Vec<Control> {
     let mut controls: Vec<Control> = Vec::new();
+    let mut modules: Vec<(String, RelPath, Vec<String>)> = Vec::new();
     for place in report.best_places() {
-        let label = &place.name;
-        let Ok(path) = RelPath::parse(&place.file) else { continue };
-        if !tree.has(&path) || controls.iter().any(|control| control.path == path) {
+        let Ok(root) = RelPath::parse(&place.file) else { continue };
+        let Some(text) = tree.read(&root) else { continue };
+        if !controls.iter().any(|control| control.path == root) {
+            controls.push(control(&place.name, &[], root.clone(), &text, &text, names));
+        }
+        for (path, module) in modules_with_tests(&place.name, &root, report, tree) {
+            if !modules.iter().any(|(_, other, _)| *other == path) && modules.len() < MOST_MODULES {
+                modules.push((place.name.clone(), path, module));
+            }
+        }
+    }
+    for (label, path, module) in modules {
+        if controls.iter().any(|control| control.path == path) {
             continue;
         }
-        let (module, passes, fails) = (names.next_name(), names.next_name(), names.next_name());
-        controls.push(Control {
-            path,
-            text: format!(
-                "\n#[cfg(test)]\nmod {module} {{\n    #[test]\n    fn {passes}() {{}}\n    #[test]\n    \
-                 fn {fails}() {{\n        assert_eq!(\"{module}\", \"\");\n    }}\n}}\n"
-            ),
-            passes: format!("{label}::{module}::{passes}"),
-            fails: format!("{label}::{module}::{fails}"),
-        });
+        let Some(text) = tree.read(&path) else { continue };
+        let root = report.places.iter().find(|place| place.name == label);
+        let root = root.and_then(|place| tree.read(&RelPath::parse(&place.file).ok()?)).unwrap_or_default();
+        controls.push(control(&label, &module, path, &text, &root, names));
     }
     controls
+}
+
+/// The files of a target's modules in which tests passed, each with the module's path.
+fn modules_with_tests(
+    label: &str,
+    root: &RelPath,
+    report: &Report,
+    tree: &TreeView<'_>,
+) -> Vec<(RelPath, Vec<String>)> {
+    let prefix = format!("{label}::");
+    let folder = root.parent().unwrap_or_else(RelPath::root);
+    let mut seen: BTreeSet<Vec<&str>> = BTreeSet::new();
+    let mut out: Vec<(RelPath, Vec<String>)> = Vec::new();
+    let tests = report.tests.range(prefix.clone()..).take_while(|(id, _)| id.starts_with(&prefix));
+    for (id, _) in tests.filter(|(_, status)| **status == TestStatus::Passed) {
+        let mut module: Vec<&str> = id[prefix.len()..].split("::").collect();
+        let Some(test) = module.pop() else { continue };
+        if seen.len() > MOST_MODULES * 4 || !seen.insert(module.clone()) {
+            continue;
+        }
+        // The inner ones may be written in the file of an outer one.
+        let found = (1..=module.len()).rev().find_map(|length| {
+            let stem = module[..length].join("/");
+            let file = ["{}.rs", "{}/mod.rs"].iter().find_map(|form| {
+                folder.join(&form.replace("{}", &stem)).ok().filter(|path| tree.has(path))
+            })?;
+            // A file that only has the name of a module is none.
+            let has_it = tree.read(&file).is_some_and(|text| text.contains(&format!("fn {test}")));
+            has_it.then(|| (file, module[..length].iter().map(|name| (*name).to_owned()).collect()))
+        });
+        out.extend(found.filter(|(path, _)| !out.iter().any(|(other, _)| other == path)));
+    }
+    out
+}
+
+/// Controls behind the code of a file, which is a target's own or that of a module.
+fn control(
+    label: &str,
+    within: &[String],
+    path: RelPath,
+    text: &str,
+    root: &str,
+    names: &mut Names,
+) -> Control {
+    // By its whole name: a file may know something else as `test`.
+    const TEST: &str = "    #[::core::prelude::v1::test]\n";
+    let (module, passes) = (names.next_name(), names.next_name());
+    let outer: Vec<&str> = [label].into_iter().chain(within.iter().map(String::as_str)).collect();
+    let at = format!("{}::{module}", outer.join("::"));
+    // What the file takes from elsewhere is what its tests see; not where a lint that is forbidden would have a say.
+    let forbids =
+        [text, root].iter().any(|text| text.contains("forbid(unused") || text.contains("forbid(warnings"));
+    let scope = if forbids { "" } else { "    #[allow(unused_imports)]\n    use super::*;\n" };
+    let mut code = format!("\n#[cfg(test)]\nmod {module} {{\n{scope}{TEST}    fn {passes}() {{}}\n");
+    let mut fails = Vec::new();
+    for form in forms::rust(text) {
+        let name = names.next_name();
+        code += &format!("{TEST}    fn {name}() {{\n        {}\n    }}\n", forms::named(&form, &name));
+        fails.push(format!("{at}::{name}"));
+    }
+    Control { path, text: code + "}\n", passes: format!("{at}::{passes}"), fails }
 }
 
 #[cfg(test)]
@@ -477,6 +549,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let files: Vec<RelPath> =
             ["src/bin/demo.rs", "src/lib.rs"].map(|path| RelPath::parse(path).unwrap()).to_vec();
+        for path in &files {
+            crate::host::write_in_tree(dir.path(), path, b"fn main() {}\n").unwrap();
+        }
         let tree = TreeView { dir: dir.path(), files: &files };
         let controls = controls(&read_it(&recorded()).unwrap(), &tree, &mut Names::new(1));
         assert_eq!(
@@ -484,6 +559,6 @@ mod tests {
             ["src/lib.rs", "src/bin/demo.rs"]
         );
         assert!(controls[0].passes.starts_with("demo::demo::"));
-        assert_ne!(controls[0].passes, controls[0].fails);
+        assert_ne!(controls[0].passes, controls[0].fails[0]);
     }
 }

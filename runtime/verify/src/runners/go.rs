@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use gloaming_api::RelPath;
 use gloaming_api::evidence::TestStatus;
 use gloaming_api::profile::Command;
 use serde::Deserialize;
 
-use super::{Control, Invocation, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, required};
+use super::{Control, Invocation, Placing, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, forms, required};
 use crate::names::Names;
 
 const FILE: &str = "go.jsonl";
@@ -130,11 +131,16 @@ fn parse(text: &str) -> Result<Report, String> {
     Ok(out)
 }
 
-pub(super) fn controls(report: &Report, tree: &TreeView<'_>, names: &mut Names) -> Vec<Control> {
+pub(super) fn controls(
+    placing: Placing,
+    report: &Report,
+    tree: &TreeView<'_>,
+    names: &mut Names,
+) -> Vec<Control> {
     let mut out: Vec<Control> = Vec::new();
     for place in report.best_places() {
-        // The file whose folder is the longest end of the package's path.
-        let neighbour = tree
+        // Files whose folder is the longest end of the package's path.
+        let candidates: Vec<(usize, &RelPath, RelPath)> = tree
             .files
             .iter()
             .filter(|path| path.as_str().ends_with("_test.go"))
@@ -143,26 +149,52 @@ pub(super) fn controls(report: &Report, tree: &TreeView<'_>, names: &mut Names) 
                 let fits = folder.is_root() || format!("/{}", place.name).ends_with(&format!("/{folder}"));
                 fits.then_some((folder.as_str().len(), path, folder))
             })
-            .max_by_key(|found| found.0);
-        let Some((_, path, folder)) = neighbour else { continue };
+            .collect();
+        let longest = candidates.iter().map(|found| found.0).max().unwrap_or_default();
+        let nearest: Vec<_> = candidates.into_iter().filter(|found| found.0 == longest).collect();
+        let ran = |path: &RelPath| {
+            // Where files are named, only some of a folder's have tests that ran.
+            let text = tree.read(path).unwrap_or_default();
+            let prefix = format!("{}::", place.name);
+            let tests = report.tests.range(prefix.clone()..).take_while(|(id, _)| id.starts_with(&prefix));
+            let mut names = tests.map(|(id, _)| &id[prefix.len()..]).filter(|name| !name.contains('/'));
+            names.any(|name| text.contains(&format!("func {name}(")))
+        };
+        let Some((_, path, folder)) =
+            nearest.iter().find(|(_, path, _)| ran(path)).or(nearest.last()).cloned()
+        else {
+            continue;
+        };
         if out.iter().any(|control| control.path.parent().as_ref() == Some(&folder)) {
             continue;
         }
-        let package = tree.read(path).and_then(|text| {
-            text.lines().find_map(|line| line.strip_prefix("package ").map(|name| name.trim().to_owned()))
-        });
+        let Some(text) = tree.read(path) else { continue };
+        let package =
+            text.lines().find_map(|line| line.strip_prefix("package ").map(|name| name.trim().to_owned()));
         let Some(package) = package else { continue };
-        let Ok(control) = folder.join(&format!("{}_test.go", names.next_name())) else { continue };
-        let (passes, fails) = (names.next_name(), names.next_name());
-        out.push(Control {
-            path: control,
-            text: format!(
-                "package {package}\n\nimport \"testing\"\n\nfunc Test_{passes}(t *testing.T) {{}}\n\nfunc \
-                 Test_{fails}(t *testing.T) {{ t.Fatal(\"{fails}\") }}\n"
-            ),
+        let Ok(new) = folder.join(&format!("{}_test.go", names.next_name())) else { continue };
+        let found = forms::go(&text);
+        let passes = names.next_name();
+        let mut control = Control {
+            path: if placing == Placing::Inside { path.clone() } else { new },
+            text: match placing {
+                Placing::Inside => String::new(),
+                Placing::Beside => {
+                    let imports: String = found.imports.iter().map(|line| format!("\t{line}\n")).collect();
+                    format!("package {package}\n\nimport (\n\t\"testing\"\n{imports})\n")
+                }
+            },
             passes,
-            fails,
-        });
+            fails: Vec::new(),
+        };
+        control.text += &format!("\nfunc Test_{}(t *testing.T) {{}}\n", control.passes);
+        for form in found.forms {
+            let fails = names.next_name();
+            let form = forms::named(&form, &fails);
+            control.text += &format!("\nfunc Test_{fails}(t *testing.T) {{ {form} }}\n");
+            control.fails.push(fails);
+        }
+        out.push(control);
         if out.len() == 8 {
             break;
         }
@@ -172,7 +204,6 @@ pub(super) fn controls(report: &Report, tree: &TreeView<'_>, names: &mut Names) 
 
 #[cfg(test)]
 mod tests {
-    use gloaming_api::RelPath;
     use gloaming_api::profile::TestRunner;
 
     use super::super::{lines, test_command};
@@ -234,7 +265,11 @@ mod tests {
         crate::host::write_in_tree(dir.path(), &path, b"// note\npackage p_test\n").unwrap();
         let files = [path];
         let tree = TreeView { dir: dir.path(), files: &files };
-        let controls = controls(&parse(REAL).unwrap(), &tree, &mut Names::new(5));
+        let report = parse(REAL).unwrap();
+        let inside = controls(Placing::Inside, &report, &tree, &mut Names::new(5));
+        assert_eq!((inside.len(), inside[0].path.as_str()), (1, "p/p_test.go"));
+        assert!(inside[0].text.starts_with("\nfunc Test_"));
+        let controls = controls(Placing::Beside, &report, &tree, &mut Names::new(5));
         assert_eq!(controls.len(), 1);
         assert!(
             controls[0].path.as_str().starts_with("p/") && controls[0].path.as_str().ends_with("_test.go")

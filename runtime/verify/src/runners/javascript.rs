@@ -1,13 +1,17 @@
 //! jest, vitest and mocha, with their own machine reports.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use gloaming_api::RelPath;
 use gloaming_api::evidence::TestStatus;
-use gloaming_api::profile::Command;
+use gloaming_api::profile::{Command, TestRunner};
+use regex::Regex;
 use serde::Deserialize;
 
-use super::{Control, Invocation, REPORT_MOUNT, Report, TreeView, junit, required};
+use super::{
+    Control, Invocation, MOST_INSIDE, Placing, REPORT_MOUNT, Report, TreeView, forms, junit, required,
+};
 use crate::names::Names;
 
 const JEST_FILE: &str = "jest.json";
@@ -123,38 +127,82 @@ fn parse_jest(bytes: &[u8]) -> Result<Report, String> {
     Ok(out)
 }
 
-/// Whose functions a test file calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Globals {
-    Jest,
-    Vitest,
-    Mocha,
-}
-
 pub(super) fn controls(
+    runner: TestRunner,
+    placing: Placing,
     report: &Report,
     tree: &TreeView<'_>,
     names: &mut Names,
-    globals: Globals,
 ) -> Vec<Control> {
-    beside_each(report, tree, names, |passes, fails, _| {
-        let (import, test) = match globals {
-            Globals::Jest => ("", "test"),
-            Globals::Vitest => ("import { test } from 'vitest';\n", "test"),
-            Globals::Mocha => ("", "it"),
+    match placing {
+        Placing::Inside => inside_each(report, tree, names),
+        Placing::Beside => beside_each(report, tree, names, |passes, fails| match runner {
+            // A dynamic import works in scripts and in modules alike.
+            TestRunner::NodeTest => format!(
+                "import('node:test').then(({{ test }}) => {{\n  test('{passes}', () => {{}});\n  test('{fails}', () => \
+                 {{ throw new Error('{fails}'); }});\n}});\n"
+            ),
+            _ => {
+                let (import, test) = match runner {
+                    TestRunner::Vitest => ("import { test } from 'vitest';\n", "test"),
+                    TestRunner::Mocha => ("", "it"),
+                    _ => ("", "test"),
+                };
+                format!(
+                    "{import}{test}('{passes}', () => {{}});\n{test}('{fails}', () => {{ throw new Error('{fails}'); \
+                     }});\n"
+                )
+            }
+        }),
+    }
+}
+
+/// The function by which a file adds its tests, in the file's own scope.
+static TEST: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?m)^[ \t]*(?:await\s+)?(test|it|specify)(?:\.\w+)*\(").expect("a constant pattern")
+});
+
+/// Behind the tests of files that have some which passed. Whatever the file checks with is what they fail by.
+fn inside_each(report: &Report, tree: &TreeView<'_>, names: &mut Names) -> Vec<Control> {
+    let mut out: Vec<Control> = Vec::new();
+    for place in report.best_places() {
+        let Ok(path) = RelPath::parse(&place.file) else { continue };
+        if out.iter().any(|control| control.path == path) {
+            continue;
+        }
+        let Some(text) = tree.read(&path) else { continue };
+        let Some(test) = TEST.captures(&text).map(|found| found[1].to_owned()) else { continue };
+        let passes = names.next_name();
+        let mut control = Control {
+            path,
+            // The last statement may not be ended.
+            text: format!("\n;\n{test}('{passes}', () => {{}});\n"),
+            passes,
+            fails: Vec::new(),
         };
-        format!(
-            "{import}{test}('{passes}', () => {{}});\n{test}('{fails}', () => {{ throw new Error('{fails}'); }});\n"
-        )
-    })
+        let mut forms = forms::javascript(&text);
+        if forms.is_empty() {
+            forms.push("throw new Error('{}');".to_owned());
+        }
+        for form in forms {
+            let fails = names.next_name();
+            control.text += &format!("{test}('{fails}', () => {{ {} }});\n", forms::named(&form, &fails));
+            control.fails.push(fails);
+        }
+        out.push(control);
+        if out.len() == MOST_INSIDE {
+            break;
+        }
+    }
+    out
 }
 
 /// One new file beside a file with passing tests, in each of at most eight folders.
-pub(super) fn beside_each(
+fn beside_each(
     report: &Report,
     tree: &TreeView<'_>,
     names: &mut Names,
-    text: impl Fn(&str, &str, &RelPath) -> String,
+    text: impl Fn(&str, &str) -> String,
 ) -> Vec<Control> {
     let mut folders: Vec<RelPath> = Vec::new();
     let mut out = Vec::new();
@@ -167,7 +215,7 @@ pub(super) fn beside_each(
         let Some(control) = beside(&path, &names.next_name()) else { continue };
         folders.push(folder);
         let (passes, fails) = (names.next_name(), names.next_name());
-        out.push(Control { text: text(&passes, &fails, &control), path: control, passes, fails });
+        out.push(Control { text: text(&passes, &fails), path: control, passes, fails: vec![fails] });
         if out.len() == 8 {
             break;
         }
@@ -195,8 +243,6 @@ fn beside(path: &RelPath, name: &str) -> Option<RelPath> {
 
 #[cfg(test)]
 mod tests {
-    use gloaming_api::profile::TestRunner;
-
     use super::super::{lines, test_command};
     use super::*;
 

@@ -5,6 +5,7 @@
 //! a result.
 
 mod cargo;
+mod forms;
 mod go;
 mod javascript;
 mod junit;
@@ -156,7 +157,7 @@ impl TreeView<'_> {
     }
 }
 
-/// Two tests to add to a tree, one that holds and one that does not.
+/// Tests to add to a tree, one that holds and at least one that does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Control {
     /// The file to write.
@@ -165,14 +166,42 @@ pub(crate) struct Control {
     pub(crate) text: String,
     /// Only the id of the passing test contains this.
     pub(crate) passes: String,
-    /// Only the id of the failing test contains this.
-    pub(crate) fails: String,
+    /// Only the ids of the failing tests contain one of these each: a test for each way in which the neighbours say what
+    /// has to hold.
+    pub(crate) fails: Vec<String>,
 }
 
 impl Control {
-    /// Whether an id is that of one of the two.
+    /// Whether an id is that of one of them.
     pub(crate) fn names(&self, id: &str) -> bool {
-        id.contains(&self.passes) || id.contains(&self.fails)
+        id.contains(&self.passes) || self.fails.iter().any(|name| id.contains(name))
+    }
+}
+
+/// Where control tests stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placing {
+    /// In a new file beside one whose tests ran.
+    Beside,
+    /// Behind the tests of a file whose tests ran.
+    Inside,
+}
+
+/// The most files that get control tests inside.
+const MOST_INSIDE: usize = 40;
+
+/// Returns where control tests can stand, what shows most first.
+///
+/// Where one process runs every test, code that replaces what they check with does so for a new file too, and nothing of a
+/// new file is in the way. Where each file has a process or a world of its own, a new one does not even load that code. A
+/// command that names its files never runs a new one.
+pub(crate) fn placings(command: &Command) -> &'static [Placing] {
+    match command.runner {
+        Some(TestRunner::Cargo) => &[Placing::Inside],
+        Some(TestRunner::NodeTest | TestRunner::Jest | TestRunner::Vitest) => {
+            &[Placing::Inside, Placing::Beside]
+        }
+        _ => &[Placing::Beside, Placing::Inside],
     }
 }
 
@@ -224,23 +253,27 @@ pub(crate) fn read(command: &Command, report: &Path, prepared: Option<&Path>) ->
 /// no place for them.
 pub(crate) fn controls(
     command: &Command,
+    placing: Placing,
     report: &Report,
     tree: &TreeView<'_>,
     names: &mut Names,
 ) -> Result<Vec<Control>, String> {
     let controls = match command.runner {
         Some(TestRunner::Cargo) => cargo::controls(report, tree, names),
-        Some(TestRunner::Pytest) => python::controls_pytest(command, report, tree, names),
-        Some(TestRunner::Unittest) => python::controls_unittest(command, report, tree, names),
-        Some(TestRunner::NodeTest) => node::controls(report, tree, names),
-        Some(TestRunner::Jest) => javascript::controls(report, tree, names, javascript::Globals::Jest),
-        Some(TestRunner::Vitest) => javascript::controls(report, tree, names, javascript::Globals::Vitest),
-        Some(TestRunner::Mocha) => javascript::controls(report, tree, names, javascript::Globals::Mocha),
-        Some(TestRunner::GoTest) => go::controls(report, tree, names),
+        Some(TestRunner::Pytest) => python::controls_pytest(command, placing, report, tree, names),
+        Some(TestRunner::Unittest) => python::controls_unittest(command, placing, report, tree, names),
+        Some(runner @ (TestRunner::NodeTest | TestRunner::Jest | TestRunner::Vitest | TestRunner::Mocha)) => {
+            javascript::controls(runner, placing, report, tree, names)
+        }
+        Some(TestRunner::GoTest) => go::controls(placing, report, tree, names),
         Some(TestRunner::Surefire | TestRunner::Gradle | TestRunner::Ctest) | None => Vec::new(),
     };
     if controls.is_empty() {
-        return Err("no file with passing tests was found to put control tests beside".to_owned());
+        return Err(match placing {
+            Placing::Beside => "no file with passing tests was found to put control tests beside",
+            Placing::Inside => "no file with passing tests was found that takes control tests",
+        }
+        .to_owned());
     }
     Ok(controls)
 }

@@ -7,8 +7,7 @@ use gloaming_api::evidence::TestStatus;
 use gloaming_api::profile::Command;
 use serde::Deserialize;
 
-use super::{Control, Invocation, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, javascript, required};
-use crate::names::Names;
+use super::{Invocation, REPORT_MOUNT, Report, SCRIPT_MOUNT, required};
 
 const FILE: &str = "node.jsonl";
 
@@ -92,16 +91,6 @@ fn parse(text: &str) -> Result<Report, String> {
         Some(count) => Err(format!("the report says {count} results and shows {results}")),
         None => Err("the report has no end: the runner was cut off".into()),
     }
-}
-
-pub(super) fn controls(report: &Report, tree: &TreeView<'_>, names: &mut Names) -> Vec<Control> {
-    // A dynamic import works in scripts and in modules alike.
-    javascript::beside_each(report, tree, names, |passes, fails, _| {
-        format!(
-            "import('node:test').then(({{ test }}) => {{\n  test('{passes}', () => {{}});\n  test('{fails}', () => {{ \
-             throw new Error('{fails}'); }});\n}});\n"
-        )
-    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use gloaming_api::profile::Command;
 use serde::Deserialize;
 
 use super::{
-    Control, Invocation, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, junit, required, with_options,
+    Control, Invocation, Placing, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, forms, junit, required,
+    with_options,
 };
 use crate::names::Names;
 
@@ -182,37 +183,78 @@ fn beside(path: &RelPath, name: &str) -> Option<RelPath> {
 
 pub(super) fn controls_pytest(
     command: &Command,
+    placing: Placing,
     report: &Report,
     tree: &TreeView<'_>,
     names: &mut Names,
 ) -> Vec<Control> {
-    controls(command, report, tree, names, |passes, fails| {
-        format!("def test_{passes}():\n    pass\n\n\ndef test_{fails}():\n    assert \"{fails}\" == \"\"\n")
+    controls(command, placing, report, tree, names, |passes, text, names| {
+        let methods = forms::unittest(text);
+        let functions = forms::pytest(text);
+        // A file of classes alone may assert nothing by itself.
+        let mut control =
+            Written { text: format!("\n\ndef test_{passes}():\n    pass\n"), fails: Vec::new() };
+        for form in functions {
+            let fails = names.next_name();
+            control.text += &format!("\n\ndef test_{fails}():\n    {}\n", forms::named(&form, &fails));
+            control.fails.push(fails);
+        }
+        if !methods.is_empty() {
+            control.class(&methods, names);
+        }
+        control
     })
 }
 
 pub(super) fn controls_unittest(
     command: &Command,
+    placing: Placing,
     report: &Report,
     tree: &TreeView<'_>,
     names: &mut Names,
 ) -> Vec<Control> {
-    let class = names.next_name();
-    controls(command, report, tree, names, |passes, fails| {
-        format!(
-            "import unittest\n\n\nclass {class}(unittest.TestCase):\n    def test_{passes}(self):\n        pass\n\n    \
-             def test_{fails}(self):\n        self.assertEqual(\"{fails}\", \"\")\n"
-        )
+    controls(command, placing, report, tree, names, |passes, text, names| {
+        let mut forms = forms::unittest(text);
+        if forms.is_empty() {
+            forms.push("self.assertEqual(\"{}\", \"\")".to_owned());
+        }
+        let mut control = Written::default();
+        control.class(&forms, names);
+        control.text += &format!("\n    def test_{passes}(self):\n        pass\n");
+        control
     })
 }
 
-/// One file beside a file with passing tests, in each of at most eight folders.
+/// The text of control tests, and the names of those that fail.
+#[derive(Default)]
+struct Written {
+    text: String,
+    fails: Vec<String>,
+}
+
+impl Written {
+    /// Adds a class with a failing method for each form.
+    fn class(&mut self, forms: &[String], names: &mut Names) {
+        let (module, class) = (names.next_name(), names.next_name());
+        self.text += &format!("\n\nimport unittest as {module}\n\n\nclass {class}({module}.TestCase):\n");
+        for (at, form) in forms.iter().enumerate() {
+            let fails = names.next_name();
+            let space = if at == 0 { "" } else { "\n" };
+            self.text +=
+                &format!("{space}    def test_{fails}(self):\n        {}\n", forms::named(form, &fails));
+            self.fails.push(fails);
+        }
+    }
+}
+
+/// Beside a file with passing tests, or inside it, in each of at most eight folders.
 fn controls(
     command: &Command,
+    placing: Placing,
     report: &Report,
     tree: &TreeView<'_>,
     names: &mut Names,
-    text: impl Fn(&str, &str) -> String,
+    write: impl Fn(&str, &str, &mut Names) -> Written,
 ) -> Vec<Control> {
     let mut folders: Vec<RelPath> = Vec::new();
     let mut out = Vec::new();
@@ -222,10 +264,16 @@ fn controls(
         if folders.contains(&folder) {
             continue;
         }
-        let Some(control) = beside(&path, &names.next_name()) else { continue };
+        let Some(text) = tree.read(&path) else { continue };
+        let path = match placing {
+            Placing::Inside => Some(path),
+            Placing::Beside => beside(&path, &names.next_name()),
+        };
+        let Some(path) = path else { continue };
         folders.push(folder);
-        let (passes, fails) = (names.next_name(), names.next_name());
-        out.push(Control { path: control, text: text(&passes, &fails), passes, fails });
+        let passes = names.next_name();
+        let written = write(&passes, &text, names);
+        out.push(Control { path, text: written.text, passes, fails: written.fails });
         if out.len() == 8 {
             break;
         }
@@ -315,14 +363,21 @@ mod tests {
             ["app/checks_spec.py", "src/a.py", "tests/test_u.py", "tests/unit/test_w.py"]
                 .map(|path| RelPath::parse(path).unwrap())
                 .to_vec();
+        for path in &files {
+            let text = b"self.assertTrue(a)\nself.assertTrue(b)\nself.assertIn(a, b)\n";
+            crate::host::write_in_tree(dir.path(), path, text).unwrap();
+        }
         let tree = TreeView { dir: dir.path(), files: &files };
         let command = test_command(TestRunner::Unittest, &["python3", "-m", "unittest"]);
         let report = parse_unittest(UNITTEST.as_bytes()).unwrap();
-        let controls = controls_unittest(&command, &report, &tree, &mut Names::new(3));
-        assert_eq!(controls.len(), 1);
+        let inside = controls_unittest(&command, Placing::Inside, &report, &tree, &mut Names::new(3));
+        assert_eq!((inside.len(), inside[0].path.as_str()), (1, "tests/test_u.py"));
+        let controls = controls_unittest(&command, Placing::Beside, &report, &tree, &mut Names::new(3));
+        assert_eq!((controls.len(), controls[0].fails.len()), (1, 2));
         let path = controls[0].path.as_str();
         assert!(path.starts_with("tests/test_") && path.ends_with(".py") && path != "tests/test_u.py");
-        assert!(controls[0].text.contains(&format!("def test_{}(self)", controls[0].fails)));
+        assert!(controls[0].text.contains(&format!("def test_{}(self)", controls[0].fails[1])));
+        assert!(controls[0].text.contains("self.assertIn("));
 
         let path = |text| RelPath::parse(text).unwrap();
         assert_eq!(file_of("test_w.TestC", &RelPath::root(), &tree), Some(path("tests/unit/test_w.py")));

@@ -9,7 +9,9 @@ use gloaming_api::RelPath;
 use gloaming_api::evidence::TestStatus;
 use gloaming_api::profile::TestRunner;
 
-use super::{Control, Invocation, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, lines, test_command};
+use super::{
+    Control, Invocation, Placing, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, lines, test_command,
+};
 use crate::names::Names;
 
 /// A tree on the host, run as a job would be but for the container.
@@ -86,7 +88,7 @@ impl Bed {
     }
 
     /// Adds the control tests that fit a report, in place.
-    fn add_controls(&self, report: &Report) -> Vec<Control> {
+    fn add_controls(&self, report: &Report, placing: Placing) -> Vec<Control> {
         let tree = self.tree();
         let mut seen = report.clone();
         for place in &mut seen.places {
@@ -99,13 +101,25 @@ impl Bed {
             }
         }
         let view = TreeView { dir: &tree, files: &self.files };
-        let controls = super::controls(&self.command, &seen, &view, &mut Names::new(42)).unwrap();
+        let controls = super::controls(&self.command, placing, &seen, &view, &mut Names::new(42)).unwrap();
         for control in &controls {
             let mut content = view.read(&control.path).unwrap_or_default();
             content.push_str(&control.text);
             crate::host::write_in_tree(&tree, &control.path, content.as_bytes()).unwrap();
         }
         controls
+    }
+
+    /// Makes the files again what they were.
+    fn take_away(&self, controls: &[Control], before: &[(RelPath, String)]) {
+        for control in controls {
+            match before.iter().find(|(path, _)| *path == control.path) {
+                Some((path, text)) => {
+                    crate::host::write_in_tree(&self.tree(), path, text.as_bytes()).unwrap();
+                }
+                None => std::fs::remove_file(self.tree().join(control.path.as_str())).unwrap(),
+            }
+        }
     }
 }
 
@@ -150,20 +164,30 @@ fn check(bed: Option<Bed>, expect: &str) {
         }
     }
 
-    let controls = bed.add_controls(&report);
-    assert!(!controls.is_empty());
-    let (exit, with_controls) = bed.run();
-    let tests = with_controls.unwrap().tests;
-    assert_ne!(exit, Some(0));
-    assert_eq!(tests.len(), report.tests.len() + controls.len() * 2, "{tests:?}");
-    for control in &controls {
-        let status = |name: &str| {
-            let found: Vec<TestStatus> =
-                tests.iter().filter(|(id, _)| id.contains(name)).map(|(_, status)| *status).collect();
-            found
-        };
-        assert_eq!(status(&control.passes), [TestStatus::Passed], "{tests:?}");
-        assert_eq!(status(&control.fails), [TestStatus::Failed], "{tests:?}");
+    for placing in super::placings(&bed.command) {
+        let tree = bed.tree();
+        let view = TreeView { dir: &tree, files: &bed.files };
+        let before: Vec<(RelPath, String)> =
+            bed.files.iter().filter_map(|path| Some((path.clone(), view.read(path)?))).collect();
+        let controls = bed.add_controls(&report, *placing);
+        assert!(!controls.is_empty());
+        let (exit, with_controls) = bed.run();
+        let tests = with_controls.unwrap().tests;
+        assert_ne!(exit, Some(0));
+        let added: usize = controls.iter().map(|control| 1 + control.fails.len()).sum();
+        assert_eq!(tests.len(), report.tests.len() + added, "{tests:?}");
+        for control in &controls {
+            let status = |name: &str| {
+                let found: Vec<TestStatus> =
+                    tests.iter().filter(|(id, _)| id.contains(name)).map(|(_, status)| *status).collect();
+                found
+            };
+            assert_eq!(status(&control.passes), [TestStatus::Passed], "{tests:?}");
+            for name in &control.fails {
+                assert_eq!(status(name), [TestStatus::Failed], "{tests:?}");
+            }
+        }
+        bed.take_away(&controls, &before);
     }
 }
 
@@ -348,4 +372,81 @@ fn go_and_a_printed_pass() {
         Ok(report) => assert_eq!(lines(&report), "example.com/demo::TestFails = failed\n"),
         Err(why) => assert!(why.contains("did not begin or has one already"), "{why}"),
     }
+}
+
+/// Adds control tests, and returns how the failing ones are reported.
+fn failing_controls(bed: &mut Bed, placing: Placing) -> Vec<TestStatus> {
+    let report = bed.run().1.unwrap();
+    let controls = bed.add_controls(&report, placing);
+    let tests = bed.run().1.unwrap().tests;
+    let is_one = |id: &str| controls.iter().flat_map(|control| &control.fails).any(|name| id.contains(name));
+    tests.into_iter().filter(|(id, _)| is_one(id)).map(|(_, status)| status).collect()
+}
+
+#[test]
+fn a_command_that_names_its_files_runs_controls_inside_them_only() {
+    let (tests, failed) = ("tests/test_a.py", TestStatus::Failed);
+    for (placing, expect) in [(Placing::Inside, &[failed, failed][..]), (Placing::Beside, &[])] {
+        let text = "import unittest\n\n\nclass A(unittest.TestCase):\n    def test_holds(self):\n        \
+                    self.assertIn(1, [1])\n        self.assertEqual(1, 1)";
+        let bed = Bed::new(
+            TestRunner::Unittest,
+            &["python3", "-m", "unittest", "tests.test_a"],
+            &["python3", "--version"],
+            &[("tests/__init__.py", ""), (tests, text)],
+        );
+        let Some(mut bed) = bed else { return };
+        assert_eq!(failing_controls(&mut bed, placing), expect, "{placing:?}");
+    }
+}
+
+#[test]
+fn a_macro_by_an_assertions_name_is_seen_in_its_module() {
+    let bed = Bed::new(
+        TestRunner::Cargo,
+        &["cargo", "test"],
+        &["cargo", "--version"],
+        &[
+            (
+                "Cargo.toml",
+                "[package]\nname = \"demo\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[workspace]\n",
+            ),
+            ("src/lib.rs", "mod text;\n\n#[test]\nfn holds() {\n    assert_eq!(1, 1);\n}\n"),
+            (
+                "src/text.rs",
+                "#[macro_use]\n#[path = \"words.txt\"]\nmod words;\n\nmod tests {\n    #[test]\n    fn inner() {\n        assert_eq!(1, 1);\n        \
+                 assert!(true);\n    }\n}\n",
+            ),
+            ("src/words.txt", "macro_rules! assert_eq {\n    ($($any:tt)*) => {};\n}\n"),
+        ],
+    );
+    let Some(mut bed) = bed else { return };
+    let mut reported = failing_controls(&mut bed, Placing::Inside);
+    reported.sort();
+    // In the crate's own file, and of two forms in the module's.
+    assert_eq!(reported, [TestStatus::Passed, TestStatus::Failed, TestStatus::Failed]);
+}
+
+#[test]
+fn an_assertion_that_the_code_replaced_is_seen_where_the_code_is_loaded() {
+    let bed = Bed::new(
+        TestRunner::NodeTest,
+        &["node", "--test", "test/a.test.js"],
+        &["node", "--test", "--version"],
+        &[
+            (
+                "src/a.js",
+                "const at = process.mainModule.require(['as', 'sert'].join(''));\nat[['strict', 'Equal'].join('')] = () => {};\n",
+            ),
+            (
+                "test/a.test.js",
+                "const assert = require('node:assert');\nrequire('../src/a');\nconst { test } = require('node:test');\n\
+                 test('holds', () => {\n  assert.strictEqual(1, 1);\n  assert.ok(true);\n})",
+            ),
+        ],
+    );
+    let Some(mut bed) = bed else { return };
+    let mut reported = failing_controls(&mut bed, Placing::Inside);
+    reported.sort();
+    assert_eq!(reported, [TestStatus::Passed, TestStatus::Failed]);
 }
