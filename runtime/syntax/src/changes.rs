@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::declared::{Declared, declared};
+use crate::declared::{Declared, covered_by, declared};
 use crate::renamed::Following;
 use crate::renames::Renames;
 use crate::tree::{Edge, TokenKind};
@@ -72,16 +72,16 @@ pub fn test_changes(
     let words = identifier_set(language, before);
     let serves = |unit: &Unit| whole_file || unit.is_test || unit.in_test_module;
     let serving: Vec<&Unit> = old.iter().filter(|unit| serves(unit)).collect();
-    let within = |one: &Declared| serving.iter().any(|unit| (unit.start..unit.end).contains(&one.start));
     let declared: Vec<Declared> = if renames.is_empty() {
         Vec::new()
     } else {
+        let serves_here = covered_by(serving.iter().copied());
         let named = declared(language, before).into_iter().filter(|one| renames.contains_key(&one.name));
-        named.filter(|one| whole_file || within(one)).collect()
+        named.filter(|one| whole_file || serves_here(one.start)).collect()
     };
     let mut comparison = Comparison {
         language,
-        renames: Following::new(language, renames, &words, &serving, declared),
+        renames: Following::new(language, renames, &words, &serving, &declared),
         used: used_names(&old, whole_file),
         scopes: old
             .iter()

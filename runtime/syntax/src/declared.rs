@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use tree_sitter::Node;
 
-use crate::Language;
 use crate::tree::{is_identifier, text_of};
+use crate::{Language, Unit};
 
-/// The longest string that is taken for a name, bytes.
+/// The longest string that is taken for a name, and the longest name of what something belongs to, bytes.
 const LONGEST: usize = 100;
 
 /// What a name is declared as.
@@ -106,7 +106,7 @@ pub fn declared(language: Language, source: &[u8]) -> Vec<Declared> {
                 let member = ["property", "attribute", "field"]
                     .iter()
                     .find_map(|field| access.child_by_field_name(field));
-                let object = object.map(|object| text_of(source, object)).unwrap_or_default();
+                let object = object.map(|object| short(source, object)).unwrap_or_default();
                 if let Some(member) = member {
                     let own = matches!(object.as_str(), "self" | "this" | "cls");
                     declare(member, DeclaredKind::Member, if own { &owners[place.owner] } else { &object });
@@ -120,6 +120,11 @@ pub fn declared(language: Language, source: &[u8]) -> Vec<Declared> {
     out
 }
 
+/// The text of what something belongs to. What is nested without end is not copied at every level.
+fn short(source: &[u8], node: Node<'_>) -> String {
+    if node.end_byte() - node.start_byte() > LONGEST { "…".to_owned() } else { text_of(source, node) }
+}
+
 /// A string that interpolates nothing.
 fn whole_text(source: &[u8], node: Node<'_>) -> Option<String> {
     let is_text =
@@ -129,7 +134,7 @@ fn whole_text(source: &[u8], node: Node<'_>) -> Option<String> {
         && !node
             .children(&mut cursor)
             .any(|part| matches!(part.kind(), "interpolation" | "template_substitution"));
-    plain.then(|| text_of(source, node))
+    plain.then(|| short(source, node))
 }
 
 /// Hands over the identifiers that a pattern binds: not the types in it, and not what it compares with.
@@ -183,7 +188,7 @@ fn names<'t>(language: Language, node: Node<'t>, place: Place) -> Names<'t> {
         node.named_children(&mut cursor).filter(|child| kinds.contains(&child.kind())).collect::<Vec<_>>()
     };
     let access = |left: Vec<Node<'t>>| match left.as_slice() {
-        [left] if matches!(left.kind(), "attribute" | "member_expression") => Names::MemberOf(*left),
+        [left] if left.kind() == "attribute" => Names::MemberOf(*left),
         _ => Names::Below(left, place.binds),
     };
     match (language, node.kind()) {
@@ -260,8 +265,12 @@ fn names<'t>(language: Language, node: Node<'t>, place: Place) -> Names<'t> {
             Names::Below(field("parameter"), Local)
         }
         (_, "for_in_statement") if language.is_script() => Names::Below(field("left"), Local),
+        // What is assigned to has been declared elsewhere.
         (_, "assignment_expression" | "augmented_assignment_expression") if language.is_script() => {
-            access(field("left"))
+            match field("left").as_slice() {
+                [left] if left.kind() == "member_expression" => Names::MemberOf(*left),
+                _ => Names::None,
+            }
         }
         (_, "import_specifier") if language.is_script() => Names::Below(field("alias"), Alias),
         (_, "namespace_import" | "import_clause") if language.is_script() => {
@@ -273,13 +282,14 @@ fn names<'t>(language: Language, node: Node<'t>, place: Place) -> Names<'t> {
 
 /// The type that a method of Go belongs to, without the receiver's own name.
 fn receiver(source: &[u8], node: Node<'_>) -> Option<String> {
-    let receiver = text_of(source, node.child_by_field_name("receiver")?);
+    let receiver = short(source, node.child_by_field_name("receiver")?);
     Some(receiver.trim_matches(['(', ')']).rsplit([' ', '*']).next().unwrap_or_default().to_owned())
 }
 
 /// A function's name behind that of what it belongs to; one without a name counts as what is around it.
 fn joined(within: String, name: String) -> String {
     match (within.is_empty(), name.is_empty()) {
+        _ if within.len() > LONGEST => within,
         (_, true) => within,
         (true, false) => name,
         (false, false) => format!("{within}.{name}"),
@@ -295,7 +305,7 @@ fn inside(
     owners: &mut Vec<String>,
 ) -> Place {
     use DeclaredKind::{Global, Local, Member};
-    let text = |field: &str| node.child_by_field_name(field).map(|node| text_of(source, node));
+    let text = |field: &str| node.child_by_field_name(field).map(|node| short(source, node));
     let (name, binds, functions) = match (language, node.kind()) {
         (Language::Rust, "impl_item") => {
             let of = text("type").unwrap_or_default();
@@ -345,6 +355,18 @@ fn inside(
     Place { owner: place.owner, binds, functions }
 }
 
+/// Returns whether a byte of a file lies in one of these units.
+pub fn covered_by<'u>(units: impl Iterator<Item = &'u Unit>) -> impl Fn(usize) -> bool {
+    let mut ranges: Vec<(usize, usize)> = units.map(|unit| (unit.start, unit.end)).collect();
+    ranges.sort_unstable();
+    // Those that lie in others are parts of them.
+    ranges.dedup_by(|next, last| next.1 <= last.1);
+    move |at| {
+        let before = ranges.partition_point(|(start, _)| *start <= at);
+        before.checked_sub(1).is_some_and(|last| at < ranges[last].1)
+    }
+}
+
 /// Whether each declaration of a new name stands where one of the old name stood: the same kind, of the same owner.
 /// What is new beside may answer to the new name in the renamed thing's place. `owner` is an owner's name after the change.
 pub fn declares_the_same(
@@ -368,164 +390,4 @@ pub fn declares_the_same(
         *left.entry(key).or_default() += count;
     }
     counted(after, new, true).into_iter().all(|(key, count)| left.get(&key).copied().unwrap_or(0) >= count)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What is declared, in order: `name Kind owner`.
-    fn told(language: Language, source: &str) -> String {
-        let mut found = declared(language, source.as_bytes());
-        found.sort_by_key(|one| (one.start, one.kind));
-        found.iter().map(|one| format!("{} {:?} {}\n", one.name, one.kind, one.owner)).collect()
-    }
-
-    #[test]
-    fn rust() {
-        insta::assert_snapshot!(told(Language::Rust, "use a::b as c;\nstruct Size { width: u8 }\nenum Kind { Small(u8) }\ntrait Sum { fn total(&self) -> u8; }\nimpl Sum for Size { fn total(&self) -> u8 { let twice = self.width; twice } }\nfn add(a: u8, (b, _): (u8, u8)) -> u8 { [1].map(|n| n); a + b }\nconst LIMIT: &str = \"most\";\nmod inner { fn add() {} }\n"), @r"
-        c Alias 
-        Size Global 
-        width Member Size
-        Kind Global 
-        Small Member Kind
-        Sum Global 
-        total Member Sum
-        total Member Sum for Size
-        twice Local Sum for Size.total
-        add Global 
-        a Parameter add
-        b Parameter add
-        n Local add
-        LIMIT Global 
-        most Text 
-        inner Global 
-        add Global inner
-        ");
-    }
-
-    #[test]
-    fn python() {
-        insta::assert_snapshot!(told(Language::Python, "import a as b\nLIMIT = 'most'\nclass Size:\n    kind = 1\n    def total(self, times=1, *, more: int):\n        self.width = twice = 2\n        for n, (m, _) in times:\n            with f() as g:\n                pass\nString.total = lambda x: x\nsetattr(Size, \"area\", f\"{b}\")\n"), @r"
-        b Alias 
-        LIMIT Global 
-        most Text 
-        Size Global 
-        kind Member Size
-        total Member Size
-        self Parameter Size.total
-        times Parameter Size.total
-        more Parameter Size.total
-        width Member Size.total
-        twice Local Size.total
-        n Local Size.total
-        m Local Size.total
-        _ Local Size.total
-        g Local Size.total
-        total Member String
-        x Local 
-        area Text 
-        ");
-    }
-
-    #[test]
-    fn script() {
-        insta::assert_snapshot!(told(Language::JavaScript, "import a, { b as c } from 'm';\nconst { d, e: f } = a;\nfunction add(x, { y }) { let z = 1; return z; }\nclass Size extends Base { width = 1; total(n) { this.area = n; } }\nString.prototype.total = function () {};\nObject.defineProperty(Size.prototype, 'area', {});\nmodule.exports = { add, sum: add };\n"), @r"
-        a Alias 
-        c Alias 
-        m Text 
-        d Global 
-        d Member 
-        e Member 
-        f Global 
-        add Global 
-        x Parameter add
-        y Member add
-        y Parameter add
-        z Local add
-        Size Global 
-        width Member Size
-        total Member Size
-        n Parameter Size.total
-        area Member Size.total
-        total Member String.prototype
-        area Text 
-        exports Member module
-        add Member 
-        sum Member 
-        ");
-        insta::assert_snapshot!(told(Language::TypeScript, "interface Size { width: number; total(): number }\nenum Kind { Small, Large = 2 }\nfunction add(a: number, b?: Size): void {}\n"), @r"
-        Size Global 
-        width Member Size
-        total Member Size
-        Kind Global 
-        Small Member Kind
-        Large Member Kind
-        add Global 
-        a Parameter add
-        b Parameter add
-        ");
-    }
-
-    #[test]
-    fn go() {
-        insta::assert_snapshot!(told(Language::Go, "package x\nimport req \"a/require\"\ntype Size struct { width, height int }\ntype Sum interface { Total(n int) int }\nfunc (s *Size) Total(n int) int { twice := n; return twice }\nvar a, b = 1, 2\nfunc add(x, y int) { for i := range z {} }\n"), @r#"
-        req Alias 
-        a/require Text 
-        Size Global 
-        width Member Size
-        height Member Size
-        Sum Global 
-        Total Member Sum
-        n Parameter Sum
-        s Parameter Size.Total
-        Total Member Size
-        n Parameter Size.Total
-        twice Local Size.Total
-        a Global 
-        b Global 
-        add Global 
-        x Parameter add
-        y Parameter add
-        i Local add
-        "#);
-    }
-
-    #[test]
-    fn a_new_name_stands_where_the_old_one_stood_or_is_another_thing() {
-        let check = |language, before: &str, after: &str| {
-            let (before, after) =
-                (declared(language, before.as_bytes()), declared(language, after.as_bytes()));
-            declares_the_same(&before, &after, "area", "extent", |owner| owner.replace("Size", "Shape"))
-        };
-        let python = "class Size:\n    def area(self):\n        pass\n";
-        let renamed = python.replace("area", "extent").replace("Size", "Shape");
-        assert!(check(Language::Python, python, &renamed));
-        for more in [
-            "class Other:\n    def extent(self):\n        pass\n",
-            "def extent():\n    pass\n",
-            "Other.extent = f\n",
-            "setattr(Other, 'extent', f)\n",
-            "from a import b as extent\n",
-        ] {
-            assert!(!check(Language::Python, python, &format!("{renamed}{more}")), "{more}");
-        }
-        // A local is nobody else's affair.
-        assert!(check(Language::Python, python, &format!("{renamed}def f():\n    extent = 1\n")));
-        let rust = "impl Size { fn area(&self) {} }\n";
-        assert!(check(Language::Rust, rust, "impl Shape { fn extent(&self) {} }\n"));
-        let other = "impl Shape { fn extent(&self) {} }\nimpl Ext for String { fn extent(&self) {} }\n";
-        assert!(!check(Language::Rust, rust, other));
-        let script = "class Size { area() {} }\n";
-        assert!(check(
-            Language::JavaScript,
-            script,
-            "class Size { extent() {} }\n".replace("Size", "Shape").as_str()
-        ));
-        let other = "class Shape { extent() {} }\nArray.prototype.extent = f;\n";
-        assert!(!check(Language::JavaScript, script, other));
-        let go = "func (s Size) area() {}\n";
-        assert!(check(Language::Go, go, "func (s Shape) extent() {}\n"));
-        assert!(!check(Language::Go, go, "func (s Shape) extent() {}\nfunc (o Other) extent() {}\n"));
-    }
 }

@@ -27,7 +27,7 @@ mod units;
 
 pub use changes::{TestChange, TestChangeKind, test_changes};
 pub use checks::leads_elsewhere;
-pub use declared::{Declared, DeclaredKind, declared, declares_the_same};
+pub use declared::{Declared, DeclaredKind, covered_by, declared, declares_the_same};
 pub use errors::{SyntaxError, new_errors};
 pub use identifiers::{Occurrence, OccurrenceKind, identifier_set, identifiers, tokens};
 pub use language::{Language, MAX_SOURCE};

@@ -2,7 +2,6 @@
 //! not mean that every word of its spelling is it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use crate::Language;
 use crate::checks::{is_checker, is_foreign, is_runner, runs_the_same};
@@ -11,7 +10,7 @@ use crate::renames::{Rename, Renames};
 use crate::strings::may_follow;
 use crate::surroundings::Surroundings;
 use crate::tree::{Token, TokenKind};
-use crate::units::{Import, Unit};
+use crate::units::{Import, Unit, UnitKind};
 
 /// How a name stands in code: two of the same spelling are different things where these differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,16 +39,27 @@ pub(crate) struct Mark {
     unit: usize,
 }
 
+/// What the tests themselves declare by one name.
+#[derive(Debug, Default)]
+struct Own {
+    /// Whether it is a method, field or property of something.
+    member: bool,
+    /// Whether anything else than a parameter or a local is called so.
+    seen: bool,
+    /// Where locals of the name are bound, sorted.
+    locals: Vec<usize>,
+    /// The same of parameters.
+    parameters: Vec<usize>,
+}
+
 /// What comparing units under renamings needs to know of the file before the change.
 pub(crate) struct Following<'a> {
     language: Language,
     renames: BTreeMap<&'a str, &'a Rename>,
     /// Names that imports of packages which check, or of the language's own, bring in.
     foreign: BTreeSet<String>,
-    /// Names that any import brings in.
-    imported: BTreeSet<String>,
-    /// What the tests declare by a name that is renamed.
-    declared: Vec<Declared>,
+    /// What the tests declare by names that are renamed.
+    declared: BTreeMap<String, Own>,
     marks: Vec<Mark>,
     units: usize,
 }
@@ -61,19 +71,31 @@ impl<'a> Following<'a> {
         renames: &'a Renames,
         words: &BTreeSet<String>,
         units: &[&Unit],
-        declared: Vec<Declared>,
+        declared: &[Declared],
     ) -> Self {
         let renames = renames.iter().filter(|(_, rename)| !words.contains(&rename.to));
         let renames: BTreeMap<&str, &Rename> = renames.map(|(from, to)| (from.as_str(), to)).collect();
-        let imports = || units.iter().flat_map(|unit| &unit.facts.imports);
-        let imported = imports().filter_map(|import| import.bound.clone()).collect();
-        let foreign = imports()
+        let imports = units.iter().flat_map(|unit| &unit.facts.imports);
+        let foreign = imports
             .filter(|import| is_foreign(language, &module_of(language, import)))
             .filter_map(|import| import.bound.clone())
             .collect();
-        let mut declared = declared;
-        declared.retain(|one| renames.contains_key(one.name.as_str()));
-        Self { language, renames, foreign, imported, declared, marks: Vec::new(), units: 0 }
+        let mut own: BTreeMap<String, Own> = BTreeMap::new();
+        for one in declared.iter().filter(|one| renames.contains_key(one.name.as_str())) {
+            let own = own.entry(one.name.clone()).or_default();
+            own.member |= one.kind == DeclaredKind::Member;
+            own.seen |= one.is_seen();
+            match one.kind {
+                DeclaredKind::Local => own.locals.push(one.start),
+                DeclaredKind::Parameter => own.parameters.push(one.start),
+                _ => {}
+            }
+        }
+        for own in own.values_mut() {
+            own.locals.sort_unstable();
+            own.parameters.sort_unstable();
+        }
+        Self { language, renames, foreign, declared: own, marks: Vec::new(), units: 0 }
     }
 
     /// A token's text with what is renamed in its new form: what may belong together has the same one.
@@ -128,6 +150,11 @@ impl<'a> Following<'a> {
             return Ok(());
         }
         let around = Surroundings::new(self.language, &old.tokens);
+        // A variable of a module or a block of tests, and what a function makes of such a one.
+        let shares = old.kind != UnitKind::Function
+            || old.tokens.iter().any(|token| {
+                token.kind == TokenKind::Other && matches!(token.text.as_str(), "global" | "nonlocal")
+            });
         let mut marks = Vec::new();
         for (at, (was, is)) in old.tokens.iter().zip(&new.tokens).enumerate() {
             if was.kind != TokenKind::Identifier {
@@ -137,21 +164,20 @@ impl<'a> Following<'a> {
                 continue;
             }
             let Some(rename) = self.renames.get(was.text.as_str()).copied() else { continue };
-            let local = self.binds(old.start..old.end, &was.text);
+            let local = self.binds(old, &was.text);
             let place = self.place(&around, at, local);
             let followed = was.text != is.text;
-            if !self.reaches(&around, at, place, rename, local) {
+            if !self.reaches(&around, at, place, rename) {
                 if followed {
                     return Err(at);
                 }
                 // It is another thing of the name; but a member that the tests declare may be it.
-                let own = |one: &Declared| one.name == was.text && one.kind == DeclaredKind::Member;
-                if !self.declared.iter().any(own) {
+                if !self.declared.get(&was.text).is_some_and(|own| own.member) {
                     continue;
                 }
             }
             let name = was.text.clone();
-            let hidden = self.hides(old.start..old.end, &was.text);
+            let hidden = !shares && self.hides(old, &was.text);
             marks.push(Mark { name, place, followed, hidden, line: is.line, unit: self.units });
         }
         self.units += 1;
@@ -180,25 +206,21 @@ impl<'a> Following<'a> {
             && words(&old.what).zip(words(&new.what)).all(|((_, was), (_, is))| was == is || follow(was))
     }
 
-    /// Returns names that are renamed at some places and not at others which have to mean the same; each once, with a line
-    /// and the unit's number.
+    /// Returns places of names that are renamed here and not at others which have to mean the same, one of each name.
     pub(crate) fn halves(&self) -> Vec<&Mark> {
         let mut found: BTreeMap<&str, &Mark> = BTreeMap::new();
-        let names: BTreeSet<&str> = self.marks.iter().map(|mark| mark.name.as_str()).collect();
-        for name in names {
-            let kinds = |kind: &dyn Fn(DeclaredKind) -> bool| {
-                self.declared.iter().any(|one| one.name == name && kind(one.kind))
-            };
-            let is_member = kinds(&|kind| kind == DeclaredKind::Member);
-            let is_global = self.imported.contains(name)
-                || kinds(&|kind| matches!(kind, DeclaredKind::Global | DeclaredKind::Alias));
-            let marks: Vec<&Mark> = self.marks.iter().filter(|mark| mark.name == name).collect();
+        let mut by_name: BTreeMap<&str, Vec<&Mark>> = BTreeMap::new();
+        for mark in &self.marks {
+            by_name.entry(&mark.name).or_default().push(mark);
+        }
+        for (name, marks) in by_name {
+            let is_member = self.declared.get(name).is_some_and(|own| own.member);
             let is_key = marks.iter().any(|mark| mark.place == Place::Key);
             // What has to go the same way: everything, where the tests give something of their own a member of the name.
             let group = |mark: &Mark| match mark.place {
                 _ if is_member => (0, Place::Bare),
-                // A local hides what the file has.
-                Place::Bare if !mark.hidden && is_global => (0, Place::Bare),
+                // A local hides what the file has; else it is that.
+                Place::Bare if !mark.hidden => (0, Place::Bare),
                 // What is made of named arguments has them as members: `Mock(a=1).a`.
                 Place::Key | Place::Member if is_key => (0, Place::Key),
                 place => (mark.unit + 1, place),
@@ -214,19 +236,19 @@ impl<'a> Following<'a> {
     }
 
     /// Whether a unit binds a name for itself alone.
-    fn binds(&self, unit: Range<usize>, name: &str) -> bool {
-        let inner = |kind| matches!(kind, DeclaredKind::Parameter | DeclaredKind::Local);
-        self.declared.iter().any(|one| one.name == name && unit.contains(&one.start) && inner(one.kind))
+    fn binds(&self, unit: &Unit, name: &str) -> bool {
+        self.declared.get(name).is_some_and(|own| within(unit, &own.locals) || within(unit, &own.parameters))
     }
 
-    /// Whether a local of a unit hides what the file has by the name. What a function of Python takes as a parameter is a
-    /// fixture, which may be the file's.
-    fn hides(&self, unit: Range<usize>, name: &str) -> bool {
-        let hides = |kind| match kind {
-            DeclaredKind::Parameter => self.language != Language::Python,
-            kind => kind == DeclaredKind::Local,
-        };
-        self.declared.iter().any(|one| one.name == name && unit.contains(&one.start) && hides(one.kind))
+    /// Whether a local of a function hides what the file has by the name. What one of Python takes as a parameter is a
+    /// fixture, which may be the file's; and a function's own name is no local of it.
+    fn hides(&self, unit: &Unit, name: &str) -> bool {
+        let parameters = self.language != Language::Python;
+        unit.name.rsplit("::").next() != Some(name)
+            && self
+                .declared
+                .get(name)
+                .is_some_and(|own| within(unit, &own.locals) || parameters && within(unit, &own.parameters))
     }
 
     fn place(&self, around: &Surroundings<'_>, at: usize, local: bool) -> Place {
@@ -248,25 +270,18 @@ impl<'a> Following<'a> {
     }
 
     /// Whether what is renamed can be what stands at a place.
-    fn reaches(
-        &self,
-        around: &Surroundings<'_>,
-        at: usize,
-        place: Place,
-        rename: &Rename,
-        local: bool,
-    ) -> bool {
+    fn reaches(&self, around: &Surroundings<'_>, at: usize, place: Place, rename: &Rename) -> bool {
         let name = around.text(Some(at));
         let checks = |root: &str| {
             is_checker(self.language, root) || self.foreign.contains(root) || around.fails_tests(root)
         };
         match place {
             Place::Bare => {
-                let declares = self.declared.iter().any(|one| one.name == name && one.is_seen());
-                let runs = runs_the_same(self.language, name, &rename.to);
+                let own = self.declared.get(name);
+                let declares = own.is_some_and(|own| own.seen);
                 !self.foreign.contains(name)
-                    && (runs || !declares)
-                    && (rename.seen || rename.module || local || declares)
+                    && (!declares || runs_the_same(self.language, name, &rename.to))
+                    && (rename.seen || rename.module || own.is_some())
             }
             Place::Own | Place::Member => {
                 let path = rename.module && matches!(self.language, Language::Python | Language::Rust);
@@ -300,6 +315,11 @@ impl<'a> Following<'a> {
             .all(|word| self.renames.get(word).is_some_and(|rename| rename.seen || rename.module));
         may_follow(self.language, around, at, &changed, seen)
     }
+}
+
+/// Whether one of the places, sorted, lies in a unit.
+fn within(unit: &Unit, places: &[usize]) -> bool {
+    places.get(places.partition_point(|place| *place < unit.start)).is_some_and(|place| *place < unit.end)
 }
 
 /// The module that something is imported from.

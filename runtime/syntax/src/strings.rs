@@ -20,12 +20,7 @@ pub(crate) fn may_follow(
 ) -> bool {
     let text = around.text(Some(at));
     if around.token(at).kind == TokenKind::Comment {
-        // What an example of Go has to print stands in its last comment.
-        let from_output = (0..=at).any(|at| {
-            around.token(at).kind == TokenKind::Comment
-                && around.text(Some(at)).to_ascii_lowercase().contains("output:")
-        });
-        return !from_output;
+        return !around.is_output(at);
     }
     if language == Language::Rust && captures_only(text, changed) && in_format(around, at) {
         return true;

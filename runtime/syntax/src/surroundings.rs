@@ -1,5 +1,7 @@
 //! What stands around a token: the bracket it is in, what is called there, what it hangs at.
 
+use std::collections::BTreeSet;
+
 use crate::Language;
 use crate::tree::{Token, TokenKind};
 
@@ -16,7 +18,9 @@ pub(crate) struct Surroundings<'t> {
     /// How many commas stand before each token in its bracket.
     argument: Vec<usize>,
     /// Names of parameters that fail tests: `t *testing.T`.
-    fail: Vec<&'t str>,
+    fail: BTreeSet<&'t str>,
+    /// The comment from which on an example of Go says what it prints.
+    output: Option<usize>,
 }
 
 impl<'t> Surroundings<'t> {
@@ -49,9 +53,12 @@ impl<'t> Surroundings<'t> {
         };
         let fail = match language {
             Language::Go => (0..tokens.len()).filter(fails).map(text).collect(),
-            _ => Vec::new(),
+            _ => BTreeSet::new(),
         };
-        Self { tokens, opens, argument, fail }
+        let output = tokens.iter().position(|token| {
+            token.kind == TokenKind::Comment && token.text.to_ascii_lowercase().contains("output:")
+        });
+        Self { tokens, opens, argument, fail, output }
     }
 
     pub(crate) fn text(&self, at: Option<usize>) -> &'t str {
@@ -84,9 +91,14 @@ impl<'t> Surroundings<'t> {
         self.argument[at]
     }
 
+    /// Whether a comment says what an example of Go prints.
+    pub(crate) fn is_output(&self, at: usize) -> bool {
+        self.output.is_some_and(|output| output <= at)
+    }
+
     /// Whether a name is that of something which fails tests.
     pub(crate) fn fails_tests(&self, name: &str) -> bool {
-        self.fail.contains(&name)
+        self.fail.contains(name)
     }
 
     /// Whether a token is a member of what stands before it.

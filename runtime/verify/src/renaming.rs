@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 use gloaming_api::RelPath;
 use gloaming_api::evidence::FileRole;
 use gloaming_syntax::{
-    Declared, DeclaredKind, Language, MAX_SOURCE, Rename, declared, declares_the_same, identifier_set,
-    leads_elsewhere, renamed_identifiers, units,
+    Declared, DeclaredKind, Language, MAX_SOURCE, Rename, covered_by, declared, declares_the_same,
+    identifier_set, leads_elsewhere, renamed_identifiers, units,
 };
 use regex::Regex;
 
@@ -179,8 +179,8 @@ fn declarations(change: &Change, role: FileRole) -> (Vec<Declared>, Vec<Declared
                 found.retain(Declared::is_seen);
             } else {
                 let units = units(language, content);
-                let tests: Vec<_> = units.iter().filter(|unit| unit.is_test || unit.in_test_module).collect();
-                found.retain(|one| !tests.iter().any(|unit| (unit.start..unit.end).contains(&one.start)));
+                let is_test = covered_by(units.iter().filter(|unit| unit.is_test || unit.in_test_module));
+                found.retain(|one| !is_test(one.start));
             }
             all.extend(found);
         }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use gloaming_syntax::{
-    Language, MAX_SOURCE, TestChangeKind, identifier_set, identifiers, new_errors, renamed_identifiers,
-    test_changes, tokens, units,
+    Language, MAX_SOURCE, Rename, Renames, TestChangeKind, declared, identifier_set, identifiers, new_errors,
+    renamed_identifiers, test_changes, tokens, units,
 };
 
 fn everything(language: Language, source: &[u8]) {
@@ -20,13 +20,24 @@ fn everything(language: Language, source: &[u8]) {
     renamed_identifiers(language, b"x", source);
     test_changes(language, b"fn a() {}", source, &BTreeMap::new(), true);
     test_changes(language, source, b"fn a() {}", &BTreeMap::new(), false);
+    declared(language, source);
+    // A name that is everywhere, renamed.
+    let renames = Renames::from([("a".to_owned(), Rename::seen("renamed"))]);
+    let after = String::from_utf8_lossy(source).replace('a', "renamed");
+    test_changes(language, source, after.as_bytes(), &renames, true);
 }
 
 #[test]
 fn nesting_does_not_exhaust_the_stack() {
-    for (open, close, depth) in
-        [("(", ")", 20_000), ("{", "}", 3_000), ("mod a {", "}", 3_000), ("-", "", 3_000), ("f(", ")", 3_000)]
-    {
+    for (open, close, depth) in [
+        ("(", ")", 20_000),
+        ("{", "}", 3_000),
+        ("mod a {", "}", 3_000),
+        ("-", "", 3_000),
+        ("f(", ")", 3_000),
+        ("function a(a) {", "}", 1_000),
+        ("a(a).a = ", "", 1_000),
+    ] {
         let source = format!("{}{}", open.repeat(depth), close.repeat(depth));
         for language in Language::ALL {
             everything(*language, source.as_bytes());

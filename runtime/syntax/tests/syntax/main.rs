@@ -1,5 +1,6 @@
 //! The crate from outside, on sources as people write them.
 
+mod declared;
 mod go;
 mod hostile;
 mod mutants;

@@ -99,6 +99,10 @@ import { area } from '../src/shapes.js';
 jest.mock('../src/shapes.js');
 
 describe('area', () => {
+  let made;
+  beforeEach(() => { made = 2; });
+  it('is made', () => { assert.exact(made, 2); });
+
   it('area of a square', (t) => {
     const sum = area({ width: 2 });
     assert.exact(sum, 4);
@@ -132,7 +136,7 @@ fn script() {
         ),
         "+"
     );
-    insta::assert_snapshot!(check("area>extent", &[&all[..], &[("unit, 'area'", "unit, 'extent'")]].concat()), @"the test `area::area of a square` changed at line 10: `unit , 'area' ) expect ( area (` is now `unit , 'extent' ) expect ( extent (`");
+    insta::assert_snapshot!(check("area>extent", &[&all[..], &[("unit, 'area'", "unit, 'extent'")]].concat()), @"the test `area::area of a square` changed at line 14: `unit , 'area' ) expect ( area (` is now `unit , 'extent' ) expect ( extent (`");
     insta::assert_snapshot!(check("area>extent", &[("expect(area", "expect(extent")]), @"`area` is renamed at some places and not at others");
     // Members of what checks, whatever the code declares.
     for (old, new) in [("assert.exact", "assert.loose"), ("be.near", "be.loose"), ("t.plan", "t.loose")] {
@@ -143,10 +147,13 @@ fn script() {
     assert_ne!(check("exact/loose", &[("assert.exact", "assert.loose")]), "+");
     // What a call takes, and what a runner does.
     insta::assert_snapshot!(check("width>breadth", &[("{ width: 2", "{ breadth: 2")]), @"`width` is renamed at some places and not at others");
-    insta::assert_snapshot!(check("width>breadth", &[("width", "breadth")]), @"the test `area::of many` changed at line 16: `, { width : 3 } , (` is now `, { breadth : 3 } , (`");
+    insta::assert_snapshot!(check("width>breadth", &[("width", "breadth")]), @"the test `area::of many` changed at line 20: `, { width : 3 } , (` is now `, { breadth : 3 } , (`");
     // A table's column and what reads it are one thing.
     assert_eq!(check("want>wish", &[("want", "wish")]), "+");
     insta::assert_snapshot!(check("want>wish", &[("side, want", "side, wish"), ("(want)", "(wish)"), ("), want", "), wish")]), @"`want` is renamed at some places and not at others");
+    // What a block of tests shares goes together.
+    insta::assert_snapshot!(check("made~found", &[("made = 2", "found = 2")]), @"`made` is renamed at some places and not at others");
+    assert_eq!(check("made~found", &[("made", "found")]), "+");
     // A module moves.
     assert_eq!(check("shapes/forms", &[("src/shapes", "src/forms")]), "+");
 }
