@@ -34,8 +34,12 @@ pub(crate) fn renames(change: &Change, tree: &TreeView<'_>) -> Renames {
         keep_complete(&mut names, diff);
         keep_fresh(&mut modules, diff);
     }
-    keep_unknown_elsewhere(&mut names, &mut modules, change, tree);
-    let (code, tests) = (declarations(change, FileRole::Code), declarations(change, FileRole::Test));
+    let mut kept = BTreeSet::new();
+    keep_unknown_elsewhere(&mut names, &mut modules, &mut kept, change, tree);
+    let code = declarations(change, |path| gloaming_workspace::role(path) == FileRole::Code);
+    let tests = declarations(change, is_of_tests);
+    names.retain(|old, new| !in_part(&tests, &kept, old, new));
+    modules.retain(|old, new| !in_part(&tests, &kept, old, new));
     let every: BTreeMap<String, String> =
         names.iter().chain(&modules).map(|(o, n)| (o.clone(), n.clone())).collect();
     let same = |old: &str, new: &str| {
@@ -110,8 +114,32 @@ fn modules(change: &Change) -> Names {
     modules
 }
 
-/// Drops names of which a file that the patch does not change knows the new one, or as code still the old one.
-fn keep_unknown_elsewhere(names: &mut Names, modules: &mut Names, change: &Change, tree: &TreeView<'_>) {
+/// Whether a file serves tests: what it declares is found by its name, be it in another file.
+fn is_of_tests(path: &RelPath) -> bool {
+    gloaming_workspace::role(path) == FileRole::Test || path.name() == Some("conftest.py")
+}
+
+/// Whether of several things that tests declare by an old name only some have the new one: a fixture or a method that is
+/// renamed leaves its place to another one of the name.
+fn in_part(
+    (before, after): &(Vec<Declared>, Vec<Declared>),
+    kept: &BTreeSet<String>,
+    old: &str,
+    new: &str,
+) -> bool {
+    let has = |list: &[Declared], name: &str| list.iter().any(|one| one.name == name);
+    has(before, old) && has(after, new) && (has(after, old) || kept.contains(old))
+}
+
+/// Drops names of which a file that the patch does not change knows the new one, or as code still the old one. `kept` gets
+/// those that such a file of tests declares.
+fn keep_unknown_elsewhere(
+    names: &mut Names,
+    modules: &mut Names,
+    kept: &mut BTreeSet<String>,
+    change: &Change,
+    tree: &TreeView<'_>,
+) {
     let changed: BTreeSet<&RelPath> = change.files.iter().map(|diff| &diff.file.path).collect();
     for path in tree.files.iter().filter(|path| !changed.contains(path)) {
         if names.is_empty() && modules.is_empty() {
@@ -134,6 +162,14 @@ fn keep_unknown_elsewhere(names: &mut Names, modules: &mut Names, change: &Chang
         names.retain(|old, new| !(words.contains(new) || is_code && words.contains(old)));
         // Code may have a name of its own for a module.
         modules.retain(|_, new| !words.contains(new));
+        let known = |name: &String| names.contains_key(name) || modules.contains_key(name);
+        if is_of_tests(path) && words.iter().any(known) {
+            // One that is too large to be parsed may declare what it says.
+            let all = content.len() > MAX_SOURCE;
+            let declared =
+                declared(language, &content).into_iter().filter(Declared::is_seen).map(|one| one.name);
+            kept.extend(declared.chain(words.into_iter().filter(|_| all)).filter(known));
+        }
     }
 }
 
@@ -168,14 +204,14 @@ fn keep_complete(renames: &mut Names, diff: &FileDiff) {
 
 /// What the changed files of a role declare before and after. Tests among code do not count as code, and of files of
 /// tests counts only what others see: a local is renamed where it stands.
-fn declarations(change: &Change, role: FileRole) -> (Vec<Declared>, Vec<Declared>) {
+fn declarations(change: &Change, of: fn(&RelPath) -> bool) -> (Vec<Declared>, Vec<Declared>) {
     let (mut before, mut after) = (Vec::new(), Vec::new());
-    for diff in change.files.iter().filter(|diff| diff.file.role == role) {
+    for diff in change.files.iter().filter(|diff| of(&diff.file.path)) {
         let Some(language) = Language::of(diff.file.path.as_str()) else { continue };
         for (content, all) in [(&diff.before, &mut before), (&diff.after, &mut after)] {
             let Some(content) = content.as_deref() else { continue };
             let mut found = declared(language, content);
-            if role == FileRole::Test {
+            if is_of_tests(&diff.file.path) {
                 found.retain(Declared::is_seen);
             } else {
                 let units = units(language, content);
@@ -420,6 +456,25 @@ mod tests {
         assert_eq!(check(&[file], &[("tests/large.rs", &large("extent"))]), [""; 0]);
         let changed = (large("extent"), large("more"));
         assert_eq!(check(&[file, ("src/large.rs", &changed.0, &changed.1)], &[]), [""; 0]);
+    }
+
+    #[test]
+    fn what_tests_declare_twice_is_renamed_twice() {
+        let code = ("src/a.py", "def area():\n    return 1\n", "def extent():\n    return 1\n");
+        let fixture = "@fixture\ndef area():\n    return 2\n";
+        let inner = ("tests/b/conftest.py", fixture, "@fixture\ndef extent():\n    return 2\n");
+        assert_eq!(check(&[code, inner], &[]), ["area → extent"]);
+        assert_eq!(check(&[code, inner], &[("tests/conftest.py", fixture)]), [""; 0]);
+        assert_eq!(
+            check(&[code, inner, ("tests/conftest.py", fixture, &format!("{fixture}\n"))], &[]),
+            [""; 0]
+        );
+        // Another test may use the old name of something else.
+        assert_eq!(check(&[code, inner], &[("tests/test_c.py", "area = 1\n")]), [""; 0]);
+        assert_eq!(
+            check(&[code, inner], &[("tests/test_c.py", "def test_c(area):\n    pass\n")]),
+            ["area → extent"]
+        );
     }
 
     #[test]

@@ -101,7 +101,7 @@ jest.mock('../src/shapes.js');
 describe('area', () => {
   let made;
   beforeEach(() => { made = 2; });
-  it('is made', () => { assert.exact(made, 2); });
+  it('is there', () => { assert.exact(made, 2); });
 
   it('area of a square', (t) => {
     const sum = area({ width: 2 });
