@@ -254,11 +254,11 @@ fn names<'t>(language: Language, node: Node<'t>, place: Place) -> Names<'t> {
         ) if language.is_script() => Names::Below(field("name"), Member),
         (_, "field_definition") if language.is_script() => Names::Below(field("property"), Member),
         (_, "enum_body") if language.is_script() => Names::Below(each("name"), Member),
-        (_, "pair" | "pair_pattern") if language.is_script() => Names::Below(field("key"), Member),
-        (_, "object" | "object_pattern") if language.is_script() => Names::Below(
-            children(&["shorthand_property_identifier", "shorthand_property_identifier_pattern"]),
-            Member,
-        ),
+        // A pattern reads members; the object that it is taken from declares them.
+        (_, "pair") if language.is_script() => Names::Below(field("key"), Member),
+        (_, "object") if language.is_script() => {
+            Names::Below(children(&["shorthand_property_identifier"]), Member)
+        }
         (_, "variable_declarator") if language.is_script() => Names::Below(field("name"), place.binds),
         (_, "formal_parameters") if language.is_script() => Names::Below(vec![node], Parameter),
         (_, "arrow_function" | "catch_clause") if language.is_script() => {

@@ -172,7 +172,8 @@ impl<'a> Following<'a> {
                     return Err(at);
                 }
                 // It is another thing of the name; but a member that the tests declare may be it.
-                if !self.declared.get(&was.text).is_some_and(|own| own.member) {
+                let member = self.declared.get(&was.text).is_some_and(|own| own.member);
+                if !(member && self.reaches(&around, at, place, &Rename::seen(&rename.to))) {
                     continue;
                 }
             }

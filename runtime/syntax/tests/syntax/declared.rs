@@ -63,12 +63,9 @@ fn script() {
     c Alias 
     m Text 
     d Global 
-    d Member 
-    e Member 
     f Global 
     add Global 
     x Parameter add
-    y Member add
     y Parameter add
     z Local add
     Size Global 
