@@ -59,6 +59,7 @@ mod signals;
 mod steps;
 mod suites;
 mod unapplied;
+mod users;
 mod vacuous;
 mod verify;
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::change::Change;
 use crate::runners::TreeView;
+use crate::users::{self, near};
 
 /// Scripts of a package.json and targets of a Makefile that use the program and say nothing about its tests, unless another
 /// one names them.
@@ -81,15 +82,24 @@ static HOOKS: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a constant pattern")
 });
 
+/// What a conftest.py makes one by giving it the name.
+static MADE_A_HOOK: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?m)^[ \t]*pytest_\w+[ \t]*=[ \t]*(?:[\w.]+\([ \t]*)*([A-Za-z_]\w*)")
+        .expect("a constant pattern")
+});
+
+/// A list of dependencies that pip is given.
+static LIST: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"(?:^|[\s"'=])(?:-r|-c|--requirement|--constraint)[ \t=]*["']?([\w./-]+\.(?:txt|in|pip))\b"#)
+        .expect("a constant pattern")
+});
+
+/// Where the files of CI lie that run commands.
+const CI_FOLDERS: &[&str] = &[".github/workflows/", ".circleci/", ".buildkite/"];
+
 /// The head of a target.
 static TARGET: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^([A-Za-z][\w.-]*)[^:=\n]*:(?:[^=]|$)").expect("a constant pattern"));
-
-/// What a script takes from its own folder.
-static BESIDE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"(?:\brequire\(\s*|\bfrom\s+|\bimport\s*\(?\s*)["'`](\./[^"'`\n]{1,300})["'`]"#)
-        .expect("a constant pattern")
-});
 
 /// So many files that a configuration has loaded are looked into.
 const MOST_FOLLOWED: usize = 50;
@@ -111,16 +121,23 @@ pub(crate) fn named(change: &Change, tree: &TreeView<'_>) -> Vec<String> {
         if loaded.is_empty() {
             continue;
         }
-        let folder = path.parent().unwrap_or_else(RelPath::root);
+        // CI runs at the root.
+        let is_ci = CI_FOLDERS.iter().any(|folder| path.as_str().starts_with(folder));
+        let folder = path.parent().filter(|_| !is_ci).unwrap_or_else(RelPath::root);
         for diff in &change.files {
             // A file of tests that a runner is given is read as one; so it may get new tests.
             let counts = |loaded: &&Loaded| loaded.how == How::Loaded || diff.file.role != FileRole::Test;
             let fits = |loaded: &Loaded| names(&folder, &loaded.word, &diff.file.path);
-            if diff.file.role != FileRole::RunnerConfig && loaded.iter().filter(counts).any(fits) {
+            let alone = |loaded: &Loaded| {
+                loaded.how != How::Imported || users::none_but(path, &diff.file.path, change, tree)
+            };
+            if diff.file.role != FileRole::RunnerConfig
+                && loaded.iter().filter(counts).any(|loaded| fits(loaded) && alone(loaded))
+            {
                 out.push(format!("{} is loaded by {path}", diff.file.path));
             }
         }
-        // What is loaded may load what lies beside it.
+        // What is loaded may load what lies beside it, and what it takes from another folder for itself alone.
         let set_ups = loaded.iter().filter(|loaded| loaded.how == How::Loaded);
         let files: Vec<&RelPath> = tree
             .files
@@ -129,12 +146,14 @@ pub(crate) fn named(change: &Change, tree: &TreeView<'_>) -> Vec<String> {
             .take(MOST_FOLLOWED)
             .collect();
         for file in files {
-            let beside = file.parent().unwrap_or_else(RelPath::root);
+            let here = file.parent().unwrap_or_else(RelPath::root);
             let Some(text) = tree.read(file).filter(|text| text.len() <= LARGEST) else { continue };
-            let words: Vec<String> = BESIDE.captures_iter(&text).map(|found| found[1].to_owned()).collect();
+            let words = near(&text);
             for diff in change.files.iter().filter(|diff| diff.file.role != FileRole::RunnerConfig) {
-                if words.iter().any(|word| names(&beside, word, &diff.file.path)) {
-                    out.push(format!("{} is loaded by {file}, which {path} has loaded", diff.file.path));
+                let target = &diff.file.path;
+                let mut fits = words.iter().filter(|word| names(&here, word, target));
+                if fits.any(|word| word.starts_with("./") || users::none_but(file, target, change, tree)) {
+                    out.push(format!("{target} is loaded by {file}, which {path} has loaded"));
                 }
             }
         }
@@ -157,6 +176,8 @@ enum How {
     Loaded,
     /// As a program of its own, or as what a runner is given to run.
     Run,
+    /// By code that is run around the tests, which may use the product as well as what is its own.
+    Imported,
 }
 
 impl Loaded {
@@ -166,7 +187,7 @@ impl Loaded {
 }
 
 /// Whether a word of a configuration in `folder` is the path, or the dotted name, of a file.
-fn names(folder: &RelPath, word: &str, path: &RelPath) -> bool {
+pub(crate) fn names(folder: &RelPath, word: &str, path: &RelPath) -> bool {
     let (stem, extension) = path.as_str().rsplit_once('.').unwrap_or((path.as_str(), ""));
     let is_script = matches!(extension, "js" | "cjs" | "mjs" | "ts" | "cts" | "mts" | "json");
     let target = folder.resolve(word.trim_start_matches("<rootDir>/"));
@@ -199,7 +220,8 @@ fn names(folder: &RelPath, word: &str, path: &RelPath) -> bool {
 
 /// What a file of configuration has loaded or run.
 fn loaded(name: &str, text: &str) -> Vec<Loaded> {
-    match name.to_ascii_lowercase().as_str() {
+    let name = name.to_ascii_lowercase();
+    match name.as_str() {
         "cargo.toml" => BUILD_SCRIPT
             .captures_iter(text)
             .map(|found| found[1].to_owned())
@@ -220,8 +242,12 @@ fn loaded(name: &str, text: &str) -> Vec<Loaded> {
             })
             // Hooks and fixtures that it takes from elsewhere by any name are its own.
             .chain(HOOKS.captures_iter(text).map(|found| found[1].to_owned()))
+            // What is made a hook by assigning it.
+            .chain(MADE_A_HOOK.captures_iter(text).flat_map(|found| users::python_sources(text, &found[1])))
             .map(Loaded::of(How::Loaded))
             .collect(),
+        // Whatever installs the package runs it.
+        "setup.py" => users::python_words(text).into_iter().map(Loaded::of(How::Imported)).collect(),
         "pyproject.toml" | "pytest.ini" | ".pytest.ini" | "pytest.toml" | ".pytest.toml" | "setup.cfg" => {
             PLUGIN.captures_iter(text).map(|found| found[1].to_owned()).map(Loaded::of(How::Loaded)).collect()
         }
@@ -231,8 +257,19 @@ fn loaded(name: &str, text: &str) -> Vec<Loaded> {
                 || lines.iter().flat_map(|line| commands(line)).filter(|command| !only_checks(command));
             let plugin = |command| PLUGIN.captures_iter(command).map(|found| found[1].to_owned());
             let plugins = commands().flat_map(plugin).map(Loaded::of(How::Loaded));
-            commands().flat_map(executed).chain(plugins).collect()
+            // What tox sets up has a line for each.
+            let lists = match name.as_str() {
+                "tox.ini" | "tox.toml" => lists(text),
+                _ => commands().filter(|command| command.contains("pip")).flat_map(lists).collect(),
+            };
+            commands().flat_map(executed).chain(plugins).chain(lists).collect()
         }
+        name if !name.starts_with(".mocharc") && (name.ends_with(".yml") || name.ends_with(".yaml")) => text
+            .lines()
+            .flat_map(commands)
+            .filter(|command| command.contains("pip"))
+            .flat_map(lists)
+            .collect(),
         name if name.starts_with("jest.config.")
             || name.starts_with("vitest.config.")
             || name.starts_with(".mocharc") =>
@@ -244,6 +281,11 @@ fn loaded(name: &str, text: &str) -> Vec<Loaded> {
         }
         _ => Vec::new(),
     }
+}
+
+/// The lists of dependencies of a command, or of a file.
+fn lists(text: &str) -> Vec<Loaded> {
+    LIST.captures_iter(text).map(|found| found[1].to_owned()).map(Loaded::of(How::Run)).collect()
 }
 
 fn quoted(text: &str) -> Vec<String> {
@@ -446,6 +488,20 @@ mod tests {
             ("package.json", r#"{"scripts": {"docs": "node server.js", "test": "node x.js"}}"#, "x.js"),
             ("package.json", r#"{"scripts": {"demo": "node x.js", "test": "npm run demo"}}"#, "x.js"),
             ("conftest.py", "from support.plugin import *\nfrom y import add\n", "support.plugin"),
+            ("conftest.py", "from a import b\npytest_x = b.c\n", "a.b"),
+            ("conftest.py", "import a.b as c\npytest_x = pytest.hookimpl(c.d)\n", "a.b"),
+            (
+                "setup.py",
+                "from tools import version\nexec(open(\"a/b.py\").read())\n",
+                "tools.version a/b.py",
+            ),
+            (
+                "ci.yml",
+                "      - run: pip install -r deps/all.txt -c deps/some.txt\n",
+                "deps/all.txt deps/some.txt",
+            ),
+            ("tox.ini", "deps =\n    -rdeps/all.txt\n", "deps/all.txt"),
+            ("Makefile", "deps:\n\tpython -m pip install -r deps/all.txt\n", "deps/all.txt"),
             ("conftest.py", "from .hooks import (\n    pytest_runtest_setup,\n)\n", ".hooks"),
         ] {
             let mut words: Vec<String> = loaded(name, text).into_iter().map(|loaded| loaded.word).collect();

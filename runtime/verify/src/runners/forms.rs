@@ -10,7 +10,7 @@ use regex::Regex;
 const MOST: usize = 6;
 
 /// What stands for the control's own name in a form.
-const NAME: &str = "{}";
+const NAME: &str = "NAME";
 
 /// A word of a language's assertions, and a statement that fails by it.
 type Row = (&'static str, &'static str);
@@ -44,9 +44,9 @@ fn words(pattern: &Regex, text: &str) -> impl Iterator<Item = String> {
 }
 
 const RUST: &[Row] = &[
-    ("assert_eq", "assert_eq!(\"{}\", \"\");"),
-    ("assert_ne", "assert_ne!(\"{}\", \"{}\");"),
-    ("assert", "assert!(\"{}\".is_empty());"),
+    ("assert_eq", "assert_eq!(\"NAME\", \"\");"),
+    ("assert_ne", "assert_ne!(\"NAME\", \"NAME\");"),
+    ("assert", "assert!(\"NAME\".is_empty());"),
 ];
 
 /// Statements that fail as the tests of a Rust file would.
@@ -57,9 +57,9 @@ pub(super) fn rust(text: &str) -> Vec<String> {
 }
 
 const PYTEST: &[Row] = &[
-    ("assert", "assert \"{}\" == \"\""),
-    ("raises", "import pytest\n    with pytest.raises(ValueError):\n        str(\"{}\")"),
-    ("approx", "import pytest\n    assert 1.0 == pytest.approx(2.0), \"{}\""),
+    ("assert", "assert \"NAME\" == \"\""),
+    ("raises", "import pytest\n    with pytest.raises(ValueError):\n        str(\"NAME\")"),
+    ("approx", "import pytest\n    assert 1.0 == pytest.approx(2.0), \"NAME\""),
 ];
 
 /// The same for functions of pytest, indented by four.
@@ -74,34 +74,34 @@ pub(super) fn pytest(text: &str) -> Vec<String> {
     if forms.is_empty() { vec![PYTEST[0].1.to_owned()] } else { forms }
 }
 
-const UNITTEST: &[Row] = &[
-    ("assertEqual", "self.assertEqual(\"{}\", \"\")"),
-    ("assertNotEqual", "self.assertNotEqual(\"{}\", \"{}\")"),
-    ("assertTrue", "self.assertTrue(\"{}\" == \"\")"),
-    ("assertFalse", "self.assertFalse(\"{}\")"),
-    ("assertIs", "self.assertIs(\"{}\", None)"),
-    ("assertIsNot", "self.assertIsNot(None, None, \"{}\")"),
-    ("assertIsNone", "self.assertIsNone(\"{}\")"),
-    ("assertIsNotNone", "self.assertIsNotNone(None, \"{}\")"),
-    ("assertIn", "self.assertIn(\"{}\", \"\")"),
-    ("assertNotIn", "self.assertNotIn(\"{}\", [\"{}\"])"),
-    ("assertIsInstance", "self.assertIsInstance(\"{}\", int)"),
-    ("assertAlmostEqual", "self.assertAlmostEqual(1.0, 2.0, msg=\"{}\")"),
-    ("assertGreater", "self.assertGreater(1, 2, \"{}\")"),
-    ("assertGreaterEqual", "self.assertGreaterEqual(1, 2, \"{}\")"),
-    ("assertLess", "self.assertLess(2, 1, \"{}\")"),
-    ("assertLessEqual", "self.assertLessEqual(2, 1, \"{}\")"),
-    ("assertRegex", "self.assertRegex(\"{}\", \"^$\")"),
-    ("assertCountEqual", "self.assertCountEqual([\"{}\"], [])"),
-    ("assertListEqual", "self.assertListEqual([\"{}\"], [])"),
-    ("assertTupleEqual", "self.assertTupleEqual((\"{}\",), ())"),
-    ("assertSetEqual", "self.assertSetEqual({\"{}\"}, set())"),
-    ("assertDictEqual", "self.assertDictEqual({\"{}\": 1}, {})"),
-    ("assertMultiLineEqual", "self.assertMultiLineEqual(\"{}\", \"\")"),
-    ("assertSequenceEqual", "self.assertSequenceEqual([\"{}\"], [])"),
-    ("assertRaises", "with self.assertRaises(ValueError, msg=\"{}\"):\n            pass"),
-    ("assertRaisesRegex", "with self.assertRaisesRegex(ValueError, \"{}\"):\n            pass"),
-    ("fail", "self.fail(\"{}\")"),
+pub(super) const UNITTEST: &[Row] = &[
+    ("assertEqual", "self.assertEqual(\"NAME\", \"\")"),
+    ("assertNotEqual", "self.assertNotEqual(\"NAME\", \"NAME\")"),
+    ("assertTrue", "self.assertTrue(\"NAME\" == \"\")"),
+    ("assertFalse", "self.assertFalse(\"NAME\")"),
+    ("assertIs", "self.assertIs(\"NAME\", None)"),
+    ("assertIsNot", "self.assertIsNot(None, None, \"NAME\")"),
+    ("assertIsNone", "self.assertIsNone(\"NAME\")"),
+    ("assertIsNotNone", "self.assertIsNotNone(None, \"NAME\")"),
+    ("assertIn", "self.assertIn(\"NAME\", \"\")"),
+    ("assertNotIn", "self.assertNotIn(\"NAME\", [\"NAME\"])"),
+    ("assertIsInstance", "self.assertIsInstance(\"NAME\", int)"),
+    ("assertAlmostEqual", "self.assertAlmostEqual(1.0, 2.0, msg=\"NAME\")"),
+    ("assertGreater", "self.assertGreater(1, 2, \"NAME\")"),
+    ("assertGreaterEqual", "self.assertGreaterEqual(1, 2, \"NAME\")"),
+    ("assertLess", "self.assertLess(2, 1, \"NAME\")"),
+    ("assertLessEqual", "self.assertLessEqual(2, 1, \"NAME\")"),
+    ("assertRegex", "self.assertRegex(\"NAME\", \"^$\")"),
+    ("assertCountEqual", "self.assertCountEqual([\"NAME\"], [])"),
+    ("assertListEqual", "self.assertListEqual([\"NAME\"], [])"),
+    ("assertTupleEqual", "self.assertTupleEqual((\"NAME\",), ())"),
+    ("assertSetEqual", "self.assertSetEqual({\"NAME\"}, set())"),
+    ("assertDictEqual", "self.assertDictEqual({\"NAME\": 1}, {})"),
+    ("assertMultiLineEqual", "self.assertMultiLineEqual(\"NAME\", \"\")"),
+    ("assertSequenceEqual", "self.assertSequenceEqual([\"NAME\"], [])"),
+    ("assertRaises", "with self.assertRaises(ValueError, msg=\"NAME\"):\n            pass"),
+    ("assertRaisesRegex", "with self.assertRaisesRegex(ValueError, \"NAME\"):\n            pass"),
+    ("fail", "self.fail(\"NAME\")"),
 ];
 
 /// The same for methods of unittest, indented by eight.
@@ -111,26 +111,26 @@ pub(super) fn unittest(text: &str) -> Vec<String> {
 }
 
 const GO: &[Row] = &[
-    ("Error", "t.Error(\"{}\")"),
-    ("Errorf", "t.Errorf(\"%s\", \"{}\")"),
-    ("Fatal", "t.Fatal(\"{}\")"),
-    ("Fatalf", "t.Fatalf(\"%s\", \"{}\")"),
+    ("Error", "t.Error(\"NAME\")"),
+    ("Errorf", "t.Errorf(\"%s\", \"NAME\")"),
+    ("Fatal", "t.Fatal(\"NAME\")"),
+    ("Fatalf", "t.Fatalf(\"%s\", \"NAME\")"),
     ("Fail", "t.Fail()"),
     ("FailNow", "t.FailNow()"),
 ];
 
 /// Of testify, behind the name of its package.
 const TESTIFY: &[Row] = &[
-    ("Equal", "Equal(t, \"{}\", \"\")"),
-    ("NotEqual", "NotEqual(t, \"{}\", \"{}\")"),
-    ("True", "True(t, \"{}\" == \"\")"),
-    ("False", "False(t, \"{}\" != \"\")"),
-    ("Nil", "Nil(t, \"{}\")"),
-    ("NotNil", "NotNil(t, nil, \"{}\")"),
-    ("Error", "Error(t, nil, \"{}\")"),
-    ("Len", "Len(t, []string{\"{}\"}, 0)"),
-    ("Empty", "Empty(t, \"{}\")"),
-    ("Contains", "Contains(t, \"\", \"{}\")"),
+    ("Equal", "Equal(t, \"NAME\", \"\")"),
+    ("NotEqual", "NotEqual(t, \"NAME\", \"NAME\")"),
+    ("True", "True(t, \"NAME\" == \"\")"),
+    ("False", "False(t, \"NAME\" != \"\")"),
+    ("Nil", "Nil(t, \"NAME\")"),
+    ("NotNil", "NotNil(t, nil, \"NAME\")"),
+    ("Error", "Error(t, nil, \"NAME\")"),
+    ("Len", "Len(t, []string{\"NAME\"}, 0)"),
+    ("Empty", "Empty(t, \"NAME\")"),
+    ("Contains", "Contains(t, \"\", \"NAME\")"),
 ];
 
 /// What a Go file's tests fail by: statements, and the imports that they need.
@@ -170,51 +170,51 @@ pub(super) fn go(text: &str) -> Go {
 }
 
 /// Of node's and chai's assert, behind the name it has in the file.
-const ASSERT: &[Row] = &[
-    ("", "('{}' === '')"),
-    ("ok", "('{}' === '')"),
-    ("equal", "('{}', '')"),
-    ("strictEqual", "('{}', '')"),
-    ("deepEqual", "(['{}'], [])"),
-    ("deepStrictEqual", "(['{}'], [])"),
-    ("notEqual", "('{}', '{}')"),
-    ("notStrictEqual", "('{}', '{}')"),
-    ("notDeepEqual", "(['{}'], ['{}'])"),
-    ("notDeepStrictEqual", "(['{}'], ['{}'])"),
-    ("throws", "(() => {}, '{}')"),
-    ("doesNotThrow", "(() => { throw new Error('{}'); })"),
-    ("rejects", "(async () => {}, '{}')"),
-    ("match", "('{}', /^$/)"),
-    ("isTrue", "('{}' === '')"),
-    ("isFalse", "('{}' !== '')"),
-    ("isNull", "('{}')"),
-    ("isUndefined", "('{}')"),
-    ("include", "('', '{}')"),
-    ("lengthOf", "('{}', 0)"),
-    ("fail", "('{}')"),
+pub(super) const ASSERT: &[Row] = &[
+    ("", "('NAME' === '')"),
+    ("ok", "('NAME' === '')"),
+    ("equal", "('NAME', '')"),
+    ("strictEqual", "('NAME', '')"),
+    ("deepEqual", "(['NAME'], [])"),
+    ("deepStrictEqual", "(['NAME'], [])"),
+    ("notEqual", "('NAME', 'NAME')"),
+    ("notStrictEqual", "('NAME', 'NAME')"),
+    ("notDeepEqual", "(['NAME'], ['NAME'])"),
+    ("notDeepStrictEqual", "(['NAME'], ['NAME'])"),
+    ("throws", "(() => {}, 'NAME')"),
+    ("doesNotThrow", "(() => { throw new Error('NAME'); })"),
+    ("rejects", "(async () => {}, 'NAME')"),
+    ("match", "('NAME', /^$/)"),
+    ("isTrue", "('NAME' === '')"),
+    ("isFalse", "('NAME' !== '')"),
+    ("isNull", "('NAME')"),
+    ("isUndefined", "('NAME')"),
+    ("include", "('', 'NAME')"),
+    ("lengthOf", "('NAME', 0)"),
+    ("fail", "('NAME')"),
 ];
 
 /// Behind `expect`, of jest, vitest and chai.
 const EXPECT: &[Row] = &[
-    ("toBe", "('{}').toBe('')"),
-    ("toEqual", "('{}').toEqual('')"),
-    ("toStrictEqual", "('{}').toStrictEqual('')"),
-    ("toBeTruthy", "('{}' === '').toBeTruthy()"),
-    ("toBeFalsy", "('{}').toBeFalsy()"),
-    ("toBeNull", "('{}').toBeNull()"),
-    ("toBeUndefined", "('{}').toBeUndefined()"),
-    ("toContain", "(['']).toContain('{}')"),
-    ("toHaveLength", "('{}').toHaveLength(0)"),
-    ("toMatch", "('{}').toMatch(/^$/)"),
-    ("toThrow", "(() => '{}').toThrow()"),
-    ("to.equal", "('{}').to.equal('')"),
-    ("to.eql", "(['{}']).to.eql([])"),
-    ("to.deep.equal", "(['{}']).to.deep.equal([])"),
-    ("to.be.true", "('{}' === '').to.be.true"),
-    ("to.be.false", "('{}' !== '').to.be.false"),
-    ("to.throw", "(() => '{}').to.throw()"),
-    ("to.include", "('').to.include('{}')"),
-    ("to.have.lengthOf", "('{}').to.have.lengthOf(0)"),
+    ("toBe", "('NAME').toBe('')"),
+    ("toEqual", "('NAME').toEqual('')"),
+    ("toStrictEqual", "('NAME').toStrictEqual('')"),
+    ("toBeTruthy", "('NAME' === '').toBeTruthy()"),
+    ("toBeFalsy", "('NAME').toBeFalsy()"),
+    ("toBeNull", "('NAME').toBeNull()"),
+    ("toBeUndefined", "('NAME').toBeUndefined()"),
+    ("toContain", "(['']).toContain('NAME')"),
+    ("toHaveLength", "('NAME').toHaveLength(0)"),
+    ("toMatch", "('NAME').toMatch(/^$/)"),
+    ("toThrow", "(() => 'NAME').toThrow()"),
+    ("to.equal", "('NAME').to.equal('')"),
+    ("to.eql", "(['NAME']).to.eql([])"),
+    ("to.deep.equal", "(['NAME']).to.deep.equal([])"),
+    ("to.be.true", "('NAME' === '').to.be.true"),
+    ("to.be.false", "('NAME' !== '').to.be.false"),
+    ("to.throw", "(() => 'NAME').to.throw()"),
+    ("to.include", "('').to.include('NAME')"),
+    ("to.have.lengthOf", "('NAME').to.have.lengthOf(0)"),
 ];
 
 /// What a JavaScript file's tests fail by, in the file's own scope.
@@ -278,10 +278,10 @@ mod tests {
 
     #[test]
     fn the_forms_of_a_file_are_the_most_used_first() {
-        assert_eq!(rust("fn a() { 1; }"), ["assert_eq!(\"{}\", \"\");"]);
+        assert_eq!(rust("fn a() { 1; }"), ["assert_eq!(\"NAME\", \"\");"]);
         assert_eq!(
             rust("assert!(a);\nassert!(b);\nassert_ne!(a, b); debug_assert!(c)"),
-            ["assert!(\"{}\".is_empty());", "assert_ne!(\"{}\", \"{}\");"]
+            ["assert!(\"NAME\".is_empty());", "assert_ne!(\"NAME\", \"NAME\");"]
         );
         assert_eq!(
             pytest("def test_a():\n    assert 1\n    with pytest.raises(E):\n        pass\n    assert 2\n")[..],
@@ -289,21 +289,21 @@ mod tests {
         );
         assert_eq!(
             unittest("self.assertEqual(a, b)\nself.assertEqual(a, c)\nself.assertClose(a)\nself.fail()"),
-            ["self.assertEqual(\"{}\", \"\")", "self.fail(\"{}\")"]
+            ["self.assertEqual(\"NAME\", \"\")", "self.fail(\"NAME\")"]
         );
-        assert_eq!(named("a(\"{}\")", "x"), "a(\"x\")");
+        assert_eq!(named("a(\"NAME\")", "x"), "a(\"x\")");
     }
 
     #[test]
     fn go_needs_the_imports_of_what_it_uses() {
         let text = "import (\n\t\"testing\"\n\tcheck \"github.com/stretchr/testify/assert\"\n\t\"github.com/stretchr/testify/require\"\n)\nfunc TestA(t *testing.T) { check.Equal(t, 1, 2); check.Equal(t, 1, 1); t.Errorf(\"x\") }";
         let found = go(text);
-        assert_eq!(found.forms, ["check.Equal(t, \"{}\", \"\")", "t.Errorf(\"%s\", \"{}\")"]);
+        assert_eq!(found.forms, ["check.Equal(t, \"NAME\", \"\")", "t.Errorf(\"%s\", \"NAME\")"]);
         assert_eq!(
             found.imports.into_iter().collect::<Vec<_>>(),
             ["check \"github.com/stretchr/testify/assert\""]
         );
-        assert_eq!(go("func f() {}").forms, ["t.Fatal(\"{}\")"]);
+        assert_eq!(go("func f() {}").forms, ["t.Fatal(\"NAME\")"]);
         let one = go("import \"github.com/stretchr/testify/assert\"\nassert.True(t, x)");
         assert_eq!(one.imports.into_iter().collect::<Vec<_>>(), ["\"github.com/stretchr/testify/assert\""]);
     }
@@ -315,18 +315,21 @@ mod tests {
             check(
                 "const assert = require('node:assert');\nassert.strictEqual(1, 2);\nassert.strictEqual(1, 1);\nassert(x);\n"
             ),
-            "assert.strictEqual('{}', ''); assert('{}' === '');"
+            "assert.strictEqual('NAME', ''); assert('NAME' === '');"
         );
-        assert_eq!(check("import t from 'assert/strict';\nt.equal(a, b);"), "t.equal('{}', '');");
-        assert_eq!(check("const { deepEqual: same } = require('assert');\nsame(a, b)"), "same(['{}'], []);");
+        assert_eq!(check("import t from 'assert/strict';\nt.equal(a, b);"), "t.equal('NAME', '');");
+        assert_eq!(
+            check("const { deepEqual: same } = require('assert');\nsame(a, b)"),
+            "same(['NAME'], []);"
+        );
         assert_eq!(
             check("import { strict as assert } from 'assert';\nawait assert.rejects(f)"),
-            "return assert.rejects(async () => {}, '{}');"
+            "return assert.rejects(async () => {}, 'NAME');"
         );
-        assert_eq!(check("expect(a).toBe(b);\nexpect(a).not.toEqual(c)"), "expect('{}').toBe('');");
+        assert_eq!(check("expect(a).toBe(b);\nexpect(a).not.toEqual(c)"), "expect('NAME').toBe('');");
         assert_eq!(
             check("const { expect } = require('chai');\nexpect(f(a)).to.deep.equal(b)"),
-            "expect(['{}']).to.deep.equal([]);"
+            "expect(['NAME']).to.deep.equal([]);"
         );
         // Nobody knows what this is.
         assert_eq!(check("const check = require('./check');\ncheck.equal(a, b);"), "");

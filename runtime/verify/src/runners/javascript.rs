@@ -182,7 +182,7 @@ fn inside_each(report: &Report, tree: &TreeView<'_>, names: &mut Names) -> Vec<C
         };
         let mut forms = forms::javascript(&text);
         if forms.is_empty() {
-            forms.push("throw new Error('{}');".to_owned());
+            forms.push("throw new Error('NAME');".to_owned());
         }
         for form in forms {
             let fails = names.next_name();

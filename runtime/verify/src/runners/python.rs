@@ -216,7 +216,7 @@ pub(super) fn controls_unittest(
     controls(command, placing, report, tree, names, |passes, text, names| {
         let mut forms = forms::unittest(text);
         if forms.is_empty() {
-            forms.push("self.assertEqual(\"{}\", \"\")".to_owned());
+            forms.push("self.assertEqual(\"NAME\", \"\")".to_owned());
         }
         let mut control = Written::default();
         control.class(&forms, names);

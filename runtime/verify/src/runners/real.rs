@@ -450,3 +450,68 @@ fn an_assertion_that_the_code_replaced_is_seen_where_the_code_is_loaded() {
     reported.sort();
     assert_eq!(reported, [TestStatus::Passed, TestStatus::Failed]);
 }
+
+/// Whether every test of a suite failed, and by what checks.
+#[track_caller]
+fn fails_by(bed: Option<Bed>, count: usize, word: &str) {
+    let Some(mut bed) = bed else { return };
+    let report = bed.run().1.unwrap();
+    assert_eq!(report.tests.len(), count, "{:?}", report.tests);
+    for (id, status) in &report.tests {
+        let said = report.messages.get(id).map_or("", String::as_str);
+        assert!(*status == TestStatus::Failed && said.contains(word), "{id}: {status:?}: {said}");
+    }
+}
+
+#[test]
+fn every_form_of_unittest_fails_by_its_assertion() {
+    let methods: String = super::forms::UNITTEST
+        .iter()
+        .map(|(name, form)| {
+            format!("    def test_{name}(self):\n        {}\n\n", super::forms::named(form, "abc"))
+        })
+        .collect();
+    let bed = Bed::new(
+        TestRunner::Unittest,
+        &["python3", "-m", "unittest", "test_a"],
+        &["python3", "--version"],
+        &[("test_a.py", &format!("import unittest\n\n\nclass A(unittest.TestCase):\n{methods}"))],
+    );
+    fails_by(bed, super::forms::UNITTEST.len(), "AssertionError");
+}
+
+#[test]
+fn every_form_of_nodes_assert_fails_by_it() {
+    // The others are chai's.
+    const CHAI: &[&str] = &["isTrue", "isFalse", "isNull", "isUndefined", "include", "lengthOf"];
+    let forms: Vec<String> = super::forms::ASSERT
+        .iter()
+        .filter(|(word, _)| !CHAI.contains(word))
+        .map(|(word, form)| {
+            format!("{}{form}", if word.is_empty() { "assert" } else { "assert." }.to_owned() + word)
+        })
+        .collect();
+    let tests: String = forms
+        .iter()
+        .enumerate()
+        .map(|(at, form)| {
+            let form = super::forms::named(form, "abc");
+            format!(
+                "test('t{at}', async () => {{\n  try {{ await {form}; }} catch (e) {{ if (e.code !== 'ERR_ASSERTION') throw new \
+                 Error('other'); throw new Error('known'); }}\n}});\n"
+            )
+        })
+        .collect();
+    let bed = Bed::new(
+        TestRunner::NodeTest,
+        &["node", "--test"],
+        &["node", "--test", "--version"],
+        &[(
+            "test/a.test.js",
+            &format!(
+                "const assert = require('node:assert');\nconst {{ test }} = require('node:test');\n{tests}"
+            ),
+        )],
+    );
+    fails_by(bed, forms.len(), "known");
+}
