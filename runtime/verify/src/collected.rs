@@ -228,7 +228,7 @@ impl Collected {
     fn scripts(&mut self, folder: &RelPath, words: &[&str]) {
         let runs =
             |word: &&str| matches!(word.rsplit('/').next(), Some("mocha" | "--test" | "jest" | "vitest"));
-        let Some(at) = words.iter().position(|word| runs(&word)) else { return };
+        let Some(at) = words.iter().position(runs) else { return };
         let mut words = words[at + 1..].iter();
         while let Some(word) = words.next() {
             let word = word.trim_matches(['"', '\'']);
