@@ -36,7 +36,7 @@ fn main_fit(args: &FitArgs) -> anyhow::Result<ExitCode> {
     };
     let outcomes = fit::outcomes(&text, key.as_ref()).map_err(|error| {
         Failure::usage(format!("{}: {}", args.data.display(), in_one_line(&error.into())))
-            .hint("docs/verification.md has the form of the file, under \"Fitting the weights\"")
+            .hint("docs/VERIFICATION.md has the form of the file, under \"Fitting the weights\"")
     })?;
     let options = Options { l2: args.l2, folds: args.folds, ..Options::default() };
     let weights = fit(&template, &outcomes, &options).map_err(|error| {

@@ -15,7 +15,7 @@ use crate::hunks;
 pub(crate) type Seen = (&'static str, u32, String);
 
 /// Changed lines of code, tests and others together, and changed files, beyond which a change is large where nothing
-/// is known of the repository's own changes; docs/verification.md says how many merged changes are.
+/// is known of the repository's own changes; docs/VERIFICATION.md says how many merged changes are.
 const LARGE: Size = Size { lines: 300, files: 12 };
 
 /// Where the repository's changes are known, the limit is the size that 19 in 20 of them do not exceed, but never

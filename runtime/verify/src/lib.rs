@@ -11,7 +11,7 @@
 //! - a report folder is read as hostile: plain files only, bounded, no link followed;
 //! - no clock, environment or randomness is read: names of control tests come from the seed.
 //!
-//! docs/verification.md tells each step, its codes, and what cannot be caught.
+//! docs/VERIFICATION.md tells each step, its codes, and what cannot be caught.
 #![forbid(unsafe_code)]
 
 mod alone;

@@ -1,6 +1,6 @@
 //! Code that reaches for what tests it: replaces a piece of the runner, or asks whether it is being tested.
 //!
-//! Known words alone are found; docs/verification.md says what that leaves.
+//! Known words alone are found; docs/VERIFICATION.md says what that leaves.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
