@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn locks() {
-        let cargo = "version = 4\n\n[[package]]\nname = \"calc\"\nversion = \"1.0.0\"\ndependencies = [\n \"log\",\n]\n\n[[package]]\nname = \"log\"\nversion = \"0.4.1\"\nsource = \"registry+https://index.example/\"\nchecksum = \"aa\"\n";
+        let cargo = "version = 4\n\n[[package]]\nname = \"calc\"\nversion = \"1.0.0\"\ndependencies = [\n \"log\",\n]\n\n[[package]]\nname = \"log\"\nversion = \"0.4.1\"\nsource = \"registry+https://one.acme.example/\"\nchecksum = \"aa\"\n";
         let lock = |after: &str| check("Cargo.lock", cargo, after);
         assert_eq!(lock(&cargo.replace("0.4.1", "0.4.2").replace("aa", "bb")), "fine");
         assert_eq!(lock(&cargo.replace("aa", "bb")), "other content for log 0.4.1");
@@ -415,11 +415,11 @@ mod tests {
             lock(
                 &cargo
                     .replace("0.4.1", "0.4.2")
-                    .replace("source = \"registry+https://index.example/\"\nchecksum = \"aa\"\n", "")
+                    .replace("source = \"registry+https://one.acme.example/\"\nchecksum = \"aa\"\n", "")
             ),
             "`log` comes from no registry"
         );
-        let stands_in = "\n[[package]]\nname = \"calc\"\nversion = \"2.0.0\"\nsource = \"registry+https://index.example/\"\n";
+        let stands_in = "\n[[package]]\nname = \"calc\"\nversion = \"2.0.0\"\nsource = \"registry+https://one.acme.example/\"\n";
         assert_eq!(lock(&format!("{cargo}{stands_in}")), "`calc` is a package of the repository itself");
 
         let node = r#"{"name": "calc", "lockfileVersion": 3, "packages": {"": {"dependencies": {"a": "1"}},
