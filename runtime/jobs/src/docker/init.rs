@@ -91,7 +91,8 @@ fn end_with(mut lifeline: UnixStream) {
     }
 }
 
-fn receive_pipes(socket: &UnixStream) -> io::Result<Vec<OwnedFd>> {
+/// Takes the pipes that the job prints to: of standard output and of standard error.
+pub(crate) fn receive_pipes(socket: &UnixStream) -> io::Result<Vec<OwnedFd>> {
     let mut byte = [0];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -123,7 +124,7 @@ fn listen(port: Option<u16>) -> Result<Option<std::net::TcpListener>, String> {
 }
 
 /// Sets what a process sets for itself, and checks the rest; nothing is taken on the daemon's word.
-fn confine(order: &Order) -> Result<(), String> {
+pub(crate) fn confine(order: &Order) -> Result<(), String> {
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     for (resource, limit) in
