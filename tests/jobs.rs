@@ -232,7 +232,7 @@ fn the_doctor_says_what_works_and_an_engine_is_chosen_by_name() {
     let by_name = |engine: &str| scene.gloaming(&[&run[..], &[engine, "--", "true"]].concat());
     assert!(by_name("embedded").exits(0).stderr.contains("embedded)"), "the engine is told");
     assert!(
-        by_name("lxc").exits(2).stderr.contains("want embedded, docker or podman"),
+        by_name("lxc").exits(2).stderr.contains("want embedded, docker, podman or kubernetes"),
         "a wrong name is told"
     );
     // The configured engine and no other: nothing falls back.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use gloaming_api::job::JobPurpose;
 use gloaming_jobs::{
-    Cancel, Chosen, EngineConfig, EngineKind, Engines, Feature, Holder, Sockets, Support, Wanted,
+    Cancel, Chosen, Cluster, EngineConfig, EngineKind, Engines, Feature, Holder, Sockets, Support, Wanted,
 };
 
 use crate::support::{Lane, helper, host, text};
@@ -19,6 +19,7 @@ fn config(lane: &Lane) -> EngineConfig {
             configured: lane.socket().map(|socket| format!("unix://{}", socket.display())),
             ..Sockets::default()
         },
+        cluster: Cluster::default(),
         holder: Holder { task: lane.task(), attempt: 1 },
         secrets: crate::secrets::vault(),
     }

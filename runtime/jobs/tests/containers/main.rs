@@ -7,6 +7,8 @@
 
 mod choosing;
 mod clients;
+#[cfg(feature = "kubernetes")]
+mod cluster;
 mod confinement;
 mod daemons;
 mod disobedience;
