@@ -1,6 +1,7 @@
 //! The cluster that the suite runs on: one of this machine's own (`make kubernetes` makes it), so that what runs in it can
 //! be seen from here.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,7 +50,7 @@ pub(crate) fn environment() -> Result<Environment, NoEngine> {
 }
 
 /// This program without what only a debugger reads: it goes into every pod.
-fn small_helper() -> Vec<OsString> {
+pub(crate) fn small_helper() -> Vec<OsString> {
     static SMALL: OnceLock<Option<PathBuf>> = OnceLock::new();
     let mut helper = helper();
     let small = SMALL.get_or_init(|| {
@@ -114,6 +115,32 @@ pub(crate) async fn pods(task: &str) -> Vec<String> {
         job.metadata.name.filter(|_| of)
     }));
     names
+}
+
+/// What is written on a pod.
+pub(crate) struct Marks {
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
+}
+
+/// What is written on a task's pod.
+pub(crate) async fn marks(task: &str) -> Marks {
+    let pod = pods_of(task).await.into_iter().next().expect("it has one");
+    let mut labels = pod.metadata.labels.unwrap_or_default();
+    labels.retain(|name, _| name.starts_with("dev.gloaming."));
+    Marks { labels, annotations: pod.metadata.annotations.unwrap_or_default() }
+}
+
+/// All that the cluster says of a task's jobs and pods.
+pub(crate) async fn told(task: &str) -> String {
+    let jobs: Api<Job> = Api::namespaced(client().await, &namespace());
+    let listed = jobs.list(&ListParams::default()).await.expect("the cluster lists its jobs").items;
+    serde_json::to_string(&(listed, pods_of(task).await)).expect("it is data")
+}
+
+/// Where the cluster keeps what it is told.
+pub(crate) fn store() -> PathBuf {
+    PathBuf::from(text("GLOAMING_TEST_KUBELET")).with_file_name("etcd")
 }
 
 /// Where this machine's kubelet keeps the workspace of a task's pod.

@@ -12,6 +12,8 @@ mod cluster;
 mod confinement;
 mod daemons;
 mod disobedience;
+#[cfg(feature = "kubernetes")]
+mod disobedient_cluster;
 mod egress;
 mod environments;
 mod images;
