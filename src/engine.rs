@@ -102,6 +102,7 @@ fn config(home: &Home, kind: Option<EngineKind>) -> anyhow::Result<EngineConfig>
             kubeconfig: context::variable_os("KUBECONFIG"),
             context: context::variable("GLOAMING_ENGINE_CONTEXT"),
             namespace: context::variable("GLOAMING_ENGINE_NAMESPACE"),
+            filter: context::variable("GLOAMING_ENGINE_SECCOMP"),
             inside: context::variable("KUBERNETES_SERVICE_HOST").is_some(),
         },
         holder: Holder::default(),

@@ -131,6 +131,9 @@ pub struct Cluster {
     pub context: Option<String>,
     /// The namespace for pods; none for the context's own.
     pub namespace: Option<String>,
+    /// The system call filter that the cluster puts on jobs, under our own: `runtime-default`, which is what none stands
+    /// for, `localhost/NAME` or `unconfined`.
+    pub filter: Option<String>,
     /// Whether this process is in a pod itself, and without a kubeconfig means the cluster it is in.
     pub inside: bool,
 }
@@ -231,6 +234,17 @@ impl Engines {
     pub async fn survey(config: &EngineConfig) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         for kind in EngineKind::ALL {
+            // Everything else that is tried is this machine's.
+            if kind == EngineKind::Kubernetes && config.engine != Some(kind) && cfg!(feature = "kubernetes") {
+                let error = NoEngine {
+                    reason: "no pod is made at a cluster that is not asked for by name".to_owned(),
+                    hint: "GLOAMING_ENGINE=kubernetes, with KUBECONFIG, GLOAMING_ENGINE_NAMESPACE and GLOAMING_IMAGE \
+                           (docs/engines.md)"
+                        .to_owned(),
+                };
+                candidates.push(Candidate { engine: kind, result: Err(error) });
+                continue;
+            }
             let result =
                 Self::open(config, kind).await.map(|(engine, _, facts)| (facts, engine.capabilities()));
             candidates.push(Candidate { engine: kind, result });

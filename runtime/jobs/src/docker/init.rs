@@ -155,6 +155,11 @@ pub(crate) fn confine(order: &Order) -> Result<(), String> {
         return Err("the container is not confined: its root can be written".to_owned());
     }
     order.secrets.in_memory().map_err(|reason| format!("the container is not as asked for: {reason}"))?;
+    no_way_out()
+}
+
+/// Whether no route leads out of the network that this process is in.
+pub(crate) fn no_way_out() -> Result<(), String> {
     // Absent where the kernel has no such protocol.
     let routes = |path: &str| fs::read_to_string(path).unwrap_or_default();
     only_loopback(&routes("/proc/net/route"), &routes("/proc/net/ipv6_route"))

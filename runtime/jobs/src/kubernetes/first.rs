@@ -1,5 +1,6 @@
 //! The first process of a pod's job: what the one of a daemon's container does, and what a daemon would have done:
-//! limits that the cluster's interface has no word for, the filter, and a look at the control group from the inside.
+//! limits that the cluster's interface has no word for, the filter, a network of its own, and a look at the control group from
+//! the inside.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -13,10 +14,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions};
 
 use super::wire::{Ended, First};
-use super::{BESIDE, READY};
+use super::{BESIDE, READY, network};
 use crate::docker::init::{confine, receive_pipes};
 use crate::docker::limits;
-use crate::docker::protocol::{Found, MAX_LINE, SOCKET};
+use crate::docker::protocol::{Found, MAX_LINE, OURS, SOCKET};
 use crate::embedded::cgroup::{Group, Hierarchy};
 use crate::embedded::init::{Init, TMPFS, parse_status, status_bytes};
 use crate::embedded::seccomp;
@@ -34,6 +35,7 @@ pub(super) fn serve() -> io::Result<()> {
     drop(fs::File::open(READY)?);
     let mut socket = UnixStream::connect(SOCKET)?;
     more_likely_to_be_killed()?;
+    let network = network::leave();
     // The command runs as the same user; this keeps it from reading or tracing us.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     for (number, end) in receive_pipes(&socket)?.into_iter().enumerate() {
@@ -46,7 +48,7 @@ pub(super) fn serve() -> io::Result<()> {
     let mut line = Vec::new();
     BufReader::new((&socket).take(MAX_LINE)).read_until(b'\n', &mut line)?;
     let first: First = serde_json::from_slice(&line)?;
-    let (found, group) = match held(&first) {
+    let (found, group) = match held(&first, network) {
         Ok(group) => (Found::Confined, Some(group)),
         Err(reason) => (Found::Refused(reason), None),
     };
@@ -149,10 +151,11 @@ fn of_the_image(env: &mut std::collections::BTreeMap<String, String>) {
 }
 
 /// Sets what a process can set for itself, and checks the rest.
-fn held(first: &First) -> Result<Group, String> {
+fn held(first: &First, network: Result<bool, String>) -> Result<Group, String> {
     let not = |what: String| format!("the container is not as asked for: {what}");
     // Counted by user, and this user's number is no other job's.
-    let most = u64::from(first.limits.processes) + BESIDE;
+    // Those of another user namespace do not count.
+    let most = u64::from(first.limits.processes) + if network? { OURS } else { OURS + BESIDE };
     rustix::process::setrlimit(Resource::Nproc, Rlimit { current: Some(most), maximum: Some(most) })
         .map_err(|error| not(format!("the number of processes cannot be limited: {error}")))?;
     let filtered = filter();

@@ -19,6 +19,7 @@ mod archive;
 mod bridge;
 mod cluster;
 mod first;
+mod network;
 mod pack;
 mod pod;
 mod reap;
@@ -45,6 +46,7 @@ use crate::{
     JobError, JobOutput, NoEngine, Support, Vault,
 };
 use cluster::Connected;
+use spec::Filter;
 
 /// Where the pod's files are in the containers that are ours.
 const FILES: &str = "/files";
@@ -52,9 +54,8 @@ const FILES: &str = "/files";
 const PROGRAM: &str = "program";
 /// The pipe that opens when the job's first process is listened to.
 const READY: &str = "/.gloaming/ready";
-/// Processes and threads of the job's user that are not the job's: the first process with its watch, the holder, and
-/// the bridge.
-const BESIDE: u64 = 4;
+/// Processes of the job's user in the other container: the holder, and the bridge.
+const BESIDE: u64 = 2;
 
 /// The arguments that make a helper the job's first process, the holder of a pod, or the bridge.
 const FIRST: &str = "pod-first";
@@ -98,6 +99,7 @@ pub struct KubernetesOptions {
 #[derive(Debug, Clone)]
 pub struct Kubernetes {
     connected: Connected,
+    filter: Filter,
     helper: Vec<OsString>,
     environment: Environment,
     state_dir: PathBuf,
@@ -115,8 +117,9 @@ impl Kubernetes {
         if environment.image().is_none() {
             return Err(needs_an_image());
         }
+        let filter = Filter::parse(cluster.filter.as_deref())?;
         let connected = Connected::to(&cluster).await?;
-        Ok(Self { connected, helper, environment, state_dir, holder, vault: Vault::default() })
+        Ok(Self { connected, filter, helper, environment, state_dir, holder, vault: Vault::default() })
     }
 
     /// Hands jobs those of the secrets that their permits name.

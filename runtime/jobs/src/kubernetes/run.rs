@@ -39,14 +39,17 @@ const GOING: Duration = Duration::from_secs(120);
 /// Between two looks at a pod that is to do something, and at one that does.
 const LOOK: Duration = Duration::from_millis(100);
 const WATCH: Duration = Duration::from_secs(3);
+/// So many looks in a row may go unanswered: a server that is replaced comes back.
+const UNANSWERED: u32 = 10;
 /// What fits between us and the cluster's interface.
 const BUFFER: usize = 256 << 10;
 
 /// The numbers of users that neither a distribution nor systemd gives to anybody.
 const USERS: std::ops::Range<u64> = 1_900_000_000..2_100_000_000;
 
-const HINT_NETWORK: &str = "let the pods of the namespace have a network of loopback alone: a network policy does not \
-    make one, since nothing inside can see that it holds (docs/engines.md)";
+const HINT_NETWORK: &str = "let the pods of the namespace have a network of loopback alone, or let the first process leave \
+    theirs: GLOAMING_ENGINE_SECCOMP=unconfined, or localhost/NAME with a filter that allows unshare (docs/engines.md); \
+    a network policy is no help, since nothing inside can see that it holds";
 const HINT_MEMORY: &str = "let the nodes' kubelets limit folders in memory: SizeMemoryBackedVolumes, the default \
     since Kubernetes 1.22";
 
@@ -85,18 +88,22 @@ pub(super) async fn run(
         program: &program.argv,
         archive: packed.size,
         user,
+        filter: &engine.filter,
         labels: &marks.labels,
         annotations: &marks.annotations,
     })
     .map_err(|error| say.container(format!("the job cannot be described: {error}"), ""))?;
     tracing::debug!(job = name, argv = ?request.argv, "starting a pod");
     let watched = Watched { connected: &engine.connected, name: &name };
-    engine
-        .connected
-        .jobs()
-        .create(&PostParams::default(), &described)
-        .await
-        .map_err(|error| JobError::from(engine.connected.does_not_answer(&error)))?;
+    engine.connected.jobs().create(&PostParams::default(), &described).await.map_err(
+        |error| match &error {
+            // What one job's description is refused for another's need not be.
+            kube::Error::Api(status) if [400, 422].contains(&status.code) => {
+                say.container(format!("the cluster does not take its description: {}", words(&error)), "")
+            }
+            _ => engine.connected.does_not_answer(&error).into(),
+        },
+    )?;
 
     let (mut out, mut err) = (Captured::new(redactor), Captured::new(redactor));
     let told = {
@@ -218,10 +225,18 @@ impl Conversation<'_> {
 
     async fn until(&self, condition: impl Fn(&Look<'_>) -> bool) -> Result<Pod, JobError> {
         let mut looks = interval(LOOK);
-        let since = Instant::now();
+        let (since, mut unanswered) = (Instant::now(), 0);
         loop {
             looks.tick().await;
-            let pod = self.watched.look().await.map_err(|error| self.lost(&error))?;
+            let pod = match self.watched.look().await {
+                Ok(pod) => pod,
+                Err(error) if unanswered >= UNANSWERED => return Err(self.lost(&error)),
+                Err(_) => {
+                    unanswered += 1;
+                    continue;
+                }
+            };
+            unanswered = 0;
             if let Some(pod) = &pod {
                 let look = Look(pod);
                 if condition(&look) {
@@ -261,15 +276,21 @@ impl Conversation<'_> {
             if length == 0 {
                 break;
             }
-            // An end of the stream says nothing; the container's own end does.
-            if input.write_all(&piece[..length]).await.is_err() {
-                break;
+            match timeout(STALLED, input.write_all(&piece[..length])).await {
+                Ok(Ok(())) => {}
+                // An end of the stream says nothing; the container's own end does.
+                Ok(Err(_)) => break,
+                Err(_) => return Err("it does not take its files".to_owned()),
             }
         }
         // The stream has to stand until all is taken.
         let mut looks = interval(LOOK);
+        let since = Instant::now();
         loop {
             looks.tick().await;
+            if since.elapsed() > STALLED {
+                return Err("it does not unpack its files".to_owned());
+            }
             let pod = self.watched.look().await.map_err(|error| words(&error))?.ok_or("it is gone")?;
             if Look(&pod).has_ended(spec::CARRY) {
                 let ended = Look(&pod).has_ended_well(spec::CARRY);
@@ -320,6 +341,7 @@ impl Conversation<'_> {
         // What has to have happened by then: first that it looked around, then that its time is over, and so on.
         let mut deadline = Instant::now() + STARTING;
         let mut looks = interval(WATCH);
+        let mut unanswered = 0;
         loop {
             let event = tokio::select! {
                 frame = frames.next() => Event::Frame(frame.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))),
@@ -409,10 +431,19 @@ impl Conversation<'_> {
                     ));
                 }
                 Event::Look => {
-                    let pod = self.watched.look().await.map_err(|error| self.lost(&error))?;
-                    let reason = match &pod {
-                        Some(pod) => Look(pod).taken_away(),
-                        None => Some("the pod was removed by somebody else".to_owned()),
+                    let reason = match self.watched.look().await {
+                        Ok(pod) => {
+                            unanswered = 0;
+                            pod.map_or_else(
+                                || Some("the pod was removed by somebody else".to_owned()),
+                                |pod| Look(&pod).taken_away(),
+                            )
+                        }
+                        Err(error) if unanswered >= UNANSWERED => return Err(self.lost(&error)),
+                        Err(_) => {
+                            unanswered += 1;
+                            None
+                        }
                     };
                     if let Some(reason) = reason {
                         return Err(trouble(self.say, reason));
@@ -494,40 +525,36 @@ async fn read(output: &mut (impl AsyncRead + Unpin)) -> io::Result<(Kind, Vec<u8
 
 /// Ends and removes a job; returns when it and its pod are gone.
 async fn remove(watched: &Watched<'_>) -> Result<(), String> {
-    let jobs = watched.connected.jobs();
+    let mut last = format!("it is still there ({RUN}={})", watched.name);
     let gone = async {
         let mut looks = interval(LOOK);
-        let mut asked = false;
         loop {
             looks.tick().await;
-            if !asked {
-                match jobs.delete(watched.name, &DeleteParams::background()).await {
-                    Ok(_) => {}
-                    Err(kube::Error::Api(status)) if status.code == 404 => {}
-                    Err(error) => return Err(words(&error)),
-                }
-            }
-            match watched.look().await {
-                Ok(Some(pod)) => {
-                    // The cluster's own collector would get to it, in its time.
-                    let name = pod.metadata.name.unwrap_or_default();
-                    if !asked
-                        && let Err(error) =
-                            watched.connected.pods().delete(&name, &DeleteParams::default()).await
-                        && !matches!(&error, kube::Error::Api(status) if status.code == 404)
-                    {
-                        return Err(words(&error));
-                    }
-                    asked = true;
-                }
-                Ok(None) => match jobs.get_opt(watched.name).await {
-                    Ok(None) => return Ok(()),
-                    Ok(Some(_)) => {}
-                    Err(error) => return Err(words(&error)),
-                },
-                Err(error) => return Err(words(&error)),
+            match removed(watched).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => last = words(&error),
             }
         }
     };
-    timeout(GOING, gone).await.unwrap_or_else(|_| Err(format!("it is still there ({RUN}={})", watched.name)))
+    let gone = timeout(GOING, gone).await;
+    gone.map_err(|_| last)
+}
+
+/// Asks for the removal of whatever is there; returns whether that was nothing.
+async fn removed(watched: &Watched<'_>) -> kube::Result<bool> {
+    let there = |result: kube::Result<()>| match result {
+        Ok(()) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        Err(error) => Err(error),
+    };
+    let jobs = watched.connected.jobs();
+    let job = there(jobs.delete(watched.name, &DeleteParams::background()).await.map(|_| ()))?;
+    let Some(pod) = watched.look().await? else { return Ok(!job) };
+    // The cluster's own collector would get to it, in its time.
+    if pod.metadata.deletion_timestamp.is_none() {
+        let name = pod.metadata.name.unwrap_or_default();
+        there(watched.connected.pods().delete(&name, &DeleteParams::default()).await.map(|_| ()))?;
+    }
+    Ok(false)
 }

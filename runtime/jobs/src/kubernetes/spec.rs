@@ -7,6 +7,7 @@ use k8s_openapi::api::batch::v1::Job;
 use serde_json::{Value, json};
 
 use super::{FILES, PROGRAM};
+use crate::NoEngine;
 use crate::docker::program::OURS;
 use crate::embedded::bundle::sizes;
 use crate::embedded::protocol::Request;
@@ -39,6 +40,45 @@ const KEPT: u64 = 300;
 /// Bytes of memory of the containers that are ours.
 const MEMORY: u64 = 256 << 20;
 
+/// The system call filter that the cluster puts on a job. Ours comes over it, from the first process; in between, that one
+/// may leave the pod's network, which the runtimes' own filters forbid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Filter {
+    RuntimeDefault,
+    /// One that the nodes have, by its name.
+    Localhost(String),
+    Unconfined,
+}
+
+impl Filter {
+    /// Reads what is written in configuration.
+    ///
+    /// # Errors
+    /// What is no filter.
+    pub(super) fn parse(text: Option<&str>) -> Result<Self, NoEngine> {
+        match text {
+            None | Some("runtime-default") => Ok(Self::RuntimeDefault),
+            Some("unconfined") => Ok(Self::Unconfined),
+            Some(text) => match text.strip_prefix("localhost/") {
+                Some(name) if !name.is_empty() => Ok(Self::Localhost(name.to_owned())),
+                _ => Err(NoEngine {
+                    reason: format!("{text:?} is no system call filter of a cluster"),
+                    hint: "write runtime-default, localhost/NAME or unconfined (GLOAMING_ENGINE_SECCOMP)"
+                        .to_owned(),
+                }),
+            },
+        }
+    }
+
+    fn described(&self) -> Value {
+        match self {
+            Self::RuntimeDefault => json!({ "type": "RuntimeDefault" }),
+            Self::Unconfined => json!({ "type": "Unconfined" }),
+            Self::Localhost(name) => json!({ "type": "Localhost", "localhostProfile": name }),
+        }
+    }
+}
+
 /// What a pod is made of.
 pub(super) struct Parts<'a> {
     pub(super) request: &'a Request,
@@ -50,6 +90,8 @@ pub(super) struct Parts<'a> {
     pub(super) archive: u64,
     /// The job's user and group.
     pub(super) user: u32,
+    /// The filter on the job's own container.
+    pub(super) filter: &'a Filter,
     pub(super) labels: &'a BTreeMap<String, String>,
     pub(super) annotations: &'a BTreeMap<String, String>,
 }
@@ -89,7 +131,7 @@ pub(super) fn job(parts: &Parts<'_>) -> Result<Job, serde_json::Error> {
     }))
 }
 
-fn security(user: u32) -> Value {
+fn security(user: u32, filter: &Filter) -> Value {
     json!({
         "runAsUser": user,
         "runAsGroup": user,
@@ -98,8 +140,7 @@ fn security(user: u32) -> Value {
         "allowPrivilegeEscalation": false,
         "readOnlyRootFilesystem": true,
         "capabilities": { "drop": ["ALL"] },
-        // Ours comes over it, from the first process.
-        "seccompProfile": { "type": "RuntimeDefault" },
+        "seccompProfile": filter.described(),
     })
 }
 
@@ -114,7 +155,7 @@ fn carry(parts: &Parts<'_>, archive: u64) -> Value {
         // With the archive's last byte, and not with the end of the stream, which some servers swallow.
         "command": ["/bin/sh", "-c", format!("head -c {archive} | tar -xpf - -C {FILES}")],
         "resources": small(),
-        "securityContext": security(parts.user),
+        "securityContext": security(parts.user, &Filter::RuntimeDefault),
         "volumeMounts": [{ "name": "files", "mountPath": FILES }],
     })
 }
@@ -130,7 +171,7 @@ fn bridge(parts: &Parts<'_>) -> Value {
         "imagePullPolicy": "IfNotPresent",
         "command": command(parts, super::HOLD),
         "resources": small(),
-        "securityContext": security(parts.user),
+        "securityContext": security(parts.user, &Filter::RuntimeDefault),
         "volumeMounts": [
             { "name": "files", "mountPath": FILES },
             { "name": "files", "mountPath": OURS, "subPath": PROGRAM, "readOnly": true },
@@ -160,7 +201,7 @@ fn own(parts: &Parts<'_>) -> Value {
             "limits": { "memory": memory, "cpu": format!("{cpus}m") },
             "requests": { "memory": memory, "cpu": format!("{}m", cpus.min(100)) },
         },
-        "securityContext": security(parts.user),
+        "securityContext": security(parts.user, parts.filter),
         "volumeMounts": mounts(parts.request),
     })
 }
@@ -267,6 +308,19 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_is_named_in_configuration() {
+        let parsed =
+            |text: Option<&str>| Filter::parse(text).map(|filter| filter.described()["type"].clone());
+        assert_eq!(parsed(None), Ok(json!("RuntimeDefault")));
+        assert_eq!(parsed(Some("runtime-default")), Ok(json!("RuntimeDefault")));
+        assert_eq!(parsed(Some("localhost/jobs.json")), Ok(json!("Localhost")));
+        assert_eq!(parsed(Some("unconfined")), Ok(json!("Unconfined")));
+        for wrong in ["none", "localhost/", "Unconfined"] {
+            assert!(parsed(Some(wrong)).unwrap_err().reason.contains("is no system call filter"), "{wrong}");
+        }
+    }
+
+    #[test]
     fn every_promise_is_asked_for_and_nothing_of_the_host_is_mounted() {
         let none = BTreeMap::new();
         let request = request();
@@ -276,6 +330,7 @@ mod tests {
             program: &["/.gloaming/init".to_owned()],
             archive: 10_240,
             user: 1_900_000_001,
+            filter: &Filter::Localhost("jobs.json".to_owned()),
             labels: &none,
             annotations: &none,
         });
@@ -298,7 +353,10 @@ mod tests {
         let all =
             pod["containers"].as_array().unwrap().iter().chain(pod["initContainers"].as_array().unwrap());
         for container in all {
-            assert_eq!(container["securityContext"], security(1_900_000_001));
+            let filter = if container["name"] == JOB { "jobs.json" } else { "" };
+            let filter =
+                if filter.is_empty() { Filter::RuntimeDefault } else { Filter::Localhost(filter.to_owned()) };
+            assert_eq!(container["securityContext"], security(1_900_000_001, &filter));
             assert_eq!(container["image"], "i@sha256:1");
         }
         let own = &pod["containers"][0];

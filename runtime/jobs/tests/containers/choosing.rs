@@ -131,6 +131,9 @@ async fn kubernetes_is_chosen_when_configured_and_never_otherwise() {
     // It would work, and nobody has asked for it.
     let error = Engines::choose(&open).await.err().expect("there is none on this machine");
     assert!(!error.reason.contains("kubernetes"), "{error}");
+    let surveyed = Engines::survey(&open).await;
+    let Err(error) = &surveyed[3].result else { panic!("a pod was made") };
+    assert!(error.reason.contains("not asked for by name"), "{error}");
 
     let configured = EngineConfig { engine: Some(EngineKind::Kubernetes), ..open };
     let chosen = Engines::choose(&configured).await.unwrap();
@@ -143,6 +146,9 @@ async fn kubernetes_is_chosen_when_configured_and_never_otherwise() {
     assert!(capabilities.has(Feature::Images) && *capabilities.get(Feature::Seccomp) == Support::Yes);
     assert!(!capabilities.has(Feature::HostTools) && !capabilities.has(Feature::Hosts));
     are_handed_on(&lane, &chosen).await;
+    let surveyed = Engines::survey(&configured).await;
+    let found = surveyed.iter().find(|candidate| candidate.engine == EngineKind::Kubernetes).unwrap();
+    assert_eq!(found.result.as_ref().map(|(facts, _)| facts), Ok(facts));
 
     // What cannot be is said before anything is asked of the cluster.
     let fails = async |config: EngineConfig| Engines::choose(&config).await.err().expect("it does not work");

@@ -22,7 +22,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use crate::cluster::{client, configured, environment, namespace, small_helper};
-use crate::support::{Lane, names};
+use crate::support::{Lane, names, text, with_user};
 
 /// What is taken out, how, and what is said of it.
 type Fault = (&'static str, fn(&mut Value), &'static str);
@@ -51,7 +51,7 @@ const FAULTS: &[Fault] = &[
         |pod| security(pod, "readOnlyRootFilesystem", json!(false)),
         "its root can be written",
     ),
-    ("the node's network", |pod| pod["hostNetwork"] = json!(true), "a route leads out"),
+    ("the node's network", |pod| pod["hostNetwork"] = json!(true), "and no network of its own can be made"),
     ("memory", |pod| unlimited(pod, "memory"), "memory is not limited"),
     ("processor time", |pod| unlimited(pod, "cpu"), "processor time is not limited"),
     (
@@ -196,6 +196,42 @@ async fn what_a_cluster_leaves_out_is_noticed_kubernetes() {
     assert_eq!(lane.left_behind().await, Vec::<String>::new());
     // The proxy itself is not why.
     engine(&lane, proxy(lane.state.path(), |_| {}).await).await.probe().await.unwrap();
+}
+
+/// In a pod with a network like most have, and with the cluster's own filter left out: the job gets one of its own, and is
+/// held to all the rest.
+#[tokio::test]
+async fn a_pods_network_is_left_where_the_cluster_lets_it_kubernetes() {
+    let Some(mut lane) = Lane::open(EngineKind::Kubernetes).await else { return };
+    let filter = Some("unconfined".to_owned());
+    let host = proxy(lane.state.path(), |pod| pod["hostNetwork"] = json!(true)).await;
+    lane.engine = Arc::new(engine(&lane, Cluster { filter: filter.clone(), ..host }).await);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let lane = lane.limited("timeout = \"600s\"\nprocesses = 40");
+    let script = format!(
+        "for to in 127.0.0.1/{port} 192.0.2.1/80; do bash -c \"exec 3<>/dev/tcp/$to\" 2>&1 | grep -o 'connect: .*'; done; \
+         tail -n +3 /proc/net/dev | cut -d: -f1; grep -E '^(Seccomp|NoNewPrivs|CapBnd|CapPrm):' /proc/self/status | tr -s '\\t' ' '; \
+         id -u; unshare -n true 2>/dev/null && echo left again; \
+         n=0; while :; do sleep 6000 & n=$((n+1)); echo $n; done"
+    );
+    let output = lane.run(&["sh", "-c", &script]).await;
+    let stdout = with_user(&text(&output.stdout));
+    let said: Vec<&str> = stdout.lines().collect();
+    let none = "0000000000000000";
+    let begins = format!(
+        "connect: Connection refused|connect: Network is unreachable|    lo|CapPrm: {none}|CapBnd: {none}|NoNewPrivs: 1|Seccomp: 2|60900|1"
+    );
+    assert!(said.join("|").starts_with(&begins), "{stdout} {}", text(&output.stderr));
+    // The limit on processes is the same in the namespace.
+    assert_eq!(said.last(), Some(&"39"), "{stdout}");
+    listener.set_nonblocking(true).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+
+    // Without a filter of the cluster's nothing else changes.
+    lane.engine.probe().await.unwrap();
+    let plain = engine(&lane, Cluster { filter, ..configured().unwrap() }).await;
+    plain.probe().await.unwrap();
 }
 
 #[tokio::test]
