@@ -62,7 +62,7 @@ engines: setup ## The job lane's suite on every engine (installed when missing; 
 kubernetes: setup ## The job lane's suite on a Kubernetes cluster made here (slow; needs root; ten minutes more the first time)
 	@mkdir -p "$(CACHE)/kubernetes"; trap 'tests/support/kubernetes.sh down "$(CACHE)"' EXIT; \
 	tests/support/kubernetes.sh up "$(CACHE)" >"$(CACHE)/kubernetes/cluster.env"; . "$(CACHE)/kubernetes/cluster.env"; \
-	CI=true GLOAMING_TEST_ENGINES=kubernetes $(CARGO) test --workspace --locked --no-fail-fast --features kubernetes --test engines -- \
+	CI=true GLOAMING_TEST_ENGINES=kubernetes $(CARGO) test --workspace --locked --no-fail-fast --features kubernetes --lib --test engines -- \
 	  --test-threads $(or $(THREADS),4) kubernetes
 
 .PHONY: bench-engines
