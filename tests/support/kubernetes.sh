@@ -23,9 +23,10 @@ PROGRAMS=(kube-apiserver kube-controller-manager kube-scheduler kubelet)
 install_packages() {
   local missing=() pair
   for pair in etcd:etcd-server containerd:containerd runc:runc openssl:openssl mmdebstrap:mmdebstrap python3:python3 \
-    dpkg-source:dpkg-dev gcc:gcc ip:iproute2; do
+    dpkg-source:dpkg-dev gcc:gcc ip:iproute2 curl:curl strip:binutils; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
   done
+  [ -n "$(loopback)" ] || missing+=(containernetworking-plugins)
   if ! built; then
     [ -x /usr/lib/go-1.19/bin/go ] || missing+=(golang-1.19-go)
     [ -d /usr/share/gocode/src/github.com/modern-go/reflect2 ] || missing+=(golang-github-modern-go-reflect2-dev)
@@ -45,6 +46,9 @@ install_packages() {
   [ -z "$own" ] || rm -f "$policy"
   [ "$own" != failed ]
 }
+
+# The network plug-in that brings a new network's loopback up, where the distribution has put it.
+loopback() { find /usr/lib/cni /opt/cni/bin -name loopback 2>/dev/null | head -n 1 || true; }
 
 built() {
   local program
@@ -87,8 +91,9 @@ build() {
     # The description of the interface is generated, and not in the sources.
     go build -o "$BASE/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
     local packages version='' package
+    # A bunch of files in which nothing is found is an error to `xargs`.
     packages=$(find -L pkg cmd vendor/k8s.io -name '*.go' -not -path '*/_examples/*' -not -path '*/sample-apiserver/*' -print0 |
-      xargs -0 grep -l '^// +k8s:openapi-gen=true' | xargs -n1 dirname | LC_ALL=C sort -u | grep -v cmd/openapi-gen |
+      { xargs -0 grep -l '^// +k8s:openapi-gen=true' || true; } | xargs -n1 dirname | LC_ALL=C sort -u | grep -v cmd/openapi-gen |
       sed 's#^#k8s.io/kubernetes/#' | paste -sd,)
     "$BASE/openapi-gen" --logtostderr -i "$packages" -p k8s.io/kubernetes/pkg/generated/openapi -O zz_generated.openapi \
       -h hack/boilerplate/boilerplate.generatego.txt -r "$BASE/violations" >/dev/null
@@ -101,7 +106,7 @@ build() {
   )
   gcc -Os -static -o "$BIN/pause" "$(find "$BASE/src/build/pause" -name pause.c -not -path "*/windows/*")"
   chmod -R u+w "$BASE/go"
-  rm -rf "$BASE/go" "$BASE/src" "$BASE/apt" "$BASE/openapi-gen" "$BASE/violations"
+  rm -rf "$BASE/go" "$BASE/src" "$BASE/apt" "$BASE/openapi-gen" "$BASE/violations" "$BASE"/kubernetes_*
 }
 
 # An image as containerd imports it, of one layer that is a tar archive.
@@ -186,7 +191,7 @@ until_true() {
       tail -n 15 "$RUN/$name.log" >&2
       exit 1
     fi
-    read -r -t 0.5 <> <(:) || true
+    sleep 0.5
   done
 }
 
@@ -256,8 +261,7 @@ case $CNI_COMMAND in
 esac
 CNI
   chmod 755 "$RUN/cni/none"
-  # The plug-in of the distribution where it has one: a new network's loopback is down.
-  cp "$(find /usr/lib/cni /opt/cni/bin -name loopback 2>/dev/null | head -n 1)" "$RUN/cni/loopback"
+  cp "$(loopback)" "$RUN/cni/loopback"
   start containerd containerd --config "$RUN/containerd.toml"
   until_true containerd ctr_here version
   ctr_here images import "$BASE/pause.tar" >/dev/null
@@ -270,7 +274,7 @@ CNI
   cat >"$RUN/kubelet.yaml" <<YAML
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-address: 127.0.0.1
+address: $ADDRESS
 port: $KUBELET
 readOnlyPort: 0
 healthzPort: 0
@@ -289,7 +293,6 @@ imageGCLowThresholdPercent: 99
 maxPods: 60
 serializeImagePulls: false
 YAML
-  sed -i "s/^address: .*/address: $ADDRESS/" "$RUN/kubelet.yaml"
   start kubelet "$BIN/kubelet" --config "$RUN/kubelet.yaml" --kubeconfig "$RUN/node.yaml" --root-dir "$RUN/kubelet" \
     --hostname-override node --node-ip "$ADDRESS" --container-runtime remote \
     --container-runtime-endpoint "unix://$RUN/containerd.sock" --cert-dir "$pki"

@@ -10,7 +10,7 @@ use kube::{Api, Client, Config};
 use crate::{Cluster, NoEngine};
 
 const HINT: &str = "name a kubeconfig (KUBECONFIG) whose user may create, get, list and delete jobs, get, list and \
-    delete pods, and create pods/exec and pods/attach in the namespace (docs/engines.md)";
+    delete pods, and create and get pods/exec and pods/attach in the namespace (docs/engines.md)";
 
 /// A cluster that is known.
 #[derive(Clone)]
