@@ -310,7 +310,7 @@ stop() {
   [ -e "$RUN/$1.pid" ] || return 0
   pid=$(cat "$RUN/$1.pid")
   # Only what was started here: a number may have become another's.
-  if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -- "$RUN"; then
+  if tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -q -- "$RUN"; then
     kill "$pid" 2>/dev/null || true
     timeout 20 tail --pid="$pid" -f /dev/null || kill -KILL "$pid" 2>/dev/null || true
   fi
@@ -332,7 +332,7 @@ down() {
   stop etcd
   # Whatever of it still runs names its folder.
   for task in /proc/[0-9]*; do
-    if tr '\0' ' ' <"$task/cmdline" 2>/dev/null | grep -q "containerd-shim.* -address $RUN/"; then
+    if tr '\0' ' ' 2>/dev/null <"$task/cmdline" | grep -q "containerd-shim.* -address $RUN/"; then
       kill -KILL "${task#/proc/}" 2>/dev/null || true
     fi
   done
