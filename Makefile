@@ -57,6 +57,14 @@ engines: setup ## The job lane's suite on every engine (installed when missing; 
 	CI=true GLOAMING_TEST_ENGINES=$(ENGINES) $(CARGO) test --workspace --locked --no-fail-fast --test engines \
 	  $(if $(findstring embedded,$(ENGINES)),,-- $(subst $(comma), ,$(ENGINES)))
 
+# The cluster ends with its suite, whatever becomes of that.
+.PHONY: kubernetes
+kubernetes: setup ## The job lane's suite on a Kubernetes cluster made here (slow; needs root; ten minutes more the first time)
+	@mkdir -p "$(CACHE)/kubernetes"; trap 'tests/support/kubernetes.sh down "$(CACHE)"' EXIT; \
+	tests/support/kubernetes.sh up "$(CACHE)" >"$(CACHE)/kubernetes/cluster.env"; . "$(CACHE)/kubernetes/cluster.env"; \
+	CI=true GLOAMING_TEST_ENGINES=kubernetes $(CARGO) test --workspace --locked --no-fail-fast --features kubernetes --lib --test engines -- \
+	  --test-threads $(or $(THREADS),4) kubernetes
+
 .PHONY: bench-engines
 bench-engines: setup ## Measure a job on each engine against `docker run` of the same command, in one run
 	@tests/support/setup.sh engines

@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use gloaming_api::TaskId;
 use gloaming_api::job::JobPurpose;
 use gloaming_jobs::{
-    Candidate, Capabilities, Engine, EngineConfig, EngineKind, Engines, Environment, Facts, Feature, Holder,
-    HostFacts, Networked, NoEngine, Sockets, Support, Wanted,
+    Candidate, Capabilities, Cluster, Engine, EngineConfig, EngineKind, Engines, Environment, Facts, Feature,
+    Holder, HostFacts, Networked, NoEngine, Sockets, Support, Wanted,
 };
 use gloaming_policies::{Grant, HOST_SETS};
 use serde_json::{Value, json};
@@ -98,6 +98,13 @@ fn config(home: &Home, kind: Option<EngineKind>) -> anyhow::Result<EngineConfig>
             container_host: context::variable("CONTAINER_HOST"),
             runtime_dir: context::variable("XDG_RUNTIME_DIR").map(PathBuf::from),
         },
+        cluster: Cluster {
+            kubeconfig: context::variable_os("KUBECONFIG"),
+            context: context::variable("GLOAMING_ENGINE_CONTEXT"),
+            namespace: context::variable("GLOAMING_ENGINE_NAMESPACE"),
+            filter: context::variable("GLOAMING_ENGINE_SECCOMP"),
+            inside: context::variable("KUBERNETES_SERVICE_HOST").is_some(),
+        },
         holder: Holder::default(),
         secrets: crate::secrets::vault(home)?,
     })
@@ -180,9 +187,9 @@ impl std::fmt::Display for Checkup {
             match &candidate.result {
                 Ok((facts, capabilities)) => working(f, candidate.engine, facts, capabilities)?,
                 Err(error) => {
-                    writeln!(f, "{:<9} does not work: {}", candidate.engine, error.reason)?;
+                    writeln!(f, "{:<10} does not work: {}", candidate.engine, error.reason)?;
                     if !error.hint.is_empty() {
-                        writeln!(f, "          try: {}", error.hint)?;
+                        writeln!(f, "           try: {}", error.hint)?;
                     }
                 }
             }
@@ -213,7 +220,7 @@ fn working(
     facts: &Facts,
     capabilities: &Capabilities,
 ) -> std::fmt::Result {
-    write!(f, "{engine:<9} works: version {}", facts.version)?;
+    write!(f, "{engine:<10} works: version {}", facts.version)?;
     write!(f, ", {}", if facts.rootless { "rootless" } else { "as root" })?;
     if let Some(version) = facts.cgroups {
         write!(f, ", control groups v{version}")?;
@@ -223,16 +230,16 @@ fn working(
     }
     writeln!(f)?;
     for note in &facts.notes {
-        writeln!(f, "          note: {note}")?;
+        writeln!(f, "           note: {note}")?;
     }
     let mut held = Vec::new();
     for (feature, support) in capabilities.iter() {
         let name = json!(feature).as_str().unwrap_or_default().replace('_', " ");
         match support {
             Support::Yes => held.push(name),
-            Support::Partly(how) => writeln!(f, "          partly: {name}: {how}")?,
-            Support::No(why) => writeln!(f, "          not: {name}: {why}")?,
+            Support::Partly(how) => writeln!(f, "           partly: {name}: {how}")?,
+            Support::No(why) => writeln!(f, "           not: {name}: {why}")?,
         }
     }
-    writeln!(f, "          holds: {}", held.join(", "))
+    writeln!(f, "           holds: {}", held.join(", "))
 }

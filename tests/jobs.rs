@@ -232,9 +232,16 @@ fn the_doctor_says_what_works_and_an_engine_is_chosen_by_name() {
     let by_name = |engine: &str| scene.gloaming(&[&run[..], &[engine, "--", "true"]].concat());
     assert!(by_name("embedded").exits(0).stderr.contains("embedded)"), "the engine is told");
     assert!(
-        by_name("lxc").exits(2).stderr.contains("want embedded, docker or podman"),
+        by_name("lxc").exits(2).stderr.contains("want embedded, docker, podman or kubernetes"),
         "a wrong name is told"
     );
+    // A cluster is never chosen by itself, and where it cannot be used it is said why.
+    let told = by_name("kubernetes").exits(3).stderr;
+    let why =
+        if cfg!(feature = "kubernetes") { "no image is named for jobs" } else { "was built without it" };
+    assert!(told.contains(why), "{told}");
+    let cluster = &found["engines"][3];
+    assert_eq!((&cluster["engine"], &cluster["works"]), (&"kubernetes".into(), &false.into()), "{found:#}");
     // The configured engine and no other: nothing falls back.
     let nowhere = scene.path().join("no.sock");
     let env = [("GLOAMING_ENGINE", "docker"), ("GLOAMING_ENGINE_SOCKET", nowhere.to_str().expect("text"))];

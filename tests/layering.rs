@@ -49,6 +49,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("libcontainer", &["jobs"]),
     ("bollard", &["jobs"]),
     ("kube", &["jobs"]),
+    ("k8s-openapi", &["jobs"]),
     ("tree-sitter", &["syntax"]),
     ("octocrab", &["forge"]),
     ("rmcp", &["mcp"]),

@@ -41,7 +41,7 @@ pub(crate) struct JobsRunArgs {
     /// The commit, branch or tag to run on; default: what is checked out
     #[arg(long, value_name = "REF")]
     pub(crate) base: Option<String>,
-    /// The container engine: embedded, docker or podman; default: $GLOAMING_ENGINE, else the first that works
+    /// The container engine: embedded, docker, podman or kubernetes; default: $GLOAMING_ENGINE, else the first of this machine that works
     #[arg(long, value_name = "ENGINE")]
     pub(crate) engine: Option<EngineKind>,
     /// The operator's corrections of the profile; default: corrections/OWNER/NAME.toml under $GLOAMING_HOME

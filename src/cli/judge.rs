@@ -25,7 +25,7 @@ pub(crate) struct VerifyArgs {
     /// Where to write evidence.json, findings.sarif, summary.md and patch.diff; default: nowhere
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// The container engine: embedded, docker or podman; default: $GLOAMING_ENGINE, else the first that works
+    /// The container engine: embedded, docker, podman or kubernetes; default: $GLOAMING_ENGINE, else the first of this machine that works
     #[arg(long, value_name = "ENGINE")]
     pub(crate) engine: Option<EngineKind>,
     /// Build and test the untouched tree again, whatever was seen of it before

@@ -23,11 +23,17 @@ pub enum EngineKind {
     Docker,
     /// Podman's service.
     Podman,
+    /// A cluster of Kubernetes.
+    Kubernetes,
 }
 
 impl EngineKind {
-    /// Every kind, in the order they are tried.
-    pub const ALL: [Self; 3] = [Self::Embedded, Self::Docker, Self::Podman];
+    /// Every kind, in the order a person would read them.
+    pub const ALL: [Self; 4] = [Self::Embedded, Self::Docker, Self::Podman, Self::Kubernetes];
+
+    /// Those of this machine, in the order they are tried where none is configured: nobody's jobs go to a cluster
+    /// because a kubeconfig lies about.
+    pub const TRIED: [Self; 3] = [Self::Embedded, Self::Docker, Self::Podman];
 
     /// Returns the kind as it is written in configuration.
     pub fn as_str(self) -> &'static str {
@@ -35,6 +41,7 @@ impl EngineKind {
             Self::Embedded => "embedded",
             Self::Docker => "docker",
             Self::Podman => "podman",
+            Self::Kubernetes => "kubernetes",
         }
     }
 }
@@ -49,10 +56,9 @@ impl FromStr for EngineKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| format!("{text:?} is no container engine: want embedded, docker or podman"))
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            format!("{text:?} is no container engine: want embedded, docker, podman or kubernetes")
+        })
     }
 }
 
@@ -76,7 +82,7 @@ impl Sockets {
     /// An address that is not a socket of this machine.
     fn of(&self, kind: EngineKind) -> Result<Vec<PathBuf>, NoEngine> {
         let named = match kind {
-            EngineKind::Embedded => return Ok(Vec::new()),
+            EngineKind::Embedded | EngineKind::Kubernetes => return Ok(Vec::new()),
             _ if self.configured.is_some() => ("the configured address", &self.configured),
             EngineKind::Docker => ("DOCKER_HOST", &self.docker_host),
             EngineKind::Podman => ("CONTAINER_HOST", &self.container_host),
@@ -116,6 +122,22 @@ fn socket(what: &str, address: &str) -> Result<PathBuf, NoEngine> {
     })
 }
 
+/// Which cluster the engine `kubernetes` speaks to. The environment's variables are handed in as values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// `KUBECONFIG`: one file, or several with colons between them.
+    pub kubeconfig: Option<OsString>,
+    /// The context of it; none for its current one.
+    pub context: Option<String>,
+    /// The namespace for pods; none for the context's own.
+    pub namespace: Option<String>,
+    /// The system call filter that the cluster puts on jobs, under our own: `runtime-default`, which is what none stands
+    /// for, `localhost/NAME` or `unconfined`.
+    pub filter: Option<String>,
+    /// Whether this process is in a pod itself, and without a kubeconfig means the cluster it is in.
+    pub inside: bool,
+}
+
 /// What jobs are to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
@@ -138,6 +160,8 @@ pub struct EngineConfig {
     pub environment: Wanted,
     /// Where daemons may listen.
     pub sockets: Sockets,
+    /// Which cluster.
+    pub cluster: Cluster,
     /// Whose jobs they are; written on containers.
     pub holder: Holder,
     /// What jobs may be handed, each what its permit names.
@@ -182,12 +206,12 @@ pub struct Candidate {
 pub struct Engines;
 
 impl Engines {
-    /// Returns the configured engine, or the first of [`EngineKind::ALL`] whose probe runs a container.
+    /// Returns the configured engine, or the first of [`EngineKind::TRIED`] whose probe runs a container.
     ///
     /// # Errors
     /// When the configured one does not work, or none does: every reason, each with its hint.
     pub async fn choose(config: &EngineConfig) -> Result<Chosen, NoEngine> {
-        let kinds = config.engine.map_or(EngineKind::ALL.to_vec(), |kind| vec![kind]);
+        let kinds = config.engine.map_or(EngineKind::TRIED.to_vec(), |kind| vec![kind]);
         let mut tried = Vec::new();
         for kind in kinds {
             match Self::open(config, kind).await {
@@ -210,6 +234,17 @@ impl Engines {
     pub async fn survey(config: &EngineConfig) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         for kind in EngineKind::ALL {
+            // Everything else that is tried is this machine's.
+            if kind == EngineKind::Kubernetes && config.engine != Some(kind) && cfg!(feature = "kubernetes") {
+                let error = NoEngine {
+                    reason: "no pod is made at a cluster that is not asked for by name".to_owned(),
+                    hint: "GLOAMING_ENGINE=kubernetes, with KUBECONFIG, GLOAMING_ENGINE_NAMESPACE and GLOAMING_IMAGE \
+                           (docs/engines.md)"
+                        .to_owned(),
+                };
+                candidates.push(Candidate { engine: kind, result: Err(error) });
+                continue;
+            }
             let result =
                 Self::open(config, kind).await.map(|(engine, _, facts)| (facts, engine.capabilities()));
             candidates.push(Candidate { engine: kind, result });
@@ -239,6 +274,9 @@ impl Engines {
             let facts = engine.probe().await?;
             return Ok((Arc::new(engine), environment, facts));
         }
+        if kind == EngineKind::Kubernetes {
+            return Self::open_cluster(config).await;
+        }
         let mut tried = Vec::new();
         for socket in config.sockets.of(kind)? {
             let opened = match Self::connect(config, socket).await {
@@ -257,6 +295,35 @@ impl Engines {
             reason: format!("no socket of {kind} is known"),
             hint: "name one as unix:///path".to_owned(),
         }))
+    }
+
+    #[cfg(feature = "kubernetes")]
+    async fn open_cluster(config: &EngineConfig) -> Result<(Arc<dyn Engine>, Environment, Facts), NoEngine> {
+        let Wanted::Image(reference) = &config.environment else {
+            return Err(crate::kubernetes::needs_an_image());
+        };
+        let environment = crate::Kubernetes::image(reference)
+            .map_err(|error| NoEngine { reason: error.to_string(), hint: error.hint })?;
+        let engine = crate::Kubernetes::connect(crate::KubernetesOptions {
+            helper: config.helper.clone(),
+            environment: environment.clone(),
+            state_dir: config.state_dir.clone(),
+            cluster: config.cluster.clone(),
+            holder: config.holder.clone(),
+        })
+        .await?
+        .with_secrets(config.secrets.clone());
+        told_of_the_dead(engine.reap().await);
+        let facts = engine.probe().await?;
+        Ok((Arc::new(engine), environment, facts))
+    }
+
+    #[cfg(not(feature = "kubernetes"))]
+    async fn open_cluster(_config: &EngineConfig) -> Result<(Arc<dyn Engine>, Environment, Facts), NoEngine> {
+        Err(NoEngine {
+            reason: "this program was built without it".to_owned(),
+            hint: "build it with `cargo build --release --features kubernetes`".to_owned(),
+        })
     }
 
     async fn connect(config: &EngineConfig, socket: PathBuf) -> Result<(Docker, Environment), NoEngine> {
@@ -343,6 +410,11 @@ mod tests {
         for kind in EngineKind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(kind));
         }
-        assert!("containerd".parse::<EngineKind>().unwrap_err().contains("want embedded, docker or podman"));
+        assert!(
+            "containerd"
+                .parse::<EngineKind>()
+                .unwrap_err()
+                .contains("want embedded, docker, podman or kubernetes")
+        );
     }
 }

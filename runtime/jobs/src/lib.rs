@@ -26,6 +26,8 @@ mod engine;
 mod engines;
 mod environment;
 mod facts;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod lock;
 mod networked;
 mod redact;
@@ -43,9 +45,11 @@ pub use egress::{
 };
 pub use embedded::{Embedded, reap};
 pub use engine::{BoxFuture, Engine, Job, JobError, JobOutput, Mount, NoEngine};
-pub use engines::{Candidate, Chosen, EngineConfig, EngineKind, Engines, Sockets, Tried, Wanted};
+pub use engines::{Candidate, Chosen, Cluster, EngineConfig, EngineKind, Engines, Sockets, Tried, Wanted};
 pub use environment::{Environment, HostFacts, Image, ImageError};
 pub use facts::{Capabilities, Facts, Feature, Support};
+#[cfg(feature = "kubernetes")]
+pub use kubernetes::{Kubernetes, KubernetesOptions};
 pub use networked::Networked;
 pub use redact::Redactor;
 pub use secrecy::SecretString;
@@ -53,12 +57,16 @@ pub use secrets::{BadSecret, Vault};
 
 /// Entry of this crate's processes: the helper of an embedded container, which reads one request from standard
 /// input, runs its container to the end, answers on the same socket, and exits; and, with the further argument
-/// `init`, the first process of a container that a daemon has made.
+/// `init`, the first process of a container that a daemon has made; and, with others, those of a cluster's pod.
 ///
 /// The caller's `main` must not have started a thread.
 pub fn helper_main() -> ! {
     if std::env::args_os().nth(2).is_some_and(|argument| argument == docker::INIT) {
         docker::init_main()
+    }
+    #[cfg(feature = "kubernetes")]
+    if let Some(argument) = std::env::args_os().nth(2) {
+        kubernetes::enter(&argument);
     }
     embedded::helper_main()
 }

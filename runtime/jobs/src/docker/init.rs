@@ -91,7 +91,8 @@ fn end_with(mut lifeline: UnixStream) {
     }
 }
 
-fn receive_pipes(socket: &UnixStream) -> io::Result<Vec<OwnedFd>> {
+/// Takes the pipes that the job prints to: of standard output and of standard error.
+pub(crate) fn receive_pipes(socket: &UnixStream) -> io::Result<Vec<OwnedFd>> {
     let mut byte = [0];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -123,7 +124,7 @@ fn listen(port: Option<u16>) -> Result<Option<std::net::TcpListener>, String> {
 }
 
 /// Sets what a process sets for itself, and checks the rest; nothing is taken on the daemon's word.
-fn confine(order: &Order) -> Result<(), String> {
+pub(crate) fn confine(order: &Order) -> Result<(), String> {
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     for (resource, limit) in
@@ -154,6 +155,11 @@ fn confine(order: &Order) -> Result<(), String> {
         return Err("the container is not confined: its root can be written".to_owned());
     }
     order.secrets.in_memory().map_err(|reason| format!("the container is not as asked for: {reason}"))?;
+    no_way_out()
+}
+
+/// Whether no route leads out of the network that this process is in.
+pub(crate) fn no_way_out() -> Result<(), String> {
     // Absent where the kernel has no such protocol.
     let routes = |path: &str| fs::read_to_string(path).unwrap_or_default();
     only_loopback(&routes("/proc/net/route"), &routes("/proc/net/ipv6_route"))

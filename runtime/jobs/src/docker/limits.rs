@@ -7,35 +7,56 @@ use crate::embedded::cgroup::{Group, Hierarchy, quota};
 
 /// Returns the control group of a process of this machine; none for one that our PID namespace does not hold, and
 /// for one that has no group of its own.
-pub(super) fn group_of(pid: i32) -> Option<Group> {
+pub(crate) fn group_of(pid: i32) -> Option<Group> {
     let pid = u32::try_from(pid).ok().filter(|pid| *pid > 0)?;
     let membership = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     Group::of_process(Hierarchy::detect().ok()?, &membership)
 }
 
 /// Says which of the limits is not in force in a container's group.
-pub(super) fn missing(group: &Group, limits: &JobLimits) -> Option<&'static str> {
-    let number = |controller: &str, file: &str| group.read(controller, file)?.trim().parse::<u64>().ok();
-    let at_most = |number: Option<u64>, limit: u64| number.is_some_and(|number| number <= limit);
-    let v1 = group.version() == 1;
-    let (memory, swap, most_swap) = if v1 {
-        ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", limits.memory)
+pub(crate) fn missing(group: &Group, limits: &JobLimits) -> Option<&'static str> {
+    memory(group, limits)
+        .or_else(|| swap(group, limits))
+        .or_else(|| processes(group, limits))
+        .or_else(|| processor_time(group, limits))
+}
+
+fn number(group: &Group, controller: &str, file: &str) -> Option<u64> {
+    group.read(controller, file)?.trim().parse().ok()
+}
+
+fn at_most(number: Option<u64>, limit: u64) -> bool {
+    number.is_some_and(|number| number <= limit)
+}
+
+/// Says that memory is not limited.
+pub(crate) fn memory(group: &Group, limits: &JobLimits) -> Option<&'static str> {
+    let file = if group.version() == 1 { "memory.limit_in_bytes" } else { "memory.max" };
+    (!at_most(number(group, "memory", file), limits.memory)).then_some("memory is not limited")
+}
+
+/// Says that swap is not limited.
+pub(crate) fn swap(group: &Group, limits: &JobLimits) -> Option<&'static str> {
+    let (file, most) = if group.version() == 1 {
+        ("memory.memsw.limit_in_bytes", limits.memory)
     } else {
-        ("memory.max", "memory.swap.max", 0)
+        ("memory.swap.max", 0)
     };
-    if !at_most(number("memory", memory), limits.memory) {
-        return Some("memory is not limited");
-    }
     // Where the file is absent the kernel does not account swap, and the group can have none.
-    if group.read("memory", swap).is_some() && !at_most(number("memory", swap), most_swap) {
-        return Some("swap is not limited");
-    }
-    if !at_most(number("pids", "pids.max"), u64::from(limits.processes) + OURS) {
-        return Some("the number of processes is not limited");
-    }
-    let (share, period) = if v1 {
+    let is_there = group.read("memory", file).is_some();
+    (is_there && !at_most(number(group, "memory", file), most)).then_some("swap is not limited")
+}
+
+fn processes(group: &Group, limits: &JobLimits) -> Option<&'static str> {
+    (!at_most(number(group, "pids", "pids.max"), u64::from(limits.processes) + OURS))
+        .then_some("the number of processes is not limited")
+}
+
+/// Says that processor time is not limited.
+pub(crate) fn processor_time(group: &Group, limits: &JobLimits) -> Option<&'static str> {
+    let (share, period) = if group.version() == 1 {
         // -1 is no limit.
-        (number("cpu", "cpu.cfs_quota_us"), number("cpu", "cpu.cfs_period_us"))
+        (number(group, "cpu", "cpu.cfs_quota_us"), number(group, "cpu", "cpu.cfs_period_us"))
     } else {
         let text = group.read("cpu", "cpu.max").unwrap_or_default();
         let mut words = text.split_whitespace().map(|word| word.parse().ok());

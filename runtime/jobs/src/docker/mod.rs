@@ -18,11 +18,11 @@
 
 mod folder;
 mod image;
-mod init;
-mod limits;
-mod owner;
-mod program;
-mod protocol;
+pub(crate) mod init;
+pub(crate) mod limits;
+pub(crate) mod owner;
+pub(crate) mod program;
+pub(crate) mod protocol;
 mod roots;
 mod run;
 mod server;

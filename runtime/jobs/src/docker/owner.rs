@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::embedded::record::start_time;
 
 /// The label of everything of ours; its value is the [`Owner`].
-pub(super) const OWNER: &str = "dev.gloaming.owner";
+pub(crate) const OWNER: &str = "dev.gloaming.owner";
 /// The label of an image that holds an environment's small root; its value is the environment's digest.
-pub(super) const ENVIRONMENT: &str = "dev.gloaming.environment";
+pub(crate) const ENVIRONMENT: &str = "dev.gloaming.environment";
 const TASK: &str = "dev.gloaming.task";
 const ATTEMPT: &str = "dev.gloaming.attempt";
 const JOB: &str = "dev.gloaming.job";
@@ -28,7 +28,7 @@ pub struct Holder {
 /// A process, so that no other is taken for it: numbers are used again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Owner {
+pub(crate) struct Owner {
     pid: u32,
     /// The process's start, in the kernel's ticks since boot.
     start: u64,
@@ -43,7 +43,7 @@ impl Owner {
     ///
     /// # Errors
     /// When `/proc` does not tell.
-    pub(super) fn this_process() -> io::Result<Self> {
+    pub(crate) fn this_process() -> io::Result<Self> {
         let pid = std::process::id();
         let start = start_time(pid).ok_or_else(|| io::Error::other("/proc/self/stat makes no sense"))?;
         Ok(Self {
@@ -55,17 +55,17 @@ impl Owner {
     }
 
     /// Reads a label; none for what is not one of ours.
-    pub(super) fn parse(label: &str) -> Option<Self> {
+    pub(crate) fn parse(label: &str) -> Option<Self> {
         serde_json::from_str(label).ok()
     }
 
     /// Returns the label's value.
-    pub(super) fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
     /// Whether the process is gone, as far as `me` can tell: nothing is known of another PID namespace's.
-    pub(super) fn is_dead(&self, me: &Self) -> bool {
+    pub(crate) fn is_dead(&self, me: &Self) -> bool {
         if self.boot != me.boot {
             return true;
         }
@@ -74,7 +74,7 @@ impl Owner {
 }
 
 /// Returns the labels of a container.
-pub(super) fn labels(owner: &Owner, holder: &Holder, job: &str) -> HashMap<String, String> {
+pub(crate) fn labels(owner: &Owner, holder: &Holder, job: &str) -> HashMap<String, String> {
     HashMap::from([
         (OWNER.to_owned(), owner.label()),
         (TASK.to_owned(), holder.task.clone()),

@@ -15,18 +15,18 @@ pub(crate) const OURS: &str = "/.gloaming";
 
 /// How the first process is started, and what of the host it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Program {
+pub(crate) struct Program {
     /// The command, in the container.
-    pub(super) argv: Vec<String>,
+    pub(crate) argv: Vec<String>,
     /// Read-only mounts.
-    pub(super) mounts: Vec<Mount>,
+    pub(crate) mounts: Vec<Mount>,
 }
 
 /// Returns how to start `program` (this process's own file) with `arguments`.
 ///
 /// # Errors
 /// When `/proc` does not tell what this process is linked to.
-pub(super) fn own(program: &Path, arguments: &[String]) -> io::Result<Program> {
+pub(crate) fn own(program: &Path, arguments: &[String]) -> io::Result<Program> {
     static LINKED: OnceLock<Linked> = OnceLock::new();
     let linked = match LINKED.get() {
         Some(linked) => linked,

@@ -23,43 +23,43 @@ use crate::environment::ScratchFiles;
 /// The argument that makes a helper the first process of a container.
 pub(crate) const INIT: &str = "init";
 /// Where the socket is in the container.
-pub(super) const SOCKET: &str = "/.gloaming/control";
+pub(crate) const SOCKET: &str = "/.gloaming/control";
 /// The byte that carries the pipes.
-pub(super) const PIPES: u8 = b'p';
+pub(crate) const PIPES: u8 = b'p';
 /// The byte that carries the socket at which the container's proxy listens.
-pub(super) const LISTENING: u8 = b'l';
+pub(crate) const LISTENING: u8 = b'l';
 /// The longest order or answer, in bytes.
-pub(super) const MAX_LINE: u64 = 8 << 20;
+pub(crate) const MAX_LINE: u64 = 8 << 20;
 /// Threads and processes of a container that are ours: the first process and its watch over the socket.
-pub(super) const OURS: u64 = 2;
+pub(crate) const OURS: u64 = 2;
 
 /// What to run.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Order {
+pub(crate) struct Order {
     /// Program and arguments.
-    pub(super) argv: Vec<String>,
+    pub(crate) argv: Vec<String>,
     /// Absolute folder in the container to run in.
-    pub(super) cwd: String,
+    pub(crate) cwd: String,
     /// The whole environment, without the secrets.
-    pub(super) env: BTreeMap<String, String>,
+    pub(crate) env: BTreeMap<String, String>,
     /// What is put into `/scratch`.
-    pub(super) prepare: ScratchFiles,
+    pub(crate) prepare: ScratchFiles,
     /// Secrets by name. On this socket and nowhere else on their way: whoever has the daemon's socket can read a
     /// container's configuration, but not what is said here.
-    pub(super) secrets: Secrets,
+    pub(crate) secrets: Secrets,
     /// The port of the container's loopback to listen at for the proxy; none for a job without network.
-    pub(super) proxy_port: Option<u16>,
+    pub(crate) proxy_port: Option<u16>,
     /// User and group that the job must be.
-    pub(super) user: u32,
+    pub(crate) user: u32,
     /// Files that may be open at once.
-    pub(super) open_files: u64,
+    pub(crate) open_files: u64,
     /// Bytes of the longest file that may be written.
-    pub(super) file_size: u64,
+    pub(crate) file_size: u64,
 }
 
 /// What the first process found.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// All that was promised holds; the command starts.
     Confined,
     /// It does not, or the order cannot be followed; nothing was started.

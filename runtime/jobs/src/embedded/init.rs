@@ -28,7 +28,7 @@ const EXITED: u8 = b'x';
 const KILLED: u8 = b's';
 
 /// `TMPFS_MAGIC`, from the kernel's `linux/magic.h`.
-const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+pub(crate) const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 /// Program not found, as shells say it.
 const NOT_FOUND: i32 = 127;

@@ -16,7 +16,7 @@ const UP: u32 = 1;
 const LOOPBACK: i32 = 1;
 
 /// Brings interface 1 of the current network namespace up.
-pub(super) fn bring_up() -> io::Result<()> {
+pub(crate) fn bring_up() -> io::Result<()> {
     let socket =
         rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
     let mut message = Vec::with_capacity(32);

@@ -16,7 +16,7 @@ mod conversation;
 mod helper;
 pub(crate) mod init;
 pub(crate) mod listener;
-mod loopback;
+pub(crate) mod loopback;
 pub(crate) mod output;
 pub(crate) mod ownership;
 pub(crate) mod protocol;

@@ -30,17 +30,20 @@ impl Captured {
     ///
     /// The state is the caller's, so that what was read survives when reading is given up.
     pub(crate) async fn fill(&mut self, mut stream: impl AsyncRead + Unpin, limit: u64) -> io::Result<()> {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut buffer = vec![0; 64 << 10];
         loop {
             let length = stream.read(&mut buffer).await?;
-            let clean =
-                if length == 0 { self.redacted.finish() } else { self.redacted.push(&buffer[..length]) };
-            self.push(&clean, limit);
+            self.take(&buffer[..length], limit);
             if length == 0 {
                 return Ok(());
             }
         }
+    }
+
+    /// Takes what was read by somebody else; nothing is the stream's end.
+    pub(crate) fn take(&mut self, bytes: &[u8], limit: u64) {
+        let clean = if bytes.is_empty() { self.redacted.finish() } else { self.redacted.push(bytes) };
+        self.push(&clean, usize::try_from(limit).unwrap_or(usize::MAX));
     }
 
     fn push(&mut self, bytes: &[u8], limit: usize) {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use gloaming_api::job::JobPurpose;
 use gloaming_jobs::{
-    Cancel, Chosen, EngineConfig, EngineKind, Engines, Feature, Holder, Sockets, Support, Wanted,
+    Cancel, Chosen, Cluster, EngineConfig, EngineKind, Engines, Feature, Holder, Sockets, Support, Wanted,
 };
 
 use crate::support::{Lane, helper, host, text};
@@ -19,6 +19,7 @@ fn config(lane: &Lane) -> EngineConfig {
             configured: lane.socket().map(|socket| format!("unix://{}", socket.display())),
             ..Sockets::default()
         },
+        cluster: Cluster::default(),
         holder: Holder { task: lane.task(), attempt: 1 },
         secrets: crate::secrets::vault(),
     }
@@ -109,4 +110,68 @@ async fn docker_is_chosen_when_configured() {
 #[tokio::test]
 async fn podman_is_chosen_when_configured() {
     a_daemon_is_chosen_when_configured(EngineKind::Podman).await;
+}
+
+#[cfg(feature = "kubernetes")]
+#[tokio::test]
+async fn kubernetes_is_chosen_when_configured_and_never_otherwise() {
+    let Some(lane) = Lane::open(EngineKind::Kubernetes).await else { return };
+    let cluster = crate::cluster::configured().unwrap();
+    let image = Wanted::Image(crate::cluster::image());
+    let open = EngineConfig {
+        helper: crate::cluster::small_helper(),
+        environment: image,
+        cluster,
+        sockets: Sockets {
+            configured: Some("unix:///nonexistent/the.sock".to_owned()),
+            ..Sockets::default()
+        },
+        ..config(&lane)
+    };
+    // It would work, and nobody has asked for it.
+    let error = Engines::choose(&open).await.err().expect("there is none on this machine");
+    assert!(!error.reason.contains("kubernetes"), "{error}");
+    let surveyed = Engines::survey(&open).await;
+    let Err(error) = &surveyed[3].result else { panic!("a pod was made") };
+    assert!(error.reason.contains("not asked for by name"), "{error}");
+
+    let configured = EngineConfig { engine: Some(EngineKind::Kubernetes), ..open };
+    let chosen = Engines::choose(&configured).await.unwrap();
+    assert_eq!((chosen.engine.name(), chosen.why.as_str()), ("kubernetes", "it is the configured one"));
+    let facts = &chosen.facts;
+    assert!(facts.seccomp && facts.version.starts_with("v1."), "{facts:?}");
+    assert!(facts.address.as_ref().is_some_and(|address| address.starts_with("https://")), "{facts:?}");
+    assert!(facts.notes[0].contains(&crate::cluster::namespace()), "{facts:?}");
+    let capabilities = chosen.engine.capabilities();
+    assert!(capabilities.has(Feature::Images) && *capabilities.get(Feature::Seccomp) == Support::Yes);
+    assert!(!capabilities.has(Feature::HostTools) && !capabilities.has(Feature::Hosts));
+    are_handed_on(&lane, &chosen).await;
+    let surveyed = Engines::survey(&configured).await;
+    let found = surveyed.iter().find(|candidate| candidate.engine == EngineKind::Kubernetes).unwrap();
+    assert_eq!(found.result.as_ref().map(|(facts, _)| facts), Ok(facts));
+
+    // What cannot be is said before anything is asked of the cluster.
+    let fails = async |config: EngineConfig| Engines::choose(&config).await.err().expect("it does not work");
+    let error = fails(EngineConfig { environment: Wanted::Host(host()), ..configured.clone() }).await;
+    assert!(error.reason.contains("no image is named for jobs"), "{error}");
+    let tag = Wanted::Image("registry.example/job:1".to_owned());
+    assert!(
+        fails(EngineConfig { environment: tag, ..configured.clone() }).await.reason.contains("can change")
+    );
+    let error = fails(EngineConfig { cluster: Cluster::default(), ..configured.clone() }).await;
+    assert_eq!(error.reason, "no cluster is configured");
+    let nowhere = Cluster { kubeconfig: Some("/nonexistent/config".into()), ..Cluster::default() };
+    let error = fails(EngineConfig { cluster: nowhere, ..configured }).await;
+    assert!(error.reason.starts_with("/nonexistent/config: "), "{error}");
+    assert!(lane.left_behind().await.is_empty());
+}
+
+#[cfg(not(feature = "kubernetes"))]
+#[tokio::test]
+async fn an_engine_that_was_left_out_says_so() {
+    let Some(lane) = Lane::open(EngineKind::Embedded).await else { return };
+    let configured = EngineConfig { engine: Some(EngineKind::Kubernetes), ..config(&lane) };
+    let error = Engines::choose(&configured).await.err().expect("it was left out");
+    assert_eq!(error.reason, "this program was built without it");
+    assert!(error.hint.contains("--features kubernetes"), "{}", error.hint);
 }

@@ -10,9 +10,9 @@ use gloaming_jobs::Egress;
 use gloaming_policies::{ClientSettings, HostSets};
 
 use crate::egress::{allowed, attempts, permit, run};
-use crate::support::{Lane, on_every_engine, text};
+use crate::support::{Lane, on_every_local_engine, text};
 
-on_every_engine!(real_package_managers_fetch_through_the_proxy);
+on_every_local_engine!(real_package_managers_fetch_through_the_proxy);
 
 /// What this machine's own package managers are set up with, by asking them.
 fn clients() -> ClientSettings {

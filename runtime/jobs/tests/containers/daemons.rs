@@ -27,7 +27,7 @@ pub(crate) struct Daemon {
     _lifeline: ChildStdin,
 }
 
-/// Whether tests on an engine are to run: those that `GLOAMING_TEST_ENGINES` names, `embedded,docker,podman`, and
+/// Whether tests on an engine are to run: those that `GLOAMING_TEST_ENGINES` names, `embedded,docker,podman,kubernetes`, and
 /// without it the embedded one, since a daemon's containers take minutes.
 pub(crate) fn asked(kind: EngineKind) -> bool {
     let named = std::env::var("GLOAMING_TEST_ENGINES").unwrap_or_else(|_| "embedded".to_owned());

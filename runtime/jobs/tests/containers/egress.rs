@@ -14,10 +14,10 @@ use gloaming_jobs::{Cancel, Egress, JobError, JobOutput, Resolver};
 use gloaming_policies::{Grant, JobPermit, Lanes, Layer, parse};
 use tokio_rustls::rustls;
 
-use crate::support::{Lane, on_every_engine, text};
+use crate::support::{Lane, on_every_local_engine, text};
 use crate::waiting::until;
 
-on_every_engine!(
+on_every_local_engine!(
     what_is_allowed_is_reached_and_the_rest_is_refused_and_noted,
     there_is_no_other_road_whatever_process_looks_for_one,
     a_job_without_network_has_no_proxy,

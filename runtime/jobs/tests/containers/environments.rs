@@ -3,14 +3,15 @@
 use gloaming_api::job::JobExit;
 use gloaming_jobs::{Environment, HostFacts, Mount};
 
-use crate::support::{Lane, host, on_every_engine, text};
+use crate::support::{Lane, host, on_every_engine, on_every_local_engine, text};
 
-on_every_engine!(
+// What the host has is not there in a pod.
+on_every_local_engine!(
     cargo_builds_and_tests_a_crate_with_a_dependency_that_was_fetched,
-    python_runs_with_a_clean_state,
     a_virtual_environment_is_there_at_its_own_path_and_read_only,
-    further_mounts_are_there_read_only_or_writable_as_said,
 );
+
+on_every_engine!(python_runs_with_a_clean_state, further_mounts_are_there_read_only_or_writable_as_said,);
 
 async fn cargo_builds_and_tests_a_crate_with_a_dependency_that_was_fetched(mut lane: Lane) {
     if !Environment::detect(&host()).describe().iter().any(|line| line.contains("cargo has fetched")) {

@@ -141,6 +141,7 @@ async fn a_configured_image_chooses_the_daemon_that_has_it(kind: EngineKind) {
         state_dir: lane.state.path().to_owned(),
         environment: Wanted::Image(id.clone()),
         sockets: Sockets { configured: Some(format!("unix://{}", socket.display())), ..Sockets::default() },
+        cluster: gloaming_jobs::Cluster::default(),
         holder: Holder { task: lane.task(), attempt: 2 },
         secrets: gloaming_jobs::Vault::default(),
     };

@@ -7,9 +7,13 @@
 
 mod choosing;
 mod clients;
+#[cfg(feature = "kubernetes")]
+mod cluster;
 mod confinement;
 mod daemons;
 mod disobedience;
+#[cfg(feature = "kubernetes")]
+mod disobedient_cluster;
 mod egress;
 mod environments;
 mod images;

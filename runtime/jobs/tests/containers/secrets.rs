@@ -8,7 +8,6 @@ use gloaming_jobs::{Cancel, Vault};
 use gloaming_policies::{Grant, JobPermit, Lanes, Layer};
 
 use crate::support::{Lane, client, containers, on_every_engine};
-use crate::waiting::until;
 
 on_every_engine!(
     a_job_is_handed_the_secrets_of_its_grant_and_prints_none,
@@ -90,10 +89,10 @@ async fn no_value_is_written_to_a_disk_or_told_a_daemon(lane: Lane) {
     let script = "touch /workspace/there; while [ ! -e /workspace/go ]; do sleep 0.02; done";
     let (job, permit, cancel) = (lane.job(&["sh", "-c", script]), permit(JobPurpose::Build), Cancel::new());
     let mut running = lane.engine.run(&permit, &job, &cancel);
-    tokio::select! {
+    let workspace = tokio::select! {
         output = &mut running => panic!("it waits to be looked at: {output:?}"),
-        () = until("the job begins", || lane.workspace.path().join("there").exists()) => {}
-    }
+        workspace = lane.until_made("there") => workspace,
+    };
     let mut folders = vec![lane.state.path().to_owned()];
     if let Some(socket) = lane.socket() {
         let names = containers(&socket, &lane.task()).await;
@@ -108,6 +107,16 @@ async fn no_value_is_written_to_a_disk_or_told_a_daemon(lane: Lane) {
         }
         folders.push(socket.parent().expect("it is in a folder").to_owned());
     }
+    #[cfg(feature = "kubernetes")]
+    if lane.kind == gloaming_jobs::EngineKind::Kubernetes {
+        let told = crate::cluster::told(&lane.task()).await;
+        assert!(told.contains("/run/secrets"), "{told}");
+        for untold in ["0123456789", "REGISTRY_TOKEN", "dG9r"] {
+            assert!(!told.contains(untold), "{told}");
+        }
+        // What pods have printed, and the cluster's own store.
+        folders.extend(["/var/log/pods".into(), crate::cluster::store()]);
+    }
     for folder in &folders {
         assert_eq!(files_with(folder, b"tok-0123456789"), Vec::<PathBuf>::new());
     }
@@ -117,7 +126,7 @@ async fn no_value_is_written_to_a_disk_or_told_a_daemon(lane: Lane) {
         Vec::<PathBuf>::new(),
         "the container's description is there"
     );
-    std::fs::write(lane.workspace.path().join("go"), "").expect("the job waits for it");
+    std::fs::write(workspace.join("go"), "").expect("the job waits for it");
     assert_eq!(running.await.expect("it runs").record.exit, JobExit::Code(0));
 }
 

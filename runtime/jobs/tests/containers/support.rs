@@ -11,39 +11,45 @@ use gloaming_jobs::{
 use gloaming_policies::{Grant, JobPermit, Layer};
 
 use crate::daemons::{asked, daemon, required};
+use crate::waiting::Looks;
 
-/// Makes of each function one test per engine. A function that is not named here is dead code, and fails.
+/// Makes of each function one test per engine of this machine. A function that is not named here is dead code, and fails.
+macro_rules! on_every_local_engine {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            $crate::support::on_engine!($name, embedded, Embedded);
+            $crate::support::on_engine!($name, docker, Docker);
+            $crate::support::on_engine!($name, podman, Podman);
+        }
+    )*};
+}
+pub(crate) use on_every_local_engine;
+
+/// Makes of each function one test per engine.
 macro_rules! on_every_engine {
     ($($name:ident),* $(,)?) => {$(
         mod $name {
-            use gloaming_jobs::EngineKind;
-
-            use crate::support::Lane;
-
-            #[tokio::test]
-            async fn embedded() {
-                if let Some(lane) = Lane::open(EngineKind::Embedded).await {
-                    super::$name(lane).await;
-                }
-            }
-
-            #[tokio::test]
-            async fn docker() {
-                if let Some(lane) = Lane::open(EngineKind::Docker).await {
-                    super::$name(lane).await;
-                }
-            }
-
-            #[tokio::test]
-            async fn podman() {
-                if let Some(lane) = Lane::open(EngineKind::Podman).await {
-                    super::$name(lane).await;
-                }
-            }
+            $crate::support::on_engine!($name, embedded, Embedded);
+            $crate::support::on_engine!($name, docker, Docker);
+            $crate::support::on_engine!($name, podman, Podman);
+            #[cfg(feature = "kubernetes")]
+            $crate::support::on_engine!($name, kubernetes, Kubernetes);
         }
     )*};
 }
 pub(crate) use on_every_engine;
+
+macro_rules! on_engine {
+    ($name:ident, $test:ident, $kind:ident) => {
+        #[tokio::test]
+        async fn $test() {
+            if let Some(lane) = $crate::support::Lane::open(gloaming_jobs::EngineKind::$kind).await {
+                super::$name(lane).await;
+            }
+        }
+    };
+}
+pub(crate) use on_engine;
 
 /// An engine with a state folder and a workspace of its own.
 pub(crate) struct Lane {
@@ -71,7 +77,22 @@ pub(crate) async fn engine(
     if kind == EngineKind::Embedded {
         return Ok(Arc::new(Embedded::new(helper(), environment, state.to_owned()).with_secrets(vault)));
     }
+    #[cfg(feature = "kubernetes")]
+    if kind == EngineKind::Kubernetes {
+        return Ok(Arc::new(crate::cluster::engine(environment, state, task).await?.with_secrets(vault)));
+    }
     Ok(Arc::new(docker(&socket(kind)?, environment, state, task).await?.with_secrets(vault)))
+}
+
+/// What a lane's jobs see when nothing else is said: the host's own tools, or where there is no host the image that holds
+/// the same programs.
+pub(crate) fn environment(kind: EngineKind) -> Result<Environment, NoEngine> {
+    #[cfg(feature = "kubernetes")]
+    if kind == EngineKind::Kubernetes {
+        return crate::cluster::environment();
+    }
+    let _ = kind;
+    Ok(Environment::detect(&host()))
 }
 
 /// Returns the socket that this test process is handed, or that of a daemon it starts.
@@ -143,8 +164,11 @@ impl Lane {
         }
         let state = tempfile::tempdir().expect("a temporary folder can be made");
         let task = state.path().display().to_string();
-        let environment = Environment::detect(&host());
-        let opened = match engine(kind, environment, state.path(), &task, Vault::default()).await {
+        let opened = match environment(kind) {
+            Ok(environment) => engine(kind, environment, state.path(), &task, Vault::default()).await,
+            Err(error) => Err(error),
+        };
+        let opened = match opened {
             // A daemon is proved by the tests themselves; this proves the machine.
             Ok(engine) if kind == EngineKind::Embedded => engine.probe().await.map(|_| engine),
             opened => opened,
@@ -166,7 +190,34 @@ impl Lane {
 
     /// The socket of the lane's daemon; none where there is no daemon.
     pub(crate) fn socket(&self) -> Option<PathBuf> {
-        (self.kind != EngineKind::Embedded).then(|| socket(self.kind).expect("it was there before"))
+        matches!(self.kind, EngineKind::Docker | EngineKind::Podman)
+            .then(|| socket(self.kind).expect("it was there before"))
+    }
+
+    /// Waits until the job that runs has made a file in its workspace; returns the folder that it knows as that.
+    pub(crate) async fn until_made(&self, name: &str) -> PathBuf {
+        let mut looks = Looks::new();
+        loop {
+            let folder = self.live_workspace().await;
+            if let Some(folder) = folder.filter(|folder| folder.join(name).exists()) {
+                return folder;
+            }
+            looks.next(format_args!("the job makes {name}")).await;
+        }
+    }
+
+    #[cfg(not(feature = "kubernetes"))]
+    async fn live_workspace(&self) -> Option<PathBuf> {
+        Some(self.workspace.path().to_owned())
+    }
+
+    /// Where the workspace is while a job runs: in a pod it is a copy.
+    #[cfg(feature = "kubernetes")]
+    async fn live_workspace(&self) -> Option<PathBuf> {
+        match self.kind {
+            EngineKind::Kubernetes => crate::cluster::workspace(&self.task()).await,
+            _ => Some(self.workspace.path().to_owned()),
+        }
     }
 
     /// The task on this lane's containers.
@@ -182,7 +233,7 @@ impl Lane {
 
     /// Returns the lane with an engine of the same kind that holds secrets.
     pub(crate) async fn with_secrets(self, vault: Vault) -> Self {
-        let environment = Environment::detect(&host());
+        let environment = environment(self.kind).expect("it was there before");
         let engine = engine(self.kind, environment, self.state.path(), &self.task(), vault).await;
         Self { engine: engine.expect("it was there before"), ..self }
     }
@@ -229,11 +280,15 @@ impl Lane {
     /// The containers, their folders and processes that this lane has left behind.
     pub(crate) async fn left_behind(&self) -> Vec<String> {
         let mut left = Vec::new();
-        for folder in ["containers", "daemon"] {
+        for folder in ["containers", "daemon", "kubernetes"] {
             left.extend(names(&self.state.path().join(folder)).filter(|name| !name.starts_with("probe-")));
         }
         if let Some(socket) = self.socket() {
             left.extend(containers(&socket, &self.task()).await);
+        }
+        #[cfg(feature = "kubernetes")]
+        if self.kind == EngineKind::Kubernetes {
+            left.extend(crate::cluster::pods(&self.task()).await);
         }
         left.extend(processes_naming(&self.workspace.path().display().to_string()));
         left
@@ -256,6 +311,22 @@ pub(crate) fn processes_naming(word: &str) -> Vec<String> {
         .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
         .filter(|line| line.contains(word))
         .collect()
+}
+
+/// What a job says of itself, with the number of the user that it is: in a pod each job is another.
+pub(crate) fn with_user(text: &str) -> String {
+    let mut said = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let length = rest[start..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - start);
+        let number = &rest[start..start + length];
+        let of_a_pod =
+            number.parse().is_ok_and(|number: u64| (1_900_000_000..2_100_000_000).contains(&number));
+        said.push_str(&rest[..start]);
+        said.push_str(if of_a_pod { "60900" } else { number });
+        rest = &rest[start + length..];
+    }
+    said + rest
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

@@ -34,6 +34,17 @@ fn kill(pid: i32) {
 /// Waits until a lane has left nothing behind: a helper cleans up after its parent, a daemon after both.
 async fn nothing_is_left(lane: &Lane) {
     let mut looks = Looks::new();
+    #[cfg(feature = "kubernetes")]
+    if lane.kind == EngineKind::Kubernetes {
+        let engine =
+            crate::cluster::engine(crate::cluster::environment().unwrap(), lane.state.path(), "").await;
+        // The pod has ended; the cluster's account of it goes when somebody asks, and a probe's folder with its owner.
+        while !lane.left_behind().await.is_empty() {
+            engine.as_ref().unwrap().reap().await.unwrap();
+            looks.next("the cluster forgets the job").await;
+        }
+        return;
+    }
     loop {
         let left = lane.left_behind().await;
         // The folder of a killed parent is a file or two, and the reaper's.
@@ -77,11 +88,11 @@ async fn a_run_that_is_dropped_ends_its_container(lane: Lane) {
     let permit = lane.permit();
     let cancel = Cancel::new();
     {
-        let begun = until("the job begins", || lane.workspace.path().join("begun").exists());
+        let begun = lane.until_made("begun");
         let run = lane.engine.run(&permit, &job, &cancel);
         tokio::select! {
             result = run => panic!("it cannot end: {result:?}"),
-            () = begun => {}
+            _ = begun => {}
         }
     }
     until("the processes are gone", || processes_naming(&mark).is_empty()).await;
@@ -124,7 +135,7 @@ async fn a_killed_parent_takes_everything_along(lane: Lane) {
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    until("the job begins", || lane.workspace.path().join("begun").exists()).await;
+    lane.until_made("begun").await;
     parent.kill().unwrap();
     parent.wait().unwrap();
     until("the processes are gone", || processes_naming(&mark).is_empty()).await;
@@ -143,7 +154,7 @@ async fn play_the_parent() {
         return;
     };
     let lane = Lane::open(kind.parse().unwrap()).await.unwrap();
-    let environment = gloaming_jobs::Environment::detect(&crate::support::host());
+    let environment = crate::support::environment(lane.kind).unwrap();
     let task = state.display().to_string();
     let engine =
         crate::support::engine(lane.kind, environment, &state, &task, gloaming_jobs::Vault::default())
