@@ -336,7 +336,7 @@ mod tests {
         });
         let body = serde_json::to_value(described.unwrap()).unwrap();
         // Neither command nor variables nor secrets go through the cluster's store.
-        for untold in ["make", "TOKEN", "PASSWORD", "never-told", "/work\"", "/host", "hostPath"] {
+        for untold in ["make", "TOKEN", "PASSWORD", "never-told", "/work\"", "/host/cache", "hostPath"] {
             assert!(!body.to_string().contains(untold), "{untold}");
         }
         let spec = &body["spec"];
