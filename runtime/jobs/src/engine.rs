@@ -171,6 +171,38 @@ pub enum JobError {
     },
 }
 
+/// Runs a job as a task of its own, told to stop when this future is dropped half-way: a request that is under way is seen
+/// to its end, and what it made is removed. `work` gets the asker's flag and the one of that.
+pub(crate) async fn to_its_end<F>(
+    label: &str,
+    cancel: &Cancel,
+    work: impl FnOnce([Cancel; 2]) -> F,
+) -> Result<Ended, JobError>
+where
+    F: Future<Output = Result<Ended, JobError>> + Send + 'static,
+{
+    /// Raises a flag when it is dropped.
+    struct Abandon(Cancel);
+
+    impl Drop for Abandon {
+        fn drop(&mut self) {
+            self.0.cancel();
+        }
+    }
+
+    let abandoned = Cancel::new();
+    let guard = Abandon(abandoned.clone());
+    let result = tokio::spawn(work([cancel.clone(), abandoned])).await;
+    drop(guard);
+    result.unwrap_or_else(|error| {
+        Err(JobError::Container {
+            label: label.to_owned(),
+            reason: format!("the task that watches it broke: {error}"),
+            hint: String::new(),
+        })
+    })
+}
+
 /// A container that ended, with what it printed.
 pub(crate) struct Ended {
     pub(crate) exit: JobExit,

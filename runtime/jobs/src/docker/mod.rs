@@ -44,7 +44,7 @@ pub(crate) use init::init_main;
 pub use owner::Holder;
 pub(crate) use protocol::INIT;
 
-use crate::engine::{Ended, proved};
+use crate::engine::{Ended, proved, to_its_end};
 use crate::request::{Run, request};
 use crate::secrets::Given;
 use crate::{
@@ -211,24 +211,12 @@ impl Docker {
                 reason: format!("nothing can be mounted at {:?}", mount.container),
             });
         }
-        // A task of its own, told to stop when this future is dropped half-way: a request that is under way is
-        // seen to its end, and what it made is removed.
-        let abandoned = Cancel::new();
-        let guard = Abandon(abandoned.clone());
-        let (docker, label, stop) = (self.clone(), run.label.to_owned(), [cancel.clone(), abandoned]);
-        let redactor = run.secrets.redactor.clone();
+        let (docker, label, redactor) = (self.clone(), run.label.to_owned(), run.secrets.redactor.clone());
         let proxy = run.network.map(|(_, proxy)| proxy.clone());
-        let task =
-            tokio::spawn(async move { run::run(&docker, request, &redactor, proxy, &label, stop).await });
-        let result = task.await;
-        drop(guard);
-        result.unwrap_or_else(|error| {
-            Err(JobError::Container {
-                label: run.label.to_owned(),
-                reason: format!("the task that watches it broke: {error}"),
-                hint: String::new(),
-            })
+        to_its_end(run.label, cancel, |stop| async move {
+            run::run(&docker, request, &redactor, proxy, &label, stop).await
         })
+        .await
     }
 
     async fn prove(&self) -> Result<(), NoEngine> {
@@ -250,15 +238,6 @@ impl Docker {
 fn made_long_ago(folder: &Path) -> bool {
     let modified = std::fs::symlink_metadata(folder).and_then(|meta| meta.modified());
     modified.ok().and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age > BEING_MADE)
-}
-
-/// Raises a flag when it is dropped.
-struct Abandon(Cancel);
-
-impl Drop for Abandon {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
 }
 
 impl Engine for Docker {

@@ -38,7 +38,7 @@ use gloaming_policies::JobPermit;
 
 use crate::docker::program::{OURS, Program};
 use crate::docker::{Holder, program};
-use crate::engine::{Ended, proved};
+use crate::engine::{Ended, proved, to_its_end};
 use crate::request::{Run, request};
 use crate::secrets::Given;
 use crate::{
@@ -198,22 +198,11 @@ impl Kubernetes {
         if !run.env.contains_key("PATH") {
             request.env.remove("PATH");
         }
-        // A task of its own, told to stop when this future is dropped half-way: a request that is under way is
-        // seen to its end, and what it made is removed.
-        let abandoned = Cancel::new();
-        let guard = Abandon(abandoned.clone());
-        let (engine, label, stop) = (self.clone(), run.label.to_owned(), [cancel.clone(), abandoned]);
-        let redactor = run.secrets.redactor.clone();
-        let task = tokio::spawn(async move { run::run(&engine, request, &redactor, &label, stop).await });
-        let result = task.await;
-        drop(guard);
-        result.unwrap_or_else(|error| {
-            Err(JobError::Container {
-                label: run.label.to_owned(),
-                reason: format!("the task that watches it broke: {error}"),
-                hint: String::new(),
-            })
+        let (engine, label, redactor) = (self.clone(), run.label.to_owned(), run.secrets.redactor.clone());
+        to_its_end(run.label, cancel, |stop| async move {
+            run::run(&engine, request, &redactor, &label, stop).await
         })
+        .await
     }
 
     async fn prove(&self) -> Result<(), NoEngine> {
@@ -236,15 +225,6 @@ pub(crate) fn needs_an_image() -> NoEngine {
     NoEngine {
         reason: "its pods see nothing of this machine, and no image is named for jobs".to_owned(),
         hint: "name one as name@sha256:<digest> (GLOAMING_IMAGE); it needs sh, head and tar".to_owned(),
-    }
-}
-
-/// Raises a flag when it is dropped.
-struct Abandon(Cancel);
-
-impl Drop for Abandon {
-    fn drop(&mut self) {
-        self.0.cancel();
     }
 }
 
