@@ -136,15 +136,18 @@ images() {
     pack_image "$BASE/layer.tar" registry.example/pause:1 "$BASE/pause.new" '{"Entrypoint": ["/pause"]}'
     mv "$BASE/pause.new" "$BASE/pause.tar"
   fi
-  if ! [ -e "$BASE/job.tar" ]; then
+  local programs=python3,bash,curl,procps
+  # Made anew where one of them is new.
+  if ! [ -e "$BASE/job.tar" ] || [ "$(cat "$BASE/job.programs" 2>/dev/null)" != "$programs" ]; then
     say "making an image for jobs"
     # Where packages are checked by time, an hour more or less is none of ours.
-    mmdebstrap --quiet --variant=essential --mode=root --include=python3,bash,procps \
+    mmdebstrap --quiet --variant=essential --mode=root --include="$programs" \
       --aptopt='Acquire::Check-Valid-Until "false"' --dpkgopt='path-exclude=/usr/share/doc/*' \
       "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$BASE/layer.tar" >&2
     pack_image "$BASE/layer.tar" registry.example/job:1 "$BASE/job.new" \
       '{"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "FLAVOUR=bitter"]}'
     mv "$BASE/job.new" "$BASE/job.tar"
+    printf '%s\n' "$programs" >"$BASE/job.programs"
   fi
   rm -f "$BASE/layer.tar"
 }

@@ -25,7 +25,7 @@ pub trait Engine: Send + Sync {
     /// Runs one job to its end, when the permit admits its command and the engine's environment.
     ///
     /// A job has network only where its permit names hosts and [`Job::egress`] is there, and then only what a
-    /// [`crate::Proxy`] of it lets through; an engine that cannot hold it to that begins with [`Job::refuse_network`].
+    /// [`crate::Proxy`] of it lets through.
     ///
     /// A command that fails, is missing, runs out of time or memory, or is cancelled is `Ok`: its exit says so
     /// (a program that does not exist exits with 127 and one that cannot be executed with 126, as in a shell,
@@ -84,23 +84,6 @@ pub struct Mount {
     pub container: String,
     /// Whether the job may change it.
     pub writable: bool,
-}
-
-impl Job {
-    /// Refuses a job that is to have network, for an engine that cannot hold it to the hosts its policy names.
-    ///
-    /// # Errors
-    /// That it is one.
-    pub fn refuse_network(&self, permit: &JobPermit, engine: &str) -> Result<(), JobError> {
-        if self.egress.is_none() || !permit.has_network() {
-            return Ok(());
-        }
-        let reason = format!(
-            "its policy lets it reach some hosts, and the engine {engine} cannot hold the others back; use another \
-             engine, or take the hosts out of the policy"
-        );
-        Err(JobError::Invalid { label: self.label.clone(), reason })
-    }
 }
 
 /// A finished job.

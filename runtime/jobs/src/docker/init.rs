@@ -118,7 +118,7 @@ pub(crate) fn receive_pipes(socket: &UnixStream) -> io::Result<Vec<OwnedFd>> {
 
 /// Listens for the proxy, where the job has network: in the network whose routes have been looked at, and before
 /// the command could.
-fn listen(port: Option<u16>) -> Result<Option<std::net::TcpListener>, String> {
+pub(crate) fn listen(port: Option<u16>) -> Result<Option<std::net::TcpListener>, String> {
     let listening = port.map(listener::listen).transpose();
     listening.map_err(|error| format!("no proxy can be put into the container's network: {error}"))
 }

@@ -113,7 +113,8 @@ impl Proxy {
         self.shared.log.read()
     }
 
-    async fn accept<L>(&self, mut listener: L) -> Infallible
+    /// Serves what comes from a listener, a socket or not; as [`Self::serve`].
+    pub(crate) async fn accept<L>(&self, mut listener: L) -> Infallible
     where
         L: Listener<Io: Unpin + Send + 'static>,
     {

@@ -1,12 +1,14 @@
 //! The container beside the job's in a pod: it speaks to the engine over the streams of an `exec`, and to the job's
 //! first process over a socket that both see. Of its own it has one process that holds the pod open ([`hold`]) and,
-//! for as long as the engine is there, one that speaks ([`speak`]).
+//! for as long as the engine is there, one that speaks ([`speak`]), and for a job with network one that carries
+//! ([`tunnel::carry`](super::tunnel::carry)).
 //!
 //! The job cannot reach it: its processes are in another PID namespace, whatever they kill.
 
 use std::fs;
 use std::io::{self, BufWriter, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
+use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -19,7 +21,8 @@ use rustix::process::DumpableBehavior;
 use super::archive::{Closed, add};
 use super::wire::{Ended, Errand, HEAD, Kind, Over, frame, head};
 use super::{FILES, PROGRAM};
-use crate::docker::protocol::{Found, MAX_LINE, PIPES};
+use crate::docker::protocol::{Found, LISTENING, MAX_LINE, PIPES};
+use crate::embedded::listener;
 
 /// How long the job's pipes may stay open when its first process did not live to tell.
 const DRAINING: Duration = Duration::from_secs(5);
@@ -32,6 +35,8 @@ const PIECE: usize = 32 << 10;
 pub(super) const HELD: &str = "held";
 /// The name of the pipe by which the job's first process learns that it is listened to.
 pub(super) const READY: &str = "ready";
+/// The name of the socket that is for the process that carries a job's connections.
+pub(super) const CARRIED: &str = "carried";
 /// The name of the socket.
 const CONTROL: &str = "control";
 
@@ -108,11 +113,16 @@ fn converse(engine: &mut Engine, files: &Path) -> io::Result<()> {
     line.push(b'\n');
     socket.write_all(&line)?;
     let found: Found = serde_json::from_slice(&read_line(&mut socket)?)?;
+    let confined = found == Found::Confined;
+    let mut door = match errand.order.order.proxy_port {
+        Some(_) if confined => Some(Door::open(&socket, files)?),
+        _ => None,
+    };
     engine.tell(Kind::Found, &serde_json::to_vec(&found)?)?;
-    if found != Found::Confined {
+    if !confined {
         return Ok(());
     }
-    let over = relay(engine, &mut socket, &out, &err)?;
+    let over = relay(engine, &mut socket, &out, &err, &mut door)?;
     engine.tell(Kind::Over, &serde_json::to_vec(&over)?)?;
     let mut archive = tar::Builder::new(BufWriter::with_capacity(PIECE, Pieces(engine)));
     for name in &errand.returned {
@@ -131,6 +141,36 @@ fn meet(folder: &Path) -> io::Result<UnixStream> {
     fs::remove_file(control)?;
     fs::remove_file(folder.join(READY))?;
     Ok(socket)
+}
+
+/// Where the process that carries a job's connections gets the socket that they come to. Of the pod's files, and so not
+/// seen by the job.
+struct Door {
+    of_the_carrier: UnixListener,
+    of_the_job: TcpListener,
+}
+
+impl Door {
+    /// Takes the socket from the job's first process.
+    fn open(first: &UnixStream, files: &Path) -> io::Result<Self> {
+        let of_the_carrier = UnixListener::bind(files.join(CARRIED))?;
+        Ok(Self { of_the_carrier, of_the_job: taken(first)? })
+    }
+
+    /// Gives it to who has come for it.
+    fn hand_over(self) -> io::Result<()> {
+        let (carrier, _) = self.of_the_carrier.accept()?;
+        listener::hand_over(&carrier, &self.of_the_job, &[LISTENING])
+    }
+}
+
+/// Takes the socket at which a job's proxy listens from whoever has it.
+pub(super) fn taken(from: &UnixStream) -> io::Result<TcpListener> {
+    let mut word = [0];
+    match listener::receive(from, &mut word)? {
+        (1, Some(descriptor)) if word == [LISTENING] => Ok(TcpListener::from(descriptor)),
+        _ => Err(io::Error::other("no socket for the proxy was handed over")),
+    }
 }
 
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -160,7 +200,13 @@ fn read_line(socket: &mut UnixStream) -> io::Result<Vec<u8>> {
 }
 
 /// Passes on what the job prints, until it has ended and nothing is left in its pipes.
-fn relay(engine: &mut Engine, socket: &mut UnixStream, out: &OwnedFd, err: &OwnedFd) -> io::Result<Over> {
+fn relay(
+    engine: &mut Engine,
+    socket: &mut UnixStream,
+    out: &OwnedFd,
+    err: &OwnedFd,
+    door: &mut Option<Door>,
+) -> io::Result<Over> {
     let started = Instant::now();
     let mut ended: Option<(Over, Instant)> = None;
     let mut said = Vec::new();
@@ -177,6 +223,9 @@ fn relay(engine: &mut Engine, socket: &mut UnixStream, out: &OwnedFd, err: &Owne
         let mut waiting = vec![PollFd::new(&input, PollFlags::IN)];
         if listening {
             waiting.push(PollFd::new(&*socket, PollFlags::IN));
+        }
+        if let Some(door) = &*door {
+            waiting.push(PollFd::new(&door.of_the_carrier, PollFlags::IN));
         }
         waiting.extend(
             open.iter().filter(|(_, _, open)| *open).map(|(_, pipe, _)| PollFd::new(*pipe, interest(true))),
@@ -209,6 +258,12 @@ fn relay(engine: &mut Engine, socket: &mut UnixStream, out: &OwnedFd, err: &Owne
                 let told = serde_json::from_slice(&said).unwrap_or(nothing);
                 ended = Some((Over { ended: told, duration_ms }, Instant::now()));
             }
+        }
+        if door.is_some()
+            && ready.next() == Some(true)
+            && let Some(door) = door.take()
+        {
+            door.hand_over()?;
         }
         for (kind, pipe, open) in open.iter_mut().filter(|(_, _, open)| *open) {
             if ready.next() != Some(true) {

@@ -15,12 +15,12 @@ use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptio
 
 use super::wire::{Ended, First};
 use super::{BESIDE, READY, network};
-use crate::docker::init::{confine, receive_pipes};
+use crate::docker::init::{confine, listen, receive_pipes};
 use crate::docker::limits;
-use crate::docker::protocol::{Found, MAX_LINE, OURS, SOCKET};
+use crate::docker::protocol::{Found, LISTENING, MAX_LINE, OURS, SOCKET};
 use crate::embedded::cgroup::{Group, Hierarchy};
 use crate::embedded::init::{Init, TMPFS, parse_status, status_bytes};
-use crate::embedded::seccomp;
+use crate::embedded::{listener, seccomp};
 
 /// Between two looks at the counter of memory kills.
 const WATCH: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -48,12 +48,15 @@ pub(super) fn serve() -> io::Result<()> {
     let mut line = Vec::new();
     BufReader::new((&socket).take(MAX_LINE)).read_until(b'\n', &mut line)?;
     let first: First = serde_json::from_slice(&line)?;
-    let (found, group) = match held(&first, network) {
-        Ok(group) => (Found::Confined, Some(group)),
-        Err(reason) => (Found::Refused(reason), None),
+    let held = held(&first, network).and_then(|group| Ok((group, listen(first.order.proxy_port)?)));
+    let (group, listener) = match held {
+        Ok(held) => held,
+        Err(reason) => return say(&mut socket, &Found::Refused(reason)),
     };
-    say(&mut socket, &found)?;
-    let Some(group) = group else { return Ok(()) };
+    say(&mut socket, &Found::Confined)?;
+    if let Some(listener) = listener {
+        listener::hand_over(&socket, &listener, &[LISTENING])?;
+    }
     let group = Arc::new(group);
     let done = Arc::new(AtomicBool::new(false));
     {
@@ -155,7 +158,8 @@ fn held(first: &First, network: Result<bool, String>) -> Result<Group, String> {
     let not = |what: String| format!("the container is not as asked for: {what}");
     // Counted by user, and this user's number is no other job's.
     // Those of another user namespace do not count.
-    let most = u64::from(first.limits.processes) + if network? { OURS } else { OURS + BESIDE };
+    let beside = BESIDE + u64::from(first.order.proxy_port.is_some());
+    let most = u64::from(first.limits.processes) + if network? { OURS } else { OURS + beside };
     rustix::process::setrlimit(Resource::Nproc, Rlimit { current: Some(most), maximum: Some(most) })
         .map_err(|error| not(format!("the number of processes cannot be limited: {error}")))?;
     let filtered = filter();

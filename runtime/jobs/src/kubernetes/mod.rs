@@ -5,7 +5,8 @@
 //!   │  ── attach: an archive of our program and of the job's files ──> container `carry`, before the others: tar
 //!   │                                                                         v a folder of the pod
 //!   └── exec: order, output, end, archive of what is left ──> container `bridge` ── socket ── container `job`:
-//!                                                              our own program       process 1, our own ── command
+//!   │                                                          our own program       process 1, our own ── command
+//!   └── a second exec, of a job with network: its connections to our proxy ──> the same container
 //! ```
 //!
 //! A cluster is trusted no further than a daemon is (see [`crate::docker`]): process 1 of the job is ours, sets what the
@@ -25,6 +26,7 @@ mod pod;
 mod reap;
 mod run;
 mod spec;
+mod tunnel;
 mod wire;
 
 use std::ffi::OsString;
@@ -43,7 +45,7 @@ use crate::request::{Run, request};
 use crate::secrets::Given;
 use crate::{
     BoxFuture, Cancel, Capabilities, Cluster, Engine, Environment, Facts, Feature, Image, ImageError, Job,
-    JobError, JobOutput, NoEngine, Support, Vault,
+    JobError, JobOutput, NoEngine, Proxy, Support, Vault,
 };
 use cluster::Connected;
 use spec::Filter;
@@ -54,13 +56,15 @@ const FILES: &str = "/files";
 const PROGRAM: &str = "program";
 /// The pipe that opens when the job's first process is listened to.
 const READY: &str = "/.gloaming/ready";
-/// Processes of the job's user in the other container: the holder, and the bridge.
+/// Processes of the job's user in the other container: the holder, and the bridge. A job with network has one more.
 const BESIDE: u64 = 2;
 
-/// The arguments that make a helper the job's first process, the holder of a pod, or the bridge.
+/// The arguments that make a helper the job's first process, the holder of a pod, the bridge, or what carries a job's
+/// connections.
 const FIRST: &str = "pod-first";
 const HOLD: &str = "pod-hold";
 const SPEAK: &str = "pod-speak";
+const CARRY: &str = "pod-carry";
 
 /// Becomes one of the processes of a pod, when the argument names one.
 pub(crate) fn enter(argument: &std::ffi::OsStr) {
@@ -68,6 +72,7 @@ pub(crate) fn enter(argument: &std::ffi::OsStr) {
         Some(FIRST) => first::serve(),
         Some(HOLD) => bridge::hold(),
         Some(SPEAK) => bridge::speak(),
+        Some(CARRY) => tunnel::carry(),
         _ => return,
     };
     let code = match result {
@@ -199,8 +204,9 @@ impl Kubernetes {
             request.env.remove("PATH");
         }
         let (engine, label, redactor) = (self.clone(), run.label.to_owned(), run.secrets.redactor.clone());
+        let proxy = run.network.map(|(_, proxy)| proxy.clone());
         to_its_end(run.label, cancel, |stop| async move {
-            run::run(&engine, request, &redactor, &label, stop).await
+            run::run(&engine, request, &redactor, proxy, &label, stop).await
         })
         .await
     }
@@ -243,17 +249,17 @@ impl Engine for Kubernetes {
             permit
                 .admit(&job.argv, self.environment.digest())
                 .map_err(|denial| JobError::Denied { label: job.label.clone(), denial: Box::new(denial) })?;
-            job.refuse_network(permit, self.name())?;
             let secrets = self.vault.given(permit);
-            let ended = self.execute(&Run::of(job, permit, &secrets, None), cancel).await?;
-            Ok(ended.into_output(permit, job, secrets, None, self.name(), self.environment.digest()))
+            let proxy = Proxy::for_job(permit, job)?;
+            let ended = self.execute(&Run::of(job, permit, &secrets, proxy.as_ref()), cancel).await?;
+            let egress = proxy.map(|proxy| proxy.log());
+            Ok(ended.into_output(permit, job, secrets, egress, self.name(), self.environment.digest()))
         })
     }
 
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::all();
         for (feature, support) in [
-            (Feature::Hosts, Support::No("its pods have no way to our proxy".to_owned())),
             (Feature::HostTools, Support::No("its pods see nothing of this machine".to_owned())),
             (
                 Feature::Secrets,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use gloaming_api::job::JobExit;
 use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
 use kube::api::{AttachParams, DeleteParams, PostParams};
 use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,14 +20,14 @@ use super::pack::{self, Packed};
 use super::pod::{Look, Watched};
 use super::reap::{RUN, marks};
 use super::wire::{Errand, First, HEAD, Kind, Over, frame, head};
-use super::{Kubernetes, SPEAK, spec};
+use super::{CARRY, Kubernetes, SPEAK, spec, tunnel};
 use crate::docker::program::Program;
 use crate::docker::protocol::{Found, Order};
 use crate::embedded::bundle::open_files;
 use crate::embedded::output::Captured;
 use crate::embedded::protocol::Request;
 use crate::engine::Ended;
-use crate::{Cancel, JobError, Redactor};
+use crate::{BoxFuture, Cancel, JobError, Proxy, Redactor};
 
 /// How long the first process may take to look around.
 const STARTING: Duration = Duration::from_secs(120);
@@ -59,6 +60,7 @@ pub(super) async fn run(
     engine: &Kubernetes,
     request: Request,
     redactor: &Redactor,
+    proxy: Option<Proxy>,
     label: &str,
     stop: [Cancel; 2],
 ) -> Result<Ended, JobError> {
@@ -111,6 +113,7 @@ pub(super) async fn run(
             engine,
             request: &request,
             program: &program,
+            proxy,
             user,
             watched: &watched,
             stop: &stop,
@@ -193,6 +196,8 @@ struct Conversation<'a> {
     engine: &'a Kubernetes,
     request: &'a Request,
     program: &'a Program,
+    /// Of a job with network.
+    proxy: Option<Proxy>,
     user: u32,
     watched: &'a Watched<'a>,
     stop: &'a [Cancel; 2],
@@ -306,17 +311,14 @@ impl Conversation<'_> {
     /// Speaks with the bridge, from the order to the end.
     async fn run(&mut self, pod: Pod, most: u64) -> Result<Told, JobError> {
         let trouble = |say: &Words<'_>, reason: String| say.container(reason, "");
-        let parameters = AttachParams::default()
-            .container(spec::BRIDGE)
-            .stdin(true)
-            .stdout(true)
-            .stderr(false)
-            .max_stdin_buf_size(BUFFER)
-            .max_stdout_buf_size(BUFFER);
-        let command: Vec<String> = self.program.argv.iter().cloned().chain([SPEAK.to_owned()]).collect();
+        let command = |what: &str| -> Vec<String> {
+            self.program.argv.iter().cloned().chain([what.to_owned()]).collect()
+        };
         let pods = self.engine.connected.pods();
         let name = pod.metadata.name.clone().unwrap_or_default();
-        let mut spoken = pods.exec(&name, command, &parameters).await.map_err(|error| self.lost(&error))?;
+        let carrying = command(CARRY);
+        let mut spoken =
+            pods.exec(&name, command(SPEAK), &streams()).await.map_err(|error| self.lost(&error))?;
         let (Some(mut input), Some(mut output)) = (spoken.stdin(), spoken.stdout()) else {
             return Err(trouble(self.say, "the bridge has no streams".to_owned()));
         };
@@ -342,8 +344,11 @@ impl Conversation<'_> {
         let mut deadline = Instant::now() + STARTING;
         let mut looks = interval(WATCH);
         let mut unanswered = 0;
+        // What carries the job's connections, from when its command starts to its end.
+        let mut carried: BoxFuture<'_, String> = Box::pin(std::future::pending());
         loop {
             let event = tokio::select! {
+                broken = &mut carried => Event::Cut(broken),
                 frame = frames.next() => Event::Frame(frame.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))),
                 () = raised(self.stop), if cause.is_none() && over.is_none() => Event::Stop(JobExit::Cancelled),
                 () = self.stop[1].cancelled(), if cause.is_some() || over.is_some() => Event::Abandoned,
@@ -355,6 +360,9 @@ impl Conversation<'_> {
                     Ok(Found::Confined) => {
                         found = true;
                         deadline = Instant::now() + Duration::from_secs(self.request.limits.wall_s);
+                        if let Some(proxy) = self.proxy.take() {
+                            carried = Box::pin(carry(pods.clone(), name.clone(), carrying.clone(), proxy));
+                        }
                     }
                     Ok(Found::Refused(reason)) => {
                         let hint = hint(&reason);
@@ -368,6 +376,7 @@ impl Conversation<'_> {
                     let told =
                         serde_json::from_slice(&content).map_err(|error| gone(self.say, error.into()))?;
                     over = Some(told);
+                    carried = Box::pin(std::future::pending());
                     self.out.take(&[], limit);
                     self.err.take(&[], limit);
                     deadline = Instant::now() + STALLED;
@@ -405,6 +414,9 @@ impl Conversation<'_> {
                         Some(reason) => trouble(self.say, reason),
                         None => gone(self.say, error),
                     });
+                }
+                Event::Cut(reason) => {
+                    return Err(trouble(self.say, format!("the job was cut off from its proxy: {reason}")));
                 }
                 Event::Abandoned => return Ok(Told::cancelled()),
                 Event::Stop(_) if !found => return Ok(Told::cancelled()),
@@ -481,7 +493,7 @@ impl Conversation<'_> {
                     env: request.env.clone(),
                     prepare: request.prepare.clone(),
                     secrets: request.secrets.clone(),
-                    proxy_port: None,
+                    proxy_port: request.proxy_port,
                     user: self.user,
                     open_files: open_files(),
                     file_size: request.limits.scratch,
@@ -495,9 +507,36 @@ impl Conversation<'_> {
     }
 }
 
+/// The streams of an `exec` in the container beside the job's.
+fn streams() -> AttachParams {
+    AttachParams::default()
+        .container(spec::BRIDGE)
+        .stdin(true)
+        .stdout(true)
+        .stderr(false)
+        .max_stdin_buf_size(BUFFER)
+        .max_stdout_buf_size(BUFFER)
+}
+
+/// Lets a job's connections come to its proxy, as long as they can; returns why they no longer can.
+async fn carry(pods: Api<Pod>, pod: String, command: Vec<String>, proxy: Proxy) -> String {
+    let mut carrier = match pods.exec(&pod, command, &streams()).await {
+        Ok(carrier) => carrier,
+        Err(error) => return words(&error),
+    };
+    let (Some(input), Some(output)) = (carrier.stdin(), carrier.stdout()) else {
+        return "what carries its connections has no streams".to_owned();
+    };
+    match tunnel::serve(tokio::io::join(output, input), &proxy).await {
+        Ok(()) => "what carries its connections has ended".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
 enum Event {
     Frame(io::Result<(Kind, Vec<u8>)>),
     Stop(JobExit),
+    Cut(String),
     Abandoned,
     Late,
     Look,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use gloaming_api::job::JobPurpose;
 use gloaming_jobs::{
-    Cancel, Cluster, Engine as _, EngineKind, Holder, JobError, Kubernetes, KubernetesOptions,
+    Cancel, Cluster, Egress, Engine as _, EngineKind, Holder, JobError, Kubernetes, KubernetesOptions,
 };
 use k8s_openapi::api::batch::v1::Job;
 use kube::Api;
@@ -227,6 +227,15 @@ async fn a_pods_network_is_left_where_the_cluster_lets_it_kubernetes() {
     assert_eq!(said.last(), Some(&"39"), "{stdout}");
     listener.set_nonblocking(true).unwrap();
     assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+
+    // Its proxy is in that network, and nothing else is.
+    let permit = crate::egress::permit(JobPurpose::Test, &["forge.example".to_owned()]);
+    let script = format!(
+        "curl -s -o /dev/null -w '%{{http_code}} ' http://other.example/; curl --noproxy '*' -s http://127.0.0.1:{port}/; echo $?"
+    );
+    let output = crate::egress::run(&lane, &permit, Egress::default(), &["sh", "-c", &script]).await;
+    assert_eq!(text(&output.stdout), "403 7\n", "{}", text(&output.stderr));
+    assert_eq!(crate::egress::attempts(&output).len(), 1);
 
     // Without a filter of the cluster's nothing else changes.
     lane.engine.probe().await.unwrap();
