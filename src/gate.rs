@@ -42,7 +42,7 @@ fn main_fit(args: &FitArgs) -> anyhow::Result<ExitCode> {
     let weights = fit(&template, &outcomes, &options).map_err(|error| {
         Failure::usage(format!("{} cannot be fitted to: {}", args.data.display(), in_one_line(&error.into())))
     })?;
-    let text = crate::run::pretty(&weights);
+    let text = crate::attempt::pretty(&weights);
     let to_screen = args.out.as_os_str() == "-";
     if !(args.json && to_screen) {
         crate::policy::write_new(&args.out, &text)?;

@@ -95,7 +95,7 @@ fn tell(kind: &EventKind) -> String {
             format!("client {client} is {name} {version}, protocol {protocol}")
         }
         EventKind::StageStarted { stage } => format!("{} …", stage.as_str()),
-        EventKind::StageFinished { stage, detail, wall_ms } => {
+        EventKind::StageFinished { stage, detail, wall_ms, .. } => {
             format!("{} done in {:.1} s: {detail}", stage.as_str(), *wall_ms as f64 / 1e3)
         }
         EventKind::OriginChosen { origin, because } => format!("by {origin:?}: {because}"),
@@ -106,6 +106,15 @@ fn tell(kind: &EventKind) -> String {
                 *duration_ms as f64 / 1e3
             )
         }
+        EventKind::ModelAsked { role, reserved_usd, .. } => {
+            format!("the {} asks the model, for ${reserved_usd:.4} at most", role.as_str())
+        }
+        EventKind::Resumed { stage, dead, idle_ms } => format!(
+            "gone on with in {}, {:.0} s later; {} before this count no more",
+            stage.as_str(),
+            *idle_ms as f64 / 1e3,
+            counted(usize::try_from(*dead).unwrap_or(usize::MAX), "event")
+        ),
         EventKind::ModelFailed { error, .. } => format!("model failed: {error}"),
         EventKind::ToolCall { id, args, outcome, record } => {
             let target = ["path", "pattern", "what"].iter().find_map(|key| args[*key].as_str()).unwrap_or("");

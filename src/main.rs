@@ -1,5 +1,6 @@
 //! `gloaming`: file at dusk, review at dawn. One file per subcommand; the only place where every crate meets.
 
+mod attempt;
 mod baselines;
 mod bench;
 mod cli;
@@ -20,6 +21,7 @@ mod policy;
 mod profile;
 mod registered;
 mod replay;
+mod resume;
 mod run;
 mod secrets;
 mod supplies;
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
     let code = runtime.block_on(async {
         match cli.command {
             cli::Command::Run(args) => Ok(run::main(args).await),
+            cli::Command::Resume(args) => Ok(resume::main(args).await),
             cli::Command::Verify(args) => verify::main(args).await,
             cli::Command::Onboard(args) => onboard::main(args).await,
             cli::Command::Profile(args) => profile::main(args).await,

@@ -97,7 +97,7 @@ struct Recorder(Mutex<Journal>);
 
 impl Record for Recorder {
     fn record(&self, event: EventKind) -> io::Result<()> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).append(event)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).append(event).map_err(io::Error::from)
     }
 }
 

@@ -2,24 +2,23 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use gloaming_api::Digest;
 use gloaming_api::evidence::{Verdict, VerdictKind};
-use gloaming_api::journal::{AttemptStarted, Event, EventKind};
-use gloaming_jobs::Cancel;
-use gloaming_model::{Model, ModelSpec, PriceTable, Replay};
-use gloaming_worker::{Assignment, Equipment, Journal, Outcome, RecordedCheck, Update, WorkerError};
-use gloaming_workspace::{CommitId, Repository};
+use gloaming_api::journal::{Event, EventKind};
+use gloaming_jobs::{BoxFuture, Cancel, Capabilities, Engine, Facts, Job, JobError, JobOutput, NoEngine};
+use gloaming_model::{Model, Replay};
+use gloaming_policies::JobPermit;
+use gloaming_worker::{Assignment, Equipment, Journal, Outcome, Update, WorkerError, told};
+use gloaming_workspace::Repository;
 use serde_json::json;
 
 use crate::cli::ReplayArgs;
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
-use crate::engine::JobLane;
 use crate::failure::{Failure, exit, unless_cancelled};
-use crate::known::Known;
-use crate::run::{cancel_on_signal, repo_failure};
+use crate::run::{ASKER, cancel_on_signal, repo_failure};
 
 /// What two runs of one attempt must have in common.
 #[derive(Debug, PartialEq, serde::Serialize)]
@@ -53,10 +52,9 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
     let repo_path = args.repo.clone().unwrap_or_else(|| PathBuf::from(&started.location));
     let repository = Repository::open(&std::path::absolute(&repo_path)?, &work.path().join("git"))
         .map_err(repo_failure)?;
-    let base: CommitId =
-        started.base.parse().map_err(|error| Failure::usage(format!("the journal's base: {error}")))?;
-    let base = repository.resolve(Some(base.as_str())).map_err(repo_failure)?;
+    let base = repository.resolve(Some(&started.base)).map_err(repo_failure)?;
     let grant = context::grant_of(&started.repo, &started.policy).map_err(|d| context::bad_policy(&d))?;
+    let sandbox = context::sandbox(&home, &grant)?;
     let grant = grant.with_tools(started.components.clone());
     if *grant.digest() != started.grant {
         console.show(Update::Note(
@@ -64,49 +62,37 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
         ));
     }
     let gate = crate::gate::recorded(started.weights.as_ref(), &grant)?;
-    let JobLane { engine, environment } =
-        crate::engine::open(&home, &grant, None, Some(&started.task)).await?;
-    let model = match &started.model {
-        Some(spec) => {
-            Some(Arc::new(replay_model(spec, started.model_price.as_deref(), &events)?) as Arc<dyn Model>)
-        }
-        None => None,
-    };
-    let known = Known::open(&home, &started.repo, None)?;
     let assignment = Assignment {
         task: started.task.clone(),
         attempt: started.attempt,
         repo: started.repo.clone(),
         text: started.text.clone(),
         base,
-        asker: started.asker.clone().unwrap_or_else(|| "local".to_owned()),
+        asker: started.asker.clone().unwrap_or_else(|| ASKER.to_owned()),
         seed: context::seed(),
     };
+    let disk = |error| Failure::disk(&format!("write to {}", work.path().display()), error);
     let equipment = Equipment {
         repository,
-        sandbox: context::sandbox(&home, &grant)?,
-        learn: crate::run::learning(known, grant.clone(), environment.digest().clone()),
+        sandbox,
+        // What was learned is in the record.
+        learn: Box::new(|_| Err(Vec::new())),
         grant,
-        engine,
-        environment: environment.digest().clone(),
-        supplies: Some(crate::supplies::open(&home, &started.repo, &started.location)?),
-        model,
+        engine: Ok(Arc::new(NoJobs)),
+        environment: Digest::zero(),
+        supplies: None,
+        model: started.model.as_deref().map(|spec| Arc::new(Replay::of(spec)) as Arc<dyn Model>),
         judge: crate::gate::judging(&gate),
-        // What a replay is to show, it runs.
         baselines: None,
-        work_dir: work.path().join("attempt"),
-        images: None,
+        work_dir: work.path().join(context::ATTEMPT),
+        images: Some(work.undo_dir(&events[0].hash)),
         cancel: cancel.clone(),
-        recorded_checks: Some(Mutex::new(checks(&events).into())),
-        recorded_findings: Some(Mutex::new(findings(&events).into())),
     };
-    let disk = |error| Failure::disk(&format!("write to {}", work.path().display()), error);
     std::fs::create_dir_all(&equipment.work_dir).map_err(disk)?;
     let path = work.path().join("journal.jsonl");
-    let mut journal = Journal::create(&path).map_err(disk)?;
-    journal
-        .append(EventKind::AttemptStarted(Box::new(AttemptStarted { ..(**started).clone() })))
-        .map_err(disk)?;
+    let artifacts = args.file.with_file_name(gloaming_worker::ARTIFACTS);
+    let mut journal = Journal::replaying(&path, events.clone(), &artifacts).map_err(disk)?;
+    journal.keep_next().map_err(WorkerError::from)?;
     let shown = console.clone();
     let outcome = gloaming_worker::run(&assignment, &equipment, &mut journal, &move |update: Update| {
         shown.show(update)
@@ -121,44 +107,67 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
         }
         Ok(ExitCode::from(exit::BLOCK))
     };
-    match outcome {
-        Ok(Outcome::Verified(_) | Outcome::BowedOut(..)) => {}
+    let patch = match outcome {
+        Ok(Outcome::Verified(verified)) => Some(verified.patch.digest),
+        Ok(Outcome::BowedOut(..)) => None,
         Ok(Outcome::Cancelled) => return Err(Failure::cancelled("cancelled").into()),
         Err(WorkerError::Diverged(why)) => return diverged(why),
-        Err(WorkerError::Model(error)) => return diverged(error.to_string()),
         Err(error) => return Err(Failure::infrastructure("replay the attempt", error).into()),
+    };
+    // A replay publishes nothing: that this patch was published is the record's last word.
+    if let Some(made) = patch {
+        match journal.recorded().map_err(WorkerError::from)? {
+            Some(EventKind::Published { patch, .. }) if *patch == made => {}
+            Some(other) => return diverged(format!("the patch passes; recorded is {}", told(other))),
+            None => return diverged("the patch passes, and the record has no end".to_owned()),
+        }
+        journal.keep_next().map_err(WorkerError::from)?;
     }
-    let replayed_events = crate::journal::read(&path)?;
-    let replayed = ending(&replayed_events).unwrap_or_else(|| verified_ending(&replayed_events));
-    let same = replayed == recorded;
-    // Another Python or toolchain is a reason to end otherwise that lies outside of the record.
-    let other_environment =
-        job_environment(&events).is_some_and(|then| Some(then) != job_environment(&replayed_events));
+    if let Some(more) = journal.recorded().map_err(WorkerError::from)? {
+        let more = told(more);
+        return diverged(format!("the attempt has ended, and the record goes on with {more}"));
+    }
+    let replayed = crate::journal::read(&path)?;
+    let head = journal.chain().head().clone();
+    let same = head == events[events.len() - 1].hash;
+    let ended = ending(&replayed);
     if args.json {
-        let environment = if other_environment { "different" } else { "same" };
         print_json(
-            &json!({"same": same, "recorded": recorded, "replayed": replayed, "environment": environment}),
+            &json!({"same": same, "recorded": recorded, "replayed": ended, "events": replayed.len(), "head": head}),
         );
     } else if same {
-        println!("same: {}", words(&replayed));
+        println!("same: {}; {} events, head {}", words(&recorded), replayed.len(), &head.hex()[..12]);
     } else {
-        println!("different\n  recorded: {}\n  replayed: {}", words(&recorded), words(&replayed));
-        if other_environment {
-            println!(
-                "  the containers saw other programs than in the record: replay with the same toolchains and the \
-                 same virtual environment active (VIRTUAL_ENV)"
-            );
-        }
+        println!("different: the last event's hash is {head}, recorded is {}", events[events.len() - 1].hash);
     }
     Ok(ExitCode::from(if same { exit::OK } else { exit::BLOCK }))
 }
 
-/// Returns the digest of what the first job of an attempt saw of the host.
-fn job_environment(events: &[Event]) -> Option<&Digest> {
-    events.iter().find_map(|event| match &event.kind {
-        EventKind::Job { record, .. } => Some(&record.environment),
-        _ => None,
-    })
+/// A replay takes what jobs did from the record, and runs none.
+struct NoJobs;
+
+impl Engine for NoJobs {
+    fn name(&self) -> &str {
+        "replay"
+    }
+
+    fn run<'a>(
+        &'a self,
+        _: &'a JobPermit,
+        job: &'a Job,
+        _: &'a Cancel,
+    ) -> BoxFuture<'a, Result<JobOutput, JobError>> {
+        let reason = "a replay runs no jobs, and the record has nothing of this one".to_owned();
+        Box::pin(async move { Err(JobError::Invalid { label: job.label.clone(), reason }) })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::all()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<Facts, NoEngine>> {
+        Box::pin(async { Err(NoEngine { reason: "a replay runs no jobs".to_owned(), hint: String::new() }) })
+    }
 }
 
 fn words(ending: &Ending) -> String {
@@ -196,40 +205,4 @@ fn ending(events: &[Event]) -> Option<Ending> {
         }),
         _ => None,
     }
-}
-
-/// A replay publishes nothing, so its journal ends at the gate.
-fn verified_ending(events: &[Event]) -> Ending {
-    let (patch, verdict) = last_patch_and_verdict(events);
-    Ending { outcome: "branch", patch, verdict, reason_code: None }
-}
-
-fn replay_model(spec: &str, price: Option<&str>, events: &[Event]) -> anyhow::Result<Replay> {
-    let answers = events.iter().filter_map(|event| match &event.kind {
-        EventKind::ModelCall { request, response, .. } => Some((request.clone(), response.clone())),
-        _ => None,
-    });
-    let parsed: ModelSpec =
-        spec.parse().map_err(|error| Failure::usage(format!("the journal's model: {error}")))?;
-    let prices = crate::run::prices(&parsed, price)?.unwrap_or_else(PriceTable::built_in);
-    Ok(Replay::new(spec, answers.collect()).priced(&prices))
-}
-
-/// What the model was told of each failed verification, in order.
-fn findings(events: &[Event]) -> Vec<String> {
-    let told = |event: &Event| match &event.kind {
-        EventKind::FindingsTold { text, .. } => Some(text.clone()),
-        _ => None,
-    };
-    events.iter().filter_map(told).collect()
-}
-
-fn checks(events: &[Event]) -> Vec<RecordedCheck> {
-    let calls = events.iter().filter_map(|event| match &event.kind {
-        EventKind::ToolCall { args, outcome, record, .. } if record.tool == "check" => {
-            Some(RecordedCheck { args: args.clone(), outcome: outcome.clone() })
-        }
-        _ => None,
-    });
-    calls.collect()
 }

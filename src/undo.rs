@@ -73,7 +73,9 @@ pub(crate) fn main(args: &UndoArgs) -> anyhow::Result<ExitCode> {
             files: done.files.clone(),
             folders: done.folders.clone(),
         })))
-        .map_err(|error| Failure::disk(&format!("record it in {}; it is undone", beside.display()), error))?;
+        .map_err(|error| {
+            Failure::disk(&format!("record it in {}; it is undone", beside.display()), error.into())
+        })?;
     Ok(tell("undone", &calls, &done, Some(&beside), args.json))
 }
 

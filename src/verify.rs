@@ -15,6 +15,7 @@ use gloaming_worker::Update;
 use gloaming_workspace::{ApplyError, Repository};
 use serde_json::json;
 
+use crate::attempt::{pretty, write};
 use crate::baselines::Kept;
 use crate::cli::VerifyArgs;
 use crate::console::{Console, print_json};
@@ -22,7 +23,7 @@ use crate::context::{self, Home};
 use crate::engine::JobLane;
 use crate::failure::{Failure, exit, unless_cancelled};
 use crate::known::{Known, bad_corrections};
-use crate::run::{cancel_on_signal, make_out, policy_for_jobs, pretty, repo_failure, write};
+use crate::run::{cancel_on_signal, make_out, policy_for_jobs, repo_failure};
 
 pub(crate) async fn main(args: Box<VerifyArgs>) -> anyhow::Result<ExitCode> {
     let console = Console::new();
@@ -201,7 +202,7 @@ fn policy_blocked(args: &VerifyArgs, diagnostics: &[Diagnostic]) -> ExitCode {
             "reasons": diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }));
     } else {
-        print!("{}", crate::run::tell(&bow_out));
+        print!("{}", crate::attempt::tell(&bow_out));
     }
     ExitCode::from(exit::BOW_OUT)
 }

@@ -19,7 +19,7 @@ pub(crate) use self::judge::{
     EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, GateCommand, GateShowArgs, VerifyArgs,
 };
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};
-pub(crate) use self::run::{ModelArgs, OnboardArgs, ProfileArgs, RunArgs};
+pub(crate) use self::run::{OnboardArgs, ProfileArgs, ReachArgs, ResumeArgs, RunArgs};
 pub(crate) use self::tools::{Language, ToolsArgs, ToolsCommand};
 
 const AFTER: &str = "\
@@ -42,6 +42,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Work on one task: ends in a branch `gloaming/TASK`, or in a bow-out that says why not
     Run(Box<RunArgs>),
+    /// Go on with a run whose process died, from its out folder
+    Resume(ResumeArgs),
     /// Judge a patch, whoever wrote it
     Verify(Box<VerifyArgs>),
     /// Prove a repository's commands by running them, and tell what is missing and how ready it is
@@ -75,6 +77,7 @@ impl Command {
     pub(crate) fn json(&self) -> bool {
         match self {
             Self::Run(args) => args.json,
+            Self::Resume(args) => args.json,
             Self::Verify(args) => args.json,
             Self::Onboard(args) => args.profile.json,
             Self::Profile(args) => args.json,

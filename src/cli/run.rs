@@ -39,12 +39,35 @@ pub(crate) struct RunArgs {
     pub(crate) json: bool,
 }
 
+/// Options of `gloaming resume`.
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The out folder of the run
+    #[arg(value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// The operator's corrections of the profile; default: corrections/OWNER/NAME.toml under $GLOAMING_HOME
+    #[arg(long, value_name = "FILE")]
+    pub(crate) corrections: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ReachArgs,
+    /// Print one JSON object at the end, and nothing else, on standard output, whatever the end
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// The model and how to reach it.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
     /// The model, like openai:gpt-5 or anthropic:claude-sonnet-4-5; without one only playbooks work
     #[arg(long, value_name = "PROVIDER:MODEL", env = "GLOAMING_MODEL")]
     pub(crate) model: Option<String>,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+}
+
+/// How to reach a model.
+#[derive(Debug, Args)]
+pub(crate) struct ReachArgs {
     /// The provider's address, for a server that speaks its API
     #[arg(long, value_name = "URL", env = "GLOAMING_MODEL_URL")]
     pub(crate) model_url: Option<String>,

@@ -65,6 +65,19 @@ pub enum EventKind {
         detail: String,
         /// Milliseconds.
         wall_ms: u64,
+        /// Digest of what it hands to the next stages, of those whose work is not done again when the attempt is gone on
+        /// with or replayed; the text is beside the journal, in `artifacts`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<Digest>,
+    },
+    /// The process that worked on the attempt died, and another goes on with it.
+    Resumed {
+        /// The stage it goes on in.
+        stage: Stage,
+        /// How many events before this one count no more: those of a stage that is done again from its begin.
+        dead: u64,
+        /// Milliseconds for which nobody worked.
+        idle_ms: u64,
     },
     /// Who works on the task.
     OriginChosen {
@@ -72,6 +85,15 @@ pub enum EventKind {
         origin: Origin,
         /// Why.
         because: String,
+    },
+    /// A model is asked. Where no answer follows, the process died while it waited, and what is set aside counts as spent.
+    ModelAsked {
+        /// Who asks.
+        role: AgentRole,
+        /// Digest of the request's canonical JSON.
+        request: Digest,
+        /// The most that the answer may cost, US dollars.
+        reserved_usd: f64,
     },
     /// A model answered.
     ModelCall {
@@ -172,6 +194,38 @@ pub enum EventKind {
     },
 }
 
+/// Who of the team asks a model. Each has a conversation and a prompt of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentRole {
+    /// Reads the task.
+    Triage,
+    /// Writes a test that fails for the task's reason.
+    Reproducer,
+    /// Says in a few lines what is to change, and where.
+    Planner,
+    /// Changes the code.
+    Coder,
+    /// Reads the finished change, and may veto it.
+    Reviewer,
+}
+
+impl AgentRole {
+    /// Every role.
+    pub const ALL: &[Self] = &[Self::Triage, Self::Reproducer, Self::Planner, Self::Coder, Self::Reviewer];
+
+    /// Returns the role's name as it is written in journals.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Triage => "triage",
+            Self::Reproducer => "reproducer",
+            Self::Planner => "planner",
+            Self::Coder => "coder",
+            Self::Reviewer => "reviewer",
+        }
+    }
+}
+
 /// What an attempt started with; all a replay needs besides the repository.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AttemptStarted {
@@ -204,6 +258,9 @@ pub struct AttemptStarted {
     /// The model's spec, where one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Digests of the prompts of the team, by role.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prompts: BTreeMap<AgentRole, Digest>,
     /// The price the operator gave for it, `IN,OUT` in US dollars per million tokens; none for the price
     /// table's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -403,7 +460,7 @@ mod tests {
         let mut text = String::new();
         for kind in [
             EventKind::StageStarted { stage: Stage::Intake },
-            EventKind::StageFinished { stage: Stage::Intake, detail: "ok".into(), wall_ms: 3 },
+            EventKind::StageFinished { stage: Stage::Intake, detail: "ok".into(), wall_ms: 3, output: None },
             EventKind::ModelFailed { request: Digest::of("x"), error: "e".into() },
             EventKind::ModelCall {
                 request: Digest::of("x"),

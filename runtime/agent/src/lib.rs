@@ -16,6 +16,6 @@
 pub mod coder;
 pub mod playbook;
 
-pub use coder::{Action, Brief, Coder, Event, prompt_digest};
+pub use coder::{Action, Brief, Coder, Event, prompts};
 pub use gloaming_policies::Budget;
 pub use playbook::{Choice, choose, declined};

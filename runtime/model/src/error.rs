@@ -119,27 +119,11 @@ pub enum ModelError {
         #[source]
         source: Box<ModelError>,
     },
-    /// A replay was asked something else than what was recorded.
-    #[error(
-        "model call {call} of the replay differs from the recording: {found} was asked, {} was recorded",
-        expected.as_ref().map_or("nothing", Digest::as_str)
-    )]
-    Diverged {
-        /// The call, counted from 1.
-        call: usize,
-        /// The recorded request; none when the recording has no further call.
-        expected: Option<Digest>,
+    /// A replay asked for what its record does not have.
+    #[error("the record has no answer to the request {found}")]
+    NotRecorded {
         /// The request that was asked.
         found: Digest,
-    },
-    /// A recorded answer cannot be read.
-    #[error("the recorded answer of model call {call} cannot be read")]
-    Recording {
-        /// The call, counted from 1.
-        call: usize,
-        /// The parser's error.
-        #[source]
-        source: serde_json::Error,
     },
 }
 
@@ -159,8 +143,7 @@ impl ModelError {
             | Self::NotTheApi { .. }
             | Self::TooLarge { .. }
             | Self::GaveUp { .. }
-            | Self::Diverged { .. }
-            | Self::Recording { .. } => false,
+            | Self::NotRecorded { .. } => false,
         }
     }
 

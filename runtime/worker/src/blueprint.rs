@@ -1,17 +1,15 @@
 //! The blueprint: the stages of an attempt, in order, each able to end it.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gloaming_agent::{Choice, choose};
+use gloaming_agent::Choice;
 use gloaming_api::bowout::{BowOutEvidence, Cost, ReasonCode, Stage};
-use gloaming_api::evidence::{Evidence, Origin, VerdictKind};
+use gloaming_api::evidence::{Evidence, Origin};
 use gloaming_api::job::{JobRecord, RefusedHost};
 use gloaming_api::journal::EventKind;
-use gloaming_api::profile::{CommandKind, Profile};
-use gloaming_api::tool::ToolOutcome;
+use gloaming_api::profile::Profile;
 use gloaming_api::{Attempt, Digest, Judge, RepoId, TaskId};
 use gloaming_jobs::{Caches, Cancel, Egress, Engine, NoEngine};
 use gloaming_model::Model;
@@ -19,13 +17,15 @@ use gloaming_policies::{Decision, Diagnostic, Grant};
 use gloaming_sandbox::Sandbox;
 use gloaming_verify::Baseline;
 use gloaming_workspace::{CommitId, Patch, Repository};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::bow::{Draft, from_verdict};
-use crate::end::{End, Outcome, Unpublished, Verified, WorkerError};
+use crate::bow::Draft;
+use crate::end::{End, Outcome, Unpublished, WorkerError};
 use crate::journal::Journal;
 use crate::progress::{Progress, Update};
-use crate::provision::{Bench, baseline, provision, told};
-use crate::{check, code, rename};
+use crate::provision::Bench;
+use crate::{check, machine};
 
 /// How often findings of the verifier go back to the coder.
 pub(crate) const ROUNDS: u32 = 3;
@@ -89,11 +89,6 @@ pub struct Equipment {
     pub images: Option<PathBuf>,
     /// Stops the attempt.
     pub cancel: Cancel,
-    /// For a replay: the recorded answers of `check`, in order, played instead of running jobs (whose output
-    /// holds times and so differs from run to run). The verifier's jobs are run anew all the same.
-    pub recorded_checks: Option<Mutex<VecDeque<RecordedCheck>>>,
-    /// For a replay: what the model was told of each failed verification, in order, told again.
-    pub recorded_findings: Option<Mutex<VecDeque<String>>>,
 }
 
 /// What the set-up phase works with.
@@ -107,15 +102,6 @@ pub struct Supplies {
     pub egress: Option<Egress>,
 }
 
-/// One recorded call of `check`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RecordedCheck {
-    /// The arguments; a replay that asks with others has diverged.
-    pub args: serde_json::Value,
-    /// The answer.
-    pub outcome: ToolOutcome,
-}
-
 /// An attempt on its way: what every stage needs.
 pub(crate) struct Run<'a> {
     pub(crate) assignment: &'a Assignment,
@@ -124,13 +110,12 @@ pub(crate) struct Run<'a> {
     pub(crate) progress: &'a Progress,
     /// Cancelled by the caller's cancellation and by the wall-clock budget.
     pub(crate) stop: Cancel,
-    pub(crate) started: Instant,
     pub(crate) cost: Cost,
-    stage: (Stage, Instant),
+    pub(crate) stage: (Stage, Instant),
     /// The records of jobs that were refused a host.
     refused: Vec<JobRecord>,
     /// What there was of a patch when the work was given up or stopped.
-    kept: Option<Box<Unpublished>>,
+    pub(crate) kept: Option<Box<Unpublished>>,
 }
 
 /// Runs one attempt to its end. The journal ends in `bowed_out`, `cancelled` or `failed`; for a verified
@@ -142,31 +127,31 @@ pub async fn run(
     progress: &Progress,
 ) -> Result<Outcome, WorkerError> {
     let stop = Cancel::new();
-    let started = Instant::now();
     let mut run = Run {
         assignment,
         equipment,
         journal,
         progress,
         stop: stop.clone(),
-        started,
         cost: Cost::default(),
-        stage: (Stage::Intake, started),
+        stage: (Stage::Intake, Instant::now()),
         refused: Vec::new(),
         kept: None,
     };
     let wall = equipment.grant.budget().wall;
     let mut overdue = false;
+    // What was worked before the process that goes on counts too.
+    let left = wall.saturating_sub(run.journal.recorded_time());
     let result = {
-        let stages = stages(&mut run);
+        let stages = machine::run(&mut run);
         tokio::pin!(stages);
         tokio::select! {
             result = &mut stages => result,
             () = equipment.cancel.cancelled() => { stop.cancel(); stages.await }
-            () = tokio::time::sleep(wall) => { overdue = true; stop.cancel(); stages.await }
+            () = tokio::time::sleep(left) => { overdue = true; stop.cancel(); stages.await }
         }
     };
-    run.cost.wall_s = started.elapsed().as_secs_f64();
+    run.cost.wall_s = run.elapsed().as_secs_f64();
     let (task, attempt, cost) = (&assignment.task, assignment.attempt, run.cost);
     let refused = RefusedHost::of(&run.refused);
     let bow_out = |mut draft: Draft| {
@@ -184,6 +169,10 @@ pub async fn run(
             let patch = patch.or_else(|| run.kept.take());
             run.record(EventKind::BowedOut { bow_out: Box::new(bow_out.clone()) })?;
             Ok(Outcome::BowedOut(Box::new(bow_out), patch))
+        }
+        Err(End::Recorded(bow_out)) => {
+            run.journal.keep_next().map_err(WorkerError::from)?;
+            Ok(Outcome::BowedOut(bow_out, run.kept.take()))
         }
         Err(End::Stopped) if overdue && !equipment.cancel.is_cancelled() => {
             let stage = run.stage.0;
@@ -223,24 +212,74 @@ impl Run<'_> {
         {
             self.refused.push(JobRecord::clone(record));
         }
-        self.journal.append(kind).map_err(|source| WorkerError::Write { what: "the journal", source })
+        Ok(self.journal.append(kind)?)
     }
 
-    fn begin(&mut self, stage: Stage) -> Result<(), End> {
-        if self.stop.is_cancelled() {
-            return Err(End::Stopped);
-        }
+    /// Returns how long the attempt was worked on: by the journal's times, which a replay has too.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.journal.elapsed()
+    }
+
+    /// Begins a stage.
+    pub(crate) fn begin(&mut self, stage: Stage) -> Result<(), End> {
+        self.go_on()?;
         self.stage = (stage, Instant::now());
         (self.progress)(Update::Stage(stage));
         Ok(self.record(EventKind::StageStarted { stage })?)
     }
 
-    fn finish(&mut self, detail: impl Into<String>) -> Result<(), End> {
+    /// Ends the stage that has begun.
+    pub(crate) fn finish(&mut self, detail: impl Into<String>) -> Result<(), End> {
+        self.finish_with(detail, None)
+    }
+
+    /// Ends a stage whose work is not done again, with what it hands on.
+    pub(crate) fn hand_on(&mut self, detail: impl Into<String>, output: &impl Serialize) -> Result<(), End> {
+        let output = self.journal.put(output).map_err(artifact)?;
+        self.finish_with(detail, Some(output))
+    }
+
+    fn finish_with(&mut self, detail: impl Into<String>, output: Option<Digest>) -> Result<(), End> {
         let (stage, since) = self.stage;
         let detail = detail.into();
         (self.progress)(Update::Finished { stage, detail: detail.clone() });
         let wall_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(self.record(EventKind::StageFinished { stage, detail, wall_ms })?)
+        Ok(self.record(EventKind::StageFinished { stage, detail, wall_ms, output })?)
+    }
+
+    /// Returns what the stage that has begun handed on, where the record has its end; its events are taken over.
+    pub(crate) fn handed_on<T: DeserializeOwned>(&mut self, stage: Stage) -> Result<Option<T>, End> {
+        match self.journal.ended(stage).map_err(WorkerError::from)? {
+            None if self.journal.is_replay() => {
+                Err(WorkerError::Diverged(format!("the record has no end of the stage {}", stage.as_str()))
+                    .into())
+            }
+            None => Ok(None),
+            Some(EventKind::StageFinished { output: Some(digest), detail, .. }) => {
+                let output = self.journal.get(&digest).map_err(artifact)?;
+                self.journal.keep_next().map_err(WorkerError::from)?;
+                (self.progress)(Update::Finished { stage, detail });
+                Ok(Some(output))
+            }
+            Some(EventKind::BowedOut { bow_out }) => Err(End::Recorded(bow_out)),
+            Some(other) => Err(WorkerError::Diverged(format!(
+                "the record has nothing of what the stage {} handed on: {}",
+                stage.as_str(),
+                crate::tape::told(&other)
+            ))
+            .into()),
+        }
+    }
+
+    /// Ends the attempt where it was stopped, now or in the record, before it would do something more.
+    pub(crate) fn go_on(&mut self) -> Result<(), End> {
+        match self.journal.recorded().map_err(WorkerError::from)? {
+            Some(EventKind::BowedOut { bow_out }) if bow_out.reason_code == ReasonCode::BudgetExhausted => {
+                Err(End::Recorded(bow_out.clone()))
+            }
+            _ if self.stop.is_cancelled() => Err(End::Stopped),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn doing(&self, text: impl Into<String>) {
@@ -248,106 +287,8 @@ impl Run<'_> {
     }
 }
 
-/// Who works on the task, with what it takes to.
-enum Maker {
-    Rename(gloaming_agent::playbook::rename::Rename),
-    Model(Arc<dyn Model>, Box<code::Session>),
-}
-
-async fn stages(run: &mut Run<'_>) -> Result<Verified, End> {
-    run.begin(Stage::Intake)?;
-    let choice = choose(&run.assignment.text);
-    run.finish(format!("{} bytes of task text", run.assignment.text.len()))?;
-
-    run.begin(Stage::Triage)?;
-    let origin = triage(run, &choice)?;
-    run.finish(match &origin {
-        Origin::Playbook(name) => format!("playbook {name}, no model needed"),
-        Origin::Model(spec) => format!("for the model {spec}"),
-        Origin::External => "somebody else".to_owned(),
-    })?;
-
-    run.begin(Stage::Provision)?;
-    let bench = provision(run).await?;
-    let test = bench.profile.command(CommandKind::Test).map(|c| c.argv.join(" ")).unwrap_or_default();
-    run.finish(format!("tests: {test}{}", told(&bench.dependencies)))?;
-
-    run.begin(Stage::Baseline)?;
-    let baseline = baseline(run, &bench).await?;
-    run.finish(format!("{} tests, {} flaky", baseline.tests.len(), baseline.flips.len()))?;
-
-    let mut maker = match choice {
-        Choice::Playbook(rename) => Maker::Rename(rename),
-        _ => {
-            let model = run.equipment.model.clone().expect("triage chose the model");
-            Maker::Model(model, Box::new(code::Session::new(run, &bench)))
-        }
-    };
-    let mut findings: Option<String> = None;
-    for round in 1..=ROUNDS {
-        run.begin(Stage::Code)?;
-        let made = match &mut maker {
-            Maker::Rename(rename) => rename::perform(run, &bench, rename).await,
-            Maker::Model(model, session) => {
-                session.perform(run, &bench, model.as_ref(), findings.take()).await
-            }
-        };
-        if matches!(made, Err(End::BowOut(_, None) | End::Stopped)) {
-            run.kept = keep(run, &bench);
-        }
-        let summary = made?;
-        run.finish(gloaming_api::bowout::shorten(&summary, 120))?;
-
-        run.begin(Stage::Freeze)?;
-        let patch = freeze(run, &bench)?;
-        run.finish(format!("{} files changed", patch.files.len()))?;
-
-        run.begin(Stage::Verify)?;
-        let evidence = verify(run, &bench, &baseline, &patch, &origin, round).await?;
-        let judged =
-            evidence.steps.iter().filter(|s| s.result == gloaming_api::evidence::StepResult::Pass).count();
-        let digest = Digest::of_json(&evidence);
-        run.record(EventKind::Verified { evidence: digest, round })?;
-        run.finish(format!("{judged} of {} steps pass", evidence.steps.len()))?;
-
-        run.begin(Stage::Gate)?;
-        let verdict = (run.equipment.judge)(&evidence);
-        run.record(EventKind::Judged { verdict: verdict.clone() })?;
-        run.finish(format!("{}: {}", verdict.code, verdict.summary))?;
-        if verdict.verdict == VerdictKind::Pass {
-            return Ok(Verified { patch, evidence, verdict, summary, cost: run.cost });
-        }
-        // A playbook would do the same again; a model may learn from what was seen.
-        let again = round < ROUNDS && matches!(maker, Maker::Model(..));
-        if !again {
-            let mut draft = from_verdict(&verdict);
-            draft.attempted.push(gloaming_api::bowout::Attempted {
-                approach: gloaming_api::bowout::shorten(&summary, 400),
-                outcome: format!("{} after {round} of {ROUNDS} tries", verdict.code),
-            });
-            return Err(End::BowOut(
-                Box::new(draft),
-                Some(Box::new(Unpublished { patch, evidence: Some(evidence) })),
-            ));
-        }
-        let text = match &run.equipment.recorded_findings {
-            None => code::findings(&verdict, &evidence),
-            Some(queue) => queue
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .pop_front()
-                .ok_or_else(|| {
-                    WorkerError::Diverged(format!("verification {round} did not pass, and did in the record"))
-                })?,
-        };
-        run.record(EventKind::FindingsTold { round, text: text.clone() })?;
-        findings = Some(text);
-    }
-    unreachable!("the last round returns")
-}
-
 /// Returns the workspace's changes as they stand, for a person to look at; none where there are none.
-fn keep(run: &Run<'_>, bench: &Bench) -> Option<Box<Unpublished>> {
+pub(crate) fn keep(run: &Run<'_>, bench: &Bench) -> Option<Box<Unpublished>> {
     match run.equipment.repository.freeze(&bench.checkout) {
         Ok(patch) if !patch.is_empty() => Some(Box::new(Unpublished { patch, evidence: None })),
         Ok(_) => None,
@@ -356,6 +297,10 @@ fn keep(run: &Run<'_>, bench: &Bench) -> Option<Box<Unpublished>> {
             None
         }
     }
+}
+
+fn artifact(source: std::io::Error) -> End {
+    WorkerError::Write { what: "or read what a stage hands on", source }.into()
 }
 
 /// Holds who asked against the policy, and which model would see the code, before either costs anything.
@@ -393,7 +338,7 @@ fn may_work(run: &Run<'_>, origin: &Origin) -> Result<(), End> {
     Err(blocked(summary, denied, "use a model that may see the code", detail).into())
 }
 
-fn triage(run: &mut Run<'_>, choice: &Choice) -> Result<Origin, End> {
+pub(crate) fn triage(run: &mut Run<'_>, choice: &Choice) -> Result<Origin, End> {
     let (origin, because) = match choice {
         Choice::Playbook(rename) => (
             Origin::Playbook("rename".into()),
@@ -430,7 +375,7 @@ fn triage(run: &mut Run<'_>, choice: &Choice) -> Result<Origin, End> {
     Ok(origin)
 }
 
-fn freeze(run: &mut Run<'_>, bench: &Bench) -> Result<Patch, End> {
+pub(crate) fn freeze(run: &mut Run<'_>, bench: &Bench) -> Result<Patch, End> {
     let patch = run.equipment.repository.freeze(&bench.checkout)?;
     run.record(EventKind::Frozen {
         patch: patch.digest.clone(),
@@ -449,7 +394,7 @@ fn freeze(run: &mut Run<'_>, bench: &Bench) -> Result<Patch, End> {
     Ok(patch)
 }
 
-async fn verify(
+pub(crate) async fn verify(
     run: &mut Run<'_>,
     bench: &Bench,
     baseline: &Baseline,

@@ -7,9 +7,9 @@ use gloaming_api::Digest;
 use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage, shorten};
 use gloaming_api::evidence::{Evidence, StepResult, Verdict};
 use gloaming_api::job::JobRecord;
-use gloaming_api::journal::EventKind;
+use gloaming_api::journal::{AgentRole, EventKind};
 use gloaming_api::tool::{CallDuration, CallRecord, Decided, PathDenial, ToolOutcome};
-use gloaming_model::{Model, ModelError, Request, ToolDef};
+use gloaming_model::{Model, ModelError, Request, Response, ToolDef};
 use gloaming_policies::Access;
 use serde_json::Value;
 
@@ -91,6 +91,9 @@ impl Session {
             if run.stop.is_cancelled() {
                 return Err(End::Stopped);
             }
+            if matches!(action, Action::CallModel(_) | Action::CallTool { .. }) {
+                run.go_on()?;
+            }
             match action {
                 Action::CallModel(request) => {
                     self.tell_time(run);
@@ -124,7 +127,7 @@ impl Session {
 
     fn tell_time(&mut self, run: &Run<'_>) {
         // Time alone asks for nothing; the coder weighs it before its next call.
-        let _ = self.coder.step(Event::Clock { elapsed: run.started.elapsed() });
+        let _ = self.coder.step(Event::Clock { elapsed: run.elapsed() });
     }
 
     async fn call_model(
@@ -133,40 +136,16 @@ impl Session {
         model: &dyn Model,
         request: &Request,
     ) -> Result<Vec<Action>, End> {
-        let budget = run.equipment.grant.budget();
-        let left = budget.cost_usd - run.cost.usd;
-        match model.worst_case_usd(request) {
-            // Reserved before the call: the budget is never overrun by more than the call in flight, and a
-            // call that could overrun it by itself is not made.
-            Some(worst) if worst <= left => {}
-            Some(worst) => {
-                return Err(Draft::new(
-                    Stage::Code,
-                    ReasonCode::BudgetExhausted,
-                    format!(
-                        "The next answer may cost up to ${worst:.2}; ${left:.2} of ${:.2} are left.",
-                        budget.cost_usd
-                    ),
-                )
-                .into());
-            }
-            None => {
-                return Err(Draft::new(
-                    Stage::Code,
-                    ReasonCode::BudgetExhausted,
-                    format!(
-                        "The price of {} is not known, so the budget of ${:.2} cannot be held.",
-                        model.spec(),
-                        budget.cost_usd
-                    ),
-                )
-                .unblock(
-                    "say what the model costs",
-                    "--model-price IN,OUT in US dollars per million tokens; 0,0 for one of your own",
-                )
-                .into());
-            }
-        }
+        let digest = Digest::of_json(request);
+        // What was set aside is the record's to say: prices change.
+        let recorded = match run.journal.recorded().map_err(WorkerError::from)? {
+            Some(EventKind::ModelAsked { reserved_usd, .. }) => Some(*reserved_usd),
+            _ => None,
+        };
+        let reserved_usd = match recorded {
+            Some(usd) => usd,
+            None => reserve(run, model, request)?,
+        };
         self.calls += 1;
         run.cost.calls += 1;
         run.doing(format!(
@@ -175,8 +154,35 @@ impl Session {
             self.calls,
             run.cost.usd
         ));
-        let request_digest = Digest::of_json(request);
-        let asked = Instant::now();
+        let asked = EventKind::ModelAsked { role: AgentRole::Coder, request: digest.clone(), reserved_usd };
+        loop {
+            let new = run.journal.recorded().map_err(WorkerError::from)?.is_none();
+            run.record(asked.clone())?;
+            if new {
+                break;
+            }
+            match run.journal.recorded().map_err(WorkerError::from)? {
+                Some(EventKind::ModelCall { request, response, cost_usd, .. }) if *request == digest => {
+                    let response: Response = serde_json::from_value(response.clone()).map_err(|error| {
+                        WorkerError::Diverged(format!("the recorded answer is none: {error}"))
+                    })?;
+                    let cost_usd = *cost_usd;
+                    run.journal.keep_next().map_err(WorkerError::from)?;
+                    run.cost.usd += cost_usd;
+                    return Ok(self.coder.step(Event::Answer { response, cost_usd }));
+                }
+                // The process died while it waited: what that answer cost nobody knows, and it is asked for again.
+                None => {
+                    run.cost.usd += reserved_usd;
+                    reserve(run, model, request)?;
+                }
+                Some(_) => {
+                    run.go_on()?;
+                    return Err(WorkerError::Diverged("the record has no answer of the model".into()).into());
+                }
+            }
+        }
+        let since = Instant::now();
         let stop = run.stop.clone();
         let answer = tokio::select! {
             answer = model.complete(request) => answer,
@@ -187,21 +193,47 @@ impl Session {
                 let cost_usd = response.cost_usd.unwrap_or(0.0);
                 run.cost.usd += cost_usd;
                 run.record(EventKind::ModelCall {
-                    request: request_digest,
+                    request: digest,
                     response: serde_json::to_value(&response)
                         .expect("an answer serialises: it was parsed from JSON"),
                     cost_usd,
-                    duration_ms: u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    duration_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
                 })?;
                 Ok(self.coder.step(Event::Answer { response, cost_usd }))
             }
             Err(error) => {
                 // Answers that broke off are paid for too.
                 run.cost.usd += error.spent_usd().unwrap_or(0.0);
-                run.record(EventKind::ModelFailed { request: request_digest, error: error.in_words() })?;
+                run.record(EventKind::ModelFailed { request: digest, error: error.in_words() })?;
                 Err(unreachable_model(error))
             }
         }
+    }
+}
+
+/// Sets aside what an answer may cost, before it is asked for: the budget is never overrun by more than the call in
+/// flight, and a call that could overrun it by itself is not made.
+fn reserve(run: &Run<'_>, model: &dyn Model, request: &Request) -> Result<f64, End> {
+    let budget = run.equipment.grant.budget();
+    let left = budget.cost_usd - run.cost.usd;
+    let out = |summary: String| Draft::new(run.stage.0, ReasonCode::BudgetExhausted, summary);
+    match model.worst_case_usd(request) {
+        Some(worst) if worst <= left => Ok(worst),
+        Some(worst) => Err(out(format!(
+            "The next answer may cost up to ${worst:.2}; ${left:.2} of ${:.2} are left.",
+            budget.cost_usd
+        ))
+        .into()),
+        None => Err(out(format!(
+            "The price of {} is not known, so the budget of ${:.2} cannot be held.",
+            model.spec(),
+            budget.cost_usd
+        ))
+        .unblock(
+            "say what the model costs",
+            "--model-price IN,OUT in US dollars per million tokens; 0,0 for one of your own",
+        )
+        .into()),
     }
 }
 
@@ -225,9 +257,8 @@ pub(crate) async fn call_tool(
             record.denials.push(PathDenial { path: String::new(), rule: denial.rule.id.clone() });
             (ToolOutcome::error(denial.of_tool(name)), record, None)
         }
-        Ok(_) if name == "check" && run.equipment.recorded_checks.is_some() => {
-            let outcome = recorded_check(run, &args)?;
-            (outcome, host_record(run, name, &args, Decided::Allow, 0), None)
+        Ok(_) if name == "check" && run.journal.recorded().map_err(WorkerError::from)?.is_some() => {
+            return recorded_check(run, id, &args);
         }
         Ok(_) if name == "check" => {
             let since = Instant::now();
@@ -269,19 +300,26 @@ pub(crate) async fn call_tool(
     Ok(outcome)
 }
 
-fn recorded_check(run: &Run<'_>, args: &Value) -> Result<ToolOutcome, WorkerError> {
-    let queue = run.equipment.recorded_checks.as_ref().expect("the caller saw it");
-    let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
-    match next {
-        Some(recorded) if recorded.args == *args => Ok(recorded.outcome),
-        Some(recorded) => Err(WorkerError::Diverged(format!(
-            "`check` was called with {args}, the record has {}",
-            recorded.args
-        ))),
-        None => Err(WorkerError::Diverged(format!(
-            "`check` was called with {args}, the record has no further call"
-        ))),
+/// Takes the answer of a job from the record, with the job's own.
+fn recorded_check(run: &mut Run<'_>, id: &str, args: &Value) -> Result<ToolOutcome, End> {
+    let recorded = run.journal.recorded().map_err(WorkerError::from)?.cloned();
+    let outcome = match recorded {
+        Some(EventKind::ToolCall { id: theirs, args: asked, outcome, record })
+            if record.tool == "check" && theirs == id && asked == *args =>
+        {
+            outcome
+        }
+        other => {
+            let recorded = other.map(|kind| crate::tape::told(&kind)).unwrap_or_default();
+            let reason = format!("`check` was called with {args}; recorded is {recorded}");
+            return Err(WorkerError::Diverged(reason).into());
+        }
+    };
+    run.journal.keep_next().map_err(WorkerError::from)?;
+    if let Some(EventKind::Job { .. }) = run.journal.recorded().map_err(WorkerError::from)? {
+        run.journal.keep_next().map_err(WorkerError::from)?;
     }
+    Ok(outcome)
 }
 
 fn record_job(run: &mut Run<'_>, label: &str, job: JobRecord) -> Result<(), WorkerError> {

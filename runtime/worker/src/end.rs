@@ -7,6 +7,7 @@ use gloaming_verify::VerifyError;
 use gloaming_workspace::{Patch, RepoError};
 
 use crate::bow::Draft;
+use crate::journal::RecordError;
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -75,9 +76,20 @@ pub enum WorkerError {
     Model(#[source] gloaming_model::ModelError),
 }
 
+impl From<RecordError> for WorkerError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Io(source) => Self::Write { what: "the journal", source },
+            diverged @ RecordError::Diverged { .. } => Self::Diverged(diverged.to_string()),
+        }
+    }
+}
+
 /// Why a stage did not lead to the next.
 pub(crate) enum End {
     BowOut(Box<Draft>, Option<Box<Unpublished>>),
+    /// The record ends here, with this.
+    Recorded(Box<BowOut>),
     Stopped,
     Error(WorkerError),
 }

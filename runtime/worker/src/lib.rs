@@ -18,13 +18,16 @@ pub mod check;
 mod code;
 mod end;
 pub mod journal;
+mod machine;
 pub mod progress;
 mod provision;
 mod rename;
+mod tape;
 
 pub use base::GitBase;
-pub use blueprint::{Assignment, Equipment, Learn, RecordedCheck, Supplies, WORKSPACE, run};
+pub use blueprint::{Assignment, Equipment, Learn, Supplies, WORKSPACE, run};
 pub use bow::invalid_repository_policy;
 pub use end::{Outcome, Unpublished, Verified, WorkerError};
-pub use journal::Journal;
+pub use journal::{ARTIFACTS, Journal, RecordError};
 pub use progress::{Progress, Update};
+pub use tape::told;

@@ -17,6 +17,7 @@ use crate::blueprint::{Run, WORKSPACE, tail_of};
 use crate::bow::Draft;
 use crate::check;
 use crate::end::{End, WorkerError, no_engine};
+use crate::machine::{Provisioned, tests_of};
 use crate::progress::Update;
 
 /// What provisioning made ready.
@@ -42,7 +43,10 @@ impl Bench {
     }
 }
 
+/// Does the stage, from its begin to its end. The checkout is made again by whoever goes on with an attempt; what was
+/// learned of it is not learned again.
 pub(crate) async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
+    let known = run.handed_on::<Provisioned>(Stage::Provision)?;
     let engine = match &run.equipment.engine {
         Ok(engine) => Arc::clone(engine),
         Err(error) => return Err(no_engine(error).into()),
@@ -57,8 +61,14 @@ pub(crate) async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
     if !hidden.is_empty() {
         (run.progress)(Update::Note(check::withheld_note(&hidden)));
     }
-    let profile = (run.equipment.learn)(checkout.dir()).map_err(|faults| bad_profile(&faults))?;
-    let profile = gloaming_profile::with_norms(profile, repository, &run.assignment.base);
+    let again = known.is_some();
+    let profile = match known {
+        Some(Provisioned { profile }) => profile,
+        None => {
+            let profile = (run.equipment.learn)(checkout.dir()).map_err(|faults| bad_profile(&faults))?;
+            gloaming_profile::with_norms(profile, repository, &run.assignment.base)
+        }
+    };
     let test = profile.command(CommandKind::Test);
     if test.is_none_or(|command| command.runner.is_none()) {
         let summary = match test {
@@ -92,8 +102,18 @@ pub(crate) async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
             .with_images(images)
             .map_err(|source| WorkerError::Write { what: "the folder for undoing", source })?;
     }
-    let dependencies = set_up(run, checkout.dir(), &profile, engine.as_ref()).await?;
-    Ok(Bench { checkout, files, profile, engine, dependencies })
+    // A replay runs no jobs.
+    let dependencies = if run.journal.is_replay() {
+        Dependencies::default()
+    } else {
+        set_up(run, checkout.dir(), &profile, engine.as_ref()).await?
+    };
+    let bench = Bench { checkout, files, profile, engine, dependencies };
+    if !again {
+        let detail = format!("tests: {}{}", tests_of(&bench), told(&bench.dependencies));
+        run.hand_on(detail, &Provisioned { profile: bench.profile.clone() })?;
+    }
+    Ok(bench)
 }
 
 /// Runs the set-up phase on the base, before any tool writes to it.
@@ -132,7 +152,7 @@ async fn set_up(
 }
 
 /// Says of a set-up what came of it, behind something else.
-pub(crate) fn told(dependencies: &Dependencies) -> &'static str {
+fn told(dependencies: &Dependencies) -> &'static str {
     match (dependencies.is_empty(), dependencies.reused(), dependencies.lack()) {
         (_, _, Some(_)) => "; dependencies were not set up",
         (false, true, None) => "; dependencies from the cache",

@@ -35,6 +35,7 @@ pub(crate) async fn perform(run: &mut Run<'_>, bench: &Bench, rename: &mut Renam
         }
         match action {
             RenameAction::CallTool { id, name, args } => {
+                run.go_on()?;
                 run.doing(format!("{name} {}", args["path"].as_str().unwrap_or("")));
                 let outcome = call_tool(run, bench, &id, &name, args).await?;
                 actions.extend(rename.step(RenameEvent::ToolDone { id, outcome }));

@@ -6,10 +6,11 @@ mod pseudo;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use gloaming_api::bowout::{Attempted, shorten};
+use gloaming_api::journal::AgentRole;
 use gloaming_api::{Digest, ReasonCode};
 use gloaming_model::{Block, INVALID_JSON, Message, Request, Response, Role, Stop, ToolDef};
 use serde_json::Value;
@@ -158,9 +159,9 @@ struct Call {
     args: Value,
 }
 
-/// Returns the digest of the system prompt.
-pub fn prompt_digest() -> Digest {
-    Digest::of(SYSTEM)
+/// Returns the digests of the team's prompts, by role.
+pub fn prompts() -> BTreeMap<AgentRole, Digest> {
+    BTreeMap::from([(AgentRole::Coder, Digest::of(SYSTEM))])
 }
 
 impl Coder {
