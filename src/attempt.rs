@@ -19,7 +19,7 @@ use gloaming_jobs::Cancel;
 use gloaming_model::Model;
 use gloaming_policies::Grant;
 use gloaming_sandbox::Sandbox;
-use gloaming_worker::{Assignment, Equipment, Journal, Learn, Outcome, Update, Verified, WorkerError};
+use gloaming_worker::{Assignment, Equipment, Journal, Learn, Outcome, Team, Update, Verified, WorkerError};
 use gloaming_workspace::{Author, CommitId, Repository};
 use serde_json::{Value, json};
 
@@ -104,6 +104,7 @@ pub(crate) struct Course {
     pub(crate) sandbox: Sandbox,
     pub(crate) gate: Gate,
     pub(crate) model: Option<Arc<dyn Model>>,
+    pub(crate) team: Team,
     pub(crate) corrections: Option<PathBuf>,
     pub(crate) again: bool,
 }
@@ -122,6 +123,7 @@ pub(crate) async fn follow(course: Course, json: bool, traces: &mut Traces) -> a
         sandbox,
         gate,
         model,
+        team,
         corrections,
         again,
     } = course;
@@ -139,6 +141,7 @@ pub(crate) async fn follow(course: Course, json: bool, traces: &mut Traces) -> a
         environment: environment_digest,
         supplies: Some(crate::supplies::open(&home, &assignment.repo, &location)?),
         model,
+        team,
         judge: crate::gate::judging(&gate),
         baselines: Some(Box::new(crate::baselines::Kept::open(&home, &assignment.repo, again)?)),
         work_dir: work.path().join(context::ATTEMPT),
@@ -249,7 +252,7 @@ fn publish(
             &branch,
             &gloaming_forge::commit_message(&change),
             &author,
-            context::now(),
+            journal.last_time().unwrap_or_else(context::now),
         )
         .map_err(repo_failure)?;
     let end = EventKind::Published {

@@ -98,6 +98,18 @@ fn tell(kind: &EventKind) -> String {
         EventKind::StageFinished { stage, detail, wall_ms, .. } => {
             format!("{} done in {:.1} s: {detail}", stage.as_str(), *wall_ms as f64 / 1e3)
         }
+        EventKind::Triaged { features, feasibility } => {
+            let names: Vec<&str> = features.keys().map(String::as_str).collect();
+            let against = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+            format!(
+                "feasible at {:.2} of {:.2} needed; against it: {against}",
+                feasibility.score, feasibility.threshold
+            )
+        }
+        EventKind::Reviewed { veto, findings } => {
+            let told = if *veto { "the reviewer vetoes" } else { "the reviewer has no veto" };
+            format!("{told}, {}", counted(findings.len(), "finding"))
+        }
         EventKind::OriginChosen { origin, because } => format!("by {origin:?}: {because}"),
         EventKind::ModelCall { response, cost_usd, duration_ms, .. } => {
             let blocks = response["blocks"].as_array().map_or(0, Vec::len);

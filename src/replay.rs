@@ -82,6 +82,10 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
         environment: Digest::zero(),
         supplies: None,
         model: started.model.as_deref().map(|spec| Arc::new(Replay::of(spec)) as Arc<dyn Model>),
+        team: crate::team::of(
+            &started.team,
+            started.team.values().flatten().next().map(|spec| Arc::new(Replay::of(spec)) as Arc<dyn Model>),
+        ),
         judge: crate::gate::judging(&gate),
         baselines: None,
         work_dir: work.path().join(context::ATTEMPT),

@@ -61,6 +61,10 @@ async fn go_on(args: &ResumeArgs, traces: &mut Traces) -> anyhow::Result<ExitCod
         }
         None => None,
     };
+    let review_model = match started.team.values().flatten().next() {
+        Some(spec) => Some(open_model(spec, &args.model, None)?),
+        None => None,
+    };
     let work = home.work_dir(started.task.as_str())?;
     let console = traces.console.insert(Console::new()).clone();
     cancel_on_signal(&traces.cancel);
@@ -101,6 +105,7 @@ async fn go_on(args: &ResumeArgs, traces: &mut Traces) -> anyhow::Result<ExitCod
         sandbox,
         gate,
         model,
+        team: crate::team::of(&started.team, review_model),
         corrections: args.corrections.clone(),
         again: false,
     };

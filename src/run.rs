@@ -45,6 +45,11 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         Some(spec) => Some(open_model(spec, &args.model.reach, args.model.reach.model_price.as_deref())?),
         None => None,
     };
+    let review_model = match &args.review_model {
+        Some(spec) => Some(open_model(spec, &args.model.reach, None)?),
+        None => None,
+    };
+    let team = crate::team::told(args.team, args.review_model.as_deref());
     let task = traces.task.clone();
     let out = out_folder(args.out.as_deref(), &home, &task)?;
     traces.out = Some(out.clone());
@@ -88,6 +93,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
             asker: Some(ASKER.to_owned()),
             model: args.model.model.clone(),
             model_price: args.model.reach.model_price.clone(),
+            team: team.clone(),
             prompts: gloaming_agent::prompts(),
             weights: crate::gate::told(&gate),
         }))
@@ -129,6 +135,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         sandbox: sandbox.expect("it is opened where the policy loads"),
         gate,
         model,
+        team: crate::team::of(&team, review_model),
         corrections: args.corrections.clone(),
         again: args.again,
     };

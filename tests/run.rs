@@ -76,7 +76,12 @@ fn a_rename_ends_in_one_commit_on_a_branch_and_replays() {
     assert!(story.contains("baseline") && story.contains("branch gloaming/"), "{story}");
     let replay = scene.gloaming(&["replay", "out/journal.jsonl", "--json"]).exits(0).json();
     assert_eq!(replay["same"], true, "{replay:#}");
-    // So does a journal of many long answers: 100 steps may read and find tens of megabytes.
+    assert!(
+        replay["events"].as_u64().unwrap() > 10 && replay["head"].as_str().unwrap().len() > 60,
+        "{replay:#}"
+    );
+    // A journal of many long answers is read too (100 steps may read and find tens of megabytes); that no tool gives them
+    // is found.
     let text = std::fs::read_to_string(scene.out().join("journal.jsonl")).unwrap();
     let mut chain = gloaming_api::journal::Chain::default();
     let mut long = String::new();
@@ -89,11 +94,12 @@ fn a_rename_ends_in_one_commit_on_a_branch_and_replays() {
         long.push('\n');
     }
     assert!(long.len() > 5 << 20, "{}", long.len());
-    std::fs::write(scene.path().join("long.jsonl"), long).unwrap();
-    scene.gloaming(&["journal", "verify", "long.jsonl"]).exits(0);
-    scene.gloaming(&["journal", "show", "long.jsonl"]).exits(0);
-    let replay = scene.gloaming(&["replay", "long.jsonl", "--json"]).exits(0).json();
-    assert_eq!(replay["same"], true, "{replay:#}");
+    std::fs::write(scene.out().join("long.jsonl"), long).unwrap();
+    scene.gloaming(&["journal", "verify", "out/long.jsonl"]).exits(0);
+    scene.gloaming(&["journal", "show", "out/long.jsonl"]).exits(0);
+    let replay = scene.gloaming(&["replay", "out/long.jsonl", "--json"]).exits(1).json();
+    let diverged = replay["diverged"].as_str().unwrap();
+    assert!(diverged.starts_with("event ") && diverged.contains("recorded is tool_call"), "{replay:#}");
     // A replay publishes nothing.
     assert_eq!(scene.git(&["branch", "--list", "gloaming/*"]).lines().count(), 1);
 }
@@ -185,9 +191,14 @@ fn a_models_fix_is_published_with_a_test_that_turned_green_and_replays() {
         forged.push_str(&serde_json::to_string(&event).unwrap());
         forged.push('\n');
     }
-    std::fs::write(scene.path().join("forged.jsonl"), forged).unwrap();
-    let replay = scene.gloaming(&["replay", "forged.jsonl", "--repo", "repo", "--json"]).exits(1).json();
+    std::fs::write(scene.out().join("forged.jsonl"), forged).unwrap();
+    let replay = scene.gloaming(&["replay", "out/forged.jsonl", "--repo", "repo", "--json"]).exits(1).json();
     assert_eq!(replay["same"], false, "{replay:#}");
+    assert!(replay["diverged"].as_str().unwrap().starts_with("event "), "{replay:#}");
+    // Without what the stages handed on it cannot be replayed, and says what is missing.
+    std::fs::write(scene.path().join("alone.jsonl"), &text).unwrap();
+    let alone = scene.gloaming(&["replay", "alone.jsonl"]).exits(4);
+    assert!(alone.stderr.contains("artifacts"), "{}", alone.stderr);
 
     // A line that is changed without that is found at once.
     std::fs::write(scene.path().join("broken.jsonl"), text.replacen("n * 2", "n + n", 1)).unwrap();

@@ -19,7 +19,7 @@ pub(crate) use self::judge::{
     EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, GateCommand, GateShowArgs, VerifyArgs,
 };
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};
-pub(crate) use self::run::{OnboardArgs, ProfileArgs, ReachArgs, ResumeArgs, RunArgs};
+pub(crate) use self::run::{OnboardArgs, ProfileArgs, ReachArgs, ResumeArgs, RunArgs, TeamChoice};
 pub(crate) use self::tools::{Language, ToolsArgs, ToolsCommand};
 
 const AFTER: &str = "\

@@ -34,9 +34,24 @@ pub(crate) struct RunArgs {
     pub(crate) again: bool,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+    /// Who works on the task, where a model does
+    #[arg(long, value_enum, default_value = "full", value_name = "WHO")]
+    pub(crate) team: TeamChoice,
+    /// The reviewer's model, where it is another than the coder's
+    #[arg(long, value_name = "PROVIDER:MODEL", env = "GLOAMING_REVIEW_MODEL")]
+    pub(crate) review_model: Option<String>,
     /// Print one JSON object at the end, and nothing else, on standard output, whatever the end
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Who works on a task that a model works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TeamChoice {
+    /// Triage, a reproducer, a planner where one helps, the coder and a reviewer
+    Full,
+    /// The coder alone
+    Coder,
 }
 
 /// Options of `gloaming resume`.

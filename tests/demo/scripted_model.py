@@ -4,12 +4,34 @@
 There is no model behind it: the n-th answer of a conversation is the n-th entry of the transcript. What is
 real is the wire: HTTP, server-sent events, tool calls in fragments, usage.
 
+A transcript is a list, the coder's, or an object of lists by role. A role that has none finds nothing to say: the task
+can be begun, no test can be written beforehand, and the reviewer does not veto.
+
 usage: scripted_model.py TRANSCRIPT.json PORT_FILE
 """
 
 import json
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+READING = {"bug": False, "checkable": True, "open_question": False, "several_tasks": False, "needs_credentials": False,
+           "needs_network": False, "visual": False, "not_a_change": False, "suspicious": False}
+SILENT = {
+    "triage": [{"calls": [{"name": "classify", "args": READING}]}],
+    "reproducer": [{"calls": [{"name": "give_up", "args": {"reason": "not_reproducible", "summary": "no test beforehand"}}]}],
+    "planner": [{"calls": [{"name": "plan", "args": {"steps": ["Do what the task says."], "files": ["."]}}]}],
+    "reviewer": [{"calls": [{"name": "review", "args": {"veto": False, "findings": []}}]}],
+}
+
+
+def role(body):
+    """Returns who asks, by the calls that end its work."""
+    tools = {tool["function"]["name"]: tool["function"]["parameters"] for tool in body.get("tools", [])}
+    for name, ending in (("triage", "classify"), ("planner", "plan"), ("reviewer", "review")):
+        if ending in tools:
+            return name
+    return "reproducer" if "fails_with" in tools.get("finish", {}).get("properties", {}) else "coder"
 
 
 def chunks(entry, model):
@@ -37,12 +59,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         turn = sum(1 for message in body["messages"] if message["role"] == "assistant")
-        if not self.path.endswith("/chat/completions") or turn >= len(self.transcript):
+        given = self.transcript if isinstance(self.transcript, dict) else {"coder": self.transcript}
+        who = role(body)
+        entries = given.get(who, SILENT.get(who, []))
+        if not self.path.endswith("/chat/completions") or turn >= len(entries):
             self.send_response(400)
             self.end_headers()
             self.wfile.write(b'{"error": {"message": "the transcript has no answer to this"}}')
             return
-        entry = self.transcript[turn]
+        entry = entries[turn]
         # Ids must be unique in a conversation.
         for number, call in enumerate(entry.get("calls", [])):
             call["id"] = f"call-{turn}-{number}"

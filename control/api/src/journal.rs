@@ -15,6 +15,7 @@ use crate::bowout::{BowOut, Cost, Stage};
 use crate::evidence::{ChangedFile, Origin, Verdict};
 use crate::job::JobRecord;
 use crate::tool::{CallRecord, FileChange, FolderChange, ToolOutcome};
+use crate::triage::{Feasibility, TaskFeatures};
 use crate::{Attempt, Digest, RepoId, TaskId, canonical_json};
 
 /// One line of a journal.
@@ -78,6 +79,20 @@ pub enum EventKind {
         dead: u64,
         /// Milliseconds for which nobody worked.
         idle_ms: u64,
+    },
+    /// What was read in the task, and whether it is worth beginning.
+    Triaged {
+        /// What speaks against it.
+        features: TaskFeatures,
+        /// The judgement.
+        feasibility: Feasibility,
+    },
+    /// Somebody of the team who has not made the change has read it.
+    Reviewed {
+        /// Whether it must not be published.
+        veto: bool,
+        /// What was found, a line each.
+        findings: Vec<String>,
     },
     /// Who works on the task.
     OriginChosen {
@@ -258,6 +273,9 @@ pub struct AttemptStarted {
     /// The model's spec, where one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Who works beside the coder, and by which model; none in journals of a coder alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub team: BTreeMap<AgentRole, Option<String>>,
     /// Digests of the prompts of the team, by role.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prompts: BTreeMap<AgentRole, Digest>,

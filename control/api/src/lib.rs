@@ -18,6 +18,7 @@ pub mod journal;
 pub mod path;
 pub mod profile;
 pub mod tool;
+pub mod triage;
 
 pub use bowout::{BowOut, ReasonCode, Stage};
 pub use canonical::canonical_json;

@@ -17,6 +17,7 @@ pub mod envelope;
 mod features;
 mod findings;
 pub mod fit;
+pub mod triage;
 pub mod weights;
 
 use std::collections::BTreeSet;

@@ -15,7 +15,7 @@ use gloaming_api::{Digest, RelPath, RepoId};
 
 pub(crate) use self::judge::Judged;
 pub use self::lanes::Lanes;
-pub use self::permit::{JobPermit, ToolPermit};
+pub use self::permit::{JobPermit, MayWrite, ToolPermit};
 use crate::allowances::Allowances;
 use crate::file::{PolicyFile, TOOLS};
 use crate::glob::{DenySet, Pattern, Spelled};
@@ -380,7 +380,7 @@ impl Grant {
     pub fn permit_tool(&self, tool: &str) -> Result<ToolPermit, Denial> {
         let judged = self.judge_tool(tool);
         if judged.allow {
-            Ok(ToolPermit { tool: tool.to_owned(), grant: self.clone() })
+            Ok(ToolPermit { tool: tool.to_owned(), grant: self.clone(), narrower: None })
         } else {
             Err(judged.into_denial())
         }

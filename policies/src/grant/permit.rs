@@ -1,5 +1,7 @@
 //! The permits without which no tool and no job runs.
 
+use std::sync::Arc;
+
 use gloaming_api::job::{JobLimits, JobPurpose};
 use gloaming_api::{Digest, RelPath};
 
@@ -8,11 +10,26 @@ use crate::hosts::HostSets;
 use crate::subject::Asked;
 use crate::{Access, Decision, Denial, Diagnostic, RuleRef};
 
+/// Whether something may be written at a path.
+pub type MayWrite = Arc<dyn Fn(&RelPath) -> bool + Send + Sync>;
+
 /// The right to call one tool; only a [`Grant`] makes it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ToolPermit {
     pub(super) tool: String,
     pub(super) grant: Grant,
+    /// What whoever calls is held to beside the policy: a rule, and which paths it lets be written.
+    pub(super) narrower: Option<(RuleRef, MayWrite)>,
+}
+
+impl std::fmt::Debug for ToolPermit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let narrower = self.narrower.as_ref().map(|(rule, _)| rule);
+        f.debug_struct("ToolPermit")
+            .field("tool", &self.tool)
+            .field("narrower", &narrower)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ToolPermit {
@@ -26,9 +43,26 @@ impl ToolPermit {
         &self.grant
     }
 
+    /// Returns the permit with a further bound to what may be written; nothing is wider for it.
+    #[must_use]
+    pub fn narrowed(self, rule: RuleRef, may_write: MayWrite) -> Self {
+        Self { narrower: Some((rule, may_write)), ..self }
+    }
+
     /// Decides one access of the tool to a path.
     pub fn decide(&self, access: Access, path: &RelPath) -> Decision {
-        self.grant.decide(&self.tool, access, path)
+        match self.grant.decide(&self.tool, access, path) {
+            Decision::Allow(_) if let Some(rule) = self.beyond(access, path) => {
+                Decision::Deny(Denial { rule: rule.clone(), instead: None })
+            }
+            decided => decided,
+        }
+    }
+
+    /// Returns the rule beside the policy that refuses.
+    fn beyond(&self, access: Access, path: &RelPath) -> Option<&RuleRef> {
+        let (rule, may_write) = self.narrower.as_ref()?;
+        (access == Access::Write && !may_write(path)).then_some(rule)
     }
 
     /// Returns the rules that would deny it and only warn yet.
@@ -38,7 +72,7 @@ impl ToolPermit {
 
     /// Whether [`ToolPermit::decide`] allows it, without putting the rule in words.
     pub fn allows(&self, access: Access, path: &RelPath) -> bool {
-        self.grant.allows(&self.tool, access, path)
+        self.grant.allows(&self.tool, access, path) && self.beyond(access, path).is_none()
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! Invariants:
 //! - the same events give the same actions, byte for byte: a replay depends on it;
-//! - [`Coder`] asks for at most `budget.steps` model calls, and for none once the money or time it was
+//! - [`Agent`] asks for at most `budget.steps` model calls, and for none once the money or time it was
 //!   told of is spent;
 //! - every tool call of an answer has its result before the model is asked again;
 //! - no sequence of events panics;
@@ -13,9 +13,11 @@
 //!   that it succeeded.
 #![forbid(unsafe_code)]
 
-pub mod coder;
 pub mod playbook;
+pub mod team;
 
-pub use coder::{Action, Brief, Coder, Event, prompts};
 pub use gloaming_policies::Budget;
 pub use playbook::{Choice, choose, declined};
+pub use team::{
+    Action, Agent, Brief, Done, Event, Plan, Reading, Reproduced, Review, ReviewFinding, prompts,
+};

@@ -48,6 +48,7 @@ mod outcome;
 mod reach;
 mod reading;
 mod renaming;
+mod reproduce;
 mod reruns;
 mod rules;
 mod runners;
@@ -69,6 +70,7 @@ pub use inputs::{BaselineInputs, Baselines, Effort, Inputs, Progress, ProgressSi
 pub use lint::{LintSeen, Seen as SeenFinding};
 pub use markdown::markdown;
 pub use reading::{Reading, read};
+pub use reproduce::{Reproduction, reproduce};
 pub use sarif::sarif;
 pub use unapplied::{Unapplied, evidence_without_tree};
 pub use verify::verify;

@@ -10,6 +10,7 @@ use gloaming_api::evidence::{Evidence, Origin};
 use gloaming_api::job::{JobRecord, RefusedHost};
 use gloaming_api::journal::EventKind;
 use gloaming_api::profile::Profile;
+use gloaming_api::triage::Feasible;
 use gloaming_api::{Attempt, Digest, Judge, RepoId, TaskId};
 use gloaming_jobs::{Caches, Cancel, Egress, Engine, NoEngine};
 use gloaming_model::Model;
@@ -79,6 +80,8 @@ pub struct Equipment {
     pub supplies: Option<Supplies>,
     /// The model, where one is configured.
     pub model: Option<Arc<dyn Model>>,
+    /// Who works beside the coder, where a model does.
+    pub team: Team,
     /// The gate.
     pub judge: Judge,
     /// Where baselines are kept between attempts; none makes each anew.
@@ -89,6 +92,28 @@ pub struct Equipment {
     pub images: Option<PathBuf>,
     /// Stops the attempt.
     pub cancel: Cancel,
+}
+
+/// Who works beside the coder.
+#[derive(Clone)]
+pub struct Team {
+    /// How feasible a task is, by what is read in it; none begins every task.
+    pub feasible: Option<Feasible>,
+    /// Whether somebody writes a failing test before the code is changed.
+    pub reproducer: bool,
+    /// Whether somebody plans the work where that helps.
+    pub planner: bool,
+    /// Whether somebody reads the finished change, who may veto it.
+    pub reviewer: bool,
+    /// The reviewer's model; none for the coder's.
+    pub review_model: Option<Arc<dyn Model>>,
+}
+
+impl Team {
+    /// Returns a coder alone.
+    pub fn alone() -> Self {
+        Self { feasible: None, reproducer: false, planner: false, reviewer: false, review_model: None }
+    }
 }
 
 /// What the set-up phase works with.
@@ -338,7 +363,7 @@ fn may_work(run: &Run<'_>, origin: &Origin) -> Result<(), End> {
     Err(blocked(summary, denied, "use a model that may see the code", detail).into())
 }
 
-pub(crate) fn triage(run: &mut Run<'_>, choice: &Choice) -> Result<Origin, End> {
+pub(crate) fn choose_origin(run: &mut Run<'_>, choice: &Choice) -> Result<Origin, End> {
     let (origin, because) = match choice {
         Choice::Playbook(rename) => (
             Origin::Playbook("rename".into()),

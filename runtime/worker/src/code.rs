@@ -2,15 +2,15 @@
 
 use std::time::Instant;
 
-use gloaming_agent::{Action, Brief, Coder, Event};
-use gloaming_api::Digest;
-use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage, shorten};
+use gloaming_agent::{Action, Agent, Brief, Done, Event};
+use gloaming_api::bowout::{BowOutEvidence, ReasonCode, shorten};
 use gloaming_api::evidence::{Evidence, StepResult, Verdict};
 use gloaming_api::job::JobRecord;
 use gloaming_api::journal::{AgentRole, EventKind};
 use gloaming_api::tool::{CallDuration, CallRecord, Decided, PathDenial, ToolOutcome};
+use gloaming_api::{Digest, RelPath};
 use gloaming_model::{Model, ModelError, Request, Response, ToolDef};
-use gloaming_policies::Access;
+use gloaming_policies::{Access, MayWrite, RuleRef, WRITING_TOOLS};
 use serde_json::Value;
 
 use crate::blueprint::Run;
@@ -25,60 +25,56 @@ const MAX_TOKENS: u32 = 8192;
 /// Files with instructions for agents are handed over up to this many bytes each.
 const INSTRUCTIONS: usize = 16 * 1024;
 
-/// A coder and its conversation; lives over several rounds of verification.
+/// What a role may write, where that is less than the policy lets anybody: a rule, and which paths it leaves.
+pub(crate) type Bounds = (RuleRef, MayWrite);
+
+/// One of the team and its conversation; a coder's lives over several rounds of verification.
 pub(crate) struct Session {
-    coder: Coder,
+    role: AgentRole,
+    agent: Agent,
     calls: u32,
     begun: bool,
+    bounds: Option<Bounds>,
+}
+
+/// What one of the team begins with, beside the task.
+pub(crate) struct Start<'a> {
+    pub(crate) role: AgentRole,
+    /// Where it works; none for who only reads what it is shown.
+    pub(crate) bench: Option<&'a Bench>,
+    /// What else it is shown, each under a title.
+    pub(crate) shown: Vec<(String, String)>,
+    /// The most answers it may give, where that is less than the policy lets an attempt have.
+    pub(crate) steps: u32,
+    pub(crate) bounds: Option<Bounds>,
 }
 
 impl Session {
-    pub(crate) fn new(run: &Run<'_>, bench: &Bench) -> Self {
-        let grant = &run.equipment.grant;
-        let mut specs = run.equipment.sandbox.tools();
-        specs.push(check::spec());
-        let tools = specs
-            .into_iter()
-            .filter(|spec| grant.offers(&spec.name))
-            .map(|spec| ToolDef {
-                name: spec.name,
-                description: spec.description,
-                input_schema: spec.input_schema,
-            })
-            .collect();
-        let instructions = bench
-            .profile
-            .instructions
-            .iter()
-            .filter(|path| {
-                // What the policy lets nobody read is no instruction either.
-                grant.permit_tool("read").is_ok_and(|permit| permit.allows(Access::Read, path))
-            })
-            .filter_map(|path| {
-                let bytes = run.equipment.repository.read_file(&run.assignment.base, path).ok().flatten()?;
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                Some((path.to_string(), shorten(&text, INSTRUCTIONS)))
-            })
-            .collect();
-        let coder = Coder::new(Brief {
+    pub(crate) fn new(run: &Run<'_>, start: Start<'_>) -> Self {
+        let Start { role, bench, shown, steps, bounds } = start;
+        let mut budget = run.equipment.grant.budget();
+        budget.steps = budget.steps.min(steps);
+        let agent = Agent::new(Brief {
+            role,
             task: run.assignment.text.clone(),
-            tools,
-            facts: crate::blueprint::facts(bench),
-            instructions,
-            budget: grant.budget(),
+            tools: bench.map(|_| tools(run, role)).unwrap_or_default(),
+            facts: bench.map(crate::blueprint::facts).unwrap_or_default(),
+            instructions: bench.map(|bench| instructions(run, bench)).unwrap_or_default(),
+            shown,
+            budget,
             max_tokens: MAX_TOKENS,
         });
-        Self { coder, calls: 0, begun: false }
+        Self { role, agent, calls: 0, begun: false, bounds }
     }
 
-    /// Works until the coder says that it is done; returns its summary.
+    /// Works until the role says that it is done.
     pub(crate) async fn perform(
         &mut self,
         run: &mut Run<'_>,
-        bench: &Bench,
+        bench: Option<&Bench>,
         model: &dyn Model,
         findings: Option<String>,
-    ) -> Result<String, End> {
+    ) -> Result<Done, End> {
         let first = match findings {
             Some(text) => Event::Findings { text },
             None if !self.begun => Event::Start,
@@ -86,7 +82,7 @@ impl Session {
         };
         self.begun = true;
         self.tell_time(run);
-        let mut actions: std::collections::VecDeque<Action> = self.coder.step(first).into();
+        let mut actions: std::collections::VecDeque<Action> = self.agent.step(first).into();
         while let Some(action) = actions.pop_front() {
             if run.stop.is_cancelled() {
                 return Err(End::Stopped);
@@ -100,11 +96,22 @@ impl Session {
                     actions.extend(self.call_model(run, model, &request).await?);
                 }
                 Action::CallTool { id, name, args } => {
+                    let Some(bench) = bench else {
+                        return Err(Draft::new(
+                            run.stage.0,
+                            ReasonCode::Stuck,
+                            "A role without tools called one.",
+                        )
+                        .into());
+                    };
                     run.doing(format!("{name} {}", target(&args)));
-                    let outcome = call_tool(run, bench, &id, &name, args).await?;
+                    // The numbers of calls begin anew with each role.
+                    let id = format!("{}-{id}", self.role.as_str());
+                    let outcome = call_tool(run, bench, &id, &name, args, self.bounds.as_ref()).await?;
+                    let id = id[self.role.as_str().len() + 1..].to_owned();
                     let text = outcome.for_model();
                     let output_digest = Digest::of(&text);
-                    actions.extend(self.coder.step(Event::ToolDone {
+                    actions.extend(self.agent.step(Event::ToolDone {
                         id,
                         name,
                         ok: outcome.ok,
@@ -112,9 +119,9 @@ impl Session {
                         output_digest,
                     }));
                 }
-                Action::Done { summary } => return Ok(summary),
+                Action::Done(done) => return Ok(done),
                 Action::BowOut { code, summary, questions, attempted } => {
-                    let mut draft = Draft::new(Stage::Code, code, summary.clone())
+                    let mut draft = Draft::new(run.stage.0, code, summary.clone())
                         .evidence(BowOutEvidence::note("model", summary));
                     draft.questions = questions;
                     draft.attempted = attempted;
@@ -122,12 +129,12 @@ impl Session {
                 }
             }
         }
-        Err(Draft::new(Stage::Code, ReasonCode::Stuck, "The work stopped without a next step.").into())
+        Err(Draft::new(run.stage.0, ReasonCode::Stuck, "The work stopped without a next step.").into())
     }
 
     fn tell_time(&mut self, run: &Run<'_>) {
         // Time alone asks for nothing; the coder weighs it before its next call.
-        let _ = self.coder.step(Event::Clock { elapsed: run.elapsed() });
+        let _ = self.agent.step(Event::Clock { elapsed: run.elapsed() });
     }
 
     async fn call_model(
@@ -154,7 +161,7 @@ impl Session {
             self.calls,
             run.cost.usd
         ));
-        let asked = EventKind::ModelAsked { role: AgentRole::Coder, request: digest.clone(), reserved_usd };
+        let asked = EventKind::ModelAsked { role: self.role, request: digest.clone(), reserved_usd };
         loop {
             let new = run.journal.recorded().map_err(WorkerError::from)?.is_none();
             run.record(asked.clone())?;
@@ -169,9 +176,13 @@ impl Session {
                     let cost_usd = *cost_usd;
                     run.journal.keep_next().map_err(WorkerError::from)?;
                     run.cost.usd += cost_usd;
-                    return Ok(self.coder.step(Event::Answer { response, cost_usd }));
+                    return Ok(self.agent.step(Event::Answer { response, cost_usd }));
                 }
-                // The process died while it waited: what that answer cost nobody knows, and it is asked for again.
+                // The process died while it waited: what that answer cost nobody knows, and it is asked for again. So it was in
+                // the record of one that was gone on with.
+                Some(EventKind::ModelAsked { request, .. }) if *request == digest => {
+                    run.cost.usd += reserved_usd;
+                }
                 None => {
                     run.cost.usd += reserved_usd;
                     reserve(run, model, request)?;
@@ -199,7 +210,7 @@ impl Session {
                     cost_usd,
                     duration_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
                 })?;
-                Ok(self.coder.step(Event::Answer { response, cost_usd }))
+                Ok(self.agent.step(Event::Answer { response, cost_usd }))
             }
             Err(error) => {
                 // Answers that broke off are paid for too.
@@ -217,6 +228,9 @@ fn reserve(run: &Run<'_>, model: &dyn Model, request: &Request) -> Result<f64, E
     let budget = run.equipment.grant.budget();
     let left = budget.cost_usd - run.cost.usd;
     let out = |summary: String| Draft::new(run.stage.0, ReasonCode::BudgetExhausted, summary);
+    if run.cost.calls >= budget.steps {
+        return Err(out(format!("All {} steps are used up.", budget.steps)).into());
+    }
     match model.worst_case_usd(request) {
         Some(worst) if worst <= left => Ok(worst),
         Some(worst) => Err(out(format!(
@@ -237,6 +251,36 @@ fn reserve(run: &Run<'_>, model: &dyn Model, request: &Request) -> Result<f64, E
     }
 }
 
+/// The tools that a role may call: of those that the policy offers, for who only plans the reading ones.
+fn tools(run: &Run<'_>, role: AgentRole) -> Vec<ToolDef> {
+    let grant = &run.equipment.grant;
+    let mut specs = run.equipment.sandbox.tools();
+    specs.push(check::spec());
+    let reads = |name: &str| name != "check" && !WRITING_TOOLS.contains(&name);
+    specs
+        .into_iter()
+        .filter(|spec| grant.offers(&spec.name) && (role != AgentRole::Planner || reads(&spec.name)))
+        .map(|spec| ToolDef {
+            name: spec.name,
+            description: spec.description,
+            input_schema: spec.input_schema,
+        })
+        .collect()
+}
+
+/// The repository's files with instructions for agents, as data.
+fn instructions(run: &Run<'_>, bench: &Bench) -> Vec<(String, String)> {
+    let permit = run.equipment.grant.permit_tool("read");
+    // What the policy lets nobody read is no instruction either.
+    let readable = |path: &&RelPath| permit.as_ref().is_ok_and(|permit| permit.allows(Access::Read, path));
+    let text = |path: &RelPath| {
+        let bytes = run.equipment.repository.read_file(&run.assignment.base, path).ok().flatten()?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Some((path.to_string(), shorten(&text, INSTRUCTIONS)))
+    };
+    bench.profile.instructions.iter().filter(readable).filter_map(text).collect()
+}
+
 /// The provider's failure is infrastructure, never the agent's.
 fn unreachable_model(error: ModelError) -> End {
     WorkerError::Model(error).into()
@@ -249,9 +293,14 @@ pub(crate) async fn call_tool(
     id: &str,
     name: &str,
     args: Value,
+    bounds: Option<&Bounds>,
 ) -> Result<ToolOutcome, End> {
     let grant = &run.equipment.grant;
-    let (outcome, record, job) = match grant.permit_tool(name) {
+    let permitted = grant.permit_tool(name).map(|permit| match bounds {
+        Some((rule, may_write)) => permit.narrowed(rule.clone(), may_write.clone()),
+        None => permit,
+    });
+    let (outcome, record, job) = match permitted {
         Err(denial) => {
             let mut record = host_record(run, name, &args, Decided::Deny, 0);
             record.denials.push(PathDenial { path: String::new(), rule: denial.rule.id.clone() });

@@ -213,6 +213,11 @@ impl Journal {
         &self.chain
     }
 
+    /// Returns when the last event was recorded: the same for whoever goes on from there.
+    pub fn last_time(&self) -> Option<Timestamp> {
+        self.clock.map(|(_, last)| last)
+    }
+
     /// Returns the hash of the first event, which names the attempt's own.
     pub fn first(&self) -> Option<&Digest> {
         self.first.as_ref()
@@ -311,4 +316,124 @@ impl Journal {
 
 fn name(digest: &Digest) -> String {
     format!("{}.json", digest.hex())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(stage: Stage) -> EventKind {
+        EventKind::StageStarted { stage }
+    }
+
+    fn finished(stage: Stage, detail: &str, wall_ms: u64) -> EventKind {
+        EventKind::StageFinished { stage, detail: detail.into(), wall_ms, output: None }
+    }
+
+    fn told(path: &Path) -> Vec<String> {
+        let text = std::fs::read_to_string(path).unwrap();
+        let events = parse(&text).unwrap();
+        events
+            .iter()
+            .map(|event| match &event.kind {
+                EventKind::StageStarted { stage } => format!("{} begins", stage.as_str()),
+                EventKind::StageFinished { stage, .. } => format!("{} ends", stage.as_str()),
+                EventKind::Resumed { stage, dead, .. } => {
+                    format!("resumed in {}, {dead} dead", stage.as_str())
+                }
+                other => format!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_is_recorded_comes_out_again_before_anything_new_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let mut journal = Journal::create(&path).unwrap();
+        for kind in [
+            stage(Stage::Intake),
+            finished(Stage::Intake, "a", 5),
+            stage(Stage::Baseline),
+            EventKind::Failed { error: "of the stage that is begun again".into() },
+        ] {
+            journal.append(kind).unwrap();
+        }
+        // One at a time.
+        assert_eq!(Journal::reopen(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(journal);
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(b"{\"seq\": 4, \"at")
+            .unwrap();
+
+        let (mut journal, events) = Journal::reopen(&path).unwrap();
+        assert_eq!(events.len(), 4);
+        journal.append(stage(Stage::Intake)).unwrap();
+        // How long it took may differ; what it found may not.
+        let other = journal.append(finished(Stage::Intake, "b", 5)).unwrap_err().to_string();
+        assert!(other.starts_with("event 1 of the record: recorded is stage_finished"), "{other}");
+        journal.append(finished(Stage::Intake, "a", 9)).unwrap();
+        assert_eq!(journal.recorded().unwrap(), None);
+        journal.append(stage(Stage::Baseline)).unwrap();
+        drop(journal);
+        let story = [
+            "intake begins",
+            "intake ends",
+            "baseline begins",
+            "Failed { error: \"of the stage that is begun again\" }",
+            "resumed in baseline, 2 dead",
+            "baseline begins",
+        ];
+        assert_eq!(told(&path), story);
+
+        // A replay writes the same file, byte for byte, and wants the same events.
+        let text = std::fs::read_to_string(&path).unwrap();
+        let again = folder.path().join("again.jsonl");
+        let mut replay =
+            Journal::replaying(&again, parse(&text).unwrap(), &folder.path().join(ARTIFACTS)).unwrap();
+        for kind in [stage(Stage::Intake), finished(Stage::Intake, "a", 0), stage(Stage::Baseline)] {
+            replay.append(kind).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&again).unwrap(), text);
+    }
+
+    #[test]
+    fn a_stage_in_which_each_event_counts_goes_on_where_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let asked = || EventKind::ModelAsked {
+            role: gloaming_api::journal::AgentRole::Coder,
+            request: Digest::of("q"),
+            reserved_usd: 0.5,
+        };
+        let mut journal = Journal::create(&path).unwrap();
+        for kind in [stage(Stage::Code), asked(), EventKind::Cancelled] {
+            journal.append(kind).unwrap();
+        }
+        drop(journal);
+        let (mut journal, _) = Journal::reopen(&path).unwrap();
+        journal.append(stage(Stage::Code)).unwrap();
+        assert_eq!(journal.recorded().unwrap(), Some(&asked()));
+        journal.append(asked()).unwrap();
+        // That somebody stopped it counts no more.
+        assert_eq!(journal.recorded().unwrap(), None);
+    }
+
+    #[test]
+    fn what_a_stage_hands_on_is_what_was_kept_or_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::create(&folder.path().join("journal.jsonl")).unwrap();
+        let digest = journal.put(&vec![1, 2, 3]).unwrap();
+        assert_eq!(journal.put(&vec![1, 2, 3]).unwrap(), digest);
+        assert_eq!(journal.get::<Vec<u32>>(&digest).unwrap(), [1, 2, 3]);
+        let file = folder.path().join(ARTIFACTS).join(name(&digest));
+        std::fs::write(&file, "[1,2,4]").unwrap();
+        let changed = journal.get::<Vec<u32>>(&digest).unwrap_err().to_string();
+        assert!(changed.ends_with("its content is not what was recorded"), "{changed}");
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(journal.get::<Vec<u32>>(&digest).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
 }

@@ -23,9 +23,11 @@ pub mod progress;
 mod provision;
 mod rename;
 mod tape;
+mod team;
+mod triage;
 
 pub use base::GitBase;
-pub use blueprint::{Assignment, Equipment, Learn, Supplies, WORKSPACE, run};
+pub use blueprint::{Assignment, Equipment, Learn, Supplies, Team, WORKSPACE, run};
 pub use bow::invalid_repository_policy;
 pub use end::{Outcome, Unpublished, Verified, WorkerError};
 pub use journal::{ARTIFACTS, Journal, RecordError};

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use gloaming_agent::playbook::rename::Rename;
-use gloaming_agent::{Choice, choose};
-use gloaming_api::bowout::{Attempted, Stage, shorten};
+use gloaming_agent::{Choice, Done, Plan, Review, ReviewFinding, choose};
+use gloaming_api::bowout::{Attempted, BowOutEvidence, ReasonCode, Stage, shorten};
 use gloaming_api::evidence::{Evidence, Origin, StepResult, VerdictKind};
 use gloaming_api::journal::EventKind;
 use gloaming_api::profile::CommandKind;
@@ -13,11 +13,12 @@ use gloaming_model::Model;
 use gloaming_verify::Baseline;
 use gloaming_workspace::Patch;
 
-use crate::blueprint::{ROUNDS, Run, freeze, keep, triage, verify};
-use crate::bow::from_verdict;
-use crate::end::{End, Unpublished, Verified};
+use crate::blueprint::{ROUNDS, Run, choose_origin, freeze, keep, verify};
+use crate::bow::{Draft, from_verdict};
+use crate::end::{End, Unpublished, Verified, WorkerError};
 use crate::provision::{Bench, baseline, provision};
-use crate::{code, rename};
+use crate::team::{Failing, REPRODUCER_TRIES, Reproducer};
+use crate::{code, rename, team, triage};
 
 /// Where an attempt is.
 enum State {
@@ -25,10 +26,13 @@ enum State {
     Triage(Choice),
     Provision(Chosen),
     Baseline(Chosen, Box<Bench>),
+    Reproduce(Ready),
+    Plan(Ready, Option<Failing>),
     Code(Box<Work>),
     Freeze(Box<Work>, Made),
     Verify(Box<Work>, Made, Patch),
-    Gate(Box<Work>, Made, Patch, Box<Evidence>),
+    Review(Box<Work>, Made, Patch, Box<Evidence>),
+    Gate(Box<Work>, Made, Patch, Box<Evidence>, Option<Review>),
     Done(Box<Verified>),
 }
 
@@ -36,6 +40,15 @@ enum State {
 struct Chosen {
     origin: Origin,
     choice: Choice,
+    /// Whether the task reports something that works otherwise than it should; false where nobody has read it.
+    bug: bool,
+}
+
+/// What all work on the task begins with.
+struct Ready {
+    chosen: Chosen,
+    bench: Box<Bench>,
+    baseline: Baseline,
 }
 
 /// What the work is done with, over all its rounds.
@@ -46,8 +59,12 @@ struct Work {
     maker: Maker,
     /// The number of the try, from 1.
     round: u32,
-    /// What the verifier found in the last one.
+    /// What the verifier or the reviewer found in the last one.
     findings: Option<String>,
+    failing: Option<Failing>,
+    plan: Option<Plan>,
+    /// Whether a reviewer has sent it back already.
+    reviewed: bool,
 }
 
 /// Who works on the task, with what it takes to.
@@ -74,13 +91,17 @@ pub(crate) async fn run(run: &mut Run<'_>) -> Result<Verified, End> {
             }
             State::Triage(choice) => {
                 run.begin(Stage::Triage)?;
-                let origin = triage(run, &choice)?;
+                let origin = choose_origin(run, &choice)?;
+                let bug = match &origin {
+                    Origin::Model(_) => worth_beginning(run).await?,
+                    _ => false,
+                };
                 run.finish(match &origin {
                     Origin::Playbook(name) => format!("playbook {name}, no model needed"),
                     Origin::Model(spec) => format!("for the model {spec}"),
                     Origin::External => "somebody else".to_owned(),
                 })?;
-                State::Provision(Chosen { origin, choice })
+                State::Provision(Chosen { origin, choice, bug })
             }
             State::Provision(chosen) => {
                 run.begin(Stage::Provision)?;
@@ -98,7 +119,28 @@ pub(crate) async fn run(run: &mut Run<'_>) -> Result<Verified, End> {
                         baseline
                     }
                 };
-                State::Code(Box::new(Work::begin(run, chosen, bench, baseline)))
+                let ready = Ready { chosen, bench, baseline };
+                match ready.chosen.origin {
+                    Origin::Model(_) if run.equipment.team.reproducer => State::Reproduce(ready),
+                    _ => State::Plan(ready, None),
+                }
+            }
+            State::Reproduce(mut ready) => {
+                let failing = reproduce(run, &mut ready).await?;
+                State::Plan(ready, failing)
+            }
+            State::Plan(ready, failing) => {
+                let wanted = matches!(ready.chosen.origin, Origin::Model(_)) && run.equipment.team.planner;
+                let plan = if wanted && team::wants_plan(run, failing.as_ref())? {
+                    run.begin(Stage::Plan)?;
+                    let model = run.equipment.model.clone().expect("triage chose the model");
+                    let plan = team::plan(run, &ready.bench, model.as_ref()).await?;
+                    run.finish(format!("{} steps in {} files", plan.steps.len(), plan.files.len()))?;
+                    Some(plan)
+                } else {
+                    None
+                };
+                State::Code(Box::new(Work::begin(run, ready, failing, plan)))
             }
             State::Code(mut work) => {
                 run.begin(Stage::Code)?;
@@ -121,9 +163,12 @@ pub(crate) async fn run(run: &mut Run<'_>) -> Result<Verified, End> {
                 let evidence = match run.handed_on::<Evidence>(Stage::Verify)? {
                     Some(evidence) => evidence,
                     None => {
-                        let evidence =
+                        let mut evidence =
                             verify(run, &work.bench, &work.baseline, &patch, &work.origin, work.round)
                                 .await?;
+                        if let Some(plan) = &work.plan {
+                            team::outside_plan(&mut evidence, plan);
+                        }
                         let pass = evidence.steps.iter().filter(|s| s.result == StepResult::Pass).count();
                         run.record(EventKind::Verified {
                             evidence: gloaming_api::Digest::of_json(&evidence),
@@ -133,35 +178,141 @@ pub(crate) async fn run(run: &mut Run<'_>) -> Result<Verified, End> {
                         evidence
                     }
                 };
-                State::Gate(work, made, patch, Box::new(evidence))
+                State::Review(work, made, patch, Box::new(evidence))
             }
-            State::Gate(work, made, patch, evidence) => gate(run, work, made, patch, evidence)?,
+            State::Review(work, made, patch, evidence) => {
+                let review = review(run, &work, &patch, &evidence).await?;
+                State::Gate(work, made, patch, evidence, review)
+            }
+            State::Gate(work, made, patch, evidence, review) => {
+                gate(run, work, made, patch, evidence, review)?
+            }
             State::Done(verified) => return Ok(*verified),
         };
     }
 }
 
 impl Work {
-    fn begin(run: &Run<'_>, chosen: Chosen, bench: Box<Bench>, baseline: Baseline) -> Self {
+    fn begin(run: &Run<'_>, ready: Ready, failing: Option<Failing>, plan: Option<Plan>) -> Self {
+        let Ready { chosen, bench, baseline } = ready;
         let maker = match chosen.choice {
             Choice::Playbook(rename) => Maker::Rename(rename),
             _ => {
                 let model = run.equipment.model.clone().expect("triage chose the model");
-                Maker::Model(model, Box::new(code::Session::new(run, &bench)))
+                let session = team::coder(run, &bench, failing.as_ref(), plan.as_ref());
+                Maker::Model(model, Box::new(session))
             }
         };
-        Self { origin: chosen.origin, bench, baseline, maker, round: 1, findings: None }
+        Self {
+            origin: chosen.origin,
+            bench,
+            baseline,
+            maker,
+            round: 1,
+            findings: None,
+            failing,
+            plan,
+            reviewed: false,
+        }
     }
 
     async fn perform(&mut self, run: &mut Run<'_>) -> Result<Made, End> {
         let summary = match &mut self.maker {
             Maker::Rename(rename) => rename::perform(run, &self.bench, rename).await?,
             Maker::Model(model, session) => {
-                session.perform(run, &self.bench, model.as_ref(), self.findings.take()).await?
+                let findings = self.findings.take();
+                match session.perform(run, Some(&self.bench), model.as_ref(), findings).await? {
+                    Done::Finished { summary } => summary,
+                    other => {
+                        let reason = format!("the coder ended as another of the team does: {other:?}");
+                        return Err(WorkerError::Diverged(reason).into());
+                    }
+                }
             }
         };
         Ok(Made { summary })
     }
+}
+
+/// Has the task read, and ends where it is not worth beginning. Returns whether it reports a bug.
+async fn worth_beginning(run: &mut Run<'_>) -> Result<bool, End> {
+    let Some(feasible) = run.equipment.team.feasible.clone() else { return Ok(false) };
+    let model = run.equipment.model.clone().expect("triage chose the model");
+    let reading = team::read_task(run, model.as_ref()).await?;
+    let features = triage::features(&run.assignment.text, reading);
+    let feasibility = feasible(&features);
+    run.record(EventKind::Triaged { features, feasibility: feasibility.clone() })?;
+    if feasibility.is_enough() { Ok(reading.bug) } else { Err(triage::declined(&feasibility).into()) }
+}
+
+/// Has a failing test written and tries it, as often as it may be; none where the task can do without.
+async fn reproduce(run: &mut Run<'_>, ready: &mut Ready) -> Result<Option<Failing>, End> {
+    let model = run.equipment.model.clone().expect("triage chose the model");
+    let mut reproducer = Reproducer::new(run, &ready.bench);
+    let mut refused: Option<String> = None;
+    for _ in 0..REPRODUCER_TRIES {
+        run.begin(Stage::Reproduce)?;
+        let written = reproducer.write(run, &ready.bench, model.as_ref(), refused.take()).await;
+        let (reproduced, patch) = match written {
+            Ok(written) => written,
+            Err(End::BowOut(draft, _)) if !ready.chosen.bug && draft.code == ReasonCode::NotReproducible => {
+                run.finish("no test shows it beforehand")?;
+                ready.bench.renew(run)?;
+                return Ok(None);
+            }
+            Err(end) => return Err(end),
+        };
+        run.finish(format!("{} files of tests", patch.files.len()))?;
+        run.begin(Stage::ValidateReproducer)?;
+        let validated = match run.handed_on::<Result<Failing, String>>(Stage::ValidateReproducer)? {
+            Some(validated) => validated,
+            None => {
+                let validated =
+                    team::validate(run, &ready.bench, &ready.baseline, &reproduced, &patch).await?;
+                let detail = match &validated {
+                    Ok(failing) => format!("fails each time: {}", failing.reproduction.tests.join(", ")),
+                    Err(why) => why.clone(),
+                };
+                run.hand_on(shorten(&detail, 200), &validated)?;
+                validated
+            }
+        };
+        match validated {
+            Ok(failing) => return Ok(Some(failing)),
+            Err(why) => refused = Some(why),
+        }
+    }
+    if ready.chosen.bug {
+        return Err(team::not_reproducible(&refused.unwrap_or_default()).into());
+    }
+    ready.bench.renew(run)?;
+    Ok(None)
+}
+
+/// Has a change read that would pass otherwise: what does not pass costs nobody's time.
+async fn review(
+    run: &mut Run<'_>,
+    work: &Work,
+    patch: &Patch,
+    evidence: &Evidence,
+) -> Result<Option<Review>, End> {
+    let by_a_model = matches!(work.maker, Maker::Model(..));
+    if !by_a_model
+        || !run.equipment.team.reviewer
+        || (run.equipment.judge)(evidence).verdict != VerdictKind::Pass
+    {
+        return Ok(None);
+    }
+    run.begin(Stage::Review)?;
+    let team = &run.equipment.team;
+    let model = team.review_model.clone().or_else(|| run.equipment.model.clone());
+    let model = model.expect("triage chose the model");
+    let review = team::review(run, model.as_ref(), patch, evidence).await?;
+    let line = |finding: &ReviewFinding| format!("{}:{}: {}", finding.path, finding.line, finding.problem);
+    let findings = review.findings.iter().map(line).collect();
+    run.record(EventKind::Reviewed { veto: review.veto, findings })?;
+    run.finish(if review.veto { "vetoed" } else { "no veto" })?;
+    Ok(Some(review))
 }
 
 /// Decides; sends a model's work back with what was found, as often as it may be.
@@ -171,31 +322,69 @@ fn gate(
     made: Made,
     patch: Patch,
     evidence: Box<Evidence>,
+    review: Option<Review>,
 ) -> Result<State, End> {
     run.begin(Stage::Gate)?;
     let verdict = (run.equipment.judge)(&evidence);
     run.record(EventKind::Judged { verdict: verdict.clone() })?;
     run.finish(format!("{}: {}", verdict.code, verdict.summary))?;
-    if verdict.verdict == VerdictKind::Pass {
-        let evidence = *evidence;
-        let verified = Verified { patch, evidence, verdict, summary: made.summary, cost: run.cost };
-        return Ok(State::Done(Box::new(verified)));
-    }
-    // A playbook would do the same again; a model may learn from what was seen.
-    if work.round >= ROUNDS || !matches!(work.maker, Maker::Model(..)) {
-        let mut draft = from_verdict(&verdict);
+    let veto = review.filter(|review| review.veto);
+    let draft = match &veto {
+        None if verdict.verdict == VerdictKind::Pass => match unshown(&work, &evidence) {
+            None => {
+                let evidence = *evidence;
+                let verified = Verified { patch, evidence, verdict, summary: made.summary, cost: run.cost };
+                return Ok(State::Done(Box::new(verified)));
+            }
+            Some(draft) => draft,
+        },
+        None => from_verdict(&verdict),
+        Some(review) => team::vetoed(review),
+    };
+    // A playbook would do the same again; a model may learn from what was seen. A reviewer sends back once.
+    let again = work.round < ROUNDS
+        && matches!(work.maker, Maker::Model(..))
+        && (verdict.verdict != VerdictKind::Pass || (veto.is_some() && !work.reviewed));
+    if !again {
+        let mut draft = draft;
         draft.attempted.push(Attempted {
             approach: shorten(&made.summary, 400),
-            outcome: format!("{} after {} of {ROUNDS} tries", verdict.code, work.round),
+            outcome: format!("{} after {} of {ROUNDS} tries", draft.code.as_str(), work.round),
         });
         let unpublished = Unpublished { patch, evidence: Some(*evidence) };
         return Err(End::BowOut(Box::new(draft), Some(Box::new(unpublished))));
     }
-    let text = code::findings(&verdict, &evidence);
+    let text = match &veto {
+        Some(review) => team::told(review),
+        None => code::findings(&verdict, &evidence),
+    };
     run.record(EventKind::FindingsTold { round: work.round, text: text.clone() })?;
+    work.reviewed |= veto.is_some();
     work.findings = Some(text);
     work.round += 1;
     Ok(State::Code(work))
+}
+
+/// What keeps a change that passes from being shown right: the failing test is not what it was measured by, or notices
+/// nothing of what was changed.
+fn unshown(work: &Work, evidence: &Evidence) -> Option<Draft> {
+    let failing = work.failing.as_ref()?;
+    let fixed = |id: &String| evidence.fail_to_pass.contains(id);
+    let why = if !failing.reproduction.tests.iter().all(fixed) {
+        "the test that was written for the task is not among those that fail without the change and pass with it"
+    } else if evidence.mutants.as_ref().is_some_and(|m| m.killed + m.timed_out == 0 && m.survived > 0) {
+        "no test notices when the changed lines are broken again"
+    } else {
+        return None;
+    };
+    Some(
+        Draft::new(
+            Stage::Gate,
+            ReasonCode::LowConfidence,
+            format!("The change passes its checks, but {why}."),
+        )
+        .evidence(BowOutEvidence::note("verification", why)),
+    )
 }
 
 /// What provisioning hands on, beside the checkout, which is made anew.

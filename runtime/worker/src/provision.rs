@@ -31,6 +31,14 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    /// Makes the workspace anew, as the base has it.
+    pub(crate) fn renew(&mut self, run: &Run<'_>) -> Result<(), End> {
+        std::fs::remove_dir_all(self.checkout.dir())
+            .map_err(|source| WorkerError::Write { what: "the workspace", source })?;
+        (self.checkout, self.files) = workspace(run)?;
+        Ok(())
+    }
+
     /// Returns how jobs come by dependencies and network; none where they have what the environment has.
     pub(crate) fn provision<'a>(&'a self, run: &'a Run<'_>) -> Option<Provision<'a>> {
         let supplies = run.equipment.supplies.as_ref()?;
@@ -56,7 +64,7 @@ pub(crate) async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
     for note in repository.notes(&run.assignment.base) {
         (run.progress)(Update::Note(note));
     }
-    let checkout = repository.checkout(&run.assignment.base, &run.equipment.work_dir.join(WORKSPACE))?;
+    let (checkout, files) = workspace(run)?;
     let hidden = withheld(run)?;
     if !hidden.is_empty() {
         (run.progress)(Update::Note(check::withheld_note(&hidden)));
@@ -95,13 +103,6 @@ pub(crate) async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
             .unblock("add a test command", "a Cargo.toml, pytest configuration, npm test script or go.mod with tests; see `gloaming profile`")
             .into());
     }
-    let base = GitBase::of(repository.clone(), run.assignment.base.clone());
-    let mut files = Files::open(checkout.dir()).map_err(WorkerError::Sandbox)?.with_base(Arc::new(base));
-    if let Some(images) = &run.equipment.images {
-        files = files
-            .with_images(images)
-            .map_err(|source| WorkerError::Write { what: "the folder for undoing", source })?;
-    }
     // A replay runs no jobs.
     let dependencies = if run.journal.is_replay() {
         Dependencies::default()
@@ -114,6 +115,20 @@ pub(crate) async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
         run.hand_on(detail, &Provisioned { profile: bench.profile.clone() })?;
     }
     Ok(bench)
+}
+
+/// Checks the base out, and opens it for tools.
+fn workspace(run: &Run<'_>) -> Result<(Checkout, Files), End> {
+    let repository = &run.equipment.repository;
+    let checkout = repository.checkout(&run.assignment.base, &run.equipment.work_dir.join(WORKSPACE))?;
+    let base = GitBase::of(repository.clone(), run.assignment.base.clone());
+    let mut files = Files::open(checkout.dir()).map_err(WorkerError::Sandbox)?.with_base(Arc::new(base));
+    if let Some(images) = &run.equipment.images {
+        files = files
+            .with_images(images)
+            .map_err(|source| WorkerError::Write { what: "the folder for undoing", source })?;
+    }
+    Ok((checkout, files))
 }
 
 /// Runs the set-up phase on the base, before any tool writes to it.

@@ -37,7 +37,7 @@ pub(crate) async fn perform(run: &mut Run<'_>, bench: &Bench, rename: &mut Renam
             RenameAction::CallTool { id, name, args } => {
                 run.go_on()?;
                 run.doing(format!("{name} {}", args["path"].as_str().unwrap_or("")));
-                let outcome = call_tool(run, bench, &id, &name, args).await?;
+                let outcome = call_tool(run, bench, &id, &name, args, None).await?;
                 actions.extend(rename.step(RenameEvent::ToolDone { id, outcome }));
             }
             RenameAction::FindIdentifiers { from, to, paths } => {

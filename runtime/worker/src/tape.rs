@@ -62,8 +62,20 @@ impl Tape {
                 _ => {}
             }
         }
-        let Some((stage, begin)) = open.filter(|(stage, _)| WHOLE.contains(stage)) else {
-            return (tape, last, 0);
+        // An end that was no result, and what led to it.
+        let ends = tape.0.iter().rev().take_while(|item| {
+            matches!(
+                item,
+                Item::Live(Event {
+                    kind: EventKind::Cancelled | EventKind::Failed { .. } | EventKind::ModelFailed { .. },
+                    ..
+                })
+            )
+        });
+        let ended = tape.0.len() - ends.count();
+        let begin = match open {
+            Some((stage, begin)) if WHOLE.contains(&stage) => begin,
+            _ => ended,
         };
         let dead = tape.0.len() - begin;
         for item in tape.0.iter_mut().skip(begin) {
@@ -71,7 +83,7 @@ impl Tape {
                 *item = Item::Dead(event.clone());
             }
         }
-        (tape, stage, dead as u64)
+        (tape, last, dead as u64)
     }
 
     /// Takes the events at the front that mean nothing.

@@ -32,8 +32,17 @@ pub(crate) fn publish(
     facts: &Facts,
     publication: &Publication<'_>,
 ) -> Result<CommitId, RepoError> {
-    let reference = check(store, location, facts, publication)?;
+    let (reference, there) = check(store, location, facts, publication)?;
     let commit = write_commit(store, publication)?;
+    if let Some(there) = there {
+        // The very same commit: whoever published it died before it could say so.
+        let published = there == commit.as_str();
+        return if published {
+            Ok(commit)
+        } else {
+            Err(RepoError::BranchExists(publication.branch.to_owned()))
+        };
+    }
     let window = Window::open(&store.scratch, location, facts, &location.common_dir)?;
     let moved = Moved::into(store, location, &window, publication, &commit)?;
     let created = window
@@ -55,13 +64,14 @@ pub(crate) fn publish(
     Err(failure("create the branch", said))
 }
 
-/// Checks what can be wrong before anything is written; returns the branch's full name.
+/// Checks what can be wrong before anything is written; returns the branch's full name, and the commit it has where it is
+/// there already.
 fn check(
     store: &Store,
     location: &Location,
     facts: &Facts,
     publication: &Publication<'_>,
-) -> Result<String, RepoError> {
+) -> Result<(String, Option<String>), RepoError> {
     let branch = publication.branch;
     let reference = format!("refs/heads/{branch}");
     let valid = store.git("check the name", "check-ref-format").arg(&reference).run()?;
@@ -69,9 +79,7 @@ fn check(
         return Err(RepoError::BadBranch(branch.to_owned()));
     }
     let refs = Refs::read(store, location, facts)?;
-    if refs.object(&reference)?.is_some() {
-        return Err(RepoError::BranchExists(branch.to_owned()));
-    }
+    let there = refs.object(&reference)?;
     // A branch HEAD waits for would become the user's own by being created.
     if let Ok(Head::Unborn(unborn)) = refs.head()
         && unborn == branch
@@ -89,7 +97,7 @@ fn check(
     if publication.message.trim().is_empty() || publication.message.contains('\0') {
         return Err(RepoError::BadCommit("the message is empty or holds a NUL byte"));
     }
-    Ok(reference)
+    Ok((reference, there))
 }
 
 fn write_commit(store: &Store, publication: &Publication<'_>) -> Result<CommitId, RepoError> {

@@ -62,10 +62,16 @@ fn exactly_one_commit_on_a_new_branch() {
         );
         let (complete, said) = try_git(&scene.repo(), &["fsck", "--strict", "--full"], b"");
         assert!(complete.is_some(), "{said}");
-        // The same again is refused and changes nothing.
-        let error =
-            repository.publish(&patch.base, &patch, "gloaming/t-1", message, &author(), when()).unwrap_err();
+        // The very same again is found, as after a kill; anything else of that name is refused. Neither changes anything.
+        let before = listing(&scene.repo());
+        let commit = scene.git(&["rev-parse", "gloaming/t-1"]);
+        let publish = |message: &str| {
+            repository.publish(&patch.base, &patch, "gloaming/t-1", message, &author(), when())
+        };
+        assert_eq!(publish(message).unwrap().as_str(), commit.trim());
+        let error = publish("other words").unwrap_err();
         assert!(matches!(error, RepoError::BranchExists(_)), "{error}");
+        assert_eq!(listing(&scene.repo()), before);
     }
 }
 
@@ -96,7 +102,7 @@ fn bare_worktree_shallow_and_reftable_repositories_take_a_branch() {
         let (complete, said) = try_git(&dir, &["fsck", "--full"], b"");
         assert!(complete.is_some(), "{name}: {said}");
         let error =
-            repository.publish(&base, &patch, "gloaming/t-2", "message", &author(), when()).unwrap_err();
+            repository.publish(&base, &patch, "gloaming/t-2", "other", &author(), when()).unwrap_err();
         assert!(matches!(error, RepoError::BranchExists(_)), "{name}: {error}");
         if name == "linked" {
             // It shares its branches with the repository it is linked to.

@@ -1,12 +1,13 @@
-//! The coder: a conversation with a model until it says it is done, gives up, is stuck or out of budget.
+//! One of the team: a conversation with a model until it says it is done, gives up, is stuck or out of budget. Each role has
+//! a prompt, tools and ends of its own ([`roles`]); the loop is the same.
 
 mod context;
 mod loops;
-mod pseudo;
+mod roles;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use gloaming_api::bowout::{Attempted, shorten};
@@ -18,8 +19,9 @@ use serde_json::Value;
 use crate::Budget;
 use context::Conversation;
 use loops::Loops;
+use roles::{End, GivenUp};
 
-const SYSTEM: &str = include_str!("../prompts/coder.md");
+pub use roles::{Done, PLAN_LINES, Plan, Reading, Reproduced, Review, ReviewFinding, prompts};
 
 /// How often a model that says something and calls nothing is told to go on.
 const NUDGES: u32 = 2;
@@ -27,9 +29,11 @@ const NUDGES: u32 = 2;
 /// How often findings of the verifier are taken.
 const ROUNDS: u32 = 2;
 
-/// What a coder is given.
+/// What one of the team is given.
 #[derive(Debug, Clone)]
 pub struct Brief {
+    /// Who it is.
+    pub role: AgentRole,
     /// The task's text, as somebody wrote it.
     pub task: String,
     /// The tools it may call.
@@ -38,6 +42,8 @@ pub struct Brief {
     pub facts: Vec<String>,
     /// The repository's instruction files: path and text.
     pub instructions: Vec<(String, String)>,
+    /// What else it is shown, each under a title: a plan, a patch, what was seen of it.
+    pub shown: Vec<(String, String)>,
     /// What it may spend.
     pub budget: Budget,
     /// The most tokens of one answer.
@@ -100,11 +106,8 @@ pub enum Action {
         /// The arguments: a JSON object.
         args: Value,
     },
-    /// The model says that it is done: freeze and verify.
-    Done {
-        /// What it says it did.
-        summary: String,
-    },
+    /// The model says that it is done.
+    Done(Done),
     /// The end without a patch.
     BowOut {
         /// Why.
@@ -118,9 +121,9 @@ pub enum Action {
     },
 }
 
-/// The coder's state.
+/// The state of one of the team.
 #[derive(Debug, Clone)]
-pub struct Coder {
+pub struct Agent {
     brief: Brief,
     conversation: Conversation,
     loops: Loops,
@@ -138,7 +141,7 @@ pub struct Coder {
     said: String,
 }
 
-/// What the coder waits for. An event that does not fit is ignored: a late answer must not start anything.
+/// What it waits for. An event that does not fit is ignored: a late answer must not start anything.
 #[derive(Debug, Clone, PartialEq)]
 enum Phase {
     New,
@@ -159,13 +162,8 @@ struct Call {
     args: Value,
 }
 
-/// Returns the digests of the team's prompts, by role.
-pub fn prompts() -> BTreeMap<AgentRole, Digest> {
-    BTreeMap::from([(AgentRole::Coder, Digest::of(SYSTEM))])
-}
-
-impl Coder {
-    /// Makes a coder that has not begun.
+impl Agent {
+    /// Makes one that has not begun.
     pub fn new(brief: Brief) -> Self {
         Self {
             conversation: Conversation::new(&brief),
@@ -222,9 +220,9 @@ impl Coder {
         self.phase = Phase::Model;
         self.conversation.compact();
         let mut tools = self.brief.tools.clone();
-        tools.extend(pseudo::tools());
+        tools.extend(roles::ends(self.brief.role));
         vec![Action::CallModel(Request {
-            system: SYSTEM.to_owned(),
+            system: roles::prompt(self.brief.role).to_owned(),
             messages: self.conversation.messages().to_vec(),
             tools,
             max_tokens: self.brief.max_tokens,
@@ -292,8 +290,10 @@ impl Coder {
             "Your answer was cut off at its length limit. Work in smaller steps: one tool call at a time, `edit` instead \
              of writing whole files."
         } else {
-            "Words alone change nothing. Call a tool; when the change is complete, call `finish`; when it cannot be done, \
-             call `give_up`."
+            let ends = roles::names_of_ends(self.brief.role).join("` or `");
+            &format!(
+                "Words alone change nothing. Call a tool; when the work is done or cannot be, call `{ends}`."
+            )
         };
         self.conversation.push(user(vec![Block::Text { text: told.into() }]));
         self.ask()
@@ -301,6 +301,7 @@ impl Coder {
 
     /// Makes the next call of the last answer, or asks the model when all are made.
     fn next_call(&mut self) -> Vec<Action> {
+        let ends = roles::names_of_ends(self.brief.role);
         while let Some(call) = self.pending.pop_front() {
             if let Some(marker) = call.args.get(INVALID_JSON) {
                 let excerpt = shorten(&marker.to_string(), 200);
@@ -310,12 +311,8 @@ impl Coder {
                 );
             } else if !call.args.is_object() {
                 self.refuse(&call, format!("the arguments of {} must be a JSON object.", call.name));
-            } else if call.name == pseudo::FINISH {
-                if let Some(actions) = self.finish(&call) {
-                    return actions;
-                }
-            } else if call.name == pseudo::GIVE_UP {
-                if let Some(actions) = self.give_up(&call) {
+            } else if ends.contains(&call.name.as_str()) {
+                if let Some(actions) = self.ending(&call) {
                     return actions;
                 }
             } else if self.brief.tools.iter().any(|tool| tool.name == call.name) {
@@ -324,9 +321,9 @@ impl Coder {
             } else {
                 let names: Vec<&str> = self.brief.tools.iter().map(|tool| tool.name.as_str()).collect();
                 let told = format!(
-                    "there is no tool {:?}; there are: {}, finish, give_up.",
+                    "there is no tool {:?}; there are: {}.",
                     call.name,
-                    names.join(", ")
+                    names.iter().chain(&ends).copied().collect::<Vec<_>>().join(", ")
                 );
                 self.refuse(&call, told);
             }
@@ -354,29 +351,23 @@ impl Coder {
         self.next_call()
     }
 
-    /// Ends the round; none when calls stand behind it, since they were made on another idea of being done.
-    fn finish(&mut self, call: &Call) -> Option<Vec<Action>> {
-        if !self.pending.is_empty() {
-            self.refuse(call, "finish must be the last call of an answer; nothing was finished.".into());
-            return None;
+    /// Ends the work; none when calls stand behind it, since they were made on another idea of being done.
+    fn ending(&mut self, call: &Call) -> Option<Vec<Action>> {
+        match roles::read(self.brief.role, &call.name, &call.args) {
+            Err(usage) => self.refuse(call, usage),
+            Ok(End::GivenUp(GivenUp { reason, summary, questions })) => {
+                return Some(self.end(reason, summary, questions));
+            }
+            Ok(End::Done(_)) if !self.pending.is_empty() => {
+                let told = format!("{} must be the last call of an answer; nothing was ended.", call.name);
+                self.refuse(call, told);
+            }
+            Ok(End::Done(done)) => {
+                self.phase = Phase::Frozen(Some(call.theirs.clone()));
+                return Some(vec![Action::Done(done)]);
+            }
         }
-        let summary = call.args["summary"].as_str().unwrap_or("").trim();
-        let summary = if summary.is_empty() { "no summary was given" } else { summary };
-        self.phase = Phase::Frozen(Some(call.theirs.clone()));
-        Some(vec![Action::Done { summary: shorten(summary, 2000) }])
-    }
-
-    fn give_up(&mut self, call: &Call) -> Option<Vec<Action>> {
-        let Some(given) = pseudo::GivenUp::parse(&call.args) else {
-            self.refuse(call, pseudo::GivenUp::usage());
-            return None;
-        };
-        let summary = if given.summary.trim().is_empty() {
-            "The model gave up without a reason.".into()
-        } else {
-            given.summary
-        };
-        Some(self.end(given.reason, summary, given.questions))
+        None
     }
 
     fn findings(&mut self, theirs: Option<String>, text: String) -> Vec<Action> {

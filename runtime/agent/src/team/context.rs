@@ -42,6 +42,11 @@ impl Conversation {
             text.push_str(&fenced(&printable(instructions)));
             text.push('\n');
         }
+        for (title, shown) in &brief.shown {
+            text.push_str(&format!("\n{}:\n", printable(title).replace('\n', " ")));
+            text.push_str(&fenced(&printable(&self::shown(shown))));
+            text.push('\n');
+        }
         Self { messages: vec![user(vec![Block::Text { text }])] }
     }
 
