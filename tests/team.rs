@@ -48,6 +48,10 @@ fn write_test(content: &str) -> (&'static str, Value) {
     ("write", json!({"path": "tests/test_three.py", "content": content}))
 }
 
+fn edit_test(old: &str, new: &str) -> (&'static str, Value) {
+    ("edit", json!({"path": "tests/test_three.py", "old": old, "new": new}))
+}
+
 fn reproduced(fails_with: &str) -> Value {
     calls(&[("finish", json!({"summary": "twice(3) is 6", "fails_with": fails_with}))])
 }
@@ -75,7 +79,7 @@ fn a_test_that_fails_comes_first_and_is_what_the_change_is_measured_by() {
         ],
         "coder": [
             // Nor is the test of the coder's.
-            calls(&[write_test("# nothing\n"), edit("n + 2", "n * 2")]),
+            calls(&[edit_test("6", "5"), edit("n + 2", "n * 2")]),
             finished(),
         ],
         "reviewer": reviewed(&[]),
@@ -130,7 +134,7 @@ fn a_bug_that_no_test_shows_is_not_worked_on() {
             // It holds on the untouched code; then it fails, and not for the reason given.
             calls(&[write_test(&holds)]),
             reproduced("5 != 6"),
-            calls(&[write_test(&FAILING.replace("twice(3), 6", "twice(3), 7"))]),
+            calls(&[edit_test("twice(2), 4", "twice(3), 7")]),
             reproduced("5 != 6"),
         ],
     });
