@@ -48,7 +48,7 @@ pub(super) fn read(text: &str, known: &Known, own: &BTreeSet<String>) -> Option<
     for package in packages.as_array()? {
         let package = package.as_table()?;
         if is_own(package, own) {
-            of_repository.push(Value::Table(own_package(package, &mut entries)));
+            of_repository.push(Value::Table(own_package(package, known, &mut entries)));
         } else {
             entries.insert(of_package(package, known));
         }
@@ -70,8 +70,8 @@ fn is_own(package: &Table, own: &BTreeSet<String>) -> bool {
 }
 
 /// Puts what a package of the repository depends on among the entries, and returns everything else of it.
-fn own_package(package: &Table, entries: &mut BTreeSet<Entry>) -> Table {
-    const PLAIN: &[&str] = &["name", "version", "marker", "extra", "extras", "specifier"];
+fn own_package(package: &Table, known: &Known, entries: &mut BTreeSet<Entry>) -> Table {
+    const PLAIN: &[&str] = &["name", "version", "source", "marker", "extra", "extras", "specifier"];
     let mut rest = package.clone();
     rest.remove("version");
     let whose = word(package, "name");
@@ -88,10 +88,16 @@ fn own_package(package: &Table, entries: &mut BTreeSet<Entry>) -> Table {
             };
             for item in items {
                 let says = format!("{whose} {kind} {group} {item}");
-                entries.insert(match item.get("name").and_then(Value::as_str) {
-                    Some(name) => Entry::new(name, says, foreign_key(&item, PLAIN)),
-                    None => Entry::new(&item.to_string(), says, Some("is no plain requirement".to_owned())),
-                });
+                let (Some(table), Some(name)) = (item.as_table(), item.get("name").and_then(Value::as_str))
+                else {
+                    let beyond = Some("is no plain requirement".to_owned());
+                    entries.insert(Entry::new(&item.to_string(), says, beyond));
+                    continue;
+                };
+                // Which of several versions is meant: each is an entry of its own.
+                let from = if table.contains_key("source") { looked_for(table, known) } else { None };
+                let beyond = foreign_key(&item, PLAIN).or(from.map(str::to_owned));
+                entries.insert(Entry::new(name, says, beyond));
             }
         }
     };
@@ -119,9 +125,20 @@ fn files(package: &Table) -> Vec<&Table> {
 fn index(package: &Table) -> Option<&str> {
     let source = package.get("source")?.as_table()?;
     match source.get("registry") {
-        Some(registry) => registry.as_str(),
+        // Beside another key it would be for the manager to choose.
+        Some(registry) => registry.as_str().filter(|_| source.len() == 1),
         None if word(source, "type") == "legacy" => source.get("url")?.as_str(),
         None => None,
+    }
+}
+
+/// Why a package with a source is looked for elsewhere than at an index that was known; none where it is not.
+fn looked_for(package: &Table, known: &Known) -> Option<&'static str> {
+    match index(package) {
+        Some(index) if !index.starts_with("https://") => Some(NO_REGISTRY),
+        Some(index) if !known.indexes.contains(index) => Some(NEW_SERVER),
+        Some(_) => None,
+        None => Some(NO_REGISTRY),
     }
 }
 
@@ -146,13 +163,10 @@ fn beyond(package: &Table, known: &Known) -> Option<&'static str> {
     if ["git", "url", "path", "editable"].iter().any(|key| package.contains_key(*key)) {
         return Some(NO_REGISTRY);
     }
-    if package.contains_key("source") {
-        match index(package) {
-            Some(index) if !index.starts_with("https://") => return Some(NO_REGISTRY),
-            Some(index) if !known.indexes.contains(index) => return Some(NEW_SERVER),
-            Some(_) => {}
-            None => return Some(NO_REGISTRY),
-        }
+    if package.contains_key("source")
+        && let Some(why) = looked_for(package, known)
+    {
+        return Some(why);
     }
     let files = files(package);
     if files.is_empty() {
@@ -248,6 +262,11 @@ wheels = [
             ("https://i.example/simple", "tests/wheels", "`click` comes from no registry"),
             ("registry", "git", "`click` comes from no registry"),
             (
+                "https://i.example/simple\" }",
+                "https://i.example/simple\", git = \"https://g.example/x\" }",
+                "`click` comes from no registry",
+            ),
+            (
                 "url = \"https://f.example/p/click-8.1-py3",
                 "path = \"click-8.1-py3",
                 "`click` comes from no registry",
@@ -261,6 +280,16 @@ wheels = [
             (">=3.12", ">=3.13", "more than dependencies"),
             ("name = \"click\", specifier", "name = \"click\", url = \"x\", specifier", "`click` has `url`"),
             ("{ name = \"click\" }", "\"click\"", "`\"click\"` is no plain requirement"),
+            (
+                "{ name = \"click\" }",
+                "{ name = \"click\", version = \"8.1\", source = { registry = \"https://i.example/simple\" } }",
+                "fine",
+            ),
+            (
+                "{ name = \"click\" }",
+                "{ name = \"click\", source = { editable = \"x\" } }",
+                "`click` comes from no registry",
+            ),
         ] {
             assert_eq!(lock(from, to), why, "{to}");
         }
