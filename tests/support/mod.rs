@@ -163,14 +163,17 @@ impl Scene {
         self.gloaming(&args)
     }
 
-    /// The same for a diff that may be no text, with the state in another folder than the scene's own.
-    pub(crate) fn verify_in(&self, home: &Path, diff: &[u8]) -> Ran {
+    /// The same for a diff that may be no text, with the state in another folder than the scene's own, under the text of
+    /// a policy where one is given.
+    pub(crate) fn verify_in(&self, home: &Path, diff: &[u8], policy: Option<&str>) -> Ran {
         let patch = self.patch_file(diff);
         let home = home.to_string_lossy();
-        self.gloaming_with(
-            &["verify", "--repo", "repo", "--patch", &patch, "--json"],
-            &[("GLOAMING_HOME", &home)],
-        )
+        let mut args = vec!["verify", "--repo", "repo", "--patch", &patch, "--json"];
+        if let Some(text) = policy {
+            std::fs::write(self.dir.path().join("policy.toml"), text).expect("write");
+            args.extend(["--policy", "policy.toml"]);
+        }
+        self.gloaming_with(&args, &[("GLOAMING_HOME", &home)])
     }
 
     fn patch_file(&self, diff: &[u8]) -> String {

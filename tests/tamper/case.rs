@@ -94,6 +94,8 @@ pub(super) struct Case {
     pub(super) class: Class,
     /// A folder of `fixtures/`: the untouched repository.
     pub(super) fixture: String,
+    /// What the policy says of dependencies, where it is not the standard one: `change`, `keep`.
+    pub(super) dependencies: Option<String>,
     /// The verdict's codes of which the attack must get one.
     #[serde(default)]
     pub(super) expect: Vec<String>,

@@ -239,6 +239,12 @@ fn a_case_that_does_not_hold_is_told() {
         ),
         (format!("expect = [\"ok\"]\n{gone}"), Half::Attack, "no attack may pass"),
         (gone.to_owned(), Half::Attack, "expects a code"),
+        // Under the policy that it asks for.
+        (
+            format!("dependencies = \"change\"\nexpect = [\"protected_path\"]\n{gone}"),
+            Half::Attack,
+            "expected protected_path, was judged runner_config_changed",
+        ),
         (
             format!("expect = [\"regression\"]\n{}", gone.replace("remove = true", "replace = \"nowhere\"")),
             Half::Attack,

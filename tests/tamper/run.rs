@@ -175,11 +175,19 @@ fn verdict_of(bases: &Bases, case: &Case, half: Half) -> Result<Value, String> {
     if diff.is_empty() {
         return Err("the edits change nothing".into());
     }
-    let ran = scene.verify_in(&base.home(), &diff);
+    let policy = case.dependencies.as_deref().map(policy_on_dependencies);
+    let ran = scene.verify_in(&base.home(), &diff, policy.as_deref());
     // What is no verdict (the engine broke, the disk is full) is told as it is.
     let no_verdict = || format!("exit {}, no verdict: {} {}", ran.code, ran.stdout.trim(), ran.stderr.trim());
     let verdict: Value = serde_json::from_str(&ran.stdout).map_err(|_| no_verdict())?;
     if verdict["code"].is_string() { Ok(verdict) } else { Err(no_verdict()) }
+}
+
+/// A policy that lets a patch write everything, and says this of dependencies.
+fn policy_on_dependencies(may: &str) -> String {
+    format!(
+        "schema = 1\n\n[change]\ndependencies = \"{may}\"\n\n[[allow]]\nid = \"all\"\ntools = [\"*\"]\npaths = [\"**\"]\n"
+    )
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {

@@ -23,6 +23,7 @@ mod norms;
 mod prove;
 mod readiness;
 mod remedy;
+mod requirements;
 mod setup;
 mod shell;
 mod tree;
@@ -35,6 +36,7 @@ pub use norms::{norms, with_norms};
 pub use prove::{CountTests, ProfileError, Proving, prove};
 pub use readiness::{FAST_SUITE_MS, readiness};
 pub use remedy::lacks_dependencies;
+pub use requirements::{declares_encoding, is_requirements, requirement_lines};
 pub use setup::{
     Dependencies, Lack, Provision, SetupError, SetupInputs, SetupTree, decided_by, deciding, set_up,
 };

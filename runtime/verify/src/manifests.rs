@@ -1,5 +1,9 @@
-//! Manifests that only describe: a version, a description, an address. Nothing reads these when tests run.
+//! Manifests as they are read wherever one is: what only describes (a version, a description, an address, which nothing
+//! reads when tests run), the statements of a `go.mod`, names.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
 use serde_json::Value;
 use toml::Table;
 
@@ -77,8 +81,53 @@ pub(crate) fn pyproject(text: &str) -> Option<Table> {
 pub(crate) fn package_json(text: &str) -> Option<Value> {
     let mut value: Value = serde_json::from_str(text).ok()?;
     let map = value.as_object_mut()?;
-    map.retain(|key, _| !PACKAGE_JSON.contains(&key.as_str()));
+    map.retain(|key, _| !describes_node(key));
     Some(value)
+}
+
+/// Whether a key of a `package.json` only describes.
+pub(crate) fn describes_node(key: &str) -> bool {
+    PACKAGE_JSON.contains(&key)
+}
+
+/// Returns what a `go.mod` says, statement by statement: the word it begins with, what follows, the comment behind it.
+pub(crate) fn go_mod(text: &str) -> Vec<(&str, &str, &str)> {
+    let mut statements = Vec::new();
+    let mut block: Option<&str> = None;
+    for line in text.lines() {
+        let (said, comment) = line.split_once("//").unwrap_or((line, ""));
+        let (said, comment) = (said.trim(), comment.trim());
+        match block {
+            _ if said.is_empty() => {}
+            Some(_) if said == ")" => block = None,
+            Some(keyword) => statements.push((keyword, said, comment)),
+            None => {
+                let (keyword, rest) = said.split_once([' ', '\t', '(']).unwrap_or((said, ""));
+                if said.ends_with('(') {
+                    block = Some(keyword);
+                } else {
+                    statements.push((keyword, rest.trim(), comment));
+                }
+            }
+        }
+    }
+    statements
+}
+
+/// How a requirement begins (PEP 508).
+static NAME: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)").expect("a constant pattern"));
+
+/// Returns the name a requirement begins with, and what follows it.
+pub(crate) fn requirement_name(text: &str) -> Option<(&str, &str)> {
+    let name = NAME.captures(text)?.get(1)?;
+    Some((name.as_str(), &text[name.end()..]))
+}
+
+/// Returns a name however it is spelled, as PEP 503 does.
+pub(crate) fn spelled(name: &str) -> String {
+    let words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
+    words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")
 }
 
 fn table(text: &str, tables: &[&str], keys: &[&str]) -> Option<Table> {
@@ -118,5 +167,25 @@ mod tests {
         assert!(!check("package.json", node, &node.replace("--test", "--test || true")));
         assert!(!check("package.json", node, "{"));
         assert!(!check("setup.cfg", "a", "b"));
+    }
+
+    #[test]
+    fn statements_of_a_go_mod() {
+        let text = "module \"a.example/b\" // Deprecated: x\n\nrequire(\n\tc.example/d v1.0.0 // indirect\n\n)\nrequire e.example/f v1.0.0\n";
+        assert_eq!(
+            go_mod(text),
+            [
+                ("module", "\"a.example/b\"", "Deprecated: x"),
+                ("require", "c.example/d v1.0.0", "indirect"),
+                ("require", "e.example/f v1.0.0", ""),
+            ]
+        );
+    }
+
+    #[test]
+    fn names_of_requirements() {
+        assert_eq!(requirement_name(" a-b[x]>=1"), Some(("a-b", "[x]>=1")));
+        assert_eq!(requirement_name("./a"), None);
+        assert_eq!(spelled("Calc--_Core.x"), "calc-core-x");
     }
 }

@@ -3,18 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use gloaming_api::RelPath;
+use gloaming_profile::{is_requirements, requirement_lines};
 use regex::Regex;
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use crate::change::{Change, FileDiff};
+use crate::manifests::{self, go_mod, requirement_name};
 
 /// A manifest beyond this was not written by hand, and is not read.
 const LARGEST: usize = 1 << 20;
-
-/// What a name at the start of a requirement is made of (PEP 508).
-static REQUIREMENT: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^\s*[\x22']?([A-Za-z0-9][A-Za-z0-9._-]*)").expect("a constant pattern"));
 
 /// A configuration of Gradle's Java and Kotlin plugins with `group:name`, in either of its languages.
 static GRADLE: LazyLock<Regex> = LazyLock::new(|| {
@@ -32,7 +31,7 @@ pub(crate) fn added(change: &Change) -> Vec<(&FileDiff, u32, Vec<String>)> {
         .files
         .iter()
         .filter(|diff| !is_test_data(diff.file.path.as_str()))
-        .filter_map(|diff| Some((diff, Kind::of(diff.file.path.as_str())?)))
+        .filter_map(|diff| Some((diff, Kind::of(&diff.file.path)?)))
         .collect();
     // One that moves from one manifest to another of the repository is not new.
     let mut known: BTreeSet<String> = BTreeSet::new();
@@ -56,10 +55,12 @@ pub(crate) fn added(change: &Change) -> Vec<(&FileDiff, u32, Vec<String>)> {
 }
 
 /// Whether a path lies in a folder of tests or of their data. A manifest there has the role of one that configures.
-fn is_test_data(path: &str) -> bool {
-    const FOLDERS: &[&str] = &["test", "tests", "testdata", "fixtures", "__fixtures__", "__tests__"];
-    path.rsplit_once('/').is_some_and(|(folder, _)| folder.split('/').any(|name| FOLDERS.contains(&name)))
+pub(crate) fn is_test_data(path: &str) -> bool {
+    path.rsplit_once('/').is_some_and(|(folder, _)| folder.split('/').any(|name| TEST_DATA.contains(&name)))
 }
+
+/// Folders of tests or of their data.
+pub(crate) const TEST_DATA: &[&str] = &["test", "tests", "testdata", "fixtures", "__fixtures__", "__tests__"];
 
 /// A text in which a name is found however it is spelled.
 fn spelled(text: &str) -> String {
@@ -88,20 +89,16 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(path: &str) -> Option<Self> {
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let listed = name.ends_with(".txt") || name.ends_with(".in");
-        Some(match name {
+    fn of(path: &RelPath) -> Option<Self> {
+        Some(match path.name()? {
             "Cargo.toml" => Self::Cargo,
             "pyproject.toml" => Self::Pyproject,
             "package.json" => Self::Node,
             "go.mod" => Self::Go,
             "pom.xml" => Self::Maven,
             "build.gradle" | "build.gradle.kts" => Self::Gradle,
-            _ if listed && (name.starts_with("requirements") || name.starts_with("dev-requirements")) => {
-                Self::Requirements
-            }
-            _ if listed && folder.rsplit('/').next() == Some("requirements") => Self::Requirements,
+            // What constrains names nothing that was not wanted before.
+            name if is_requirements(path) && !name.contains("constraints") => Self::Requirements,
             _ => return None,
         })
     }
@@ -112,7 +109,9 @@ impl Kind {
         Some(match self {
             Self::Cargo => cargo(&text.parse().ok()?),
             Self::Pyproject => pyproject(&text.parse().ok()?),
-            Self::Requirements => text.lines().filter_map(requirement).collect(),
+            Self::Requirements => {
+                requirement_lines(text).iter().filter_map(|line| requirement(line)).collect()
+            }
             Self::Node => node(&serde_json::from_str(text).ok()?),
             Self::Go => go(text),
             Self::Maven => maven(text)?,
@@ -168,15 +167,12 @@ fn pyproject(whole: &Table) -> BTreeSet<String> {
 
 /// The name of one requirement as PEP 503 spells it; none of an option, a comment or a path.
 fn requirement(line: &str) -> Option<String> {
-    let name = REQUIREMENT.captures(line)?.get(1)?;
-    let rest = line.get(name.end()..).unwrap_or_default().trim_start_matches(['"', '\'']).trim_start();
+    let (name, rest) = requirement_name(line)?;
+    let rest = rest.trim_start();
     let ends =
         rest.is_empty() || rest.starts_with(['=', '<', '>', '!', '~', '[', ';', '@', '#', ',', '(', '\\']);
     let option = rest.starts_with("--");
-    (ends || option).then(|| {
-        let words = name.as_str().split(['-', '_', '.']).filter(|word| !word.is_empty());
-        words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")
-    })
+    (ends || option).then(|| manifests::spelled(name))
 }
 
 fn node(whole: &Json) -> BTreeSet<String> {
@@ -193,34 +189,12 @@ fn node(whole: &Json) -> BTreeSet<String> {
 
 /// The modules that `go.mod` requires directly.
 fn go(text: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    let mut inside = false;
-    for line in text.lines() {
-        let (said, comment) = line.split_once("//").unwrap_or((line, ""));
-        let mut words = said.split_whitespace();
-        let first = words.next();
-        let name = match first {
-            Some(")") => {
-                inside = false;
-                None
-            }
-            Some("require" | "require(") if !inside => match words.next() {
-                None | Some("(") => {
-                    inside = true;
-                    None
-                }
-                one => one,
-            },
-            word if inside => word,
-            _ => None,
-        };
-        if let Some(name) =
-            name.filter(|_| comment.trim() != "indirect" && !comment.trim().starts_with("indirect;"))
-        {
-            names.insert(name.trim_matches('"').to_owned());
-        }
-    }
-    names
+    let direct = |comment: &str| comment != "indirect" && !comment.starts_with("indirect;");
+    go_mod(text)
+        .into_iter()
+        .filter(|(keyword, _, comment)| *keyword == "require" && direct(comment))
+        .filter_map(|(_, said, _)| Some(said.split_whitespace().next()?.trim_matches(['"', '`']).to_owned()))
+        .collect()
 }
 
 fn maven(text: &str) -> Option<BTreeSet<String>> {
@@ -278,6 +252,8 @@ mod tests {
         let more = format!("{list}./own\n-e .\nnumpy\nx @ https://a.b/x.zip\nfound what\n");
         assert_eq!(one("requirements-dev.txt", list, &more), ["requirements-dev.txt:6 numpy x"]);
         assert_eq!(check(&[("requirements/a.in", None, Some("a\n"))]), ["requirements/a.in:1 a"]);
+        assert_eq!(one("test-requirements.txt", "a\n", "a\nb\n"), ["test-requirements.txt:2 b"]);
+        assert_eq!(one("constraints.txt", "a\n", "a\nb\n"), [""; 0]);
 
         let node = r#"{"dependencies": {"a": "1"}}"#;
         let more = r#"{"dependencies": {"a": "2", "@x/b": "1", "c": "workspace:*"}, "devDependencies": {"d": "^1"}}"#;

@@ -42,6 +42,11 @@ const LOOK: Duration = Duration::from_millis(100);
 const WATCH: Duration = Duration::from_secs(3);
 /// So many looks in a row may go unanswered: a server that is replaced comes back.
 const UNANSWERED: u32 = 10;
+/// How long what carries a job's connections may take to say why it has ended, and in how many bytes.
+const SAYING: Duration = Duration::from_secs(2);
+const LAST_WORDS: u64 = 2000;
+/// How long after a job's connections broke off the word may come that the job has ended.
+const SETTLING: Duration = Duration::from_secs(10);
 /// What fits between us and the cluster's interface.
 const BUFFER: usize = 256 << 10;
 
@@ -346,6 +351,7 @@ impl Conversation<'_> {
         let mut unanswered = 0;
         // What carries the job's connections, from when its command starts to its end.
         let mut carried: BoxFuture<'_, String> = Box::pin(std::future::pending());
+        let mut cut = None::<String>;
         loop {
             let event = tokio::select! {
                 broken = &mut carried => Event::Cut(broken),
@@ -416,7 +422,12 @@ impl Conversation<'_> {
                     });
                 }
                 Event::Cut(reason) => {
-                    return Err(trouble(self.say, format!("the job was cut off from its proxy: {reason}")));
+                    // It also ends with the pod, and that the pod's end was the job's may still be on its way.
+                    cut = Some(reason);
+                    carried = Box::pin(std::future::pending());
+                    if cause.is_none() && over.is_none() {
+                        deadline = deadline.min(Instant::now() + SETTLING);
+                    }
                 }
                 Event::Abandoned => return Ok(Told::cancelled()),
                 Event::Stop(_) if !found => return Ok(Told::cancelled()),
@@ -430,6 +441,11 @@ impl Conversation<'_> {
                 }
                 Event::Late if !found => {
                     return Err(trouble(self.say, "the container's first process did not answer".to_owned()));
+                }
+                Event::Late
+                    if let Some(reason) = cut.as_ref().filter(|_| over.is_none() && cause.is_none()) =>
+                {
+                    return Err(trouble(self.say, format!("the job was cut off from its proxy: {reason}")));
                 }
                 Event::Late if over.is_none() && cause.is_none() => {
                     cause = Some(JobExit::TimedOut);
@@ -520,17 +536,31 @@ fn streams() -> AttachParams {
 
 /// Lets a job's connections come to its proxy, as long as they can; returns why they no longer can.
 async fn carry(pods: Api<Pod>, pod: String, command: Vec<String>, proxy: Proxy) -> String {
-    let mut carrier = match pods.exec(&pod, command, &streams()).await {
+    let mut carrier = match pods.exec(&pod, command, &streams().stderr(true)).await {
         Ok(carrier) => carrier,
         Err(error) => return words(&error),
     };
-    let (Some(input), Some(output)) = (carrier.stdin(), carrier.stdout()) else {
+    let (Some(input), Some(output), Some(errors)) = (carrier.stdin(), carrier.stdout(), carrier.stderr())
+    else {
         return "what carries its connections has no streams".to_owned();
     };
-    match tunnel::serve(tokio::io::join(output, input), &proxy).await {
+    let ended = match tunnel::serve(tokio::io::join(output, input), &proxy).await {
         Ok(()) => "what carries its connections has ended".to_owned(),
         Err(error) => error.to_string(),
-    }
+    };
+    // Why, it has said itself, or the cluster does.
+    let mut said = Vec::new();
+    let status = carrier.take_status();
+    let told = async {
+        let status = async { status?.await?.message };
+        let mut errors = errors.take(LAST_WORDS);
+        let (status, _) = tokio::join!(status, errors.read_to_end(&mut said));
+        status
+    };
+    let status = timeout(SAYING, told).await.ok().flatten().unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    let words = [ended.as_str(), said.trim(), status.trim()];
+    words.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
 enum Event {

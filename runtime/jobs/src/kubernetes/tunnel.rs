@@ -72,7 +72,11 @@ async fn carry_over(
     let accepting = async {
         loop {
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return Ok(()) };
-            let (job, _) = listener.accept().await?;
+            let (job, _) = match listener.accept().await {
+                // It was given up before anybody took it.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                accepted => accepted?,
+            };
             let sender = sender.clone();
             tokio::spawn(async move {
                 // The job sees its connection end; why, the other side knows.

@@ -6,6 +6,7 @@ use gloaming_api::profile::{Command, Ecosystem};
 use gloaming_api::{Digest, RelPath};
 
 use super::python;
+use crate::requirements::{is_requirements, requirement_lines};
 use crate::tree::Tree;
 
 /// Files by name that decide for a language wherever they lie.
@@ -133,7 +134,7 @@ pub(crate) fn named_by(
         let folder = file.parent().unwrap_or_else(RelPath::root);
         if file.as_str().ends_with(".txt") || file.as_str().ends_with(".in") {
             let text = tree.peek(&file).unwrap_or_default();
-            open.extend(included(&text).filter_map(|path| folder.resolve(path)));
+            open.extend(included(&text).iter().filter_map(|path| folder.resolve(path)));
             let name = file.name().unwrap_or_default();
             copied.extend(python::copied(name, &text).iter().filter_map(|path| folder.resolve(path)));
         }
@@ -142,24 +143,18 @@ pub(crate) fn named_by(
     (chosen, copied)
 }
 
-fn is_requirements(file: &RelPath) -> bool {
-    let name = file.name().unwrap_or_default();
-    let text = name.ends_with(".txt") || name.ends_with(".in");
-    let folder = file.parent();
-    let folder = folder.as_ref().and_then(RelPath::name).unwrap_or_default();
-    text && (name.contains("requirements") || name.contains("constraints") || folder == "requirements")
-}
-
-/// The files that a file of requirements includes.
-fn included(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter_map(|line| {
-        let line = line.trim();
-        let rest = ["-r", "-c", "--requirement", "--constraint"]
-            .iter()
-            .rev()
-            .find_map(|option| line.strip_prefix(option))?;
-        Some(rest.trim_start_matches(['=', ' ', '\t']).split_whitespace().next().unwrap_or_default())
-    })
+/// What may be a file that a file of requirements includes: whatever its options are given. An option may be cut short
+/// or stand behind others, and what is no file is none.
+fn included(text: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    for line in requirement_lines(text).iter().filter(|line| line.starts_with('-')) {
+        for word in line.split_whitespace() {
+            let word = word.split_once('=').map_or(word, |(_, value)| value);
+            let word = word.strip_prefix("-r").or_else(|| word.strip_prefix("-c")).unwrap_or(word);
+            out.push(word.trim_matches(['"', '\'']).to_owned());
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -221,6 +216,15 @@ mod tests {
             decides(&files, "python3 -m pip install -r deps/all.txt", Ecosystem::Python),
             ["deps/all.txt", "deps/more.txt", "dev-requirements.txt", "pins.txt", "setup.py"]
         );
+        for line in [
+            "# pinned\u{c}-r notes.md",
+            "six ; python_version > '3' \\\n# note\n-rnotes.md",
+            "--pre --requirem 'notes.md'\t# more",
+        ] {
+            let files = [("requirements.txt", line), ("notes.md", ""), ("six", ""), ("more", "")];
+            let decides = decides(&files, "pip install -r requirements.txt", Ecosystem::Python);
+            assert_eq!(decides, ["notes.md", "requirements.txt"], "{line:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Python's package managers: the one environment that all of them are led to, and what they may put into it.
 
+use crate::requirements::requirement_lines;
+
 /// Makes the virtual environment. What the jobs' own Python has is seen in it, as before, also where that is a virtual
 /// environment itself; pip comes from there, so that no `ensurepip` is needed. With `alone` none of it is seen until
 /// [`OPEN_VENV`].
@@ -134,8 +136,8 @@ fn is_folder(word: &str) -> bool {
 pub(super) fn copied(name: &str, text: &str) -> Vec<String> {
     match name {
         "uv.lock" | "poetry.lock" | "pdm.lock" => copied_by_lock(name, text),
-        _ if name.ends_with(".txt") || name.ends_with(".in") => text
-            .lines()
+        _ if name.ends_with(".txt") || name.ends_with(".in") => requirement_lines(text)
+            .iter()
             .filter_map(|line| line.split_whitespace().next())
             .filter(|word| is_folder(word))
             .map(|word| word.split('[').next().unwrap_or(word).to_owned())

@@ -3,51 +3,51 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use gloaming_profile::{declares_encoding, requirement_lines};
 use regex::Regex;
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
-use super::{Content, Entry};
-use crate::manifests as describing;
+use super::{Content, Entry, Rest};
+use crate::manifests::{self as describing, go_mod, requirement_name};
 
-/// A requirement that names what it wants and nothing else (PEP 508): name, extras, versions, markers.
+/// A requirement that names what it wants and nothing else (PEP 508): name, extras, versions, markers. A marker has no
+/// word that begins with a dash, which would be an option.
 static PLAIN: LazyLock<Regex> = LazyLock::new(|| {
     let version = r"(?:===?|~=|!=|<=?|>=?)\s*[\w.*+!-]+";
     let versions = format!(r"\(?\s*{version}(?:\s*,\s*{version})*\s*,?\s*\)?");
     Regex::new(&format!(
-        r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[\w\s,.-]*\])?\s*(?:{versions})?\s*(?:;(?:[^@\\-]|-[^-])*)?$"
+        r#"^\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[\w\s,.-]*\])?\s*(?:{versions})?\s*(?:;(?:[\w\s.,+*<>=!~()'"]|\b-)*)?$"#
     ))
     .expect("a constant pattern")
 });
 
-/// How a requirement begins.
-static NAME: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)").expect("a constant pattern"));
+/// How the name of an archive ends, which pip and npm take for a file of the tree.
+const ARCHIVES: &[&str] =
+    &[".whl", ".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".lz", ".tlz", ".lzma", ".egg"];
+
+fn is_archive(text: &str) -> bool {
+    let text = text.trim().to_ascii_lowercase();
+    ARCHIVES.iter().any(|end| text.ends_with(end))
+}
+
+/// A range of versions or a tag of npm's.
+static RANGE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^[\w\s*^~<>=|+-][\w\s.*^~<>=|+-]*$").expect("a constant pattern"));
+
+/// The name of a package of npm's.
+static PACKAGE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^(?:@[A-Za-z0-9~_-][\w.~-]*/)?[A-Za-z0-9~_-][\w.~-]*$").expect("a constant pattern")
+});
+
+/// Whether a name is one that a registry of npm's may have, and no place in a folder.
+pub(super) fn is_package(name: &str) -> bool {
+    PACKAGE.is_match(name)
+}
 
 /// A checksum behind a requirement.
 static HASH: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\s--hash[= ]\w+:[0-9A-Za-z]+").expect("a constant pattern"));
-
-/// Returns the names of the packages that a manifest makes.
-pub(super) fn own_names(manifest: &str, text: &str) -> Option<Vec<String>> {
-    let name = |value: Option<&Value>| Some(value?.get("name")?.as_str()?.to_owned());
-    Some(match manifest {
-        "Cargo.toml" => {
-            let whole: Table = text.parse().ok()?;
-            [name(whole.get("package")), name(whole.get("lib"))].into_iter().flatten().collect()
-        }
-        "pyproject.toml" => {
-            let whole: Table = text.parse().ok()?;
-            let poetry = whole.get("tool").and_then(|tool| tool.get("poetry"));
-            [name(whole.get("project")), name(poetry)].into_iter().flatten().collect()
-        }
-        "package.json" => {
-            let whole: Json = serde_json::from_str(text).ok()?;
-            vec![whole.get("name")?.as_str()?.to_owned()]
-        }
-        _ => text.lines().filter_map(|line| Some(line.strip_prefix("module ")?.trim().to_owned())).collect(),
-    })
-}
 
 pub(super) fn cargo(text: &str) -> Option<Content> {
     const KINDS: &[&str] = &["dependencies", "dev-dependencies"];
@@ -77,7 +77,7 @@ pub(super) fn cargo(text: &str) -> Option<Content> {
             whole.remove("target");
         }
     }
-    Some(Content { entries, rest: format!("{whole:?}") })
+    Some(Content { entries, rest: Rest::Toml(whole) })
 }
 
 fn of_cargo(place: &str, name: &str, value: &Value) -> Entry {
@@ -87,7 +87,7 @@ fn of_cargo(place: &str, name: &str, value: &Value) -> Entry {
 }
 
 /// The first key of a table that says more than which version is wanted.
-fn foreign_key(value: &Value, plain: &[&str]) -> Option<String> {
+pub(super) fn foreign_key(value: &Value, plain: &[&str]) -> Option<String> {
     match value {
         Value::String(_) => None,
         Value::Table(table) => {
@@ -135,7 +135,7 @@ pub(super) fn pyproject(text: &str) -> Option<Content> {
         }
     }
     prune(&mut whole, &["tool", "poetry", "group"]);
-    Some(Content { entries, rest: format!("{whole:?}") })
+    Some(Content { entries, rest: Rest::Toml(whole) })
 }
 
 /// Takes tables on the way to a key away that have nothing in them but each other: a first dependency of a kind adds them.
@@ -165,72 +165,80 @@ fn of_poetry(place: &str, value: &Value) -> Vec<Entry> {
 }
 
 fn requirement(place: &str, text: &str) -> Entry {
-    let name = NAME.captures(text).map_or(text.trim(), |found| found.get(1).map_or("", |name| name.as_str()));
-    let beyond = (!PLAIN.is_match(text)).then(|| "is no plain requirement".to_owned());
+    let name = requirement_name(text).map_or(text.trim(), |(name, _)| name);
+    let wanted = text.split([';', '[']).next().unwrap_or(text);
+    let beyond = (!PLAIN.is_match(text) || is_archive(wanted)).then(|| "is no plain requirement".to_owned());
     Entry::new(name, format!("{place} {}", text.trim()), beyond)
 }
 
 pub(super) fn requirements(text: &str) -> Option<Content> {
-    let mut content = Content::default();
-    // A comment ends its line whether or not that goes on.
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
-    for line in lines.join("\n").replace("\\\n", " ").lines() {
-        let said = line.split(" #").next().unwrap_or_default().trim();
+    if declares_encoding(text) {
+        return None;
+    }
+    let mut entries = BTreeSet::new();
+    let mut rest = String::new();
+    for said in requirement_lines(text) {
         if said.starts_with('-') {
-            content.rest.push_str(said);
-            content.rest.push('\n');
-        } else if !said.is_empty() {
-            let named = HASH.replace_all(said, "");
+            rest.push_str(&said);
+            rest.push('\n');
+        } else {
+            let named = HASH.replace_all(&said, "");
             let mut entry = requirement("", &named);
-            entry.says = said.to_owned();
-            content.entries.insert(entry);
+            entry.says = said.clone();
+            entries.insert(entry);
         }
     }
-    Some(content)
+    Some(Content { entries, rest: Rest::Text(rest) })
 }
 
+/// The lists of a `package.json` with what it wants of others.
+pub(super) const NODE_LISTS: &[&str] =
+    &["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
+
 pub(super) fn node(text: &str) -> Option<Content> {
-    const KINDS: &[&str] = &["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
     let mut whole = describing::package_json(text)?;
     let map = whole.as_object_mut()?;
     let mut entries = BTreeSet::new();
-    for kind in KINDS {
-        let Some(list) = map.remove(*kind) else { continue };
-        for (name, version) in list.as_object()? {
-            // An address, a folder and another package's name all need one of these.
-            let plain = version.as_str().is_some_and(|version| !version.contains([':', '/', '@', '\\']));
-            let beyond =
-                (!plain).then(|| "does not come from the registry by its name and version".to_owned());
-            entries.insert(Entry::new(name, format!("{kind} {version}"), beyond));
+    for kind in NODE_LISTS {
+        if let Some(list) = map.remove(*kind) {
+            entries.extend(list.as_object()?.iter().map(|(name, version)| of_node(kind, name, version)));
         }
     }
-    Some(Content { entries, rest: whole.to_string() })
+    Some(Content { entries, rest: Rest::Json(whole) })
+}
+
+/// One dependency of a `package.json`. An address, a folder, a file and another package's name all need more than a range.
+pub(super) fn of_node(place: &str, name: &str, version: &Json) -> Entry {
+    let plain = version.as_str().is_some_and(|version| {
+        let version = version.trim();
+        version.is_empty() || (RANGE.is_match(version) && !is_archive(version))
+    });
+    let beyond = (!plain || !is_package(name))
+        .then(|| "does not come from the registry by its name and version".to_owned());
+    Entry::new(name, format!("{place} {version}"), beyond)
 }
 
 pub(super) fn go(text: &str) -> Option<Content> {
-    let mut content = Content::default();
-    let mut block = "";
-    for line in text.lines() {
-        let said = line.split("//").next().unwrap_or_default().trim();
-        if said.is_empty() {
-            continue;
-        }
-        let (word, rest) = said.split_once([' ', '\t', '(']).unwrap_or((said, ""));
-        if block.is_empty() && said.ends_with('(') {
-            block = word;
-            continue;
-        }
-        if said == ")" {
-            block = "";
-            continue;
-        }
-        let (keyword, rest) = if block.is_empty() { (word, rest.trim()) } else { (block, said) };
+    let mut entries = BTreeSet::new();
+    let mut rest = String::new();
+    for (keyword, said, _) in go_mod(text) {
         if keyword == "require" {
-            let name = rest.split_whitespace().next().unwrap_or_default().trim_matches(['"', '`']);
-            content.entries.insert(Entry::new(name, rest.to_owned(), None));
+            let name = said.split_whitespace().next().unwrap_or_default().trim_matches(['"', '`']);
+            entries.insert(Entry::new(name, said.to_owned(), None));
         } else {
-            content.rest.push_str(&format!("{keyword} {rest}\n"));
+            rest.push_str(&format!("{keyword} {said}\n"));
         }
+    }
+    Some(Content { entries, rest: Rest::Text(rest) })
+}
+
+pub(super) fn go_sum(text: &str) -> Option<Content> {
+    let mut content = Content::default();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let [module, version, hash] = line.split_whitespace().collect::<Vec<_>>()[..] else { return None };
+        let mut entry = Entry::new(module, format!("{version} {hash}"), None);
+        entry.content = Some((format!("{module} {version}"), hash.to_owned()));
+        content.entries.insert(entry);
     }
     Some(content)
 }

@@ -5,25 +5,53 @@
 //! stands in the place of the repository's own code. Those stay as they are, and so does where dependencies come from: what
 //! is asked of a registry by a name and a version may change.
 
-mod locks;
+mod cargo_lock;
+mod checking;
 mod manifests;
+mod node_lock;
+mod own;
+mod python_lock;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use gloaming_api::evidence::FileRole;
+use gloaming_api::profile::Ecosystem;
+use gloaming_profile::is_requirements;
+use serde_json::Value as Json;
+use toml::Table;
 
+pub(crate) use self::own::own_names;
 use crate::change::FileDiff;
-use crate::runners::TreeView;
+use crate::manifests::spelled;
 
 /// A manifest or lockfile beyond this is not read.
 const LARGEST: usize = 16 << 20;
 
+/// Of a lockfile: what comes from elsewhere than a registry, and what comes from another than any before.
+const NO_REGISTRY: &str = "comes from no registry";
+const NEW_SERVER: &str = "comes from a server that no other came from";
+const ANOTHER: &str = "is another package by this name";
+const NO_CHECKSUM: &str = "has no checksum";
+
 /// What a file says of dependencies, and what it says besides.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 struct Content {
     entries: BTreeSet<Entry>,
-    /// Everything else, comparable.
-    rest: String,
+    rest: Rest,
+}
+
+/// Everything else of a file. As a value it is compared whatever the order of its keys.
+#[derive(Debug, PartialEq)]
+enum Rest {
+    Text(String),
+    Toml(Table),
+    Json(Json),
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
 }
 
 /// One dependency as a file names it.
@@ -45,26 +73,13 @@ impl Entry {
     }
 }
 
-/// Returns the names of the packages that the repository itself is made of, spelled alike.
-pub(crate) fn own_names(tree: &TreeView<'_>) -> BTreeSet<String> {
-    let manifests = tree.files.iter().filter(|path| {
-        let foreign = path.names().any(|name| matches!(name, "node_modules" | "vendor" | "site-packages"));
-        matches!(path.name(), Some("Cargo.toml" | "package.json" | "pyproject.toml" | "go.mod")) && !foreign
-    });
-    manifests
-        .filter_map(|path| manifests::own_names(path.name()?, &tree.read(path)?))
-        .flatten()
-        .map(|name| spelled(&name))
-        .collect()
-}
-
 /// Returns why a change of a file that configures is more than one of dependencies; none where it is not. `own` are the
 /// names of the repository's packages.
 pub(crate) fn beyond(diff: &FileDiff, own: &BTreeSet<String>) -> Option<String> {
     let (Some(before), Some(after)) = (text(diff.before.as_deref()), text(diff.after.as_deref())) else {
         return Some("it is no file that was there and still is".to_owned());
     };
-    let Some(read) = reader(diff, &before, own) else {
+    let Some((ecosystem, read)) = reader(diff, &before, own) else {
         return Some("what it says of dependencies is not read".to_owned());
     };
     let (Some(before), Some(after)) = (read(&before), read(&after)) else {
@@ -73,18 +88,22 @@ pub(crate) fn beyond(diff: &FileDiff, own: &BTreeSet<String>) -> Option<String> 
     if before.rest != after.rest {
         return Some("more than dependencies".to_owned());
     }
-    let locked: BTreeMap<&str, &str> = contents(&before).collect();
-    if let Some((what, _)) = contents(&after).find(|(what, by)| locked.get(what).is_some_and(|old| old != by))
-    {
+    // One version may be locked from two places.
+    let mut locked: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (what, by) in contents(&before) {
+        locked.entry(what).or_default().insert(by);
+    }
+    let other = |(what, by): &(&str, &str)| locked.get(what).is_some_and(|known| !known.contains(by));
+    if let Some((what, _)) = contents(&after).find(other) {
         return Some(format!("other content for {what}"));
     }
     before.entries.symmetric_difference(&after.entries).find_map(|entry| {
         let name = spelled(&entry.name);
         let why = if own.contains(&name) {
             "is a package of the repository itself".to_owned()
-        } else if of_the_language(&name) {
+        } else if checking::of_the_language(&name) {
             "has the name of a language's own library".to_owned()
-        } else if checks(&name) {
+        } else if checking::checks(ecosystem, &name) {
             "runs or checks tests, or is loaded by what does".to_owned()
         } else {
             entry.beyond.clone()?
@@ -106,146 +125,51 @@ fn text(bytes: Option<&[u8]>) -> Option<String> {
     Some(std::str::from_utf8(bytes).ok()?.to_owned())
 }
 
-type Reader = Box<dyn Fn(&str) -> Option<Content>>;
+/// The server and the path of an address that every program reads alike: over https, and without a user, a query, an
+/// escape or a way back. What stands in front of an `@` or behind a backslash would be a server to some.
+fn address(text: &str) -> Option<(&str, &str)> {
+    let (server, path) = text.strip_prefix("https://")?.split_once('/')?;
+    let plain = |text: &str, more: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
+    let steps_back = path.split('/').any(|part| matches!(part, "" | "." | ".."));
+    (!server.is_empty() && plain(server, ".-:") && plain(path, "/@._~+-") && !steps_back)
+        .then_some((server, path))
+}
 
-/// How a file is read; none where its form is not known.
-fn reader(diff: &FileDiff, before: &str, own: &BTreeSet<String>) -> Option<Reader> {
+type Read = Box<dyn Fn(&str) -> Option<Content>>;
+
+/// How a file is read, and whose packages it names; none where its form is not known.
+fn reader(diff: &FileDiff, before: &str, own: &BTreeSet<String>) -> Option<(Ecosystem, Read)> {
     if diff.file.role != FileRole::RunnerConfig {
         return None;
     }
     let path = &diff.file.path;
     let name = path.name()?;
-    let (hosts, own) = (locks::hosts(before), own.clone());
+    let own = own.clone();
     Some(match name {
-        "Cargo.toml" => Box::new(manifests::cargo),
-        "pyproject.toml" => Box::new(manifests::pyproject),
-        "package.json" => Box::new(manifests::node),
-        "go.mod" => Box::new(manifests::go),
-        "Cargo.lock" => Box::new(move |text| locks::cargo(text, &own)),
-        "package-lock.json" | "npm-shrinkwrap.json" => Box::new(move |text| locks::node(text, &hosts)),
-        "go.sum" => Box::new(locks::go),
-        "poetry.lock" | "uv.lock" | "pdm.lock" => Box::new(move |text| locks::python(text, &hosts, &own)),
-        name if (name.ends_with(".txt") || name.ends_with(".in"))
-            && !path.names().any(|name| name.ends_with(".egg-info") || name.ends_with(".dist-info"))
-            && (name.contains("requirements")
-                || name.contains("constraints")
-                || path.parent().is_some_and(|folder| folder.name() == Some("requirements"))) =>
+        "Cargo.toml" => (Ecosystem::Rust, Box::new(manifests::cargo)),
+        "pyproject.toml" => (Ecosystem::Python, Box::new(manifests::pyproject)),
+        "package.json" => (Ecosystem::Node, Box::new(manifests::node)),
+        "go.mod" => (Ecosystem::Go, Box::new(manifests::go)),
+        "Cargo.lock" => {
+            let known = cargo_lock::sources(before);
+            (Ecosystem::Rust, Box::new(move |text| cargo_lock::read(text, &known, &own)))
+        }
+        "package-lock.json" | "npm-shrinkwrap.json" => {
+            let known = node_lock::Known::of(before);
+            (Ecosystem::Node, Box::new(move |text| node_lock::read(text, &known)))
+        }
+        "go.sum" => (Ecosystem::Go, Box::new(manifests::go_sum)),
+        "poetry.lock" | "uv.lock" | "pdm.lock" => {
+            let known = python_lock::Known::of(before);
+            (Ecosystem::Python, Box::new(move |text| python_lock::read(text, &known, &own)))
+        }
+        _ if is_requirements(path)
+            && !path.names().any(|name| name.ends_with(".egg-info") || name.ends_with(".dist-info")) =>
         {
-            Box::new(manifests::requirements)
+            (Ecosystem::Python, Box::new(manifests::requirements))
         }
         _ => return None,
     })
-}
-
-/// A name however it is spelled.
-fn spelled(name: &str) -> String {
-    name.to_ascii_lowercase().replace(['_', '.'], "-")
-}
-
-/// Whether a dependency of that name would be found before a part of the language.
-fn of_the_language(name: &str) -> bool {
-    matches!(name, "std" | "core" | "alloc" | "proc-macro" | "unittest" | "doctest")
-}
-
-/// Words in the names of runners, of what extends them, of what tests compare by and of linters.
-const CHECKING: &[&str] = &[
-    "pytest",
-    "nose",
-    "nose2",
-    "unittest",
-    "unittest2",
-    "doctest",
-    "xdoctest",
-    "tox",
-    "nox",
-    "coverage",
-    "pluggy",
-    "xdist",
-    "jest",
-    "vitest",
-    "mocha",
-    "chai",
-    "jasmine",
-    "karma",
-    "ava",
-    "tape",
-    "tapjs",
-    "cypress",
-    "playwright",
-    "sinon",
-    "should",
-    "nyc",
-    "c8",
-    "istanbul",
-    "expect",
-    "swc",
-    "esbuild",
-    "babel",
-    "tsx",
-    "typescript",
-    "rstest",
-    "quickcheck",
-    "proptest",
-    "insta",
-    "trybuild",
-    "mockall",
-    "criterion",
-    "nextest",
-    "ginkgo",
-    "gomega",
-    "gocheck",
-    "gotest",
-    "gotestsum",
-    "quicktest",
-    "cmp",
-    "eslint",
-    "tslint",
-    "flake8",
-    "pylint",
-    "mypy",
-    "pyright",
-    "ruff",
-    "biome",
-    "prettier",
-    "black",
-    "golangci",
-    "staticcheck",
-];
-
-/// The same by their whole name: their packages have pytest load them, or they run whenever Python starts.
-const LOADED: &[&str] = &[
-    "hypothesis",
-    "anyio",
-    "typeguard",
-    "syrupy",
-    "pyfakefs",
-    "faker",
-    "requests-mock",
-    "flaky",
-    "schemathesis",
-    "inline-snapshot",
-    "sybil",
-    "ddtrace",
-    "logfire",
-    "langsmith",
-    "iniconfig",
-    "setuptools",
-    "pip",
-    "wheel",
-    "ts-node",
-    "tap",
-    "libtest-mimic",
-    "expect-test",
-    "googletest",
-    "ntest",
-];
-
-/// Whether a package of that name runs tests, is loaded by what does, is what they compare by, or lints.
-fn checks(name: &str) -> bool {
-    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
-    LOADED.contains(&name)
-        || words
-            .any(|word| CHECKING.contains(&word) || word.starts_with("test") || word.starts_with("assert"))
 }
 
 #[cfg(test)]
@@ -253,8 +177,8 @@ mod tests {
     use super::*;
     use crate::change::diff;
 
-    fn check(path: &str, before: &str, after: &str) -> String {
-        let own = BTreeSet::from(["calc".to_owned()]);
+    pub(super) fn check(path: &str, before: &str, after: &str) -> String {
+        let own = BTreeSet::from(["calc".to_owned(), "calc-core".to_owned()]);
         beyond(&diff(path, Some(before), Some(after)), &own).unwrap_or_else(|| "fine".to_owned())
     }
 
@@ -346,6 +270,40 @@ mod tests {
         assert_eq!(list("-r base.txt\n./own\n"), "`./own` is no plain requirement");
         assert_eq!(list("-r base.txt\nclick==9 --config-settings=x=y\n"), "`click` is no plain requirement");
         assert_eq!(check("setup.cfg", "a\n", "b\n"), "what it says of dependencies is not read");
+        assert_eq!(check("yarn.lock", "a\n", "b\n"), "what it says of dependencies is not read");
+    }
+
+    #[test]
+    fn a_list_of_requirements_is_what_pip_reads() {
+        let list = |after: &str| check("requirements.txt", "click==8.1.6\n", after);
+        assert_eq!(list("# newer\nclick==8.1.7\t# web\n"), "fine");
+        assert_eq!(list("click==8.1.7 ; python_version >= '3.8' and sys_platform != \"win32\"\n"), "fine");
+        assert_eq!(
+            list("click==8.1.7 \\\r\n  --hash=sha256:00 \\\r\n  --hash=sha256:01\r\nrich[x-y]\r\n"),
+            "fine"
+        );
+        let more = "more than dependencies";
+        let plain = "`click` is no plain requirement";
+        for (after, why) in [
+            ("# pinned\u{c}--index-url https://a.example/simple\nclick==8.1.7\n", more),
+            ("# pinned\u{b}-r notes.txt\nclick==8.1.7\n", more),
+            ("click==8.1.7 ; python_version > '3' \\\n# note\n-i https://a.example/simple\n", more),
+            ("# x\u{c}pytest==1\nclick==8.1.6\n", "`pytest` runs or checks tests, or is loaded by what does"),
+            ("click==8.1.7 ; python_version > '3' -i https://a.example/simple\n", plain),
+            ("click==8.1.7 ; python_version > '3' --pre\n", plain),
+            ("click==8.1.7 ; python_version > '${X}'\n", plain),
+            ("# coding: utf-7\n# +AAo---index-url https://a.example\nclick==8.1.6\n", "it cannot be read"),
+            ("click-1.0-py3-none-any.whl\n", "`click-1.0-py3-none-any.whl` is no plain requirement"),
+            ("click.tar.gz[x] ; python_version > '3'\n", "`click.tar.gz` is no plain requirement"),
+            ("click==8.1.6\ncalc--core==9.9\n", "`calc--core` is a package of the repository itself"),
+            (
+                "click==8.1.6\nrequests--mock\n",
+                "`requests--mock` runs or checks tests, or is loaded by what does",
+            ),
+            ("click==8.1.6\nBabel==2.0\n", "fine"),
+        ] {
+            assert_eq!(list(after), why, "{after:?}");
+        }
     }
 
     #[test]
@@ -359,9 +317,20 @@ mod tests {
             ("npm:b@1", "`a` does not come from the registry by its name and version"),
             ("file:../a", "`a` does not come from the registry by its name and version"),
             ("someone/a", "`a` does not come from the registry by its name and version"),
+            (".", "`a` does not come from the registry by its name and version"),
+            (" ..", "`a` does not come from the registry by its name and version"),
+            ("a.tgz", "`a` does not come from the registry by its name and version"),
+            ("1.0.TAR.GZ ", "`a` does not come from the registry by its name and version"),
         ] {
             assert_eq!(with("^1.0.0", to), why);
         }
+        for range in ["", "*", "latest", "~1.2.3-rc.1+b", "1.x || >=2.5.0 || 5.0.0 - 7.2.3"] {
+            assert_eq!(with("^1.0.0", range), "fine", "{range}");
+        }
+        assert_eq!(
+            with(r#"{"a""#, r#"{"../b": "1", "a""#),
+            "`../b` does not come from the registry by its name and version"
+        );
         assert_eq!(
             with(r#"{"a""#, r#"{"ts-jest": "1", "a""#),
             "`ts-jest` runs or checks tests, or is loaded by what does"
@@ -388,6 +357,10 @@ mod tests {
                 "require github.com/stretchr/testify v1.9.0\n",
                 "`github.com/stretchr/testify` runs or checks tests, or is loaded by what does",
             ),
+            (
+                "require gopkg.in/check.v1 v1.0.0\n",
+                "`gopkg.in/check.v1` runs or checks tests, or is loaded by what does",
+            ),
         ] {
             assert_eq!(with(more), why, "{more}");
         }
@@ -399,64 +372,5 @@ mod tests {
         );
         assert_eq!(check("go.sum", sum, &sum.replace("aa", "cc")), "other content for a.example/b v1.0.0");
         assert_eq!(check("go.sum", sum, "what\n"), "it cannot be read");
-    }
-
-    #[test]
-    fn locks() {
-        let cargo = "version = 4\n\n[[package]]\nname = \"calc\"\nversion = \"1.0.0\"\ndependencies = [\n \"log\",\n]\n\n[[package]]\nname = \"log\"\nversion = \"0.4.1\"\nsource = \"registry+https://one.acme.example/\"\nchecksum = \"aa\"\n";
-        let lock = |after: &str| check("Cargo.lock", cargo, after);
-        assert_eq!(lock(&cargo.replace("0.4.1", "0.4.2").replace("aa", "bb")), "fine");
-        assert_eq!(lock(&cargo.replace("aa", "bb")), "other content for log 0.4.1");
-        assert_eq!(
-            lock(&cargo.replace("registry+", "git+").replace("0.4.1", "0.4.2")),
-            "`log` comes from no registry"
-        );
-        assert_eq!(
-            lock(
-                &cargo
-                    .replace("0.4.1", "0.4.2")
-                    .replace("source = \"registry+https://one.acme.example/\"\nchecksum = \"aa\"\n", "")
-            ),
-            "`log` comes from no registry"
-        );
-        let stands_in = "\n[[package]]\nname = \"calc\"\nversion = \"2.0.0\"\nsource = \"registry+https://one.acme.example/\"\n";
-        assert_eq!(lock(&format!("{cargo}{stands_in}")), "`calc` is a package of the repository itself");
-
-        let node = r#"{"name": "calc", "lockfileVersion": 3, "packages": {"": {"dependencies": {"a": "1"}},
-            "node_modules/a": {"version": "1.0.0", "resolved": "https://r.example/a.tgz", "integrity": "sha512-aa"}}}"#;
-        let lock = |from: &str, to: &str| check("package-lock.json", node, &node.replace(from, to));
-        let newer = r#"1.1.0", "resolved": "https://r.example/a-1.1.0.tgz", "integrity": "sha512-bb"#;
-        let old = r#"1.0.0", "resolved": "https://r.example/a.tgz", "integrity": "sha512-aa"#;
-        assert_eq!(lock(old, newer), "fine");
-        assert_eq!(lock("sha512-aa", "sha512-bb"), "other content for node_modules/a 1.0.0");
-        assert_eq!(
-            lock(old, &newer.replace("r.example", "s.example")),
-            "`a` comes from a server that no other came from"
-        );
-        assert_eq!(
-            lock(old, &newer.replace("https://r.example/", "git+ssh://r.example/")),
-            "`a` comes from no registry"
-        );
-        assert_eq!(lock(old, &newer.replace("integrity", "engines")), "`a` has no checksum");
-        assert_eq!(
-            lock(old, &format!("{newer}\", \"hasInstallScript\": true, \"x\": \"")),
-            "`a` runs a script when it is installed"
-        );
-
-        let uv = "version = 1\n\n[[package]]\nname = \"calc\"\nversion = \"1\"\nsource = { editable = \".\" }\n\n[[package]]\nname = \"click\"\nversion = \"8.0\"\nsource = { registry = \"https://i.example/simple\" }\nwheels = [\n    { url = \"https://f.example/click-8.0.whl\", hash = \"sha256:aa\" },\n]\n";
-        let lock = |after: &str| check("uv.lock", uv, after);
-        let newer = uv.replace("8.0", "8.1").replace("aa", "bb");
-        assert_eq!(lock(&newer), "fine");
-        assert_eq!(lock(&uv.replace("aa", "bb")), "other content for click 8.0");
-        assert_eq!(
-            lock(&newer.replace("f.example", "g.example")),
-            "`click` comes from a server that no other came from"
-        );
-        assert_eq!(lock(&newer.replace("registry", "git")), "`click` comes from no registry");
-        assert_eq!(
-            lock(&newer.replace("editable", "registry")),
-            "`calc` is a package of the repository itself"
-        );
-        assert_eq!(check("yarn.lock", "a\n", "b\n"), "what it says of dependencies is not read");
     }
 }
