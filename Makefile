@@ -59,6 +59,10 @@ engines: setup ## The job lane's suite on every engine (installed when missing; 
 	  $(if $(findstring embedded,$(ENGINES)),,-- $(subst $(comma), ,$(ENGINES)))
 
 # The cluster ends with its suite, whatever becomes of that.
+.PHONY: kill
+kill: setup ## A run killed after each event of its journal, and gone on with (minutes; every fourth is in `make test`)
+	CI=true GLOAMING_KILL_ALL=1 $(CARGO) test --workspace --locked --test all -- resume::
+
 .PHONY: kubernetes
 kubernetes: setup ## The job lane's suite on a Kubernetes cluster made here (slow; needs root; ten minutes more the first time)
 	@mkdir -p "$(CACHE)/kubernetes"; trap 'tests/support/kubernetes.sh down "$(CACHE)"' EXIT; \
