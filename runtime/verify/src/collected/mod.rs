@@ -326,6 +326,11 @@ mod tests {
             );
             assert!(!check(("pytest.ini", &config), None, "calc/core.py", PYTHON), "{config}");
         }
+        // Neither says where the tests are: what is known of them is in the report.
+        for line in ["pytest .", "pytest"] {
+            let all = ("pytest.ini", "[pytest]\npython_files = *.py\ntestpaths = .\n");
+            assert!(!check(all, pytest(line), "checks/a.py", PYTHON));
+        }
         let ignored = pytest("pytest --ignore checks");
         assert!(!check(("pytest.ini", "[pytest]\npython_files = *.py\n"), ignored, "checks/a.py", PYTHON));
     }
@@ -367,6 +372,8 @@ mod tests {
             assert!(check(("README.md", ""), runs, "checks/core.py", text), "{line}");
             assert!(!check(("README.md", ""), runs, "calc/core.py", text), "{line}");
         }
+        let all = Some((TestRunner::Unittest, "python3 -m unittest discover -p *.py"));
+        assert!(!check(("README.md", ""), all, "checks/core.py", text));
         let package = Some((TestRunner::Unittest, "python3 -m unittest checks"));
         assert!(check(("README.md", ""), package, "checks/__init__.py", text));
         assert!(!check(("README.md", ""), package, "checks/__init__.py", "from .core import add\n"));

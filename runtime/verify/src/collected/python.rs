@@ -179,7 +179,7 @@ impl Collected {
             if path.as_str().ends_with(".py") {
                 self.files.insert(path);
             }
-        } else if base.iter().any(|file| file.is_within(&path)) {
+        } else if !path.is_root() && base.iter().any(|file| file.is_within(&path)) {
             self.pytest.places.push(path);
         }
     }
@@ -189,8 +189,8 @@ impl Collected {
         let told = std::mem::take(&mut self.pytest);
         for (folder, pattern) in &told.files {
             // Where pytest looks is a default, which each command may replace; but one that takes in all there is says
-            // nothing without it: what the report has tests in is looked at once it is there.
-            if !matches!(pattern.as_str(), "*.py" | "*") {
+            // nothing without a folder: what the report has tests in is looked at once it is there.
+            if !takes_all(pattern) {
                 let part = if pattern.contains('/') { Part::Path } else { Part::Name };
                 self.add(|| fnmatch(pattern), part, vec![folder.clone()], Tests::Python);
                 continue;
@@ -223,7 +223,11 @@ impl Collected {
                 .iter()
                 .find_map(|start| cwd.resolve(start).filter(holds))
                 .or_else(|| cwd.resolve(start));
-            return self.add(|| fnmatch(pattern), Part::Name, below.into_iter().collect(), Tests::Python);
+            let below = below.filter(|folder| !folder.is_root());
+            if below.is_some() || !takes_all(pattern) {
+                self.add(|| fnmatch(pattern), Part::Name, below.into_iter().collect(), Tests::Python);
+            }
+            return;
         }
         for word in said.plain {
             if word.ends_with(".py") {
@@ -302,6 +306,11 @@ fn option(word: &str) -> (&str, Option<&str>) {
         _ if word.starts_with('-') => (word, None),
         _ => ("", None),
     }
+}
+
+/// Whether a pattern says nothing of a file.
+fn takes_all(pattern: &str) -> bool {
+    matches!(pattern, "*" | "*.py")
 }
 
 fn unquoted(word: &str) -> &str {
