@@ -9,7 +9,7 @@ use crate::change::{Change, FileDiff};
 use crate::renaming::{Renames, every_word_renamed, rename_words};
 use crate::runners::TreeView;
 use crate::steps::{Found, count, some_of};
-use crate::{depends, examples, manifests, named, reach, shadows};
+use crate::{depends, examples, manifests, named, reach, shadows, users};
 
 fn sides(diff: &FileDiff) -> (Option<Language>, Option<&[u8]>, Option<&[u8]>) {
     (Language::of(diff.file.path.as_str()), diff.before.as_deref(), diff.after.as_deref())
@@ -72,9 +72,13 @@ fn runner_kept(
     let changed = change.files.iter().filter(|diff| changes_the_runner(diff, renames));
     let mut configured: Vec<String> = if lets.dependencies {
         let own = depends::own_names(tree);
-        changed
-            .filter_map(|diff| Some(format!("{}: {}", shown(diff), depends::beyond(diff, &own)?)))
-            .collect()
+        let told = |diff: &FileDiff| {
+            if manifests::may_be_data(&diff.file.path) {
+                return Some(format!("{}: it may be data of the tests", shown(diff)));
+            }
+            Some(format!("{}: {}", shown(diff), depends::beyond(diff, &own)?))
+        };
+        changed.filter_map(told).collect()
     } else {
         changed.map(shown).collect()
     };
@@ -97,13 +101,21 @@ fn runner_kept(
     Ok(weakened)
 }
 
-/// Returns what a patch does to files that no rule takes for tests by their name alone, and in which the base's report has
-/// tests: `testcore.py`, which unittest collects.
-pub(crate) fn read_with_report(change: &Change, renames: &Renames, tests: &TestResults) -> Option<Found> {
-    let code = change
-        .files
-        .iter()
-        .filter(|diff| diff.file.role == FileRole::Code && holds_tests(&diff.file.path, tests));
+/// Returns what a patch does to files that no rule takes for tests by their name or by a configuration, and in which the
+/// base's report has tests: `testcore.py`, which unittest collects; what a configuration says in words nobody reads here.
+/// `tree` is the patched tree.
+pub(crate) fn read_with_report(
+    change: &Change,
+    renames: &Renames,
+    tests: &TestResults,
+    tree: &TreeView<'_>,
+) -> Option<Found> {
+    let is_of_tests = |path: &RelPath| {
+        // One that nobody takes anything from is there for its tests. Else it is code with tests in it.
+        holds_tests(path, tests) && (speaks_of_tests(path) || users::none_but(path, path, change, tree))
+    };
+    let code =
+        change.files.iter().filter(|diff| diff.file.role == FileRole::Code && is_of_tests(&diff.file.path));
     let told: Vec<String> = code
         .filter(|diff| diff.file.change != FileChange::Added && !diff.same_content())
         .flat_map(|diff| match sides(diff) {
@@ -116,13 +128,13 @@ pub(crate) fn read_with_report(change: &Change, renames: &Renames, tests: &TestR
     (!told.is_empty()).then(|| Found::fail(Finding::TestsWeakened, some_of(&told)))
 }
 
-/// Whether a file's name speaks of tests, and a report has some in it. Product code with examples in its docstrings is
-/// none: their names begin with the module's once more.
-fn holds_tests(path: &RelPath, tests: &TestResults) -> bool {
+fn speaks_of_tests(path: &RelPath) -> bool {
     let name = path.name().unwrap_or_default().to_ascii_lowercase();
-    if !(name.contains("test") || name.contains("spec")) {
-        return false;
-    }
+    name.contains("test") || name.contains("spec")
+}
+
+/// Whether a report has tests in a file. Examples in docstrings are none: their names begin with the module's once more.
+fn holds_tests(path: &RelPath, tests: &TestResults) -> bool {
     let Some((stem, extension)) = path.as_str().rsplit_once('.') else { return false };
     let begins = match extension {
         "py" => stem.replace('/', "."),
@@ -406,20 +418,46 @@ mod tests {
     fn a_file_in_which_the_report_has_tests_is_one_of_tests() {
         let before = "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_add(self):\n        self.assertEqual(1, 1)\n";
         let after = before.replace("assertEqual(1, 1)", "assertTrue(1)");
-        let check = |path: &str, id: &str| {
-            let change = Change {
-                files: vec![diff(path, Some(before), Some(&after))],
-                base: BTreeMap::new(),
-                patched: BTreeMap::new(),
-            };
+        let dir = tempfile::tempdir().unwrap();
+        let check = |path: &str, id: &str, user: &str| {
+            let change = change(vec![diff(path, Some(before), Some(&after))]);
             let tests = TestResults::from([(id.to_owned(), TestStatus::Passed)]);
-            read_with_report(&change, &Renames::new(), &tests).is_some()
+            let files = [RelPath::parse("calc/__init__.py").unwrap()];
+            crate::host::write_in_tree(dir.path(), &files[0], user.as_bytes()).unwrap();
+            let tree = TreeView { dir: dir.path(), files: &files };
+            read_with_report(&change, &Renames::new(), &tests, &tree).is_some()
         };
-        assert!(check("testcore.py", "testcore.T.test_add"));
-        assert!(check("calc/core_spec.py", "calc.core_spec::test_add"));
-        assert!(!check("testcore.py", "testcore2.T.test_add"));
-        // Nothing says that it holds tests, or they are examples.
-        assert!(!check("calc/core.py", "calc.core.T.test_add"));
-        assert!(!check("calc/testclient.py", "calc.testclient::calc.testclient.get"));
+        assert!(check("testcore.py", "testcore.T.test_add", ""));
+        assert!(check("calc/core_spec.py", "calc.core_spec::test_add", "from .core_spec import T\n"));
+        assert!(!check("testcore.py", "testcore2.T.test_add", ""));
+        // A name that says nothing: one of code, where others use it.
+        assert!(check("checks/core.py", "checks.core::check_add", ""));
+        assert!(!check("calc/core.py", "calc.core.T.test_add", "from .core import add\n"));
+        // Examples.
+        assert!(!check("calc/testclient.py", "calc.testclient::calc.testclient.get", ""));
+        assert!(!check("calc/core.py", "calc.core::calc.core.get", ""));
+    }
+
+    #[test]
+    fn manifests_among_the_tests_may_be_data() {
+        let manifest = |license: &str| format!("{{\"name\": \"a\", \"license\": \"{license}\"}}\n");
+        let changed = |path: &str| vec![diff(path, Some(&manifest("mit")), Some(&manifest("MIT")))];
+        assert_eq!(check(changed("package.json"), &[]), "fine");
+        let path = "test/fixtures/a/package.json";
+        assert_eq!(
+            check(changed(path), &[]),
+            format!("RunnerConfigChanged: changes what runs the tests: {path}")
+        );
+        let tree = TreeView { dir: std::path::Path::new("."), files: &[] };
+        let lets = Lets { dependencies: true, ..Lets::default() };
+        let found = read_through(&change(changed(path)), &names(&[]), &tree, lets).unwrap();
+        assert_eq!(found.detail, format!("changes what runs the tests: {path}: it may be data of the tests"));
+        let bump = |path: &str| {
+            let with = |version: &str| format!("{{\"dependencies\": {{\"a\": \"{version}\"}}}}\n");
+            let files = vec![diff(path, Some(&with("^1.0.0")), Some(&with("^1.0.1")))];
+            read_through(&change(files), &names(&[]), &tree, lets).map(|found| found.detail)
+        };
+        assert_eq!(bump("package.json"), None);
+        assert!(bump("test/expected/package.json").is_some());
     }
 }

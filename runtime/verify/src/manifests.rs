@@ -3,6 +3,8 @@
 
 use std::sync::LazyLock;
 
+use gloaming_api::RelPath;
+use gloaming_api::evidence::FileRole;
 use regex::Regex;
 use serde_json::Value;
 use toml::Table;
@@ -49,12 +51,24 @@ const PYPROJECT: &[&str] = &[
     "readme",
 ];
 
+/// Whether a manifest lies among the tests, where it may be what they read or expect: no part of it is of no account.
+pub(crate) fn may_be_data(path: &RelPath) -> bool {
+    let is_of_tests = |folder: RelPath| {
+        folder.join("x").is_ok_and(|inside| gloaming_workspace::role(&inside) == FileRole::Test)
+    };
+    // A folder of another role below that one, as `node_modules` is, makes it no less theirs.
+    std::iter::successors(path.parent(), RelPath::parent).any(is_of_tests)
+}
+
 /// Whether both versions of a manifest say the same but for what describes the package.
 pub(crate) fn describes_only(diff: &FileDiff) -> bool {
     let (Some(before), Some(after)) = (&diff.before, &diff.after) else { return false };
     let (Ok(before), Ok(after)) = (std::str::from_utf8(before), std::str::from_utf8(after)) else {
         return false;
     };
+    if may_be_data(&diff.file.path) {
+        return false;
+    }
     match diff.file.path.name() {
         Some("package.json") => same(package_json(before), package_json(after)),
         Some("Cargo.toml") => same(cargo(before), cargo(after)),
@@ -167,6 +181,14 @@ mod tests {
         assert!(!check("package.json", node, &node.replace("--test", "--test || true")));
         assert!(!check("package.json", node, "{"));
         assert!(!check("setup.cfg", "a", "b"));
+        for path in [
+            "test/fixtures/a/package.json",
+            "test/expected/package.json",
+            "tests/a/node_modules/b/package.json",
+        ] {
+            assert!(!check(path, node, &node.replace("1.0.0", "1.1.0")), "{path}");
+        }
+        assert!(check("packages/testbed/package.json", node, &node.replace("1.0.0", "1.1.0")));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::change::Change;
 use crate::runners::TreeView;
-use crate::users::{self, near};
+use crate::users::{self, Import, names, near};
 
 /// Scripts of a package.json and targets of a Makefile that use the program and say nothing about its tests, unless another
 /// one names them.
@@ -76,13 +76,7 @@ static PLUGINS: LazyLock<Regex> =
 static QUOTED: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"["'`]([^"'`\n]{1,300})["'`]"#).expect("a constant pattern"));
 
-/// What a conftest.py imports of hooks by their names, or by any.
-static HOOKS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?m)^[ \t]*from[ \t]+([\w.]+)[ \t]+import\b[^\n]*(?:\*|\bpytest_|\([^)]*\bpytest_)")
-        .expect("a constant pattern")
-});
-
-/// What a conftest.py makes one by giving it the name.
+/// What a conftest.py makes a hook by giving it the name.
 static MADE_A_HOOK: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?m)^[ \t]*pytest_\w+[ \t]*=[ \t]*(?:[\w.]+\([ \t]*)*([A-Za-z_]\w*)")
         .expect("a constant pattern")
@@ -110,12 +104,10 @@ const LARGEST: usize = 1 << 20;
 /// Returns the changed files that a file of configuration has loaded, each with that file.
 pub(crate) fn named(change: &Change, tree: &TreeView<'_>) -> Vec<String> {
     let mut out = Vec::new();
-    for path in tree.files.iter().filter(|path| gloaming_workspace::role(path) == FileRole::RunnerConfig) {
-        let foreign = path.names().any(|name| matches!(name, "node_modules" | "vendor" | "site-packages"));
-        // One that the patch changes is looked at too: it may only describe the package otherwise, and still load this.
-        if foreign {
-            continue;
-        }
+    // One that the patch changes is looked at too: it may only describe the package otherwise, and still load this.
+    let configures =
+        |path: &&RelPath| gloaming_workspace::role(path) == FileRole::RunnerConfig && !is_foreign(path);
+    for path in tree.files.iter().filter(configures) {
         let Some(text) = tree.read(path).filter(|text| text.len() <= LARGEST) else { continue };
         let loaded = loaded(path.name().unwrap_or_default(), &text);
         if loaded.is_empty() {
@@ -186,36 +178,9 @@ impl Loaded {
     }
 }
 
-/// Whether a word of a configuration in `folder` is the path, or the dotted name, of a file.
-pub(crate) fn names(folder: &RelPath, word: &str, path: &RelPath) -> bool {
-    let (stem, extension) = path.as_str().rsplit_once('.').unwrap_or((path.as_str(), ""));
-    let is_script = matches!(extension, "js" | "cjs" | "mjs" | "ts" | "cts" | "mts" | "json");
-    let target = folder.resolve(word.trim_start_matches("<rootDir>/"));
-    let named = target.is_some_and(|target| {
-        let target = target.as_str();
-        target == path.as_str()
-            || is_script && (stem == target || stem.strip_suffix("/index") == Some(target))
-    });
-    if named || extension != "py" {
-        return named;
-    }
-    // A module goes by its name from its folder, from the root, or from a folder of sources. One dot is its own package.
-    let module = stem.trim_end_matches("/__init__").replace('/', ".");
-    let from = |folder: &str| match folder {
-        "" => module == word,
-        folder => {
-            module.strip_prefix(&folder.replace('/', ".")).and_then(|rest| rest.strip_prefix('.'))
-                == Some(word)
-        }
-    };
-    match word.strip_prefix('.') {
-        Some(relative) if !relative.starts_with('.') => {
-            let dotted = folder.as_str().replace('/', ".");
-            let name = if dotted.is_empty() { relative.to_owned() } else { format!("{dotted}.{relative}") };
-            module == name
-        }
-        _ => from("") || from("src") || from(folder.as_str()),
-    }
+/// Whether a file is somebody else's that lies in the repository.
+pub(crate) fn is_foreign(path: &RelPath) -> bool {
+    path.names().any(|name| matches!(name, "node_modules" | "vendor" | "site-packages"))
 }
 
 /// What a file of configuration has loaded or run.
@@ -228,10 +193,12 @@ fn loaded(name: &str, text: &str) -> Vec<Loaded> {
             .map(Loaded::of(How::Run))
             .collect(),
         "package.json" => package_json(text),
-        "conftest.py" => PLUGINS
-            .captures_iter(text)
-            .flat_map(|found| {
-                let list = found[1].to_owned();
+        "conftest.py" => {
+            let imports = users::python_imports(text);
+            let made: BTreeSet<&str> =
+                MADE_A_HOOK.captures_iter(text).filter_map(|found| Some(found.get(1)?.as_str())).collect();
+            let plugins = PLUGINS.captures_iter(text).flat_map(|found| {
+                let list = &found[1];
                 // A list or tuple ends with its bracket, a single name with its line.
                 let end = match list.chars().next() {
                     Some('[') => list.find(']'),
@@ -239,13 +206,21 @@ fn loaded(name: &str, text: &str) -> Vec<Loaded> {
                     _ => list.find('\n'),
                 };
                 quoted(&list[..end.unwrap_or(list.len())])
-            })
+            });
             // Hooks and fixtures that it takes from elsewhere by any name are its own.
-            .chain(HOOKS.captures_iter(text).map(|found| found[1].to_owned()))
+            let is_hook = |import: &&Import| {
+                let hook = |name: &str| name.starts_with("pytest_");
+                import.name == "*" || (!import.name.is_empty() && (hook(&import.name) || hook(&import.local)))
+            };
+            let hooks = imports.iter().filter(is_hook).map(|import| import.module.clone());
             // What is made a hook by assigning it.
-            .chain(MADE_A_HOOK.captures_iter(text).flat_map(|found| users::python_sources(text, &found[1])))
-            .map(Loaded::of(How::Loaded))
-            .collect(),
+            let assigned = imports.iter().filter(|import| made.contains(import.local.as_str()));
+            plugins
+                .chain(hooks)
+                .chain(assigned.flat_map(Import::sources))
+                .map(Loaded::of(How::Loaded))
+                .collect()
+        }
         // Whatever installs the package runs it.
         "setup.py" => users::python_words(text).into_iter().map(Loaded::of(How::Imported)).collect(),
         "pyproject.toml" | "pytest.ini" | ".pytest.ini" | "pytest.toml" | ".pytest.toml" | "setup.cfg" => {
@@ -288,7 +263,8 @@ fn lists(text: &str) -> Vec<Loaded> {
     LIST.captures_iter(text).map(|found| found[1].to_owned()).map(Loaded::of(How::Run)).collect()
 }
 
-fn quoted(text: &str) -> Vec<String> {
+/// Returns the texts in quotes of a configuration.
+pub(crate) fn quoted(text: &str) -> Vec<String> {
     QUOTED.captures_iter(text).map(|found| found[1].to_owned()).collect()
 }
 
@@ -558,25 +534,5 @@ mod tests {
             ["test/more.js is loaded by test/setup.js, which package.json has loaded"]
         );
         assert_eq!(check(set_up, &takes, "src/more.js"), [""; 0]);
-    }
-
-    #[test]
-    fn a_word_is_a_path_from_its_own_folder() {
-        let check = |folder: &str, word: &str, path: &str| {
-            let folder = if folder.is_empty() { RelPath::root() } else { RelPath::parse(folder).unwrap() };
-            names(&folder, word, &RelPath::parse(path).unwrap())
-        };
-        assert!(check("", "./setup.js", "setup.js"));
-        assert!(check("", "./setup", "setup.js"));
-        assert!(check("pkg", "<rootDir>/setup.js", "pkg/setup.js"));
-        assert!(check("", "calc.plugin", "calc/plugin.py"));
-        assert!(!check("pkg", "setup.js", "setup.js"));
-        assert!(!check("", "setup", "setup.rs"));
-        assert!(check("packages/a", "../../tools/setup.js", "tools/setup.js"));
-        assert!(!check("packages/a", "../../../tools/setup.js", "tools/setup.js"));
-        assert!(check("tests", "support.plugin", "support/plugin.py"));
-        assert!(check("tests", ".hooks", "tests/hooks.py"));
-        assert!(!check("tests", ".hooks", "hooks.py"));
-        assert!(check("", "./tools", "tools/index.js"));
     }
 }

@@ -215,7 +215,9 @@ async fn judge(
         return Ok(());
     }
 
-    if !rewritten && let Some(found) = integrity::read_with_report(change, &renames, &baseline.tests) {
+    if !rewritten
+        && let Some(found) = integrity::read_with_report(change, &renames, &baseline.tests, &patched.view())
+    {
         steps.note("V8", found);
         return Ok(());
     }

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use crate::manifests::{go_mod, spelled};
+use crate::named::is_foreign;
 use crate::new_dependencies::TEST_DATA;
 use crate::runners::TreeView;
 
@@ -20,9 +21,8 @@ static IN_SCRIPT: LazyLock<Regex> = LazyLock::new(|| {
 /// Returns the names of the packages that the repository itself is made of, spelled alike.
 pub(crate) fn own_names(tree: &TreeView<'_>) -> BTreeSet<String> {
     let manifests = tree.files.iter().filter(|path| {
-        let foreign = path.names().any(|name| matches!(name, "node_modules" | "vendor" | "site-packages"));
         let name = path.name().unwrap_or_default();
-        !foreign
+        !is_foreign(path)
             && matches!(
                 name,
                 "Cargo.toml" | "package.json" | "pyproject.toml" | "go.mod" | "setup.cfg" | "setup.py"
