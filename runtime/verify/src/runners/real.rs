@@ -10,7 +10,7 @@ use gloaming_api::evidence::TestStatus;
 use gloaming_api::profile::TestRunner;
 
 use super::{
-    Control, Invocation, Placing, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, lines, test_command,
+    Control, Invocation, Placing, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, Trees, lines, test_command,
 };
 use crate::names::Names;
 
@@ -101,7 +101,8 @@ impl Bed {
             }
         }
         let view = TreeView { dir: &tree, files: &self.files };
-        let controls = super::controls(&self.command, placing, &seen, &view, &mut Names::new(42)).unwrap();
+        let trees = Trees { base: &view, patched: &view };
+        let controls = super::controls(&self.command, placing, &seen, &trees, &mut Names::new(42)).unwrap();
         for control in &controls {
             let mut content = view.read(&control.path).unwrap_or_default();
             content.push_str(&control.text);
