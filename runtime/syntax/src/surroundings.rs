@@ -175,7 +175,7 @@ impl<'t> Surroundings<'t> {
     /// The first name of an expression in brackets.
     fn first_name(&self, open: usize) -> Option<&'t str> {
         let skip = ["await", "new", "&", "*", "mut", "not", "!", "(", "-"];
-        let at = (open + 1..).find(|at| !skip.contains(&self.text(Some(*at))))?;
+        let at = (open + 1..).take(DEEPEST).find(|at| !skip.contains(&self.text(Some(*at))))?;
         let own = matches!(self.text(Some(at)), "self" | "this");
         (self.is_identifier(at) || own).then(|| self.text(Some(at)))
     }

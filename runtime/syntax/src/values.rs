@@ -11,6 +11,8 @@ use crate::tree::TokenKind;
 
 /// So many tokens before a `=` are looked through for what it is given to.
 const LONGEST_TARGET: usize = 32;
+/// So many behind a `with` or an `import`.
+const LONGEST_LIST: usize = 1000;
 
 /// Values of libraries by the names that they are kept under.
 #[derive(Debug, Clone, Default)]
@@ -137,7 +139,10 @@ impl<'t> Reader<'_, 't> {
     /// What the expression at a place gives, as far as its first name says.
     fn value(&self, at: usize) -> Option<Value> {
         let skip = ["await", "new", "&", "*", "mut", "(", "?"];
-        let at = (at..).find(|at| !skip.contains(&self.text(*at))).filter(|at| self.is_name(*at))?;
+        let at = (at..)
+            .take(LONGEST_TARGET)
+            .find(|at| !skip.contains(&self.text(*at)))
+            .filter(|at| self.is_name(*at))?;
         let (name, next) = (self.text(at), self.text(at + 1));
         if !matches!(next, "." | "?." | "::" | "(" | "[" | "/" | "!") {
             return None;
@@ -171,7 +176,8 @@ impl<'t> Reader<'_, 't> {
         // `const { a, b: c } = …`
         if self.text(here) == "}" && self.language.is_script() {
             let Some(open) = self.around.bracket(here) else { return };
-            let parts: Vec<usize> = (open..here).filter(|part| self.is_name(*part)).collect();
+            let parts: Vec<usize> =
+                (open..here).take(LONGEST_LIST).filter(|part| self.is_name(*part)).collect();
             for part in parts {
                 self.keep(self.text(part), value);
                 if value == Some(Value::Own) {
@@ -215,7 +221,7 @@ impl<'t> Reader<'_, 't> {
     fn with(&mut self, at: usize) {
         let level = self.around.bracket(at);
         let mut value = self.value(at + 1);
-        for here in at + 1..self.around.len() {
+        for here in (at + 1..self.around.len()).take(LONGEST_LIST) {
             // They may stand in brackets of their own.
             let inner = self.around.bracket(here) == Some(at + 1);
             if self.around.bracket(here) != level && !inner {
@@ -239,6 +245,7 @@ impl<'t> Reader<'_, 't> {
             .find(|at| self.text(*at) == "from");
         let module = from.map(|from| self.text(from + 1));
         let names = (at + 1..self.around.len())
+            .take(LONGEST_LIST)
             .take_while(|at| self.around.token(*at).line == line)
             .filter(|at| self.is_name(*at));
         let mut value = None;

@@ -460,6 +460,7 @@ fn what_is_handed_on_or_compared_follows() {
         ("t.deepEqual(shape(), 1, { width: 1 });", false),
         ("t.test('a', { width: 1 }, () => {});", false),
         ("test('a', { width: 1 });", false),
+        ("test.fails('a', { width: 1 }, () => {});", false),
     ] {
         let follows = follows(Language::TypeScript, "width>breadth", &script(line), "width", "breadth");
         assert_eq!(follows, follow, "{line}");
