@@ -88,7 +88,7 @@ fn words<'t>(pattern: &Regex, text: &'t str) -> impl Iterator<Item = &'t str> {
     pattern.captures_iter(text).filter_map(|found| Some(found.iter().skip(1).flatten().next()?.as_str()))
 }
 
-const RUST: &[Row] = &[
+pub(super) const RUST: &[Row] = &[
     ("assert_eq", "assert_eq!(\"NAME\", \"\");"),
     ("assert_ne", "assert_ne!(\"NAME\", \"NAME\");"),
     ("assert", "assert!(\"NAME\".is_empty());"),
