@@ -327,10 +327,10 @@ impl<'a> Following<'a> {
         let fixture = is_fixture(self.language, name) || is_fixture(self.language, &rename.to);
         // Where nothing else is called so, the new name is the language's own.
         let builtin = is_builtin(self.language, &rename.to) && !declares && !self.imported.contains(name);
-        !self.foreign.contains(name)
-            && !(asks && fixture)
-            && !builtin
-            && (!declares || runs_the_same(self.language, name, &rename.to))
+        if self.foreign.contains(name) || builtin || (asks && fixture) {
+            return false;
+        }
+        (!declares || runs_the_same(self.language, name, &rename.to))
             && (rename.seen || rename.module || own.is_some())
     }
 
