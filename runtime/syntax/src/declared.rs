@@ -283,6 +283,8 @@ fn names<'t>(language: Language, node: Node<'t>, place: Place) -> Names<'t> {
 /// The type that a method of Go belongs to, without the receiver's own name.
 fn receiver(source: &[u8], node: Node<'_>) -> Option<String> {
     let receiver = short(source, node.child_by_field_name("receiver")?);
+    // `(s Set[K, V])` belongs to `Set`.
+    let receiver = receiver.split('[').next().unwrap_or_default();
     Some(receiver.trim_matches(['(', ')']).rsplit([' ', '*']).next().unwrap_or_default().to_owned())
 }
 
@@ -367,18 +369,31 @@ pub fn covered_by<'u>(units: impl Iterator<Item = &'u Unit>) -> impl Fn(usize) -
     }
 }
 
+/// Declarations by their names.
+pub type ByName<'d> = BTreeMap<&'d str, Vec<&'d Declared>>;
+
+/// Sorts declarations by their names.
+pub fn by_name(declared: &[Declared]) -> ByName<'_> {
+    let mut out = ByName::new();
+    for one in declared {
+        out.entry(&one.name).or_default().push(one);
+    }
+    out
+}
+
 /// Whether each declaration of a new name stands where one of the old name stood: the same kind, of the same owner.
 /// What is new beside may answer to the new name in the renamed thing's place. `owner` is an owner's name after the change.
 pub fn declares_the_same(
-    before: &[Declared],
-    after: &[Declared],
+    before: &ByName<'_>,
+    after: &ByName<'_>,
     old: &str,
     new: &str,
     owner: impl Fn(&str) -> String,
 ) -> bool {
-    let counted = |list: &[Declared], name: &str, after: bool| {
+    let counted = |list: &ByName<'_>, name: &str, after: bool| {
         let mut out: BTreeMap<(DeclaredKind, String), i64> = BTreeMap::new();
-        for one in list.iter().filter(|one| one.name == name && one.kind != DeclaredKind::Local) {
+        let found = list.get(name).into_iter().flatten();
+        for one in found.filter(|one| one.kind != DeclaredKind::Local) {
             let owner = if after { one.owner.clone() } else { owner(&one.owner) };
             *out.entry((one.kind, owner)).or_default() += 1;
         }

@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Language;
-use crate::checks::{is_checker, is_foreign, is_runner, runs_the_same};
+use crate::checks::{is_check, is_checker, is_fixture, is_runner, runs_the_same};
 use crate::declared::{Declared, DeclaredKind};
+use crate::libraries::{is_builtin, is_foreign};
 use crate::renames::{Rename, Renames};
 use crate::strings::may_follow;
 use crate::surroundings::Surroundings;
 use crate::tree::{Token, TokenKind};
 use crate::units::{Import, Unit, UnitKind};
+use crate::values::Values;
 
 /// How a name stands in code: two of the same spelling are different things where these differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +60,10 @@ pub(crate) struct Following<'a> {
     renames: BTreeMap<&'a str, &'a Rename>,
     /// Names that imports of packages which check, or of the language's own, bring in.
     foreign: BTreeSet<String>,
+    /// Names that imports bring in one by one.
+    imported: BTreeSet<String>,
+    /// What of libraries all units of the file know.
+    values: Values,
     /// What the tests declare by names that are renamed.
     declared: BTreeMap<String, Own>,
     marks: Vec<Mark>,
@@ -75,11 +81,21 @@ impl<'a> Following<'a> {
     ) -> Self {
         let renames = renames.iter().filter(|(_, rename)| !words.contains(&rename.to));
         let renames: BTreeMap<&str, &Rename> = renames.map(|(from, to)| (from.as_str(), to)).collect();
-        let imports = units.iter().flat_map(|unit| &unit.facts.imports);
-        let foreign = imports
-            .filter(|import| is_foreign(language, &module_of(language, import)))
-            .filter_map(|import| import.bound.clone())
+        let imports: Vec<(&str, String)> = units
+            .iter()
+            .flat_map(|unit| &unit.facts.imports)
+            .filter_map(|import| Some((import.bound.as_deref()?, module_of(language, import))))
             .collect();
+        let foreign = imports
+            .iter()
+            .filter(|(_, module)| is_foreign(language, module))
+            .map(|(name, _)| (*name).to_owned())
+            .collect();
+        let imported = imports.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let values = match renames.is_empty() {
+            true => Values::default(),
+            false => shared_values(language, imports.into_iter(), units),
+        };
         let mut own: BTreeMap<String, Own> = BTreeMap::new();
         for one in declared.iter().filter(|one| renames.contains_key(one.name.as_str())) {
             let own = own.entry(one.name.clone()).or_default();
@@ -95,7 +111,7 @@ impl<'a> Following<'a> {
             own.locals.sort_unstable();
             own.parameters.sort_unstable();
         }
-        Self { language, renames, foreign, declared: own, marks: Vec::new(), units: 0 }
+        Self { language, renames, foreign, imported, values, declared: own, marks: Vec::new(), units: 0 }
     }
 
     /// A token's text with what is renamed in its new form: what may belong together has the same one.
@@ -150,6 +166,8 @@ impl<'a> Following<'a> {
             return Ok(());
         }
         let around = Surroundings::new(self.language, &old.tokens);
+        let values = Values::of_unit(self.language, &around, &self.values);
+        let around = Scene { around, values };
         // A variable of a module or a block of tests, and what a function makes of such a one.
         let shares = old.kind != UnitKind::Function
             || old.tokens.iter().any(|token| {
@@ -158,14 +176,14 @@ impl<'a> Following<'a> {
         let mut marks = Vec::new();
         for (at, (was, is)) in old.tokens.iter().zip(&new.tokens).enumerate() {
             if was.kind != TokenKind::Identifier {
-                if was.text != is.text && !self.text_follows(&around, at, &is.text) {
+                if was.text != is.text && !self.text_follows(&around.around, at, &is.text) {
                     return Err(at);
                 }
                 continue;
             }
             let Some(rename) = self.renames.get(was.text.as_str()).copied() else { continue };
             let local = self.binds(old, &was.text);
-            let place = self.place(&around, at, local);
+            let place = self.place(&around.around, at, local);
             let followed = was.text != is.text;
             if !self.reaches(&around, at, place, rename) {
                 if followed {
@@ -271,39 +289,74 @@ impl<'a> Following<'a> {
     }
 
     /// Whether what is renamed can be what stands at a place.
-    fn reaches(&self, around: &Surroundings<'_>, at: usize, place: Place, rename: &Rename) -> bool {
-        let name = around.text(Some(at));
-        let checks = |root: &str| {
-            is_checker(self.language, root) || self.foreign.contains(root) || around.fails_tests(root)
-        };
+    fn reaches(&self, scene: &Scene<'_>, at: usize, place: Place, rename: &Rename) -> bool {
+        let around = &scene.around;
+        if scene.values.takes_apart(at) {
+            return false;
+        }
         match place {
-            Place::Bare => {
-                let own = self.declared.get(name);
-                let declares = own.is_some_and(|own| own.seen);
-                !self.foreign.contains(name)
-                    && (!declares || runs_the_same(self.language, name, &rename.to))
-                    && (rename.seen || rename.module || own.is_some())
-            }
+            Place::Bare => self.reaches_name(around, at, rename),
             Place::Own | Place::Member => {
                 let path = rename.module && matches!(self.language, Language::Python | Language::Rust);
                 let Some(chain) = around.chain(at) else { return false };
-                let asks = |name: &&str| matches!(*name, "should" | "expect" | "assert" | "assertThat");
+                let asks = ["should", "expect", "assert", "assertThat", "assert_that"];
+                // What these return is what they were given.
+                let handed_on = self.language == Language::Python
+                    && chain.iter().skip(1).any(|name| HAND_BACK.contains(name));
+                let checks = |root: &str| {
+                    is_checker(self.language, root)
+                        || (self.foreign.contains(root) && !handed_on)
+                        || around.fails_tests(root)
+                        || scene.values.has(&self.values, &chain)
+                };
                 (rename.seen || path)
-                    && !chain.iter().skip(1).any(asks)
+                    && !chain.iter().skip(1).any(|name| asks.contains(name))
                     && !(chain.len() > 1 && chain.last().is_some_and(|root| checks(root)))
             }
-            Place::Key => {
-                let runs = around.callers(at).is_none_or(|callers| {
-                    callers.iter().any(|root| {
-                        is_runner(self.language, root)
-                            || around.fails_tests(root)
-                            || (self.language == Language::Python
-                                && (self.foreign.contains(*root) || root.starts_with("assert")))
-                    })
-                });
-                (rename.seen || rename.keyword) && !runs
-            }
+            Place::Key => (rename.seen || rename.keyword) && !self.is_option(around, at),
         }
+    }
+
+    /// The same of a name that stands by itself.
+    fn reaches_name(&self, around: &Surroundings<'_>, at: usize, rename: &Rename) -> bool {
+        let name = around.text(Some(at));
+        let own = self.declared.get(name);
+        let declares = own.is_some_and(|own| own.seen);
+        // Who asks for a fixture gets what pytest has by the name.
+        let asks = own.is_some_and(|own| !own.parameters.is_empty());
+        let fixture = is_fixture(self.language, name) || is_fixture(self.language, &rename.to);
+        // Where nothing else is called so, the new name is the language's own.
+        let builtin = is_builtin(self.language, &rename.to) && !declares && !self.imported.contains(name);
+        if self.foreign.contains(name) || builtin || (asks && fixture) {
+            return false;
+        }
+        (!declares || runs_the_same(self.language, name, &rename.to))
+            && (rename.seen || rename.module || own.is_some())
+    }
+
+    /// Whether the name of an argument or a field is an option to what runs tests or checks.
+    fn is_option(&self, around: &Surroundings<'_>, at: usize) -> bool {
+        let Some((callers, argument)) = around.callers(at) else { return true };
+        let called = callers.first().copied().unwrap_or_default();
+        let python = self.language == Language::Python;
+        // What is given to these is given on, by the same name.
+        let hands_on =
+            ["SimpleNamespace", "call", "partial", "replace"].contains(&called) || callers.contains(&"call");
+        if python && hands_on {
+            return false;
+        }
+        // `t.deepEqual(made, { width: 1 })`: what is compared comes first.
+        let compares = is_check(self.language, called) && !called.starts_with("fail");
+        if self.language.is_script() && callers.len() > 1 && compares && argument < 2 {
+            return false;
+        }
+        let recalls = |name: &str| RECALLS.iter().any(|begin| name.starts_with(begin));
+        callers.iter().any(|root| {
+            is_runner(self.language, root)
+                || around.fails_tests(root)
+                || (python
+                    && (self.foreign.contains(*root) || (root.starts_with("assert") && !recalls(root))))
+        })
     }
 
     /// Whether a text may be another one in the words that differ.
@@ -314,8 +367,36 @@ impl<'a> Following<'a> {
         let seen = changed
             .iter()
             .all(|word| self.renames.get(word).is_some_and(|rename| rename.seen || rename.module));
-        may_follow(self.language, around, at, &changed, seen)
+        may_follow(self.language, around, at, new, &changed, seen)
     }
+}
+
+/// Beginnings of a mock's assertions, whose arguments are those it was called with.
+const RECALLS: &[&str] = &["assert_called", "assert_any", "assert_awaited", "assert_has"];
+
+/// Functions of Python's libraries that return something like what they take.
+const HAND_BACK: &[&str] = &["SimpleNamespace", "cast", "copy", "deepcopy", "replace"];
+
+/// A unit's tokens and what is known of them.
+struct Scene<'t> {
+    around: Surroundings<'t>,
+    values: Values,
+}
+
+/// What of libraries the units of a file share: what is not a function's own, what they keep as the test's, what runs before
+/// it and what they return.
+fn shared_values<'i>(
+    language: Language,
+    imports: impl Iterator<Item = (&'i str, String)>,
+    units: &[&Unit],
+) -> Values {
+    let mut out = Values::of_imports(language, imports);
+    for unit in units.iter().filter(|unit| unit.kind != UnitKind::Import) {
+        let of_unit = Values::of_unit(language, &Surroundings::new(language, &unit.tokens), &out);
+        let shares = unit.kind != UnitKind::Function || (unit.facts.hook && language.is_script());
+        out.share(of_unit, unit.name.rsplit("::").next().unwrap_or_default(), shares);
+    }
+    out
 }
 
 /// Whether one of the places, sorted, lies in a unit.

@@ -1,6 +1,7 @@
 //! Which texts of a test follow a renaming: those that name the thing for a library, and those that only tell a reader.
 
 use crate::Language;
+use crate::checks::is_fixture;
 use crate::renamed::words;
 use crate::surroundings::Surroundings;
 use crate::tree::TokenKind;
@@ -9,18 +10,29 @@ use crate::tree::TokenKind;
 const FORMATS: &[&str] =
     &["format", "print", "println", "eprint", "eprintln", "write", "writeln", "panic", "unreachable", "todo"];
 
-/// Whether the words `changed` of the text at a place may follow their renamings. `seen`: other code can name what each of
+/// What a comment holds that tells a compiler or a runner something.
+const DIRECTIVES: &[&str] = &["//go:", "// +build", "@jest-", "@vitest-"];
+
+/// Words by which scripts add tests, and what is said with these.
+#[rustfmt::skip]
+const TITLED: &[&str] = &[
+    "it", "test", "describe", "context", "suite", "specify", "t", "only", "skip", "todo", "each", "concurrent", "failing",
+    "serial", "sequential", "step",
+];
+
+/// Whether the words `changed` of the text at a place, which is `new` now, may follow their renamings. `seen`: other code can name what each of
 /// them stands for. A text that something is compared with never follows: it says what was expected, and goes on saying it.
 pub(crate) fn may_follow(
     language: Language,
     around: &Surroundings<'_>,
     at: usize,
+    new: &str,
     changed: &[&str],
     seen: bool,
 ) -> bool {
     let text = around.text(Some(at));
     if around.token(at).kind == TokenKind::Comment {
-        return !around.is_output(at);
+        return !around.is_output(at) && !DIRECTIVES.iter().any(|begin| text.contains(begin));
     }
     if language == Language::Rust && captures_only(text, changed) && in_format(around, at) {
         return true;
@@ -29,7 +41,8 @@ pub(crate) fn may_follow(
     let argument = around.argument(at);
     // Fixtures and parameters are named in strings beside the parameters themselves.
     if language == Language::Python && names_parameters(&caller, argument) {
-        return true;
+        // Nobody's own fixture becomes pytest's.
+        return !words(text).chain(words(new)).any(|(_, word)| is_fixture(language, word));
     }
     seen && (names_a_thing(language, &caller, argument, text)
         || is_title(language, around, at, &caller, argument)
@@ -89,7 +102,11 @@ fn names_a_thing(language: Language, caller: &[&str], argument: usize, text: &st
     }
     let under = |root: &str| caller.iter().skip(1).any(|name| *name == root);
     match (language, caller.first().copied()) {
-        (Language::Python, Some("patch")) => argument == 0,
+        // `client.patch("/width")` asks a server for something.
+        (Language::Python, Some("patch")) => {
+            let of_mock = caller.iter().skip(1).all(|name| matches!(*name, "mock" | "mocker" | "unittest"));
+            of_mock && argument == 0 && text.contains('.') && !text.contains('/')
+        }
         (Language::Python, Some("object")) => under("patch") && argument == 1,
         (Language::Python, Some("setattr" | "delattr")) => under("monkeypatch") && argument <= 1,
         (Language::Python, Some("import_module")) => argument == 0,
@@ -116,14 +133,14 @@ fn is_title(
     caller: &[&str],
     argument: usize,
 ) -> bool {
-    let root = caller.last().copied().unwrap_or_default();
     match language {
         Language::Go => {
+            let root = caller.last().copied().unwrap_or_default();
             argument == 0 && caller.first() == Some(&"Run") && (root == "t" || around.fails_tests(root))
         }
         language if language.is_script() => {
-            // A row of `it.each` is data; what is called with its result has the title.
-            let titled = ["it", "test", "describe", "context", "suite", "specify", "t"].contains(&root);
+            // A row of `it.each` is data; what is called with its result has the title. What hangs at `t` may check.
+            let titled = !caller.is_empty() && caller.iter().all(|name| TITLED.contains(name));
             let row = around.open(at) == Some("[");
             titled && argument == 0 && !row && (caller.first() != Some(&"each") || around.called_again(at))
         }
@@ -155,6 +172,9 @@ fn is_message(
     }
 }
 
+/// What ends in `=` and gives nothing a value.
+const COMPARES: &[&str] = &["==", "!=", "<=", ">="];
+
 /// Whether a text of Python is the second part of an `assert` on the lines above it: statements are told apart by lines
 /// alone.
 fn behind_an_assertion(around: &Surroundings<'_>, at: usize) -> bool {
@@ -172,6 +192,9 @@ fn behind_an_assertion(around: &Surroundings<'_>, at: usize) -> bool {
             match token.text.as_str() {
                 "assert" => return true,
                 "=" | ":=" | ":" | "," if here + 1 < at => return false,
+                // Another statement of the line; what parts them is no token.
+                "return" | "yield" | "raise" | "del" | "global" | "nonlocal" | "import" => return false,
+                text if text.len() > 1 && text.ends_with('=') && !COMPARES.contains(&text) => return false,
                 _ => {}
             }
         }

@@ -10,6 +10,15 @@ const LONGEST_CHAIN: usize = 64;
 /// So many brackets around a place are looked through.
 const DEEPEST: usize = 64;
 
+/// A bracket that is open.
+struct Open {
+    at: usize,
+    /// How many commas stand in it so far.
+    commas: usize,
+    /// How many `<` of Rust's generics are open in it: the commas between them part types.
+    generics: usize,
+}
+
 /// Brackets of a sequence of tokens.
 pub(crate) struct Surroundings<'t> {
     tokens: &'t [Token],
@@ -25,25 +34,29 @@ pub(crate) struct Surroundings<'t> {
 
 impl<'t> Surroundings<'t> {
     pub(crate) fn new(language: Language, tokens: &'t [Token]) -> Self {
-        let mut stack: Vec<(usize, usize)> = Vec::new();
+        let mut stack: Vec<Open> = Vec::new();
         let (mut opens, mut argument) = (Vec::with_capacity(tokens.len()), Vec::with_capacity(tokens.len()));
         for (at, token) in tokens.iter().enumerate() {
             let other = token.kind == TokenKind::Other;
             if other && matches!(token.text.as_str(), ")" | "]" | "}") {
                 let own = stack.pop();
-                opens.push(own.map(|(open, _)| open));
+                opens.push(own.map(|open| open.at));
                 argument.push(0);
                 continue;
             }
-            opens.push(stack.last().map(|(open, _)| *open));
-            argument.push(stack.last().map_or(0, |(_, commas)| *commas));
+            opens.push(stack.last().map(|open| open.at));
+            argument.push(stack.last().map_or(0, |open| open.commas));
             if other && (matches!(token.text.as_str(), "(" | "[") || token.text.ends_with('{')) {
-                stack.push((at, 0));
-            } else if other
-                && token.text == ","
-                && let Some((_, commas)) = stack.last_mut()
-            {
-                *commas += 1;
+                stack.push(Open { at, commas: 0, generics: 0 });
+            } else if other && let Some(open) = stack.last_mut() {
+                match token.text.as_str() {
+                    "," if open.generics == 0 => open.commas += 1,
+                    ">" | ">>" => open.generics = open.generics.saturating_sub(token.text.len()),
+                    "<" if language == Language::Rust && begins_generics(tokens, at) => open.generics += 1,
+                    // Inside of them every one is.
+                    "<" if open.generics > 0 => open.generics += 1,
+                    _ => {}
+                }
             }
         }
         let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
@@ -59,6 +72,15 @@ impl<'t> Surroundings<'t> {
             token.kind == TokenKind::Comment && token.text.to_ascii_lowercase().contains("output:")
         });
         Self { tokens, opens, argument, fail, output }
+    }
+
+    /// How many tokens there are.
+    pub(crate) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    pub(crate) fn is_identifier(&self, at: usize) -> bool {
+        self.tokens.get(at).is_some_and(|token| token.kind == TokenKind::Identifier)
     }
 
     pub(crate) fn text(&self, at: Option<usize>) -> &'t str {
@@ -106,7 +128,8 @@ impl<'t> Surroundings<'t> {
         matches!(self.text(at.checked_sub(1)), "." | "?." | "::" | "!.")
     }
 
-    /// The names of `a.b().c` from `c` at a place to its root; none where there are too many.
+    /// The names of `a.b().c` from `c` at a place to its root; none where there are too many. Of `(a + b).c` the root is the
+    /// first name in the brackets.
     pub(crate) fn chain(&self, at: usize) -> Option<Vec<&'t str>> {
         let mut out = vec![self.text(Some(at))];
         let mut here = at;
@@ -117,27 +140,44 @@ impl<'t> Surroundings<'t> {
             let Some(mut left) = here.checked_sub(2) else { break };
             // What is called or indexed in between.
             let mut steps = 0;
+            let mut bracket = None;
             while matches!(self.text(Some(left)), ")" | "]" | "?" | "!") {
-                let closes = matches!(self.text(Some(left)), ")" | "]");
-                let from = if closes { self.opens[left] } else { Some(left) };
-                match from.and_then(|from| from.checked_sub(1)) {
-                    Some(before) if steps < LONGEST_CHAIN => left = before,
-                    _ => return Some(out),
-                }
+                let from = if self.closes(left) { self.opens[left] } else { Some(left) };
+                let Some(from) = from.filter(|_| steps < LONGEST_CHAIN) else { return Some(out) };
+                bracket = Some(from).filter(|from| self.text(Some(*from)) == "(");
+                let Some(before) = from.checked_sub(1) else {
+                    out.extend(bracket.and_then(|open| self.first_name(open)));
+                    return Some(out);
+                };
+                left = before;
                 steps += 1;
             }
-            let name = self.text(Some(left));
-            if !name
-                .chars()
-                .next()
-                .is_some_and(|letter| letter.is_alphabetic() || letter == '_' || letter == '$')
-            {
+            if !self.is_link(left) {
+                out.extend(bracket.and_then(|open| self.first_name(open)));
                 break;
             }
-            out.push(name);
+            out.push(self.text(Some(left)));
             here = left;
         }
         Some(out)
+    }
+
+    /// Whether something can hang at a token: a name, and not a keyword that stands before a bracket.
+    fn is_link(&self, at: usize) -> bool {
+        let text = self.text(Some(at));
+        let own = matches!(text, "self" | "this" | "super" | "cls" | "crate");
+        // `a.await`, `a.0`, `u8::MAX`.
+        let inner = self.hangs_at(at) && self.tokens[at].kind != TokenKind::Comment;
+        let root = self.text(Some(at + 1)) == "::" && text.starts_with(|letter: char| letter.is_alphabetic());
+        self.is_identifier(at) || own || inner || root
+    }
+
+    /// The first name of an expression in brackets.
+    fn first_name(&self, open: usize) -> Option<&'t str> {
+        let skip = ["await", "new", "&", "*", "mut", "not", "!", "(", "-"];
+        let at = (open + 1..).take(DEEPEST).find(|at| !skip.contains(&self.text(Some(*at))))?;
+        let own = matches!(self.text(Some(at)), "self" | "this");
+        (self.is_identifier(at) || own).then(|| self.text(Some(at)))
     }
 
     /// Where the name stands of what is called with the bracket that a token is in.
@@ -171,24 +211,24 @@ impl<'t> Surroundings<'t> {
         self.opens[at].and_then(|open| open.checked_sub(1)).is_some_and(|at| self.text(Some(at)) == "!")
     }
 
-    /// The names of every call whose argument a literal of fields or the name of an argument is, up to a function's body;
-    /// none where they are too many.
-    pub(crate) fn callers(&self, at: usize) -> Option<Vec<&'t str>> {
+    /// The names of the call whose argument a literal of fields or the name of an argument is, and which argument that is;
+    /// no names behind a function's body, none at all where the brackets are too many.
+    pub(crate) fn callers(&self, at: usize) -> Option<(Vec<&'t str>, usize)> {
         let mut here = at;
         for _ in 0..DEEPEST {
-            let Some(open) = self.opens[here] else { return Some(Vec::new()) };
+            let Some(open) = self.opens[here] else { return Some((Vec::new(), 0)) };
             let text = self.text(Some(open));
             // A function's body: what calls that does not see the names in it.
             let before = self.text(open.checked_sub(1));
             if text == "{" && matches!(before, ")" | "=>" | "else" | "try" | "do") {
-                return Some(Vec::new());
+                return Some((Vec::new(), 0));
             }
             // A list of literals is data, and no call's options.
             if text == "[" {
-                return Some(Vec::new());
+                return Some((Vec::new(), 0));
             }
             if text == "(" {
-                return Some(self.caller(here).unwrap_or_default());
+                return Some((self.caller(here).unwrap_or_default(), self.argument(here)));
             }
             here = open;
         }
@@ -201,4 +241,12 @@ impl<'t> Surroundings<'t> {
         matches!(self.text(name.checked_sub(1)), "def" | "fn" | "func" | "function")
             || matches!(self.text(Some(name)), "lambda" | "func" | "function")
     }
+}
+
+/// Whether a `<` of Rust begins generics and does not compare: behind `::`, and where nothing stands before it that could be
+/// compared.
+fn begins_generics(tokens: &[Token], at: usize) -> bool {
+    at.checked_sub(1).and_then(|before| tokens.get(before)).is_none_or(|before| {
+        before.kind == TokenKind::Other && !matches!(before.text.as_str(), ")" | "]" | "}" | "?" | "self")
+    })
 }

@@ -7,7 +7,7 @@ use crate::VerifyError;
 use crate::bench::{Bench, Lane};
 use crate::names::Names;
 use crate::outcome::Outcome;
-use crate::runners::{self, Control, Report};
+use crate::runners::{self, Control, Report, Trees};
 use crate::steps::{Found, count};
 use crate::suites::lane_of_base;
 
@@ -36,8 +36,10 @@ pub(crate) async fn control_run(
     };
     let mut names = Names::new(bench.inputs.seed);
     let mut unknown = None;
+    let base = lane_of_base(bench, base_lane)?;
     for placing in runners::placings(command) {
-        let controls = match runners::controls(command, *placing, report, &patched_lane.view(), &mut names) {
+        let trees = Trees { base: &base.view(), patched: &patched_lane.view() };
+        let controls = match runners::controls(command, *placing, report, &trees, &mut names) {
             Ok(controls) => controls,
             Err(why) => {
                 let found = Found::unknown(Finding::SuiteNotRun, format!("no control tests: {why}"));
@@ -57,7 +59,6 @@ pub(crate) async fn control_run(
             Err(wrong) => wrong,
         };
         bench.tell("V8", "the control tests were misreported, the same on the base");
-        let base = lane_of_base(bench, base_lane)?;
         let placed: Vec<Control> =
             controls.iter().filter(|control| fits(control, &base, patched_lane)).cloned().collect();
         if !placed.is_empty() && added(bench, &base, "baseline-controls", &placed).await?.is_ok() {

@@ -31,6 +31,10 @@ static ASSERTS: LazyLock<Regex> = LazyLock::new(|| {
     .expect("a constant pattern")
 });
 
+/// A line that is an assertion's, whatever it goes on to say.
+static BEGINS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^(?:AssertionError\b|assert(?:ion)?\b)").expect("a constant pattern"));
+
 /// A line of Go's `t.Error` and its like.
 static GO: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\w_test\.go:\d+: ").expect("a constant pattern"));
 
@@ -46,8 +50,10 @@ pub(crate) fn of(message: &str) -> (FailsBy, String) {
     let said: Vec<&str> = marked.collect();
     let said = if said.is_empty() { lines } else { said };
     let first = |pattern: &Regex| said.iter().position(|line| pattern.is_match(line));
+    // What an assertion compares may read like anything.
+    let names = said.iter().position(|line| NAMES.is_match(line) && !BEGINS.is_match(line));
     let panics = said.iter().any(|line| line.starts_with("panic: "));
-    let found = first(&NAMES)
+    let found = names
         .map(|at| (FailsBy::MissingName, at))
         .or_else(|| first(&ASSERTS).map(|at| (FailsBy::Assertion, at)))
         .or_else(|| first(&GO).filter(|_| !panics).map(|at| (FailsBy::Assertion, at)))
@@ -85,6 +91,10 @@ mod tests {
             (
                 "ImportError while importing test module '/w/tests/test_a.py'.\nTraceback:\ntests/test_a.py:1: in <module>\n    from calc import mul\nE   ImportError: cannot import name 'mul' from 'calc' (/w/calc.py)",
                 "MissingName: ImportError: cannot import name 'mul' from 'calc' (/w/calc.py)",
+            ),
+            (
+                "E       AssertionError: assert 'cannot find x' == ''",
+                "Assertion: AssertionError: assert 'cannot find x' == ''",
             ),
             ("E       ValueError: no such colour", "Error: ValueError: no such colour"),
             (

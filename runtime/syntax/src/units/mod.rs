@@ -8,6 +8,8 @@ mod python;
 mod rust;
 mod script;
 
+use std::collections::BTreeSet;
+
 use tree_sitter::Node;
 
 use crate::Language;
@@ -129,15 +131,17 @@ pub fn units(language: Language, source: &[u8]) -> Vec<Unit> {
         out.iter_mut().for_each(|unit| unit.in_test_module = true);
     }
     // What holds tests belongs to them, whatever it is called.
-    let holders: Vec<String> = out.iter().filter(|u| u.is_test).map(|u| u.facts.scope.clone()).collect();
+    let scopes: BTreeSet<&str> =
+        out.iter().filter(|unit| unit.is_test).map(|unit| unit.facts.scope.as_str()).collect();
+    let holders: BTreeSet<String> = scopes
+        .into_iter()
+        .flat_map(|scope| {
+            let outer = scope.match_indices("::").map(|(at, _)| &scope[..at]);
+            outer.chain([scope]).map(str::to_owned)
+        })
+        .collect();
     for unit in &mut out {
-        let within = |holder: &String| {
-            holder == &unit.name
-                || holder.strip_prefix(unit.name.as_str()).is_some_and(|r| r.starts_with("::"))
-        };
-        if unit.facts.container && holders.iter().any(within) {
-            unit.in_test_module = true;
-        }
+        unit.in_test_module |= unit.facts.container && holders.contains(&unit.name);
     }
     out
 }

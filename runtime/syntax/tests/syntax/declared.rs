@@ -1,6 +1,6 @@
 //! What a file declares.
 
-use gloaming_syntax::{Language, declared, declares_the_same};
+use gloaming_syntax::{Language, by_name, declared, declares_the_same};
 
 /// What is declared, in order: `name Kind owner`.
 fn told(language: Language, source: &str) -> String {
@@ -120,7 +120,9 @@ fn go() {
 fn a_new_name_stands_where_the_old_one_stood_or_is_another_thing() {
     let check = |language, before: &str, after: &str| {
         let (before, after) = (declared(language, before.as_bytes()), declared(language, after.as_bytes()));
-        declares_the_same(&before, &after, "area", "extent", |owner| owner.replace("Size", "Shape"))
+        declares_the_same(&by_name(&before), &by_name(&after), "area", "extent", |owner| {
+            owner.replace("Size", "Shape")
+        })
     };
     let python = "class Size:\n    def area(self):\n        pass\n";
     let renamed = python.replace("area", "extent").replace("Size", "Shape");
@@ -151,4 +153,8 @@ fn a_new_name_stands_where_the_old_one_stood_or_is_another_thing() {
     let go = "func (s Size) area() {}\n";
     assert!(check(Language::Go, go, "func (s Shape) extent() {}\n"));
     assert!(!check(Language::Go, go, "func (s Shape) extent() {}\nfunc (o Other) extent() {}\n"));
+    // The parameters of a type are no part of its name.
+    let generic = "func (s *Size[K, V]) area() {}\n";
+    assert!(check(Language::Go, generic, "func (s *Shape[Key, Value]) extent() {}\n"));
+    assert!(!check(Language::Go, generic, "func (s *Other[K, V]) extent() {}\n"));
 }

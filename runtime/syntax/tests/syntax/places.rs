@@ -253,3 +253,224 @@ fn rust() {
     insta::assert_snapshot!(check("total~sum_of", &[("let total = Size", "let sum_of = Size")]), @"`total` is renamed at some places and not at others");
     assert_ne!(check("exact>loose", &[("mem::exact", "mem::loose")]), "+");
 }
+
+/// Whether one text of a test may become another by the renamings.
+#[track_caller]
+fn follows(language: Language, renames: &str, before: &str, old: &str, new: &str) -> bool {
+    told(language, renames, before, &[(old, new)]) == "+"
+}
+
+#[test]
+fn no_name_becomes_one_of_the_languages_own() {
+    let python = "from calc.core import *\n\n\ndef test_valid():\n    assert is_valid(\"abc\")\n";
+    assert!(!follows(Language::Python, "is_valid>bool", python, "is_valid", "bool"));
+    assert!(follows(Language::Python, "is_valid>is_sound", python, "is_valid", "is_sound"));
+    // But by an import of its own.
+    let named = python.replace('*', "is_valid");
+    assert!(follows(Language::Python, "is_valid>bool", &named, "is_valid", "bool"));
+    // A member is another thing.
+    let member = "from calc.core import Rows\n\n\ndef test_rows():\n    assert Rows().lowest() == 1\n";
+    assert!(follows(Language::Python, "lowest>min", member, "lowest", "min"));
+    let rust = "use calc::*;\n\n#[test]\nfn finds() {\n    assert!(lookup(1).is_some());\n}\n";
+    assert!(!follows(Language::Rust, "lookup>Some", rust, "lookup", "Some"));
+    assert!(follows(Language::Rust, "lookup>find_it", rust, "lookup", "find_it"));
+    let go = "package calc\n\nimport \"testing\"\n\nfunc TestA(t *testing.T) {\n\tif width(\"ab\") != 2 {\n\t\tt.Fatal()\n\t}\n}\n";
+    assert!(!follows(Language::Go, "width>len", go, "width", "len"));
+    assert!(follows(Language::Go, "width>breadth", go, "width", "breadth"));
+    let script = "require('./setup');\n\ntest('a', () => { assert(isValid('a')); });\n";
+    assert!(!follows(Language::JavaScript, "isValid>Boolean", script, "isValid", "Boolean"));
+    assert!(follows(Language::JavaScript, "isValid>isSound", script, "isValid", "isSound"));
+}
+
+#[test]
+fn no_parameter_becomes_a_fixture_of_pytest() {
+    let rows = "import pytest\n\n\n@pytest.mark.usefixtures(\"rows\")\ndef test_totals(rows):\n    for given in rows:\n        assert given\n";
+    assert!(!follows(Language::Python, "rows~recwarn", rows, "rows", "recwarn"));
+    assert!(follows(Language::Python, "rows~lines", rows, "rows", "lines"));
+    let text = rows.replace("(rows)", "()").replace("in rows", "in [1]");
+    assert!(!follows(Language::Python, "rows~recwarn", &text, "rows", "recwarn"));
+    // The name of an argument is the code's.
+    let called = "from calc import handle\n\n\ndef test_handles():\n    assert handle(request=1)\n";
+    assert!(follows(Language::Python, "request~asked", called, "request", "asked"));
+}
+
+#[test]
+fn members_of_a_librarys_value_stay() {
+    let python = |body: &str| {
+        format!(
+            "import subprocess\nimport pytest\nfrom pathlib import Path\nfrom unittest.mock import Mock\nfrom calc import run, Store\n\n\ndef test_it(capsys, tmp_path):\n    {body}\n"
+        )
+    };
+    for (body, stays) in [
+        ("done = subprocess.run([])\n    assert done.old == ''", true),
+        ("done: object = subprocess.run([])\n    assert done.old == ''", true),
+        ("done = subprocess.run([])\n    out = done.stdout\n    assert out.old()", true),
+        ("a, done = subprocess.run([])\n    assert done.old == ''", true),
+        ("assert capsys.readouterr().old == ''", true),
+        ("target = tmp_path / 'a'\n    assert target.old()", true),
+        ("assert (tmp_path / 'a').old()", true),
+        ("for path in tmp_path.iterdir():\n        assert path.old()", true),
+        ("with open('a') as held:\n        assert held.old()", true),
+        ("with pytest.raises(E) as caught:\n        run()\n    assert caught.old is None", true),
+        ("import subprocess as s\n    done = s.run([])\n    assert done.old == ''", true),
+        ("from pathlib import PurePath\n    path = PurePath('a')\n    assert path.old == ''", true),
+        ("self.done = subprocess.run([])\n    assert self.done.old == ''", true),
+        // The code's own, be it behind what a library hands on.
+        ("done = run()\n    assert done.old == ''", false),
+        ("with pytest.raises(E) as caught:\n        run()\n    assert caught.value.old == 1", false),
+        (
+            "with pytest.raises(E) as caught:\n        run()\n    said = caught.value\n    assert said.old == 1",
+            false,
+        ),
+        ("client = Mock()\n    run(client)\n    assert client.old.called", false),
+        ("rows = list(run())\n    assert rows[0].line.old == 1", false),
+        ("store = Store(path=Path('a'))\n    assert store.old", false),
+        ("if Path('a').exists(): done = run()\n    assert done.old", false),
+    ] {
+        let follows = follows(Language::Python, "old>late", &python(body), "old", "late");
+        assert_eq!(follows, !stays, "{body}");
+    }
+    let shared = "import subprocess\nfrom calc import Job\n\n\ndef done():\n    return subprocess.run([])\n\n\nclass TestIt:\n    def setup_method(self):\n        self.job = subprocess.run([])\n\n    def test_a(self):\n        assert done().old == ''\n\n    def test_b(self):\n        assert self.job.old == ''\n\n    def test_c(self):\n        job = Job()\n        assert job.old == ''\n";
+    for (text, stays) in [("done().old", true), ("self.job.old", true), (" job.old", false)] {
+        let new = text.replace("old", "late");
+        assert_eq!(follows(Language::Python, "old>late", shared, text, &new), !stays, "{text}");
+    }
+    let script = |body: &str| {
+        format!(
+            "const assert = require('node:assert');\nconst {{ spawnSync }} = require('node:child_process');\nconst {{ run }} = require('../src');\n\ntest('a', async () => {{ {body} }});\n"
+        )
+    };
+    for (body, stays) in [
+        ("const done = spawnSync('a'); assert.ok(!done.old);", true),
+        ("const { old } = spawnSync('a'); assert.ok(!old);", true),
+        ("const done = await spawnSync('a'); assert.ok(!done.old);", true),
+        ("const seen = new Set(); run(seen); assert.ok(seen.old(1));", true),
+        ("const done = run(); assert.ok(!done.old);", false),
+        ("const { old } = run(); assert.ok(!old);", false),
+        ("const seen = new Map(); run(seen); assert.ok(seen.get(1).old);", false),
+    ] {
+        let follows = follows(Language::JavaScript, "old>late", &script(body), "old", "late");
+        assert_eq!(follows, !stays, "{body}");
+    }
+    let rust = |body: &str| {
+        format!("use calc::{{Shape, run}};\nuse std::sync::Arc;\n\n#[test]\nfn works() {{\n    {body}\n}}\n")
+    };
+    for (body, stays) in [
+        ("let path = std::env::temp_dir().join(\"a\"); assert!(path.old());", true),
+        ("let mut path: std::path::PathBuf = std::path::PathBuf::new(); assert!(path.old());", true),
+        ("let shape = Arc::new(Shape::new()); assert!(shape.old());", false),
+        ("let shape = std::sync::Arc::new(Shape::new()); assert!(shape.old());", false),
+        ("let shapes = vec![run()]; assert!(shapes[0].side.old());", false),
+    ] {
+        assert_eq!(follows(Language::Rust, "old>late", &rust(body), "old", "late"), !stays, "{body}");
+    }
+    let go = |body: &str| {
+        format!(
+            "package calc\n\nimport (\n\t\"os/exec\"\n\t\"testing\"\n)\n\nfunc TestA(t *testing.T) {{\n\t{body}\n}}\n"
+        )
+    };
+    for (body, stays) in [
+        ("done, err := exec.Command(\"a\")\n\tif err != nil || done.old() {\n\t\tt.Fatal()\n\t}", true),
+        ("done, err := run(\"a\")\n\tif err != nil || done.old() {\n\t\tt.Fatal()\n\t}", false),
+    ] {
+        assert_eq!(follows(Language::Go, "old>late", &go(body), "old", "late"), !stays, "{body}");
+    }
+}
+
+#[test]
+fn expected_texts_stay() {
+    let script = |line: &str| format!("const t = require('tape');\n\nt('a', (t) => {{ {line} }});\n");
+    for (line, stays) in [
+        ("t.assert.strictEqual('width', key());", true),
+        ("t.is('width', key());", true),
+        ("t.test('width', () => {});", false),
+        ("describe.skip('width', () => {});", false),
+        ("it.each([1])('width', () => {});", false),
+    ] {
+        let follows = follows(Language::JavaScript, "width>breadth", &script(line), "width", "breadth");
+        assert_eq!(follows, !stays, "{line}");
+    }
+    let rust = |line: &str| format!("use calc::name;\n\n#[test]\nfn names() {{\n    {line}\n}}\n");
+    for (line, stays) in [
+        ("assert_eq!(name::<u8, u8>(), \"width\");", true),
+        ("assert_eq!(name::<Vec<Vec<u8>>, u8>(), \"width\");", true),
+        ("assert_eq!(<A as B<u8, u8>>::name(), \"width\");", true),
+        ("assert!(1 < 2, \"width\");", false),
+        ("assert_eq!(name::<u8, u8>(), \"a\", \"width\");", false),
+        ("assert_eq!(1 < 2, 2 > 1, \"width\");", false),
+    ] {
+        assert_eq!(
+            follows(Language::Rust, "width>breadth", &rust(line), "width", "breadth"),
+            !stays,
+            "{line}"
+        );
+    }
+    let python = |line: &str| {
+        format!(
+            "from unittest import mock\nfrom calc import key\n\n\ndef test_a(client, mocker):\n    {line}\n"
+        )
+    };
+    for (line, stays) in [
+        ("assert client; return key(), \"width\"", true),
+        ("assert client; yield key(), \"width\"", true),
+        ("assert client; total += key(), \"width\"", true),
+        ("assert client == key(), \"width\"", false),
+        ("assert client <= (key() or 1), \"width\"", false),
+        ("client.patch(\"/width/\")", true),
+        ("client.patch(\"a.width\")", true),
+        ("mock.patch(\"/width/\")", true),
+        ("mock.patch(\"calc.width\")", false),
+        ("mocker.patch(\"calc.width\")", false),
+    ] {
+        let follows = follows(Language::Python, "width>breadth", &python(line), "width", "breadth");
+        assert_eq!(follows, !stays, "{line}");
+    }
+}
+
+#[test]
+fn what_is_handed_on_or_compared_follows() {
+    let python = |line: &str| {
+        format!(
+            "import functools\nfrom types import SimpleNamespace\nfrom unittest.mock import Mock, call\nfrom dataclasses import replace\nfrom calc import Vec, area\n\n\ndef test_a(client):\n    {line}\n"
+        )
+    };
+    for (line, follow) in [
+        ("client.send.assert_called_once_with(width=3)", true),
+        ("client.send.assert_any_call(width=3)", true),
+        ("client.send.assert_awaited_with(width=3)", true),
+        ("client.assert_shape(width=3)", false),
+        ("assert area(SimpleNamespace(width=3)) == 6", true),
+        ("assert client.calls == [call(width=3), call.send(width=3)]", true),
+        ("assert replace(area(1), width=3).width == 3", true),
+        ("assert functools.partial(area, width=3)() == 1", true),
+        ("client = Mock(width=3)", false),
+        // A keyword before a bracket is no name.
+        ("assert (Vec(1) + Vec(2)).width == 3", true),
+        ("assert not (await Vec(1)).width", true),
+        ("return (expect(1)).width", false),
+    ] {
+        let follows = follows(Language::Python, "width>breadth", &python(line), "width", "breadth");
+        assert_eq!(follows, follow, "{line}");
+    }
+    let script =
+        |line: &str| format!("const {{ shape }} = require('../src');\n\ntest('a', (t) => {{ {line} }});\n");
+    for (line, follow) in [
+        ("t.assert.deepStrictEqual(shape(), { width: 1 });", true),
+        ("t.deepEqual({ width: 1 }, shape());", true),
+        ("t.deepEqual(shape(), 1, { width: 1 });", false),
+        ("t.test('a', { width: 1 }, () => {});", false),
+        ("test('a', { width: 1 });", false),
+        ("test.fails('a', { width: 1 }, () => {});", false),
+    ] {
+        let follows = follows(Language::TypeScript, "width>breadth", &script(line), "width", "breadth");
+        assert_eq!(follows, follow, "{line}");
+    }
+}
+
+#[test]
+fn comments_that_tell_a_compiler_something_stay() {
+    let go = "//go:build legacy\n\npackage calc\n\n// legacy things.\nfunc helper() {}\n";
+    assert!(!follows(Language::Go, "legacy>linux", go, "build legacy", "build linux"));
+    let script = "/**\n * @jest-environment legacy\n */\ntest('a', () => {});\n";
+    assert!(!follows(Language::JavaScript, "legacy>modern", script, "legacy", "modern"));
+}

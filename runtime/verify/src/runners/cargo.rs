@@ -3,14 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use gloaming_api::RelPath;
 use gloaming_api::evidence::TestStatus;
 use gloaming_api::profile::Command;
+use regex::Regex;
 use serde::Deserialize;
 
 use super::libtest::{self, Doubles};
-use super::{Control, Invocation, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, forms, required};
+use super::{Control, Invocation, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, Trees, forms, required};
 use crate::names::Names;
 
 const ARTIFACTS: &str = "artifacts.json";
@@ -293,16 +295,21 @@ fn place_and_line(name: &str) -> (&str, u32) {
 /// The most files of modules that get control tests besides each target's own.
 const MOST_MODULES: usize = 64;
 
+/// An attribute by which nothing may be allowed that is not used.
+static FORBIDS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"forbid\s*\([^)]*\b(?:unused\w*|warnings)").expect("a constant pattern"));
+
 /// Inside every target whose tests ran, and inside the modules with tests: a macro by an assertion's name is known only
 /// behind and below where it is defined.
-pub(super) fn controls(report: &Report, tree: &TreeView<'_>, names: &mut Names) -> Vec<Control> {
+pub(super) fn controls(report: &Report, trees: &Trees<'_>, names: &mut Names) -> Vec<Control> {
+    let tree = trees.patched;
     let mut controls: Vec<Control> = Vec::new();
     let mut modules: Vec<(String, RelPath, Vec<String>)> = Vec::new();
     for place in report.best_places() {
         let Ok(root) = RelPath::parse(&place.file) else { continue };
         let Some(text) = tree.read(&root) else { continue };
         if !controls.iter().any(|control| control.path == root) {
-            controls.push(control(&place.name, &[], root.clone(), &text, &text, names));
+            controls.push(control(&place.name, &[], root.clone(), &text, trees, names));
         }
         for (path, module) in modules_with_tests(&place.name, &root, report, tree) {
             if !modules.iter().any(|(_, other, _)| *other == path) && modules.len() < MOST_MODULES {
@@ -314,10 +321,12 @@ pub(super) fn controls(report: &Report, tree: &TreeView<'_>, names: &mut Names) 
         if controls.iter().any(|control| control.path == path) {
             continue;
         }
-        let Some(text) = tree.read(&path) else { continue };
+        if !tree.has(&path) {
+            continue;
+        }
         let root = report.places.iter().find(|place| place.name == label);
         let root = root.and_then(|place| tree.read(&RelPath::parse(&place.file).ok()?)).unwrap_or_default();
-        controls.push(control(&label, &module, path, &text, &root, names));
+        controls.push(control(&label, &module, path, &root, trees, names));
     }
     controls
 }
@@ -360,8 +369,8 @@ fn control(
     label: &str,
     within: &[String],
     path: RelPath,
-    text: &str,
     root: &str,
+    trees: &Trees<'_>,
     names: &mut Names,
 ) -> Control {
     // By its whole name: a file may know something else as `test`.
@@ -370,12 +379,12 @@ fn control(
     let outer: Vec<&str> = [label].into_iter().chain(within.iter().map(String::as_str)).collect();
     let at = format!("{}::{module}", outer.join("::"));
     // What the file takes from elsewhere is what its tests see; not where a lint that is forbidden would have a say.
-    let forbids =
-        [text, root].iter().any(|text| text.contains("forbid(unused") || text.contains("forbid(warnings"));
+    let texts = trees.texts(&path);
+    let forbids = texts.after.iter().map(String::as_str).chain([root]).any(|text| FORBIDS.is_match(text));
     let scope = if forbids { "" } else { "    #[allow(unused_imports)]\n    use super::*;\n" };
     let mut code = format!("\n#[cfg(test)]\nmod {module} {{\n{scope}{TEST}    fn {passes}() {{}}\n");
     let mut fails = Vec::new();
-    for form in forms::rust(text) {
+    for form in forms::rust(&texts) {
         let name = names.next_name();
         code += &format!("{TEST}    fn {name}() {{\n        {}\n    }}\n", forms::named(&form, &name));
         fails.push(format!("{at}::{name}"));
@@ -553,12 +562,22 @@ mod tests {
             crate::host::write_in_tree(dir.path(), path, b"fn main() {}\n").unwrap();
         }
         let tree = TreeView { dir: dir.path(), files: &files };
-        let controls = controls(&read_it(&recorded()).unwrap(), &tree, &mut Names::new(1));
+        let trees = Trees { base: &tree, patched: &tree };
+        let controls = controls(&read_it(&recorded()).unwrap(), &trees, &mut Names::new(1));
         assert_eq!(
             controls.iter().map(|control| control.path.as_str()).collect::<Vec<_>>(),
             ["src/lib.rs", "src/bin/demo.rs"]
         );
         assert!(controls[0].passes.starts_with("demo::demo::"));
         assert_ne!(controls[0].passes, controls[0].fails[0]);
+        for (text, forbids) in [
+            ("#![forbid(unsafe_code, unused_imports)]", true),
+            ("#![forbid(\n    unused\n)]", true),
+            ("#![cfg_attr(test, forbid(warnings))]", true),
+            ("#![forbid(unsafe_code)]\n// unused", false),
+            ("#![deny(unused)]", false),
+        ] {
+            assert_eq!(FORBIDS.is_match(text), forbids, "{text}");
+        }
     }
 }

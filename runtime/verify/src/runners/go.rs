@@ -8,7 +8,7 @@ use gloaming_api::evidence::TestStatus;
 use gloaming_api::profile::Command;
 use serde::Deserialize;
 
-use super::{Control, Invocation, Placing, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, forms, required};
+use super::{Control, Invocation, Placing, REPORT_MOUNT, Report, SCRIPT_MOUNT, Trees, forms, required};
 use crate::names::Names;
 
 const FILE: &str = "go.jsonl";
@@ -134,9 +134,10 @@ fn parse(text: &str) -> Result<Report, String> {
 pub(super) fn controls(
     placing: Placing,
     report: &Report,
-    tree: &TreeView<'_>,
+    trees: &Trees<'_>,
     names: &mut Names,
 ) -> Vec<Control> {
+    let tree = trees.patched;
     let mut out: Vec<Control> = Vec::new();
     for place in report.best_places() {
         // Files whose folder is the longest end of the package's path.
@@ -173,7 +174,18 @@ pub(super) fn controls(
             text.lines().find_map(|line| line.strip_prefix("package ").map(|name| name.trim().to_owned()));
         let Some(package) = package else { continue };
         let Ok(new) = folder.join(&format!("{}_test.go", names.next_name())) else { continue };
-        let found = forms::go(&text);
+        // One process runs the whole package, so that what one file checks by is missing to all.
+        let mut texts = forms::Texts::default();
+        for (_, path, _) in nearest.iter().filter(|(_, path, _)| ran(path)) {
+            texts.before.extend(trees.base.read(path));
+            texts.after.extend(tree.read(path));
+        }
+        let mut found = forms::go(&texts);
+        if placing == Placing::Inside {
+            // A file has its own imports.
+            let own = forms::go(&forms::Texts { before: Vec::new(), after: vec![text.clone()] });
+            found.forms.retain(|form| form.starts_with("t.") || own.forms.contains(form));
+        }
         let passes = names.next_name();
         let mut control = Control {
             path: if placing == Placing::Inside { path.clone() } else { new },
@@ -206,7 +218,7 @@ pub(super) fn controls(
 mod tests {
     use gloaming_api::profile::TestRunner;
 
-    use super::super::{lines, test_command};
+    use super::super::{TreeView, lines, test_command};
     use super::*;
 
     const REAL: &str = include_str!("../../tests/samples/go.jsonl");
@@ -266,10 +278,11 @@ mod tests {
         let files = [path];
         let tree = TreeView { dir: dir.path(), files: &files };
         let report = parse(REAL).unwrap();
-        let inside = controls(Placing::Inside, &report, &tree, &mut Names::new(5));
+        let trees = Trees { base: &tree, patched: &tree };
+        let inside = controls(Placing::Inside, &report, &trees, &mut Names::new(5));
         assert_eq!((inside.len(), inside[0].path.as_str()), (1, "p/p_test.go"));
         assert!(inside[0].text.starts_with("\nfunc Test_"));
-        let controls = controls(Placing::Beside, &report, &tree, &mut Names::new(5));
+        let controls = controls(Placing::Beside, &report, &trees, &mut Names::new(5));
         assert_eq!(controls.len(), 1);
         assert!(
             controls[0].path.as_str().starts_with("p/") && controls[0].path.as_str().ends_with("_test.go")

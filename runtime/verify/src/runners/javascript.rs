@@ -6,11 +6,12 @@ use std::sync::LazyLock;
 use gloaming_api::RelPath;
 use gloaming_api::evidence::TestStatus;
 use gloaming_api::profile::{Command, TestRunner};
+use gloaming_syntax::Language;
 use regex::Regex;
 use serde::Deserialize;
 
 use super::{
-    Control, Invocation, MOST_INSIDE, Placing, REPORT_MOUNT, Report, TreeView, forms, junit, required,
+    Control, Invocation, MOST_INSIDE, Placing, REPORT_MOUNT, Report, TreeView, Trees, forms, junit, required,
 };
 use crate::names::Names;
 
@@ -131,12 +132,12 @@ pub(super) fn controls(
     runner: TestRunner,
     placing: Placing,
     report: &Report,
-    tree: &TreeView<'_>,
+    trees: &Trees<'_>,
     names: &mut Names,
 ) -> Vec<Control> {
     match placing {
-        Placing::Inside => inside_each(report, tree, names),
-        Placing::Beside => beside_each(report, tree, names, |passes, fails| match runner {
+        Placing::Inside => inside_each(report, trees, names),
+        Placing::Beside => beside_each(report, trees.patched, names, |passes, fails| match runner {
             // A dynamic import works in scripts and in modules alike.
             TestRunner::NodeTest => format!(
                 "import('node:test').then(({{ test }}) => {{\n  test('{passes}', () => {{}});\n  test('{fails}', () => \
@@ -163,16 +164,18 @@ static TEST: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Behind the tests of files that have some which passed. Whatever the file checks with is what they fail by.
-fn inside_each(report: &Report, tree: &TreeView<'_>, names: &mut Names) -> Vec<Control> {
+fn inside_each(report: &Report, trees: &Trees<'_>, names: &mut Names) -> Vec<Control> {
     let mut out: Vec<Control> = Vec::new();
     for place in report.best_places() {
         let Ok(path) = RelPath::parse(&place.file) else { continue };
         if out.iter().any(|control| control.path == path) {
             continue;
         }
-        let Some(text) = tree.read(&path) else { continue };
+        let Some(text) = trees.patched.read(&path) else { continue };
         let Some(test) = TEST.captures(&text).map(|found| found[1].to_owned()) else { continue };
         let passes = names.next_name();
+        let language = Language::of(path.as_str()).unwrap_or(Language::JavaScript);
+        let mut forms = forms::javascript(language, &trees.texts(&path));
         let mut control = Control {
             path,
             // The last statement may not be ended.
@@ -180,7 +183,6 @@ fn inside_each(report: &Report, tree: &TreeView<'_>, names: &mut Names) -> Vec<C
             passes,
             fails: Vec::new(),
         };
-        let mut forms = forms::javascript(&text);
         if forms.is_empty() {
             forms.push("throw new Error('NAME');".to_owned());
         }

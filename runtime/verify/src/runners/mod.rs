@@ -157,6 +157,22 @@ impl TreeView<'_> {
     }
 }
 
+/// Both trees: control tests go into the patched one, and say what tests say on either.
+pub(crate) struct Trees<'a> {
+    /// The base.
+    pub(crate) base: &'a TreeView<'a>,
+    /// The base with the patch.
+    pub(crate) patched: &'a TreeView<'a>,
+}
+
+impl Trees<'_> {
+    /// What one file of tests says on both.
+    fn texts(&self, path: &RelPath) -> forms::Texts {
+        let read = |tree: &TreeView<'_>| tree.read(path).into_iter().collect();
+        forms::Texts { before: read(self.base), after: read(self.patched) }
+    }
+}
+
 /// Tests to add to a tree, one that holds and at least one that does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Control {
@@ -194,11 +210,12 @@ const MOST_INSIDE: usize = 40;
 ///
 /// Where one process runs every test, code that replaces what they check with does so for a new file too, and nothing of a
 /// new file is in the way. Where each file has a process or a world of its own, a new one does not even load that code. A
-/// command that names its files never runs a new one.
+/// command that names its files never runs a new one. Mocha has one process, and no words of its own for what has to hold:
+/// only inside a file is it known what that checks by.
 pub(crate) fn placings(command: &Command) -> &'static [Placing] {
     match command.runner {
         Some(TestRunner::Cargo) => &[Placing::Inside],
-        Some(TestRunner::NodeTest | TestRunner::Jest | TestRunner::Vitest) => {
+        Some(TestRunner::NodeTest | TestRunner::Jest | TestRunner::Vitest | TestRunner::Mocha) => {
             &[Placing::Inside, Placing::Beside]
         }
         _ => &[Placing::Beside, Placing::Inside],
@@ -255,17 +272,17 @@ pub(crate) fn controls(
     command: &Command,
     placing: Placing,
     report: &Report,
-    tree: &TreeView<'_>,
+    trees: &Trees<'_>,
     names: &mut Names,
 ) -> Result<Vec<Control>, String> {
     let controls = match command.runner {
-        Some(TestRunner::Cargo) => cargo::controls(report, tree, names),
-        Some(TestRunner::Pytest) => python::controls_pytest(command, placing, report, tree, names),
-        Some(TestRunner::Unittest) => python::controls_unittest(command, placing, report, tree, names),
+        Some(TestRunner::Cargo) => cargo::controls(report, trees, names),
+        Some(TestRunner::Pytest) => python::controls_pytest(command, placing, report, trees, names),
+        Some(TestRunner::Unittest) => python::controls_unittest(command, placing, report, trees, names),
         Some(runner @ (TestRunner::NodeTest | TestRunner::Jest | TestRunner::Vitest | TestRunner::Mocha)) => {
-            javascript::controls(runner, placing, report, tree, names)
+            javascript::controls(runner, placing, report, trees, names)
         }
-        Some(TestRunner::GoTest) => go::controls(placing, report, tree, names),
+        Some(TestRunner::GoTest) => go::controls(placing, report, trees, names),
         Some(TestRunner::Surefire | TestRunner::Gradle | TestRunner::Ctest) | None => Vec::new(),
     };
     if controls.is_empty() {

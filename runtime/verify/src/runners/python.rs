@@ -1,6 +1,6 @@
 //! pytest and unittest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use gloaming_api::RelPath;
@@ -9,8 +9,8 @@ use gloaming_api::profile::Command;
 use serde::Deserialize;
 
 use super::{
-    Control, Invocation, Placing, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, forms, junit, required,
-    with_options,
+    Control, Invocation, Placing, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, Trees, forms, junit,
+    required, with_options,
 };
 use crate::names::Names;
 
@@ -185,18 +185,18 @@ pub(super) fn controls_pytest(
     command: &Command,
     placing: Placing,
     report: &Report,
-    tree: &TreeView<'_>,
+    trees: &Trees<'_>,
     names: &mut Names,
 ) -> Vec<Control> {
-    controls(command, placing, report, tree, names, |passes, text, names| {
-        let methods = forms::unittest(text);
-        let functions = forms::pytest(text);
+    let texts = texts(command, report, trees);
+    let (methods, functions) = (forms::unittest(&texts), forms::pytest(&texts));
+    controls(command, placing, report, trees.patched, names, |passes, names| {
         // A file of classes alone may assert nothing by itself.
         let mut control =
             Written { text: format!("\n\ndef test_{passes}():\n    pass\n"), fails: Vec::new() };
-        for form in functions {
+        for form in &functions {
             let fails = names.next_name();
-            control.text += &format!("\n\ndef test_{fails}():\n    {}\n", forms::named(&form, &fails));
+            control.text += &format!("\n\ndef test_{fails}():\n    {}\n", forms::named(form, &fails));
             control.fails.push(fails);
         }
         if !methods.is_empty() {
@@ -210,19 +210,28 @@ pub(super) fn controls_unittest(
     command: &Command,
     placing: Placing,
     report: &Report,
-    tree: &TreeView<'_>,
+    trees: &Trees<'_>,
     names: &mut Names,
 ) -> Vec<Control> {
-    controls(command, placing, report, tree, names, |passes, text, names| {
-        let mut forms = forms::unittest(text);
-        if forms.is_empty() {
-            forms.push("self.assertEqual(\"NAME\", \"\")".to_owned());
-        }
+    let mut forms = forms::unittest(&texts(command, report, trees));
+    if forms.is_empty() {
+        forms.push("self.assertEqual(\"NAME\", \"\")".to_owned());
+    }
+    controls(command, placing, report, trees.patched, names, |passes, names| {
         let mut control = Written::default();
         control.class(&forms, names);
         control.text += &format!("\n    def test_{passes}(self):\n        pass\n");
         control
     })
+}
+
+/// Every file whose tests ran: one process runs them all, so that what one checks by is missing to all.
+fn texts(command: &Command, report: &Report, trees: &Trees<'_>) -> forms::Texts {
+    let places = report.best_places();
+    let paths: BTreeSet<RelPath> =
+        places.iter().filter_map(|place| file_of(&place.name, &command.cwd, trees.patched)).collect();
+    let read = |tree: &TreeView<'_>| paths.iter().filter_map(|path| tree.read(path)).collect();
+    forms::Texts { before: read(trees.base), after: read(trees.patched) }
 }
 
 /// The text of control tests, and the names of those that fail.
@@ -254,7 +263,7 @@ fn controls(
     report: &Report,
     tree: &TreeView<'_>,
     names: &mut Names,
-    write: impl Fn(&str, &str, &mut Names) -> Written,
+    write: impl Fn(&str, &mut Names) -> Written,
 ) -> Vec<Control> {
     let mut folders: Vec<RelPath> = Vec::new();
     let mut out = Vec::new();
@@ -264,7 +273,9 @@ fn controls(
         if folders.contains(&folder) {
             continue;
         }
-        let Some(text) = tree.read(&path) else { continue };
+        if !tree.has(&path) {
+            continue;
+        }
         let path = match placing {
             Placing::Inside => Some(path),
             Placing::Beside => beside(&path, &names.next_name()),
@@ -272,7 +283,7 @@ fn controls(
         let Some(path) = path else { continue };
         folders.push(folder);
         let passes = names.next_name();
-        let written = write(&passes, &text, names);
+        let written = write(&passes, names);
         out.push(Control { path, text: written.text, passes, fails: written.fails });
         if out.len() == 8 {
             break;
@@ -368,11 +379,12 @@ mod tests {
             crate::host::write_in_tree(dir.path(), path, text).unwrap();
         }
         let tree = TreeView { dir: dir.path(), files: &files };
+        let trees = Trees { base: &tree, patched: &tree };
         let command = test_command(TestRunner::Unittest, &["python3", "-m", "unittest"]);
         let report = parse_unittest(UNITTEST.as_bytes()).unwrap();
-        let inside = controls_unittest(&command, Placing::Inside, &report, &tree, &mut Names::new(3));
+        let inside = controls_unittest(&command, Placing::Inside, &report, &trees, &mut Names::new(3));
         assert_eq!((inside.len(), inside[0].path.as_str()), (1, "tests/test_u.py"));
-        let controls = controls_unittest(&command, Placing::Beside, &report, &tree, &mut Names::new(3));
+        let controls = controls_unittest(&command, Placing::Beside, &report, &trees, &mut Names::new(3));
         assert_eq!((controls.len(), controls[0].fails.len()), (1, 2));
         let path = controls[0].path.as_str();
         assert!(path.starts_with("tests/test_") && path.ends_with(".py") && path != "tests/test_u.py");

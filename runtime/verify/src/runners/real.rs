@@ -10,7 +10,7 @@ use gloaming_api::evidence::TestStatus;
 use gloaming_api::profile::TestRunner;
 
 use super::{
-    Control, Invocation, Placing, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, lines, test_command,
+    Control, Invocation, Placing, REPORT_MOUNT, Report, SCRIPT_MOUNT, TreeView, Trees, lines, test_command,
 };
 use crate::names::Names;
 
@@ -101,7 +101,8 @@ impl Bed {
             }
         }
         let view = TreeView { dir: &tree, files: &self.files };
-        let controls = super::controls(&self.command, placing, &seen, &view, &mut Names::new(42)).unwrap();
+        let trees = Trees { base: &view, patched: &view };
+        let controls = super::controls(&self.command, placing, &seen, &trees, &mut Names::new(42)).unwrap();
         for control in &controls {
             let mut content = view.read(&control.path).unwrap_or_default();
             content.push_str(&control.text);
@@ -451,15 +452,19 @@ fn an_assertion_that_the_code_replaced_is_seen_where_the_code_is_loaded() {
     assert_eq!(reported, [TestStatus::Passed, TestStatus::Failed]);
 }
 
-/// Whether every test of a suite failed, and by what checks.
+/// Whether every test of a suite failed, and by what checks: each says one of the words.
 #[track_caller]
-fn fails_by(bed: Option<Bed>, count: usize, word: &str) {
-    let Some(mut bed) = bed else { return };
+fn fails_by(bed: Option<Bed>, count: usize, words: &[&str]) {
+    let Some(mut bed) = bed else {
+        assert!(std::env::var_os("CI").is_none(), "no form may go untried in CI");
+        return;
+    };
     let report = bed.run().1.unwrap();
     assert_eq!(report.tests.len(), count, "{:?}", report.tests);
     for (id, status) in &report.tests {
         let said = report.messages.get(id).map_or("", String::as_str);
-        assert!(*status == TestStatus::Failed && said.contains(word), "{id}: {status:?}: {said}");
+        let by_it = words.iter().any(|word| said.contains(word));
+        assert!(*status == TestStatus::Failed && by_it, "{id}: {status:?}: {said}");
     }
 }
 
@@ -477,7 +482,7 @@ fn every_form_of_unittest_fails_by_its_assertion() {
         &["python3", "--version"],
         &[("test_a.py", &format!("import unittest\n\n\nclass A(unittest.TestCase):\n{methods}"))],
     );
-    fails_by(bed, super::forms::UNITTEST.len(), "AssertionError");
+    fails_by(bed, super::forms::UNITTEST.len(), &["AssertionError"]);
 }
 
 #[test]
@@ -513,5 +518,60 @@ fn every_form_of_nodes_assert_fails_by_it() {
             ),
         )],
     );
-    fails_by(bed, forms.len(), "known");
+    fails_by(bed, forms.len(), &["known"]);
+}
+
+/// A test by the name of each row, as the form says it.
+fn tests_of(rows: &[(&str, &str)], test: impl Fn(&str, &str) -> String) -> String {
+    rows.iter().map(|(name, form)| test(name, &super::forms::named(form, "abc"))).collect()
+}
+
+#[test]
+fn every_form_of_pytest_fails_by_its_assertion() {
+    // The environment that the end-to-end tests have their pytest in.
+    let Some(python) = std::env::var_os("GLOAMING_TEST_PYTHON") else { return };
+    // By a path that holds no mount's name.
+    let link = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(python, link.path().join("env")).unwrap();
+    let python = link.path().join("env/bin/python");
+    let python = python.to_str().unwrap();
+    let rows = super::forms::PYTEST;
+    let tests = tests_of(rows, |name, form| format!("def test_{name}():\n    {form}\n\n\n"));
+    let bed = Bed::new(
+        TestRunner::Pytest,
+        &[python, "-m", "pytest"],
+        &[python, "-m", "pytest", "--version"],
+        &[("test_a.py", &tests)],
+    );
+    fails_by(bed, rows.len(), &["AssertionError", "Failed: "]);
+}
+
+#[test]
+fn every_form_of_rust_fails_by_its_assertion() {
+    let rows = super::forms::RUST;
+    let tests = tests_of(rows, |name, form| format!("#[test]\nfn by_{name}() {{\n    {form}\n}}\n\n"));
+    let manifest = "[package]\nname = \"demo\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[workspace]\n";
+    let bed = Bed::new(
+        TestRunner::Cargo,
+        &["cargo", "test"],
+        &["cargo", "--version"],
+        &[("Cargo.toml", manifest), ("src/lib.rs", &tests)],
+    );
+    fails_by(bed, rows.len(), &["assertion "]);
+}
+
+#[test]
+fn every_form_of_go_fails() {
+    let rows = super::forms::GO;
+    let tests = tests_of(rows, |name, form| format!("func Test{name}(t *testing.T) {{ {form} }}\n\n"));
+    let bed = Bed::new(
+        TestRunner::GoTest,
+        &["go", "test", "./..."],
+        &["go", "version"],
+        &[
+            ("go.mod", "module example.com/demo\n\ngo 1.19\n"),
+            ("demo_test.go", &format!("package demo\n\nimport \"testing\"\n\n{tests}")),
+        ],
+    );
+    fails_by(bed, rows.len(), &["--- FAIL: "]);
 }
