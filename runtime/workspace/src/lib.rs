@@ -32,6 +32,7 @@ mod publish;
 mod revision;
 mod role;
 mod store;
+mod travel;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -256,6 +257,24 @@ impl Repository {
         interrupt: &Interrupt,
     ) -> Result<Self, RepoError> {
         clone::clone(url, into, state_dir, interrupt)
+    }
+
+    /// Returns a commit without its history as one file, for [`Repository::of_pack`]; none where it has more bytes than
+    /// `most`.
+    ///
+    /// # Errors
+    /// Objects are missing, as in a partial clone, or git fails.
+    pub fn pack(&self, commit: &CommitId, most: usize) -> Result<Option<Vec<u8>>, RepoError> {
+        travel::pack(&self.store, commit, most)
+    }
+
+    /// Makes a bare repository in `into`, which must not exist or be empty, of what [`Repository::pack`] made of
+    /// `commit`.
+    ///
+    /// # Errors
+    /// It is no such pack, or git fails.
+    pub fn of_pack(pack: Vec<u8>, commit: &str, into: &Path, state_dir: &Path) -> Result<Self, RepoError> {
+        travel::unpack(pack, commit, into, state_dir)
     }
 
     /// Returns the folder the repository was opened at.

@@ -13,3 +13,4 @@ mod hostile;
 mod opening;
 mod publish;
 mod support;
+mod travel;
