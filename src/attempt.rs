@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use gloaming_api::bowout::{BowOut, Cost};
 use gloaming_api::evidence::VerdictKind;
-use gloaming_api::journal::EventKind;
+use gloaming_api::journal::{AttemptStarted, EventKind};
 use gloaming_api::path::escape_name;
 use gloaming_api::{Digest, TaskId};
 use gloaming_forge::Change;
@@ -28,7 +28,7 @@ use crate::context::{self, Home, WorkDir};
 use crate::engine::JobLane;
 use crate::failure::{Failure, exit, in_one_line, report, unless_cancelled};
 use crate::known::Known;
-use crate::run::repo_failure;
+use crate::run::{ASKER, repo_failure};
 
 /// What a run has made so far that an early end must set right.
 pub(crate) struct Traces {
@@ -91,6 +91,19 @@ impl Traces {
     }
 }
 
+/// Returns what a journal says was asked for.
+pub(crate) fn assignment(started: &AttemptStarted, base: CommitId) -> Assignment {
+    Assignment {
+        task: started.task.clone(),
+        attempt: started.attempt,
+        repo: started.repo.clone(),
+        text: started.text.clone(),
+        base,
+        asker: started.asker.clone().unwrap_or_else(|| ASKER.to_owned()),
+        seed: context::seed(),
+    }
+}
+
 /// What an attempt that has begun, or is gone on with, works with.
 pub(crate) struct Course {
     pub(crate) home: Home,
@@ -128,6 +141,7 @@ pub(crate) async fn follow(course: Course, json: bool, traces: &mut Traces) -> a
         again,
     } = course;
     let first = traces.journal().first().cloned().expect("an attempt begins with an event");
+    keep_base(&repository, &assignment.base, &out)?;
     let JobLane { engine, environment } =
         crate::engine::open(&home, &grant, None, Some(&assignment.task)).await?;
     let environment_digest = environment.digest().clone();
@@ -189,6 +203,27 @@ pub(crate) async fn follow(course: Course, json: bool, traces: &mut Traces) -> a
             .hint("nothing was published; the journal in the out folder tells how far it came")
             .into()),
     }
+}
+
+/// The file, beside what stages hand on, that holds the base.
+pub(crate) const BASE: &str = "base.pack";
+
+/// The largest base that is kept, bytes: a larger one is found in its repository or nowhere.
+const BASE_CAP: usize = 64 << 20;
+
+/// Keeps the base with the record, so that a replay does not need the repository.
+fn keep_base(repository: &Repository, base: &CommitId, out: &Path) -> anyhow::Result<()> {
+    let folder = out.join(gloaming_worker::ARTIFACTS);
+    let file = folder.join(BASE);
+    if file.exists() {
+        return Ok(());
+    }
+    if let Some(pack) = repository.pack(base, BASE_CAP).map_err(repo_failure)? {
+        let disk = |error| Failure::disk(&format!("write {}", file.display()), error);
+        std::fs::create_dir_all(&folder).map_err(disk)?;
+        std::fs::write(&file, pack).map_err(disk)?;
+    }
+    Ok(())
 }
 
 /// Returns how an attempt learns of a repository.

@@ -85,7 +85,7 @@ pub(crate) fn recorded(weights: Option<&Value>, grant: &Grant) -> anyhow::Result
     with(weights, grant)
 }
 
-fn with(weights: Weights, grant: &Grant) -> anyhow::Result<Gate> {
+pub(crate) fn with(weights: Weights, grant: &Grant) -> anyhow::Result<Gate> {
     let costs = CostRatio::try_from(grant.cost_ratio()).map_err(|error| Failure::usage(error.to_string()))?;
     Ok(Gate { weights, costs })
 }
@@ -146,7 +146,7 @@ fn show(args: &GateShowArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(exit::OK))
 }
 
-fn read_weights(path: &Path) -> anyhow::Result<Weights> {
+pub(crate) fn read_weights(path: &Path) -> anyhow::Result<Weights> {
     let text = context::read_text(path, "the weights", context::FILE_CAP)?;
     serde_json::from_str(&text)
         .map_err(|error| Failure::usage(format!("{} holds no weights: {error}", path.display())).into())

@@ -25,6 +25,7 @@ mod resume;
 mod run;
 mod secrets;
 mod supplies;
+mod swap;
 mod team;
 mod template;
 mod tools;

@@ -4,6 +4,8 @@ mod author;
 mod convert;
 mod verify;
 
+pub(crate) use author::alone;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -1,24 +1,25 @@
 //! `gloaming replay`: an attempt run again, without a model, to the same patch and verdict.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use gloaming_api::Digest;
 use gloaming_api::evidence::{Verdict, VerdictKind};
-use gloaming_api::journal::{Event, EventKind};
+use gloaming_api::journal::{AttemptStarted, Event, EventKind};
 use gloaming_jobs::{BoxFuture, Cancel, Capabilities, Engine, Facts, Job, JobError, JobOutput, NoEngine};
 use gloaming_model::{Model, Replay};
 use gloaming_policies::JobPermit;
-use gloaming_worker::{Assignment, Equipment, Journal, Outcome, Update, WorkerError, told};
-use gloaming_workspace::Repository;
+use gloaming_worker::{Equipment, Journal, Outcome, Update, WorkerError, told};
+use gloaming_workspace::{CommitId, Repository};
 use serde_json::json;
 
+use crate::attempt::{BASE, assignment};
 use crate::cli::ReplayArgs;
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit, unless_cancelled};
-use crate::run::{ASKER, cancel_on_signal, repo_failure};
+use crate::run::{cancel_on_signal, repo_failure};
 
 /// What two runs of one attempt must have in common.
 #[derive(Debug, PartialEq, serde::Serialize)]
@@ -30,6 +31,9 @@ struct Ending {
 }
 
 pub(crate) async fn main(args: ReplayArgs) -> anyhow::Result<ExitCode> {
+    if !args.swap.is_empty() {
+        return crate::swap::main(&args);
+    }
     let console = Console::new();
     let cancel = Cancel::new();
     let ended = replay(&args, &console, &cancel).await;
@@ -49,10 +53,8 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
     let home = Home::open()?;
     let work = home.work_dir(&format!("replay-{}", gloaming_api::TaskId::generate()))?;
     cancel_on_signal(cancel);
-    let repo_path = args.repo.clone().unwrap_or_else(|| PathBuf::from(&started.location));
-    let repository = Repository::open(&std::path::absolute(&repo_path)?, &work.path().join("git"))
-        .map_err(repo_failure)?;
-    let base = repository.resolve(Some(&started.base)).map_err(repo_failure)?;
+    let artifacts = args.file.with_file_name(gloaming_worker::ARTIFACTS);
+    let (repository, base) = base_of(args, started, &artifacts, work.path())?;
     let grant = context::grant_of(&started.repo, &started.policy).map_err(|d| context::bad_policy(&d))?;
     let sandbox = context::sandbox(&home, &grant)?;
     let grant = grant.with_tools(started.components.clone());
@@ -62,15 +64,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
         ));
     }
     let gate = crate::gate::recorded(started.weights.as_ref(), &grant)?;
-    let assignment = Assignment {
-        task: started.task.clone(),
-        attempt: started.attempt,
-        repo: started.repo.clone(),
-        text: started.text.clone(),
-        base,
-        asker: started.asker.clone().unwrap_or_else(|| ASKER.to_owned()),
-        seed: context::seed(),
-    };
+    let assignment = assignment(started, base);
     let disk = |error| Failure::disk(&format!("write to {}", work.path().display()), error);
     let equipment = Equipment {
         repository,
@@ -94,7 +88,6 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
     };
     std::fs::create_dir_all(&equipment.work_dir).map_err(disk)?;
     let path = work.path().join("journal.jsonl");
-    let artifacts = args.file.with_file_name(gloaming_worker::ARTIFACTS);
     let mut journal = Journal::replaying(&path, events.clone(), &artifacts).map_err(disk)?;
     journal.keep_next().map_err(WorkerError::from)?;
     let shown = console.clone();
@@ -145,6 +138,28 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
         println!("different: the last event's hash is {head}, recorded is {}", events[events.len() - 1].hash);
     }
     Ok(ExitCode::from(if same { exit::OK } else { exit::BLOCK }))
+}
+
+/// Returns the base: of the repository that is named, else as it travels with the record, else of the repository that the
+/// journal names.
+fn base_of(
+    args: &ReplayArgs,
+    started: &AttemptStarted,
+    artifacts: &Path,
+    work: &Path,
+) -> anyhow::Result<(Repository, CommitId)> {
+    let state = work.join("git");
+    let pack = artifacts.join(BASE);
+    let repository = if args.repo.is_none() && pack.exists() {
+        let bytes = context::read_bytes(&pack, "the base", context::RECORD_CAP)?;
+        Repository::of_pack(bytes, &started.base, &work.join("base.git"), &state)
+    } else {
+        let path = args.repo.clone().unwrap_or_else(|| PathBuf::from(&started.location));
+        Repository::open(&std::path::absolute(&path)?, &state)
+    };
+    let repository = repository.map_err(repo_failure)?;
+    let base = repository.resolve(Some(&started.base)).map_err(repo_failure)?;
+    Ok((repository, base))
 }
 
 /// A replay takes what jobs did from the record, and runs none.

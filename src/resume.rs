@@ -5,15 +5,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use gloaming_api::journal::EventKind;
-use gloaming_worker::{Assignment, Journal, WorkerError};
+use gloaming_worker::{Journal, WorkerError};
 use gloaming_workspace::Repository;
 
-use crate::attempt::{Course, Traces, follow};
+use crate::attempt::{Course, Traces, assignment, follow};
 use crate::cli::ResumeArgs;
 use crate::console::Console;
 use crate::context::{self, Home};
 use crate::failure::Failure;
-use crate::run::{ASKER, cancel_on_signal, open_model, repo_failure};
+use crate::run::{cancel_on_signal, open_model, repo_failure};
 
 pub(crate) async fn main(args: ResumeArgs) -> ExitCode {
     let mut traces = Traces::new();
@@ -84,15 +84,7 @@ async fn go_on(args: &ResumeArgs, traces: &mut Traces) -> anyhow::Result<ExitCod
     let gate = crate::gate::recorded(started.weights.as_ref(), &grant)?;
     journal.keep_next().map_err(WorkerError::from)?;
     traces.journal = Some(journal);
-    let assignment = Assignment {
-        task: started.task.clone(),
-        attempt: started.attempt,
-        repo: started.repo.clone(),
-        text: started.text.clone(),
-        base,
-        asker: started.asker.clone().unwrap_or_else(|| ASKER.to_owned()),
-        seed: context::seed(),
-    };
+    let assignment = assignment(&started, base);
     let course = Course {
         home,
         out,

@@ -100,6 +100,11 @@ fn a_rename_ends_in_one_commit_on_a_branch_and_replays() {
     let replay = scene.gloaming(&["replay", "out/long.jsonl", "--json"]).exits(1).json();
     let diverged = replay["diverged"].as_str().unwrap();
     assert!(diverged.starts_with("event ") && diverged.contains("recorded is tool_call"), "{replay:#}");
+    // The base travels with the record: where the repository is not, it comes out the same.
+    std::fs::rename(scene.repo(), scene.path().join("elsewhere")).unwrap();
+    let replay = scene.gloaming(&["replay", "out/journal.jsonl", "--json"]).exits(0).json();
+    assert_eq!(replay["same"], true, "{replay:#}");
+    std::fs::rename(scene.path().join("elsewhere"), scene.repo()).unwrap();
     // A replay publishes nothing.
     assert_eq!(scene.git(&["branch", "--list", "gloaming/*"]).lines().count(), 1);
 }
@@ -331,6 +336,28 @@ fn patches_are_judged_by_the_operators_weights_and_the_policys_ratio_of_costs() 
     assert_eq!(replay["same"], true, "{replay:#}");
     let genuine = scene.gloaming(&["evidence", "verify", "out/evidence.json", "--json"]).exits(0).json();
     assert_eq!((&genuine["weights"], &genuine["built_in_weights"]), (&own["digest"], &json!(false)));
+
+    // What was judged can be judged anew by anybody's weights, without running anything.
+    let strict = scene.path().join("strict.json");
+    let mut weights = shown["weights"].clone();
+    weights["bias"] = json!(-2.0);
+    std::fs::write(&strict, weights.to_string()).unwrap();
+    let swapped =
+        scene.gloaming(&["replay", "out/journal.jsonl", "--swap", "gate=strict.json", "--json"]).exits(1);
+    let swapped = swapped.json();
+    assert_eq!(
+        (&swapped["verdicts"][0]["recorded"]["code"], &swapped["verdicts"][0]["now"]["code"]),
+        (&json!("ok"), &json!("low_confidence")),
+        "{swapped:#}"
+    );
+    let narrow = "schema = 1\nextends = [\"preset:standard\"]\n\n[[deny]]\nid = \"no-src\"\npaths = [\"src/**\"]\nbecause = \"no\"\n";
+    std::fs::write(scene.path().join("narrow.toml"), narrow).unwrap();
+    let swapped =
+        scene.gloaming(&["replay", "out/journal.jsonl", "--swap", "policy=narrow.toml", "--json"]).exits(1);
+    let calls = swapped.json()["calls"].as_array().unwrap().clone();
+    assert!(!calls.is_empty() && calls.iter().all(|call| call["now_allowed"] == false), "{calls:?}");
+    let wrong = scene.gloaming(&["replay", "out/journal.jsonl", "--swap", "model=x"]).exits(2);
+    assert!(wrong.stderr.contains("write gate=FILE"), "{}", wrong.stderr);
 
     // A policy for whose author no patch is sure enough.
     let policy =

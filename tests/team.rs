@@ -176,7 +176,7 @@ fn what_is_no_bug_is_worked_on_without_a_test_beforehand() {
         "diff",
         "--name-only",
         "HEAD",
-        &scene.git(&["branch", "--list", "--format=%(refname)", "gloaming/*"]).trim().to_owned(),
+        scene.git(&["branch", "--list", "--format=%(refname)", "gloaming/*"]).trim(),
     ]);
     assert_eq!(changed, "calc/core.py\ntests/test_own.py\n");
 }

@@ -67,10 +67,35 @@ pub(crate) struct ReplayArgs {
     /// The journal
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// The repository; default: where the journal says it was
+    /// The repository; default: the base that is kept beside the journal, else where the journal says it was
     #[arg(long, value_name = "DIR")]
     pub(crate) repo: Option<PathBuf>,
+    /// Decide the recorded run anew by other weights of the gate, or by another policy of the operator's, instead of
+    /// replaying it
+    #[arg(long, value_name = "gate=FILE|policy=FILE")]
+    pub(crate) swap: Vec<Swap>,
     /// Print one JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What a recorded run is decided by instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Swap {
+    Gate(PathBuf),
+    Policy(PathBuf),
+}
+
+impl std::str::FromStr for Swap {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some(("gate", file)) if !file.is_empty() => Ok(Self::Gate(file.into())),
+            Some(("policy", file)) if !file.is_empty() => Ok(Self::Policy(file.into())),
+            _ => {
+                Err("write gate=FILE (weights of the gate) or policy=FILE (the operator's policy)".to_owned())
+            }
+        }
+    }
 }

@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use gloaming_api::RepoId;
 
 pub(crate) use self::jobs::{JobsArgs, JobsCommand, JobsRunArgs, SecretsArgs, SecretsCommand};
-pub(crate) use self::journal::{JournalArgs, JournalCommand, ReplayArgs, UndoArgs};
+pub(crate) use self::journal::{JournalArgs, JournalCommand, ReplayArgs, Swap, UndoArgs};
 pub(crate) use self::judge::{
     EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, GateCommand, GateShowArgs, VerifyArgs,
 };

@@ -158,7 +158,7 @@ fn print_flip(flip: &Flip, allowed: bool) {
 }
 
 /// The grant of one policy alone, for a repository.
-fn alone(path: &Path, repo: &RepoId) -> anyhow::Result<Grant> {
+pub(crate) fn alone(path: &Path, repo: &RepoId) -> anyhow::Result<Grant> {
     let choice = PolicyChoice { policy: Some(path.to_owned()), name: Some(repo.clone()) };
     let resolved = context::resolve_policy(&choice, repo, None)?;
     Ok(resolved.map_err(|diagnostics| context::bad_policy(&diagnostics))?.grant)

@@ -163,3 +163,46 @@ impl JobPermit {
         self.grant.admit(self.purpose, argv, environment)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gloaming_api::RepoId;
+
+    use super::*;
+    use crate::{Layer, parse};
+
+    #[test]
+    fn a_narrower_permit_only_takes_away() {
+        let text = "schema = 1\n[[allow]]\nid = \"all\"\ntools = [\"edit\"]\npaths = [\"**\"]\n\
+                    [[deny]]\nid = \"secret\"\npaths = [\"tests/secret.py\"]\nbecause = \"no\"\n";
+        let file = parse("p.toml", text).expect("it is a policy");
+        let grant =
+            Grant::resolve(&RepoId::local("test"), vec![(Layer::Operator, file)]).expect("it resolves");
+        let rule = RuleRef {
+            id: "role-x".to_owned(),
+            file: "builtin:roles".to_owned(),
+            line: 1,
+            because: "of the role".to_owned(),
+        };
+        let whole = grant.permit_tool("edit").expect("it is offered");
+        let narrow = whole
+            .clone()
+            .narrowed(rule.clone(), Arc::new(|path: &RelPath| path.as_str().starts_with("tests/")));
+        for (path, access, allowed) in [
+            ("tests/a.py", Access::Write, true),
+            ("src/a.py", Access::Write, false),
+            ("src/a.py", Access::Read, true),
+            ("tests/secret.py", Access::Write, false),
+        ] {
+            let path = RelPath::parse(path).expect("a path");
+            let decision = narrow.decide(access, &path);
+            assert_eq!(matches!(decision, Decision::Allow(_)), allowed, "{path}");
+            assert_eq!(narrow.allows(access, &path), allowed, "{path}");
+            // What the policy itself refuses is refused by its own rule.
+            if let Decision::Deny(denial) = decision {
+                let own = matches!(whole.decide(access, &path), Decision::Allow(_));
+                assert_eq!(denial.rule == rule, own, "{path}");
+            }
+        }
+    }
+}
