@@ -14,7 +14,8 @@ pub(crate) fn pack(store: &Store, commit: &CommitId, most: usize) -> Result<Opti
     let git = store.git("list the base", "rev-list");
     let listed = store.output(git.args(["--objects", "--no-walk", commit.as_str()]))?;
     // Each line is an id, of a file with its path behind.
-    let ids = listed.split(|byte| *byte == b'\n').flat_map(|line| {
+    let lines = listed.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let ids = lines.flat_map(|line| {
         let id = line.split(|byte| *byte == b' ').next().unwrap_or_default();
         id.iter().copied().chain([b'\n'])
     });
