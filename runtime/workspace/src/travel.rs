@@ -56,5 +56,6 @@ fn unpack_into(pack: Vec<u8>, commit: &str, into: &Path, state_dir: &Path) -> Re
     let shallow = into.join("shallow");
     std::fs::write(&shallow, format!("{commit}\n")).map_err(|source| io_error("write", &shallow, source))?;
     git("unpack the base", "unpack-objects").args(["-q", "--strict"]).stdin(pack).output()?;
+    git("name the base", "update-ref").args(["--no-deref", "HEAD", commit]).output()?;
     Repository::open(&into, state_dir)
 }
