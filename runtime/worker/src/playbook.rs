@@ -1,8 +1,8 @@
-//! The rename playbook's hands: tools through the sandbox, identifiers through the parser.
+//! The playbooks' hands: tools through the sandbox, what files hold through the parser.
 
-use gloaming_agent::playbook::rename::{
-    Definition, FileIdentifiers, Found, FoundKind, Rename, RenameAction, RenameEvent,
-};
+use gloaming_agent::Playbook;
+use gloaming_agent::playbook::rename::{Definition, FileIdentifiers, Found, FoundKind};
+use gloaming_agent::playbook::{Action, Event};
 use gloaming_api::RelPath;
 use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage};
 use gloaming_api::path::escape_name;
@@ -18,38 +18,44 @@ use crate::provision::Bench;
 /// Files larger than this are not looked into, bytes.
 const FILE_CAP: usize = 4 << 20;
 
-/// Renames until the playbook says that it is done; returns its summary.
-pub(crate) async fn perform(run: &mut Run<'_>, bench: &Bench, rename: &mut Rename) -> Result<String, End> {
-    if let Some(name) = unnameable_source(run)? {
+/// Works until the playbook says that it is done; returns its summary.
+pub(crate) async fn perform(
+    run: &mut Run<'_>,
+    bench: &Bench,
+    playbook: &mut Playbook,
+) -> Result<String, End> {
+    if playbook.needs_all_source()
+        && let Some(name) = unnameable_source(run)?
+    {
         return Err(Draft::new(
             Stage::Code,
             ReasonCode::OutOfScope,
-            format!("The source file {name} has a name that is not UTF-8 and cannot be looked into, so the rename could not be whole."),
+            format!("The source file {name} has a name that is not UTF-8 and cannot be looked into, so the {} could not be whole.", playbook.name()),
         )
         .into());
     }
-    let mut actions: std::collections::VecDeque<RenameAction> = rename.step(RenameEvent::Start).into();
+    let mut actions: std::collections::VecDeque<Action> = playbook.step(Event::Start).into();
     while let Some(action) = actions.pop_front() {
         if run.stop.is_cancelled() {
             return Err(End::Stopped);
         }
         match action {
-            RenameAction::CallTool { id, name, args } => {
+            Action::CallTool { id, name, args } => {
                 run.go_on()?;
                 run.doing(format!("{name} {}", args["path"].as_str().unwrap_or("")));
                 let outcome = call_tool(run, bench, &id, &name, args, None).await?;
-                actions.extend(rename.step(RenameEvent::ToolDone { id, outcome }));
+                actions.extend(playbook.step(Event::ToolDone { id, outcome }));
             }
-            RenameAction::FindIdentifiers { from, to, paths } => {
+            Action::FindIdentifiers { from, to, paths } => {
                 run.doing(format!("parsing {} files", paths.len()));
                 let mut files = Vec::new();
                 for path in &paths {
                     files.extend(look(run, bench, path, &from, &to));
                 }
-                actions.extend(rename.step(RenameEvent::Identifiers { files }));
+                actions.extend(playbook.step(Event::Identifiers { files }));
             }
-            RenameAction::Done { summary } => return Ok(summary),
-            RenameAction::BowOut { code, summary, questions, evidence } => {
+            Action::Done { summary } => return Ok(summary),
+            Action::BowOut { code, summary, questions, evidence } => {
                 let mut draft = Draft::new(Stage::Code, code, summary);
                 draft.questions = questions;
                 for line in evidence {
@@ -59,7 +65,7 @@ pub(crate) async fn perform(run: &mut Run<'_>, bench: &Bench, rename: &mut Renam
             }
         }
     }
-    Err(Draft::new(Stage::Code, ReasonCode::Stuck, "The rename stopped without a next step.").into())
+    Err(Draft::new(Stage::Code, ReasonCode::Stuck, "The playbook stopped without a next step.").into())
 }
 
 /// Returns the escaped name of a source file of the base that no tool can name.
