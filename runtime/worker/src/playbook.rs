@@ -2,7 +2,7 @@
 
 use gloaming_agent::Playbook;
 use gloaming_agent::playbook::rename::{Definition, FileIdentifiers, Found, FoundKind};
-use gloaming_agent::playbook::{Action, Event};
+use gloaming_agent::playbook::{Action, Event, FileText};
 use gloaming_api::RelPath;
 use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage};
 use gloaming_api::path::escape_name;
@@ -54,6 +54,11 @@ pub(crate) async fn perform(
                 }
                 actions.extend(playbook.step(Event::Identifiers { files }));
             }
+            Action::Read { paths } => {
+                run.doing(format!("reading {} files", paths.len()));
+                let files = paths.iter().filter_map(|path| read(run, bench, path)).collect();
+                actions.extend(playbook.step(Event::Files { files }));
+            }
             Action::Done { summary } => return Ok(summary),
             Action::BowOut { code, summary, questions, evidence } => {
                 let mut draft = Draft::new(Stage::Code, code, summary);
@@ -104,6 +109,18 @@ fn look(run: &Run<'_>, bench: &Bench, path: &str, from: &str, to: &str) -> Optio
         file.definitions = definitions(language, &bytes, from);
     }
     Some(file)
+}
+
+/// Returns one file's text; none where the policy does not let it be read or it is no regular file.
+fn read(run: &Run<'_>, bench: &Bench, path: &str) -> Option<FileText> {
+    let at = RelPath::parse(path).ok()?;
+    let permit = run.equipment.grant.permit_tool("read").ok()?;
+    let text = match bench.files.read(&permit, &at) {
+        Ok(bytes) => String::from_utf8(bytes?).ok().filter(|text| text.len() <= FILE_CAP),
+        Err(error) if error.code == ToolErrorCode::TooLarge => None,
+        Err(_) => return None,
+    };
+    Some(FileText { path: path.to_owned(), text })
 }
 
 fn place(occurrence: &Occurrence) -> Found {

@@ -6,6 +6,7 @@ use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome};
 use serde_json::Value;
 
 use super::Playbook;
+use super::files::FileText;
 use super::rename::FileIdentifiers;
 
 /// Places named in a summary or as evidence.
@@ -53,6 +54,12 @@ pub enum Event {
         /// The files.
         files: Vec<FileIdentifiers>,
     },
+    /// The answer to [`Action::Read`]: every path asked for, in the same order, but those the policy does not let it read
+    /// and those that are no files.
+    Files {
+        /// The files.
+        files: Vec<FileText>,
+    },
 }
 
 /// What is to be done. At most one action is open at a time.
@@ -73,6 +80,11 @@ pub enum Action {
         from: String,
         /// The new name.
         to: String,
+        /// The files.
+        paths: Vec<String>,
+    },
+    /// Read these files; answered by [`Event::Files`].
+    Read {
         /// The files.
         paths: Vec<String>,
     },

@@ -3,13 +3,21 @@
 //! A playbook reads a task's text by a small grammar of its own ([`Fit`]), and works as a machine: [`Event`] in,
 //! [`Action`] out, one at a time.
 
+mod files;
 mod form;
+mod header;
+mod languages;
+#[cfg(test)]
+mod memory;
 pub mod rename;
+mod said;
 mod splice;
 
 use gloaming_api::ReasonCode;
 
+pub use files::FileText;
 pub use form::{Action, Event, Fit};
+pub use header::Header;
 use rename::Rename;
 pub use splice::Splice;
 
@@ -21,8 +29,10 @@ struct Row {
     like: &'static str,
 }
 
-const ROWS: &[Row] =
-    &[Row { name: "rename", fit: rename::fit, like: "Rename the function foo_bar to parse_bar everywhere" }];
+const ROWS: &[Row] = &[
+    Row { name: "rename", fit: rename::fit, like: "Rename the function foo_bar to parse_bar everywhere" },
+    Row { name: "header", fit: header::fit, like: "Add the header `Copyright 2026 Us` to all Rust files" },
+];
 
 /// The most bytes of a task's text.
 const LARGEST: usize = 64 << 10;
@@ -117,6 +127,8 @@ pub fn declined(text: &str) -> Vec<String> {
 pub enum Playbook {
     /// Renames an identifier.
     Rename(Rename),
+    /// Puts lines at the top of files.
+    Header(Header),
 }
 
 impl Playbook {
@@ -124,6 +136,7 @@ impl Playbook {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Rename(_) => "rename",
+            Self::Header(_) => "header",
         }
     }
 
@@ -131,13 +144,14 @@ impl Playbook {
     pub fn describe(&self) -> String {
         match self {
             Self::Rename(rename) => rename.describe(),
+            Self::Header(header) => header.describe(),
         }
     }
 
     /// Whether it needs to look at every file of source, so that one which no tool can name ends it.
     pub fn needs_all_source(&self) -> bool {
         match self {
-            Self::Rename(_) => true,
+            Self::Rename(_) | Self::Header(_) => true,
         }
     }
 
@@ -146,6 +160,7 @@ impl Playbook {
     pub fn step(&mut self, event: Event) -> Vec<Action> {
         match self {
             Self::Rename(rename) => rename.step(event),
+            Self::Header(header) => header.step(event),
         }
     }
 }
