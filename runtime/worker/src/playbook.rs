@@ -1,13 +1,15 @@
 //! The playbooks' hands: tools through the sandbox, what files hold through the parser.
 
+use std::collections::BTreeMap;
+
 use gloaming_agent::Playbook;
 use gloaming_agent::playbook::rename::{Definition, FileIdentifiers, Found, FoundKind};
-use gloaming_agent::playbook::{Action, Event, FileText};
+use gloaming_agent::playbook::{Action, Event, FileMatches, FileText, LanguageFault, Matches, Splice};
 use gloaming_api::RelPath;
 use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage};
 use gloaming_api::path::escape_name;
 use gloaming_api::tool::ToolErrorCode;
-use gloaming_syntax::{Language, Occurrence, OccurrenceKind};
+use gloaming_syntax::{Language, Occurrence, OccurrenceKind, Rule};
 
 use crate::blueprint::Run;
 use crate::bow::Draft;
@@ -53,6 +55,11 @@ pub(crate) async fn perform(
                     files.extend(look(run, bench, path, &from, &to));
                 }
                 actions.extend(playbook.step(Event::Identifiers { files }));
+            }
+            Action::Match { pattern, replacement, paths } => {
+                run.doing(format!("matching in {} files", paths.len()));
+                let event = matches(run, bench, &pattern, &replacement, &paths);
+                actions.extend(playbook.step(event));
             }
             Action::Read { paths } => {
                 run.doing(format!("reading {} files", paths.len()));
@@ -121,6 +128,38 @@ fn read(run: &Run<'_>, bench: &Bench, path: &str) -> Option<FileText> {
         Err(_) => return None,
     };
     Some(FileText { path: path.to_owned(), text })
+}
+
+/// Matches a pattern in files; each language has a rule of its own.
+fn matches(run: &Run<'_>, bench: &Bench, pattern: &str, replacement: &str, paths: &[String]) -> Event {
+    let mut rules: BTreeMap<Language, Option<Rule>> = BTreeMap::new();
+    let (mut faults, mut files) = (Vec::new(), Vec::new());
+    for path in paths {
+        let Some(language) = Language::of(path) else { continue };
+        let rule = rules.entry(language).or_insert_with(|| match Rule::new(language, pattern, replacement) {
+            Ok(rule) => Some(rule),
+            Err(fault) => {
+                faults.push(LanguageFault { language: format!("{language:?}"), why: fault.to_string() });
+                None
+            }
+        });
+        let (Some(rule), Some(file)) = (rule, read(run, bench, path)) else { continue };
+        let found = match file.text {
+            None => Matches::Unreadable,
+            Some(text) => match rule.rewrites(&text) {
+                Err(fault) => Matches::Refused { line: fault.line, why: fault.why },
+                Ok(rewrites) => {
+                    let place = |rewrite: gloaming_syntax::Rewrite| {
+                        let gloaming_syntax::Rewrite { start, end, line, text } = rewrite;
+                        (line, Splice { start, end, text })
+                    };
+                    Matches::Places { places: rewrites.into_iter().map(place).collect(), text }
+                }
+            },
+        };
+        files.push(FileMatches { path: path.clone(), found });
+    }
+    Event::Matched { faults, files }
 }
 
 fn place(occurrence: &Occurrence) -> Found {

@@ -15,6 +15,14 @@ const MOST_CHANGED: usize = 1_000;
 /// The most paths that `list` returns at once.
 const PAGE: u64 = 5_000;
 
+/// Folders whose files are somebody else's.
+const FOREIGN: &[&str] = &["vendor", "third_party", "node_modules"];
+
+/// Whether a file is a copy of somebody else's.
+pub(super) fn is_foreign(path: &str) -> bool {
+    path.split('/').any(|part| FOREIGN.contains(&part))
+}
+
 /// One file's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileText {

@@ -6,6 +6,7 @@ use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome};
 use serde_json::Value;
 
 use super::Playbook;
+use super::codemod::{FileMatches, LanguageFault};
 use super::files::FileText;
 use super::rename::FileIdentifiers;
 
@@ -54,6 +55,13 @@ pub enum Event {
         /// The files.
         files: Vec<FileIdentifiers>,
     },
+    /// The answer to [`Action::Match`].
+    Matched {
+        /// Languages in which the two are no pattern and replacement; their files are not among the others.
+        faults: Vec<LanguageFault>,
+        /// Every other file asked for, in the same order, but those the policy does not let it read.
+        files: Vec<FileMatches>,
+    },
     /// The answer to [`Action::Read`]: every path asked for, in the same order, but those the policy does not let it read
     /// and those that are no files.
     Files {
@@ -80,6 +88,15 @@ pub enum Action {
         from: String,
         /// The new name.
         to: String,
+        /// The files.
+        paths: Vec<String>,
+    },
+    /// Match a pattern of code in these files; answered by [`Event::Matched`].
+    Match {
+        /// The pattern.
+        pattern: String,
+        /// What is to stand where it matches.
+        replacement: String,
         /// The files.
         paths: Vec<String>,
     },

@@ -6,18 +6,20 @@ use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome};
 use serde_json::{Value, json};
 
 use super::files::FileText;
-use super::{Action, Choice, Event, choose, splice};
+use super::{Action, Choice, Event, FileMatches, LanguageFault, choose, splice};
 
 /// Files in memory. One below `locked/` may not be written, one below `lying/` is never changed, whatever a tool says.
 pub(super) struct Repo {
     pub(super) files: BTreeMap<String, String>,
     pub(super) story: Vec<String>,
+    /// What matches in a file.
+    pub(super) matcher: fn(&str, &str) -> Result<FileMatches, LanguageFault>,
 }
 
 impl Repo {
     pub(super) fn new(files: &[(&str, &str)]) -> Self {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
-        Self { files, story: Vec::new() }
+        Self { files, story: Vec::new(), matcher: |path, _| panic!("nothing is matched in {path}") }
     }
 
     /// Runs the playbook of a text to its end and returns that: its summary, or the code, the summary, the questions and
@@ -35,6 +37,17 @@ impl Repo {
                 Action::Read { paths } => {
                     self.story.push(format!("read {} files", paths.len()));
                     Event::Files { files: paths.iter().map(|path| self.read(path)).collect() }
+                }
+                Action::Match { pattern, paths, .. } => {
+                    self.story.push(format!("match {pattern} in {} files", paths.len()));
+                    let (mut faults, mut files) = (Vec::new(), Vec::new());
+                    for path in &paths {
+                        match (self.matcher)(path, &self.files[path]) {
+                            Ok(file) => files.push(file),
+                            Err(fault) => faults.push(fault),
+                        }
+                    }
+                    Event::Matched { faults, files }
                 }
                 Action::Done { summary } => return format!("done: {summary}"),
                 Action::BowOut { code, summary, questions, evidence } => {

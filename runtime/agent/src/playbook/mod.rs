@@ -3,6 +3,7 @@
 //! A playbook reads a task's text by a small grammar of its own ([`Fit`]), and works as a machine: [`Event`] in,
 //! [`Action`] out, one at a time.
 
+mod codemod;
 mod files;
 mod form;
 mod header;
@@ -15,6 +16,7 @@ mod splice;
 
 use gloaming_api::ReasonCode;
 
+pub use codemod::{Codemod, FileMatches, LanguageFault, Matches};
 pub use files::FileText;
 pub use form::{Action, Event, Fit};
 pub use header::Header;
@@ -32,6 +34,7 @@ struct Row {
 const ROWS: &[Row] = &[
     Row { name: "rename", fit: rename::fit, like: "Rename the function foo_bar to parse_bar everywhere" },
     Row { name: "header", fit: header::fit, like: "Add the header `Copyright 2026 Us` to all Rust files" },
+    Row { name: "codemod", fit: codemod::fit, like: "Replace `$A.unwrap()` with `$A?` in all Rust files" },
 ];
 
 /// The most bytes of a task's text.
@@ -129,6 +132,8 @@ pub enum Playbook {
     Rename(Rename),
     /// Puts lines at the top of files.
     Header(Header),
+    /// Replaces code by its structure.
+    Codemod(Codemod),
 }
 
 impl Playbook {
@@ -137,6 +142,7 @@ impl Playbook {
         match self {
             Self::Rename(_) => "rename",
             Self::Header(_) => "header",
+            Self::Codemod(_) => "codemod",
         }
     }
 
@@ -145,13 +151,14 @@ impl Playbook {
         match self {
             Self::Rename(rename) => rename.describe(),
             Self::Header(header) => header.describe(),
+            Self::Codemod(codemod) => codemod.describe(),
         }
     }
 
     /// Whether it needs to look at every file of source, so that one which no tool can name ends it.
     pub fn needs_all_source(&self) -> bool {
         match self {
-            Self::Rename(_) | Self::Header(_) => true,
+            Self::Rename(_) | Self::Header(_) | Self::Codemod(_) => true,
         }
     }
 
@@ -161,6 +168,7 @@ impl Playbook {
         match self {
             Self::Rename(rename) => rename.step(event),
             Self::Header(header) => header.step(event),
+            Self::Codemod(codemod) => codemod.step(event),
         }
     }
 }

@@ -105,7 +105,7 @@ impl Reader {
             self.at += 1;
         }
         let source = self.any("source code");
-        if self.one("file files").is_none() && !source {
+        if self.one("file files").is_none() && !source && languages.is_empty() {
             return None;
         }
         let scope = if self.one("in under below within inside of across throughout").is_some() {

@@ -10,16 +10,13 @@ use gloaming_api::ReasonCode;
 use gloaming_api::tool::ToolOutcome;
 use serde_json::Value;
 
-use super::files::{Edits, FileText, Listing, listed};
+use super::files::{Edits, FileText, Listing, is_foreign, listed};
 use super::form::{Action, End, Event, NAMED, counted};
 use super::languages;
 use super::said::Which;
 use super::splice::{Splice, splice};
 
 pub(super) use words::fit;
-
-/// Folders whose files are somebody else's.
-const FOREIGN: &[&str] = &["vendor", "third_party", "node_modules"];
 
 /// A header's state.
 #[derive(Debug, Clone)]
@@ -110,9 +107,7 @@ impl Header {
             let why = match file {
                 None => "it may not be read".to_owned(),
                 Some(FileText { text: None, .. }) => "it is not UTF-8, or too large".to_owned(),
-                Some(_) if path.split('/').any(|part| FOREIGN.contains(&part)) => {
-                    "somebody else's".to_owned()
-                }
+                Some(_) if is_foreign(path) => "somebody else's".to_owned(),
                 Some(FileText { text: Some(text), .. }) => match top::look(path, text, &self.lines) {
                     top::Top::Has => {
                         self.had += 1;
