@@ -92,3 +92,42 @@ fn a_replacement_that_does_not_fit_bows_out() {
         std::fs::remove_dir_all(scene.out()).unwrap();
     }
 }
+
+#[test]
+fn a_linters_own_fixes_are_taken_through_the_policy() {
+    let scene = Scene::new(FILES);
+    scene.write(&[
+        ("clippy.toml", "msrv = \"1.85\"\n"),
+        ("src/lib.rs", "//! Doubles.\n\n/// Returns twice the number.\npub fn twice(n: u32) -> u32 {\n    return n.clone() * 2;\n}\n"),
+        ("tests/all.rs", "#[test]\nfn two() {\n    assert_eq!(calc::twice(2), 4);\n}\n"),
+    ]);
+    scene.commit("something to be fixed");
+    let task = "Fix the findings of the linter";
+    let result = run(&scene, task).exits(0).json();
+    let branch = branch(&scene, &result, "lint-fix");
+    let text = scene.git(&["show", &format!("{branch}:src/lib.rs")]);
+    assert!(text.contains("    n * 2\n"), "{text}");
+    assert_eq!(scene.git(&["diff", "--name-only", "main", &branch]), "src/lib.rs\n");
+    // What the policy lets nobody write, no linter does either.
+    std::fs::write(
+        scene.path().join("keep.toml"),
+        "schema = 1\nrepos = [\"*\"]\nextends = [\"preset:standard\"]\n\n[[deny]]\nid = \"keep-lib\"\ntools = [\"*\"]\naccess = \"write\"\npaths = [\"src/lib.rs\"]\nbecause = \"It is kept.\"\n",
+    )
+    .unwrap();
+    let kept = scene.gloaming(&[
+        "run",
+        "--repo",
+        "repo",
+        "--policy",
+        "keep.toml",
+        "--task",
+        task,
+        "--out",
+        "kept",
+        "--json",
+    ]);
+    assert_eq!(kept.exits(3).json()["reason_code"], "policy_blocked");
+    scene.git(&["merge", "-q", &branch]);
+    let again = scene.gloaming(&["run", "--repo", "repo", "--task", task, "--out", "again", "--json"]);
+    assert_eq!(again.exits(3).json()["reason_code"], "no_change_needed");
+}

@@ -13,7 +13,7 @@ use gloaming_syntax::{Language, Occurrence, OccurrenceKind, Rule};
 
 use crate::blueprint::Run;
 use crate::bow::Draft;
-use crate::code::call_tool;
+use crate::code::{call_tool, fix};
 use crate::end::End;
 use crate::provision::Bench;
 
@@ -55,6 +55,12 @@ pub(crate) async fn perform(
                     files.extend(look(run, bench, path, &from, &to));
                 }
                 actions.extend(playbook.step(Event::Identifiers { files }));
+            }
+            Action::Fix { id, kind } => {
+                run.go_on()?;
+                run.doing(format!("running the fixes of the {} command", kind.as_str()));
+                let outcome = fix(run, bench, &id, kind).await?;
+                actions.extend(playbook.step(Event::ToolDone { id, outcome }));
             }
             Action::Match { pattern, replacement, paths } => {
                 run.doing(format!("matching in {} files", paths.len()));

@@ -23,6 +23,12 @@ pub(super) fn is_foreign(path: &str) -> bool {
     path.split('/').any(|part| FOREIGN.contains(&part))
 }
 
+/// Whether a file says which versions of dependencies are used: tools write it again on their way to something else.
+pub(super) fn is_lockfile(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.ends_with(".lock") || matches!(name, "package-lock.json" | "pnpm-lock.yaml" | "bun.lockb" | "go.sum")
+}
+
 /// One file's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileText {

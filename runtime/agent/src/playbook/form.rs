@@ -2,6 +2,7 @@
 
 use gloaming_api::ReasonCode;
 use gloaming_api::bowout::shorten;
+use gloaming_api::profile::CommandKind;
 use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome};
 use serde_json::Value;
 
@@ -42,7 +43,7 @@ pub enum Fit {
 pub enum Event {
     /// The work begins.
     Start,
-    /// A tool call ended.
+    /// A tool call or a run of fixes ended.
     ToolDone {
         /// The call's id.
         id: String,
@@ -90,6 +91,14 @@ pub enum Action {
         to: String,
         /// The files.
         paths: Vec<String>,
+    },
+    /// Have the profile's command of this kind fix what it finds, on a copy; answered by [`Event::ToolDone`]. The outcome
+    /// holds the command, how it ended, and the new content of each file that it changed.
+    Fix {
+        /// Unique within the attempt.
+        id: String,
+        /// The kind.
+        kind: CommandKind,
     },
     /// Match a pattern of code in these files; answered by [`Event::Matched`].
     Match {

@@ -12,6 +12,8 @@ use super::{Action, Choice, Event, FileMatches, LanguageFault, choose, splice};
 pub(super) struct Repo {
     pub(super) files: BTreeMap<String, String>,
     pub(super) story: Vec<String>,
+    /// What a tool's fixes made.
+    pub(super) fixes: Option<ToolOutcome>,
     /// What matches in a file.
     pub(super) matcher: fn(&str, &str) -> Result<FileMatches, LanguageFault>,
 }
@@ -19,7 +21,12 @@ pub(super) struct Repo {
 impl Repo {
     pub(super) fn new(files: &[(&str, &str)]) -> Self {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
-        Self { files, story: Vec::new(), matcher: |path, _| panic!("nothing is matched in {path}") }
+        Self {
+            files,
+            story: Vec::new(),
+            fixes: None,
+            matcher: |path, _| panic!("nothing is matched in {path}"),
+        }
     }
 
     /// Runs the playbook of a text to its end and returns that: its summary, or the code, the summary, the questions and
@@ -37,6 +44,10 @@ impl Repo {
                 Action::Read { paths } => {
                     self.story.push(format!("read {} files", paths.len()));
                     Event::Files { files: paths.iter().map(|path| self.read(path)).collect() }
+                }
+                Action::Fix { id, kind } => {
+                    self.story.push(format!("fix {}", kind.as_str()));
+                    Event::ToolDone { id, outcome: self.fixes.clone().unwrap() }
                 }
                 Action::Match { pattern, paths, .. } => {
                     self.story.push(format!("match {pattern} in {} files", paths.len()));

@@ -8,6 +8,7 @@ mod files;
 mod form;
 mod header;
 mod languages;
+mod lint_fix;
 #[cfg(test)]
 mod memory;
 pub mod rename;
@@ -20,6 +21,7 @@ pub use codemod::{Codemod, FileMatches, LanguageFault, Matches};
 pub use files::FileText;
 pub use form::{Action, Event, Fit};
 pub use header::Header;
+pub use lint_fix::LintFix;
 use rename::Rename;
 pub use splice::Splice;
 
@@ -35,6 +37,7 @@ const ROWS: &[Row] = &[
     Row { name: "rename", fit: rename::fit, like: "Rename the function foo_bar to parse_bar everywhere" },
     Row { name: "header", fit: header::fit, like: "Add the header `Copyright 2026 Us` to all Rust files" },
     Row { name: "codemod", fit: codemod::fit, like: "Replace `$A.unwrap()` with `$A?` in all Rust files" },
+    Row { name: "lint-fix", fit: lint_fix::fit, like: "Fix the findings of the linter" },
 ];
 
 /// The most bytes of a task's text.
@@ -134,6 +137,8 @@ pub enum Playbook {
     Header(Header),
     /// Replaces code by its structure.
     Codemod(Codemod),
+    /// Has the linter or the formatter fix what it can.
+    LintFix(LintFix),
 }
 
 impl Playbook {
@@ -143,6 +148,7 @@ impl Playbook {
             Self::Rename(_) => "rename",
             Self::Header(_) => "header",
             Self::Codemod(_) => "codemod",
+            Self::LintFix(_) => "lint-fix",
         }
     }
 
@@ -152,6 +158,7 @@ impl Playbook {
             Self::Rename(rename) => rename.describe(),
             Self::Header(header) => header.describe(),
             Self::Codemod(codemod) => codemod.describe(),
+            Self::LintFix(fix) => fix.describe(),
         }
     }
 
@@ -159,6 +166,7 @@ impl Playbook {
     pub fn needs_all_source(&self) -> bool {
         match self {
             Self::Rename(_) | Self::Header(_) | Self::Codemod(_) => true,
+            Self::LintFix(_) => false,
         }
     }
 
@@ -169,6 +177,7 @@ impl Playbook {
             Self::Rename(rename) => rename.step(event),
             Self::Header(header) => header.step(event),
             Self::Codemod(codemod) => codemod.step(event),
+            Self::LintFix(fix) => fix.step(event),
         }
     }
 }

@@ -85,6 +85,11 @@ impl Reader {
         Some(text.clone())
     }
 
+    /// Whether a word is anywhere in the text; it is given in lower case.
+    pub(super) fn says(&self, word: &str) -> bool {
+        self.said.iter().any(|said| matches!(said, Said::Word(other) if other.to_lowercase() == word))
+    }
+
     /// Whether every word was taken.
     pub(super) fn is_over(&self) -> bool {
         self.at == self.said.len()
