@@ -68,7 +68,7 @@ struct Work {
 
 /// Who works on the task, with what it takes to.
 enum Maker {
-    Playbook(Playbook),
+    Playbook(Box<Playbook>),
     Model(Arc<dyn Model>, Box<code::Session>),
 }
 

@@ -35,7 +35,7 @@ pub enum Fit {
         question: &'static str,
     },
     /// Its task, and nothing else.
-    Yes(Playbook),
+    Yes(Box<Playbook>),
 }
 
 /// What happened.

@@ -47,7 +47,7 @@ const LARGEST: usize = 64 << 10;
 #[derive(Debug, Clone)]
 pub enum Choice {
     /// A playbook: no model is needed.
-    Playbook(Playbook),
+    Playbook(Box<Playbook>),
     /// A model.
     Model,
     /// Nobody.

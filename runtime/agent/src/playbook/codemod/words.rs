@@ -29,7 +29,7 @@ pub(crate) fn fit(text: &str) -> Fit {
             question: "What is the replacement to be?",
         };
     }
-    Fit::Yes(Playbook::Codemod(Codemod::new(pattern, replacement, which)))
+    Fit::Yes(Box::new(Playbook::Codemod(Codemod::new(pattern, replacement, which))))
 }
 
 /// "Replace `…` with `…` in all Rust files."

@@ -34,7 +34,7 @@ pub(super) fn look(path: &str, text: &str, header: &[String]) -> Top {
         return Top::Has;
     }
     let generated = |line: &&str| line.contains("@generated") || line.contains("DO NOT EDIT");
-    if said.iter().any(|line| generated(&line)) {
+    if said.iter().any(generated) {
         return Top::Leave("it is generated");
     }
     let ours = kinds(&wanted.join("\n"));

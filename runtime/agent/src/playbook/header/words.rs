@@ -23,7 +23,7 @@ pub(crate) fn fit(text: &str) -> Fit {
         return Fit::Declined { why };
     }
     match lines(&quoted) {
-        Ok(lines) => Fit::Yes(Playbook::Header(Header::new(lines, which))),
+        Ok(lines) => Fit::Yes(Box::new(Playbook::Header(Header::new(lines, which)))),
         Err(summary) => Fit::Refused {
             code: ReasonCode::ConflictingRequirements,
             summary,

@@ -19,7 +19,7 @@ const FILLING: &str = "the all every each of by from that it can its own automat
 pub(crate) fn fit(text: &str) -> Fit {
     match Reader::new(text).and_then(read) {
         None => Fit::No,
-        Some((kind, tool)) => Fit::Yes(Playbook::LintFix(LintFix::new(kind, tool))),
+        Some((kind, tool)) => Fit::Yes(Box::new(Playbook::LintFix(LintFix::new(kind, tool)))),
     }
 }
 

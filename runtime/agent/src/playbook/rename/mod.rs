@@ -124,7 +124,7 @@ pub struct Definition {
 pub(super) fn fit(text: &str) -> Fit {
     let refused = |code, summary| Fit::Refused { code, summary, question: "What is the new name to be?" };
     match Rename::recognise(text) {
-        Recognised::Yes(request) => Fit::Yes(Playbook::Rename(Rename::of(request))),
+        Recognised::Yes(request) => Fit::Yes(Box::new(Playbook::Rename(Rename::of(request)))),
         Recognised::No => Fit::No,
         // It may be clear to a model.
         Recognised::Ambiguous { why } => Fit::Declined { why },
