@@ -266,4 +266,26 @@ mod tests {
         );
         assert_eq!(questions, ["Which is meant, rename or again?"]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_too_odd_and_none_that_says_more_is_taken(
+            words in proptest::collection::vec(
+                "(add|the|header|`|``|```|\"|a b|to|all|rust|files|in|src/|\\.\\./|replace|\\$A|with|fix|lint|findings|\n|é|\u{feff}|,|\\.)",
+                0..14,
+            ),
+        ) {
+            let text = words.join(" ");
+            for row in ROWS {
+                let _ = (row.fit)(&text);
+            }
+            proptest::prop_assert_eq!(declined(&text).len(), ROWS.len());
+            // What is taken says all that there is: another wish behind it is no longer understood.
+            for row in ROWS {
+                let more = format!("{} and then {text} run the server", row.like);
+                let takes_it = matches!((row.fit)(&more), Fit::Yes(_));
+                proptest::prop_assert!(!takes_it, "{} takes {}", row.name, more);
+            }
+        }
+    }
 }

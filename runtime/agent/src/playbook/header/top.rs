@@ -3,7 +3,7 @@
 use crate::playbook::languages::{self, Comment};
 
 /// How many lines of a file's first comments are looked at.
-const LOOKED_AT: usize = 60;
+const LOOKED_AT: usize = 120;
 
 /// What a file's top says of a header.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub(super) fn look(path: &str, text: &str, header: &[String]) -> Top {
     }
     let comments = first_comments(text, language.comment);
     let said: Vec<&str> = comments.iter().map(|line| line.as_str()).filter(|line| !line.is_empty()).collect();
-    let wanted: Vec<&str> = header.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
-    if said.windows(wanted.len()).any(|window| window == wanted) {
+    let wanted: Vec<&str> = header.iter().map(|line| bare(line)).filter(|line| !line.is_empty()).collect();
+    if !wanted.is_empty() && said.windows(wanted.len()).any(|window| window == wanted) {
         return Top::Has;
     }
     let generated = |line: &&str| line.contains("@generated") || line.contains("DO NOT EDIT");
@@ -41,7 +41,7 @@ pub(super) fn look(path: &str, text: &str, header: &[String]) -> Top {
     if let Some(line) = said.iter().find(|line| kinds(line).iter().any(|kind| ours.contains(kind))) {
         return Top::Another((*line).chars().take(80).collect());
     }
-    let at = preamble(text, path);
+    let at = preamble(text, path, language.comment);
     let line_end = if text.lines().count() > 0 && text.contains("\r\n") { "\r\n" } else { "\n" };
     let mut new = String::new();
     if at > 0 && !text[..at].ends_with(['\n', '\u{feff}']) {
@@ -86,11 +86,12 @@ fn kinds(text: &str) -> Vec<&'static str> {
 
 /// Returns how many bytes have to stay first: a byte order mark, the line that names the program, the one that names the
 /// encoding, a style sheet's `@charset`.
-fn preamble(text: &str, path: &str) -> usize {
+fn preamble(text: &str, path: &str, comment: Comment) -> usize {
     let mut at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     for (number, line) in text[at..].split_inclusive('\n').enumerate().take(2) {
         let program = number == 0 && line.starts_with("#!") && !line.starts_with("#![");
-        let magic = line.starts_with('#')
+        let magic = comment == Comment::Line("#")
+            && line.starts_with('#')
             && (line.contains("coding:")
                 || line.contains("coding=")
                 || line.contains("-*-")
@@ -105,6 +106,15 @@ fn preamble(text: &str, path: &str) -> usize {
     at
 }
 
+fn is_comment(line: &str, comment: Comment) -> bool {
+    matches!(comment, Comment::Line(mark) if line.starts_with(mark))
+}
+
+/// Returns a line's words, without what it is marked or adorned by.
+fn bare(line: &str) -> &str {
+    line.trim_matches(|c: char| c.is_whitespace() || "/*!#-".contains(c))
+}
+
 /// Returns the text of the comments before the first code, without marks; a blank line is an empty one.
 fn first_comments(text: &str, comment: Comment) -> Vec<String> {
     let mut lines = Vec::new();
@@ -112,18 +122,17 @@ fn first_comments(text: &str, comment: Comment) -> Vec<String> {
     for line in text.trim_start_matches('\u{feff}').lines().take(LOOKED_AT) {
         let line = line.trim();
         let hashes = comment == Comment::Line("#");
-        let mut said = line;
         if in_block || (!hashes && line.starts_with("/*")) {
             in_block = !line.ends_with("*/");
-            said = line.trim_start_matches(['/', '*', '!']).trim_end_matches(['/', '*']);
-        } else if let Comment::Line(mark) = comment
-            && let Some(rest) = line.strip_prefix(mark)
+        } else if !(line.is_empty()
+            || is_comment(line, comment)
+            || line.starts_with("#!")
+            || line.starts_with("@charset")
+            || line.starts_with("%YAML"))
         {
-            said = rest.trim_start_matches(['/', '!', '#', '-']);
-        } else if !(line.is_empty() || line.starts_with("#!") || line.starts_with("@charset")) {
             break;
         }
-        lines.push(said.trim().to_owned());
+        lines.push(bare(line).to_owned());
     }
     lines
 }
@@ -197,6 +206,26 @@ mod tests {
             ),
         ] {
             assert_eq!(after("a.rs", text, &mit), want, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_header_is_only_ever_added_and_only_once(
+            lines in proptest::collection::vec(
+                "(#!/bin/sh|# -\\*- coding: x -\\*-|// a|/\\*|\\*/|\"\"\"|x = 1||  |é|%YAML 1|@charset \"a\";|#|--)",
+                0..8,
+            ),
+            end in "(|\n|\r\n)",
+            first in "(Header Us|--- Us ---|#Us|\\* Us|! Us)",
+            path in "a\\.(rs|py|css|sql|sh|yaml)",
+        ) {
+            let text = lines.join(if end.is_empty() { "\n" } else { &end }) + &end;
+            let header = [first, String::new(), "é".to_owned()];
+            if let Top::Lacks { at, text: new } = look(&path, &text, &header) {
+                let made = format!("{}{new}{}", &text[..at], &text[at..]);
+                proptest::prop_assert_eq!(look(&path, &made, &header), Top::Has, "{}", made);
+            }
         }
     }
 }

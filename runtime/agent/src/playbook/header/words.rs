@@ -97,7 +97,7 @@ fn lines(quoted: &str) -> Result<Vec<String>, String> {
         }
     }
     let text = lines.join("\n");
-    let fault = if lines.is_empty() {
+    let fault = if !text.contains(char::is_alphanumeric) {
         Some("the header has no words")
     } else if lines.len() > LONGEST {
         Some("the header has more than 60 lines")
@@ -180,6 +180,7 @@ mod tests {
             "refused: a line of the header ends with a backslash, which would join the next line of code to it"
         );
         assert_eq!(told("Add the header `//` to all C files"), "refused: the header has no words");
+        assert_eq!(told("Add the header `-----` to all C files"), "refused: the header has no words");
     }
 
     #[test]

@@ -211,7 +211,7 @@ mod tests {
     fn what_the_tool_made_is_written_by_ours() {
         let mut repo = repo(made(
             0,
-            &[("a.rs", "fn a() {}\n"), ("vendor/b.rs", "c\n")],
+            &[("a.rs", "fn a() {}\n"), ("vendor/b.rs", "c\n"), ("Cargo.lock", "")],
             &["d.rs: it was removed, which no fix is"],
         ));
         insta::assert_snapshot!(repo.run(TASK), @r"
