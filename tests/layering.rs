@@ -51,6 +51,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("kube", &["jobs"]),
     ("k8s-openapi", &["jobs"]),
     ("tree-sitter", &["syntax"]),
+    ("ast-grep-core", &["syntax"]),
     ("octocrab", &["forge"]),
     ("rmcp", &["mcp"]),
     ("rusqlite", &["store"]),

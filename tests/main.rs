@@ -15,6 +15,7 @@ mod jobs;
 mod layering;
 mod mcp;
 mod own_tools;
+mod playbooks;
 mod policy;
 mod resume;
 mod rounds;

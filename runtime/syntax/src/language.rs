@@ -50,8 +50,8 @@ impl Language {
         self.parser().parse(source, None)
     }
 
-    /// Returns a parser of the language.
-    pub(crate) fn parser(self) -> Parser {
+    /// Returns the language's grammar.
+    pub(crate) fn grammar(self) -> tree_sitter::Language {
         let grammar = match self {
             Self::Rust => tree_sitter_rust::LANGUAGE,
             Self::Python => tree_sitter_python::LANGUAGE,
@@ -60,8 +60,13 @@ impl Language {
             Self::Tsx => tree_sitter_typescript::LANGUAGE_TSX,
             Self::Go => tree_sitter_go::LANGUAGE,
         };
+        grammar.into()
+    }
+
+    /// Returns a parser of the language.
+    pub(crate) fn parser(self) -> Parser {
         let mut parser = Parser::new();
-        parser.set_language(&grammar.into()).expect("a test parses every language");
+        parser.set_language(&self.grammar()).expect("a test parses every language");
         parser
     }
 

@@ -2,7 +2,7 @@
 //! whether existing tests still say what they said.
 //!
 //! What it is not: it resolves no names and knows no types; it reads no files and judges nothing. The only
-//! crate that names tree-sitter.
+//! crate that names tree-sitter, and what searches its trees.
 //!
 //! Invariants, each a test:
 //! - no source makes it panic or exhaust the stack, however it is nested, cut or encoded;
@@ -21,6 +21,7 @@ mod libraries;
 mod mutants;
 mod renamed;
 mod renames;
+mod rewrite;
 mod strings;
 mod surroundings;
 mod tree;
@@ -35,5 +36,6 @@ pub use identifiers::{Occurrence, OccurrenceKind, identifier_set, identifiers, t
 pub use language::{Language, MAX_SOURCE};
 pub use mutants::{Mutant, mutants};
 pub use renames::{Rename, Renames, renamed_identifiers};
+pub use rewrite::{Rewrite, RewriteFault, Rule, RuleFault};
 pub use tree::{Token, TokenKind};
 pub use units::{Unit, UnitKind, units};

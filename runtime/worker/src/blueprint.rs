@@ -365,28 +365,31 @@ fn may_work(run: &Run<'_>, origin: &Origin) -> Result<(), End> {
 
 pub(crate) fn choose_origin(run: &mut Run<'_>, choice: &Choice) -> Result<Origin, End> {
     let (origin, because) = match choice {
-        Choice::Playbook(rename) => (
-            Origin::Playbook("rename".into()),
-            format!("the task asks for a rename and nothing else: {}", rename.describe()),
-        ),
+        Choice::Playbook(playbook) => {
+            let (name, what) = (playbook.name(), playbook.describe());
+            (Origin::Playbook(name.into()), format!("the task asks for a {name} and nothing else: {what}"))
+        }
         Choice::Model => match &run.equipment.model {
             Some(model) => (Origin::Model(model.spec().to_owned()), "no playbook fits the task".to_owned()),
             None => {
-                return Err(Draft::new(
+                let mut draft = Draft::new(
                     Stage::Triage,
                     ReasonCode::NoModel,
                     "No playbook fits this task and no model is configured.",
-                )
-                .evidence(BowOutEvidence::note("system", gloaming_agent::declined(&run.assignment.text)))
-                .unblock(
-                    "configure a model",
-                    "run again with --model openai:MODEL or --model anthropic:MODEL and its key",
-                )
-                .unblock(
-                    "use a playbook's words",
-                    "like: Rename the function foo_bar to parse_bar everywhere",
-                )
-                .into());
+                );
+                for why in gloaming_agent::declined(&run.assignment.text) {
+                    draft = draft.evidence(BowOutEvidence::note("system", why));
+                }
+                return Err(draft
+                    .unblock(
+                        "configure a model",
+                        "run again with --model openai:MODEL or --model anthropic:MODEL and its key",
+                    )
+                    .unblock(
+                        "use a playbook's words",
+                        "like: Rename the function foo_bar to parse_bar everywhere",
+                    )
+                    .into());
             }
         },
         Choice::BowOut { code, summary, questions } => {

@@ -135,9 +135,44 @@ pub async fn call(bench: &Bench<'_>, args: &Value) -> Result<(ToolOutcome, Optio
         }
         (_, None) => command.argv.clone(),
     };
+    let label = format!("check {}", kind.as_str());
+    let Ran { output, withheld, .. } = match on_copy(bench, command, argv, purpose, label).await? {
+        Ok(ran) => ran,
+        Err(error) => return refuse(error),
+    };
+    let mut text = render(&output.record, &output.stdout, &output.stderr);
+    if !output.record.exit.success() && !withheld.is_empty() {
+        text.push_str(&format!("--- note\n{}\n", withheld_note(&withheld)));
+    }
+    let result = json!({
+        "text": text,
+        "exit": output.record.exit.code(),
+        "ended": output.record.exit.to_string(),
+        "duration_ms": output.record.duration_ms,
+    });
+    Ok((ToolOutcome::ok(result), Some(output.record)))
+}
+
+/// A job that ran on a copy of the workspace.
+pub(crate) struct Ran {
+    pub(crate) output: gloaming_jobs::JobOutput,
+    /// The files it did not see.
+    pub(crate) withheld: Vec<RelPath>,
+    /// The copy, as it left it.
+    pub(crate) tree: PathBuf,
+}
+
+/// Runs a command of the profile, or a form of it, on a copy of the workspace, where its kind of job may run.
+pub(crate) async fn on_copy(
+    bench: &Bench<'_>,
+    command: &Command,
+    argv: Vec<String>,
+    purpose: JobPurpose,
+    label: String,
+) -> Result<Result<Ran, ToolError>, JobError> {
     let permit = match bench.grant.permit_command(purpose, &command.argv, command.env.keys()) {
         Ok(permit) => permit,
-        Err(denial) => return refuse(denied(purpose, denial)),
+        Err(denial) => return Ok(Err(denied(purpose, denial))),
     };
     // A job's debris must never end in the patch, so it gets a copy; the build cache stays between calls.
     let copy = bench.work_dir.join("tree");
@@ -156,10 +191,10 @@ pub async fn call(bench: &Bench<'_>, args: &Value) -> Result<(ToolOutcome, Optio
     let withheld = match copied {
         Ok(Ok(withheld)) => withheld,
         Ok(Err(error)) => {
-            return refuse(ToolError::new(
+            return Ok(Err(ToolError::new(
                 ToolErrorCode::Internal,
                 format!("the workspace could not be copied for the job: {error}"),
-            ));
+            )));
         }
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
@@ -171,33 +206,23 @@ pub async fn call(bench: &Bench<'_>, args: &Value) -> Result<(ToolOutcome, Optio
         scratch: Some(scratch),
         mounts: Vec::new(),
         egress: bench.provision.and_then(|provision| provision.egress_for(bench.engine, &permit)),
-        label: format!("check {}", kind.as_str()),
+        label,
     };
     // Those of the base, also where the workspace asks for others by now: what they are is not the model's to say.
     let own = bench.work_dir.join("own");
     if let Some(dependencies) = bench.provision.and_then(|provision| provision.base)
         && let Err(error) = remove_if_there(&own).and_then(|()| dependencies.equip(&mut job, &own))
     {
-        return refuse(ToolError::new(
+        return Ok(Err(ToolError::new(
             ToolErrorCode::Internal,
             format!("the dependencies could not be shown to the job: {error}"),
-        ));
+        )));
     }
     let output = match bench.engine.run(&permit, &job, bench.cancel).await {
-        Err(JobError::Denied { denial, .. }) => return refuse(denied(purpose, *denial)),
+        Err(JobError::Denied { denial, .. }) => return Ok(Err(denied(purpose, *denial))),
         output => output?,
     };
-    let mut text = render(&output.record, &output.stdout, &output.stderr);
-    if !output.record.exit.success() && !withheld.is_empty() {
-        text.push_str(&format!("--- note\n{}\n", withheld_note(&withheld)));
-    }
-    let result = json!({
-        "text": text,
-        "exit": output.record.exit.code(),
-        "ended": output.record.exit.to_string(),
-        "duration_ms": output.record.duration_ms,
-    });
-    Ok((ToolOutcome::ok(result), Some(output.record)))
+    Ok(Ok(Ran { output, withheld, tree: copy }))
 }
 
 fn remove_if_there(folder: &std::path::Path) -> std::io::Result<()> {
@@ -281,7 +306,7 @@ fn without_paths(argv: &[String], exists: &dyn Fn(&str) -> bool) -> Vec<String> 
     kept.map(|(_, arg)| arg.clone()).collect()
 }
 
-fn render(record: &JobRecord, stdout: &[u8], stderr: &[u8]) -> String {
+pub(crate) fn render(record: &JobRecord, stdout: &[u8], stderr: &[u8]) -> String {
     let mut text = format!(
         "`{}`: {} after {:.1} s\n",
         record.argv.join(" "),

@@ -7,6 +7,7 @@ use gloaming_api::bowout::{BowOutEvidence, ReasonCode, shorten};
 use gloaming_api::evidence::{Evidence, StepResult, Verdict};
 use gloaming_api::job::JobRecord;
 use gloaming_api::journal::{AgentRole, EventKind};
+use gloaming_api::profile::CommandKind;
 use gloaming_api::tool::{CallDuration, CallRecord, Decided, PathDenial, ToolOutcome};
 use gloaming_api::{Digest, RelPath};
 use gloaming_model::{Model, ModelError, Request, Response, ToolDef};
@@ -307,20 +308,11 @@ pub(crate) async fn call_tool(
             (ToolOutcome::error(denial.of_tool(name)), record, None)
         }
         Ok(_) if name == "check" && run.journal.recorded().map_err(WorkerError::from)?.is_some() => {
-            return recorded_check(run, id, &args);
+            return recorded_job(run, id, name, &args);
         }
         Ok(_) if name == "check" => {
             let since = Instant::now();
-            let work = check::Bench {
-                grant,
-                profile: &bench.profile,
-                engine: bench.engine.as_ref(),
-                provision: bench.provision(run),
-                workspace: bench.checkout.dir().to_owned(),
-                work_dir: run.equipment.work_dir.join("check"),
-                cancel: &run.stop,
-            };
-            let (outcome, job) = check::call(&work, &args).await?;
+            let (outcome, job) = check::call(&for_jobs(run, bench), &args).await?;
             let record = host_record(run, name, &args, Decided::Allow, since.elapsed().as_micros());
             (outcome, record, job)
         }
@@ -349,18 +341,58 @@ pub(crate) async fn call_tool(
     Ok(outcome)
 }
 
+/// Runs a linter's own fixes, records the job as a call is, and returns what it made of the repository's files.
+pub(crate) async fn fix(
+    run: &mut Run<'_>,
+    bench: &Bench,
+    id: &str,
+    kind: CommandKind,
+) -> Result<ToolOutcome, End> {
+    let (name, args) = ("fix", serde_json::json!({"what": kind.as_str()}));
+    if run.journal.recorded().map_err(WorkerError::from)?.is_some() {
+        return recorded_job(run, id, name, &args);
+    }
+    let since = Instant::now();
+    let files = run.equipment.repository.list_files(&run.assignment.base)?;
+    let paths = files.into_iter().filter_map(|file| file.path).collect();
+    let (outcome, job) = crate::fix::call(&for_jobs(run, bench), &bench.files, paths, kind).await?;
+    let record = host_record(run, name, &args, Decided::Allow, since.elapsed().as_micros());
+    run.record(EventKind::ToolCall {
+        id: id.to_owned(),
+        args,
+        outcome: outcome.clone(),
+        record: Box::new(record),
+    })?;
+    if let Some(job) = job {
+        record_job(run, name, job)?;
+    }
+    Ok(outcome)
+}
+
+fn for_jobs<'a>(run: &'a Run<'_>, bench: &'a Bench) -> check::Bench<'a> {
+    check::Bench {
+        grant: &run.equipment.grant,
+        profile: &bench.profile,
+        engine: bench.engine.as_ref(),
+        provision: bench.provision(run),
+        workspace: bench.checkout.dir().to_owned(),
+        work_dir: run.equipment.work_dir.join("check"),
+        cancel: &run.stop,
+    }
+}
+
 /// Takes the answer of a job from the record, with the job's own.
-fn recorded_check(run: &mut Run<'_>, id: &str, args: &Value) -> Result<ToolOutcome, End> {
+fn recorded_job(run: &mut Run<'_>, id: &str, name: &str, args: &Value) -> Result<ToolOutcome, End> {
     let recorded = run.journal.recorded().map_err(WorkerError::from)?.cloned();
     let outcome = match recorded {
         Some(EventKind::ToolCall { id: theirs, args: asked, outcome, record })
-            if record.tool == "check" && theirs == id && asked == *args =>
+            if record.tool == name && theirs == id && asked == *args =>
         {
             outcome
         }
         other => {
             let recorded = other.map(|kind| crate::tape::told(&kind)).unwrap_or_default();
-            let reason = format!("`check` was called with {args}; recorded is {recorded}");
+            let reason = format!("`{name}` was called with {args}; recorded is {recorded}");
             return Err(WorkerError::Diverged(reason).into());
         }
     };

@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use gloaming_agent::playbook::rename::Rename;
-use gloaming_agent::{Choice, Done, Plan, Review, ReviewFinding, choose};
+use gloaming_agent::{Choice, Done, Plan, Playbook, Review, ReviewFinding, choose};
 use gloaming_api::bowout::{Attempted, BowOutEvidence, ReasonCode, Stage, shorten};
 use gloaming_api::evidence::{Evidence, Origin, StepResult, VerdictKind};
 use gloaming_api::journal::EventKind;
@@ -18,7 +17,7 @@ use crate::bow::{Draft, from_verdict};
 use crate::end::{End, Unpublished, Verified, WorkerError};
 use crate::provision::{Bench, baseline, provision};
 use crate::team::{Failing, REPRODUCER_TRIES, Reproducer};
-use crate::{code, rename, team, triage};
+use crate::{code, playbook, team, triage};
 
 /// Where an attempt is.
 enum State {
@@ -69,7 +68,7 @@ struct Work {
 
 /// Who works on the task, with what it takes to.
 enum Maker {
-    Rename(Rename),
+    Playbook(Box<Playbook>),
     Model(Arc<dyn Model>, Box<code::Session>),
 }
 
@@ -196,7 +195,7 @@ impl Work {
     fn begin(run: &Run<'_>, ready: Ready, failing: Option<Failing>, plan: Option<Plan>) -> Self {
         let Ready { chosen, bench, baseline } = ready;
         let maker = match chosen.choice {
-            Choice::Playbook(rename) => Maker::Rename(rename),
+            Choice::Playbook(playbook) => Maker::Playbook(playbook),
             _ => {
                 let model = run.equipment.model.clone().expect("triage chose the model");
                 let session = team::coder(run, &bench, failing.as_ref(), plan.as_ref());
@@ -218,7 +217,7 @@ impl Work {
 
     async fn perform(&mut self, run: &mut Run<'_>) -> Result<Made, End> {
         let summary = match &mut self.maker {
-            Maker::Rename(rename) => rename::perform(run, &self.bench, rename).await?,
+            Maker::Playbook(playbook) => playbook::perform(run, &self.bench, playbook).await?,
             Maker::Model(model, session) => {
                 let findings = self.findings.take();
                 match session.perform(run, Some(&self.bench), model.as_ref(), findings).await? {

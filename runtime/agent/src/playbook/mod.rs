@@ -1,10 +1,44 @@
 //! Deterministic ways to do a mechanical task, and the choice of one.
+//!
+//! A playbook reads a task's text by a small grammar of its own ([`Fit`]), and works as a machine: [`Event`] in,
+//! [`Action`] out, one at a time.
 
+mod codemod;
+mod files;
+mod form;
+mod header;
+mod languages;
+mod lint_fix;
+#[cfg(test)]
+mod memory;
 pub mod rename;
+mod said;
+mod splice;
 
 use gloaming_api::ReasonCode;
 
-use rename::{Recognised, Rename};
+pub use codemod::{Codemod, FileMatches, LanguageFault, Matches};
+pub use files::FileText;
+pub use form::{Action, Event, Fit};
+pub use header::Header;
+pub use lint_fix::LintFix;
+use rename::Rename;
+pub use splice::Splice;
+
+/// A playbook among the others.
+struct Row {
+    name: &'static str,
+    fit: fn(&str) -> Fit,
+    /// What a task says that it takes, for who has none that fits.
+    like: &'static str,
+}
+
+const ROWS: &[Row] = &[
+    Row { name: "rename", fit: rename::fit, like: "Rename the function foo_bar to parse_bar everywhere" },
+    Row { name: "header", fit: header::fit, like: "Add the header `Copyright 2026 Us` to all Rust files" },
+    Row { name: "codemod", fit: codemod::fit, like: "Replace `$A.unwrap()` with `$A?` in all Rust files" },
+    Row { name: "lint-fix", fit: lint_fix::fit, like: "Fix the findings of the linter" },
+];
 
 /// The most bytes of a task's text.
 const LARGEST: usize = 64 << 10;
@@ -13,7 +47,7 @@ const LARGEST: usize = 64 << 10;
 #[derive(Debug, Clone)]
 pub enum Choice {
     /// A playbook: no model is needed.
-    Playbook(Rename),
+    Playbook(Box<Playbook>),
     /// A model.
     Model,
     /// Nobody.
@@ -47,27 +81,104 @@ pub fn choose(text: &str) -> Choice {
         let summary = "The task has no text.".to_owned();
         return bow_out(ReasonCode::Underspecified, summary, "What is to be changed?");
     }
-    match Rename::recognise(&text) {
-        Recognised::Yes(request) => Choice::Playbook(Rename::of(request)),
-        Recognised::NoChange { name } => {
-            let summary = format!("The task renames `{name}` to `{name}`: there is nothing to change.");
-            bow_out(ReasonCode::NoChangeNeeded, summary, "What is the new name to be?")
-        }
-        Recognised::Refused { why } => {
-            bow_out(ReasonCode::ConflictingRequirements, sentence(&why), "What is the new name to be?")
-        }
-        // Both may be clear to a model.
-        Recognised::Ambiguous { .. } | Recognised::No => Choice::Model,
+    among(ROWS, &text)
+}
+
+fn among(rows: &[Row], text: &str) -> Choice {
+    let claims = |row: &Row| match (row.fit)(text) {
+        Fit::No | Fit::Declined { .. } => None,
+        fit => Some((row.name, fit)),
+    };
+    let mut fitting: Vec<(&str, Fit)> = rows.iter().filter_map(claims).collect();
+    if let [(one, _), (other, _), ..] = fitting.as_slice() {
+        let summary = format!(
+            "The text can be read as a task for `{one}` and as one for `{other}`, which differ in what they do."
+        );
+        return Choice::BowOut {
+            code: ReasonCode::ConflictingRequirements,
+            summary,
+            questions: vec![format!(
+                "Which is meant, {}",
+                fitting.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" or ") + "?"
+            )],
+        };
+    }
+    match fitting.pop() {
+        Some((_, Fit::Yes(playbook))) => Choice::Playbook(playbook),
+        Some((_, Fit::Refused { code, summary, question })) => Choice::BowOut {
+            code,
+            summary: gloaming_api::bowout::shorten(&sentence(&summary), 280),
+            questions: vec![question.to_owned()],
+        },
+        _ => Choice::Model,
     }
 }
 
-/// Says why no playbook takes a task on, in one sentence for a person.
-pub fn declined(text: &str) -> String {
-    match Rename::recognise(&printable(text)) {
-        Recognised::No => "rename: the text does not ask for one rename and nothing else".into(),
-        Recognised::Ambiguous { why } | Recognised::Refused { why } => format!("rename: {why}"),
-        Recognised::NoChange { .. } => "rename: the two names are the same".into(),
-        Recognised::Yes(_) => "rename: it would take this task on".into(),
+/// Says of each playbook why it does not take a task on, or that it does: one sentence each, for a person.
+pub fn declined(text: &str) -> Vec<String> {
+    let text = printable(text);
+    let told = |row: &Row| {
+        let why = match (row.fit)(&text) {
+            Fit::No => format!("the text does not ask for what it does and nothing else; like: {}", row.like),
+            Fit::Declined { why } | Fit::Refused { summary: why, .. } => why,
+            Fit::Yes(_) => "it would take this task on".to_owned(),
+        };
+        format!("{}: {why}", row.name)
+    };
+    ROWS.iter().map(told).collect()
+}
+
+/// A task's deterministic way to its end.
+#[derive(Debug, Clone)]
+pub enum Playbook {
+    /// Renames an identifier.
+    Rename(Rename),
+    /// Puts lines at the top of files.
+    Header(Header),
+    /// Replaces code by its structure.
+    Codemod(Codemod),
+    /// Has the linter or the formatter fix what it can.
+    LintFix(LintFix),
+}
+
+impl Playbook {
+    /// Returns the name that policies and journals know it by.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Rename(_) => "rename",
+            Self::Header(_) => "header",
+            Self::Codemod(_) => "codemod",
+            Self::LintFix(_) => "lint-fix",
+        }
+    }
+
+    /// Returns what is asked for in a few words.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Rename(rename) => rename.describe(),
+            Self::Header(header) => header.describe(),
+            Self::Codemod(codemod) => codemod.describe(),
+            Self::LintFix(fix) => fix.describe(),
+        }
+    }
+
+    /// Whether it needs to look at every file of source, so that one which no tool can name ends it.
+    pub fn needs_all_source(&self) -> bool {
+        match self {
+            Self::Rename(_) | Self::Header(_) | Self::Codemod(_) => true,
+            Self::LintFix(_) => false,
+        }
+    }
+
+    /// Takes an event and returns what is to be done next: one action, or none for an event that answers nothing that
+    /// was asked.
+    pub fn step(&mut self, event: Event) -> Vec<Action> {
+        match self {
+            Self::Rename(rename) => rename.step(event),
+            Self::Header(header) => header.step(event),
+            Self::Codemod(codemod) => codemod.step(event),
+            Self::LintFix(fix) => fix.step(event),
+        }
     }
 }
 
@@ -99,7 +210,7 @@ mod tests {
 
     fn told(text: &str) -> String {
         match choose(text) {
-            Choice::Playbook(rename) => format!("playbook: {}", rename.describe()),
+            Choice::Playbook(playbook) => format!("{}: {}", playbook.name(), playbook.describe()),
             Choice::Model => "model".into(),
             Choice::BowOut { code, .. } => code.as_str().into(),
         }
@@ -107,9 +218,9 @@ mod tests {
 
     #[test]
     fn a_text_decides_who_works() {
-        assert_eq!(told("Rename foo_bar to parse_bar everywhere"), "playbook: foo_bar to parse_bar");
-        assert_eq!(told("Rename foo_bar\x00 to\x1b parse\u{200b}_bar"), "playbook: foo_bar to parse_bar");
-        assert_eq!(told("Rename foo_bar to parse_bar\r\n"), "playbook: foo_bar to parse_bar");
+        assert_eq!(told("Rename foo_bar to parse_bar everywhere"), "rename: foo_bar to parse_bar");
+        assert_eq!(told("Rename foo_bar\x00 to\x1b parse\u{200b}_bar"), "rename: foo_bar to parse_bar");
+        assert_eq!(told("Rename foo_bar to parse_bar\r\n"), "rename: foo_bar to parse_bar");
         assert_eq!(told("Fix the crash in the parser"), "model");
         assert_eq!(told("Rename a_b to c_d and e_f to g_h"), "model");
         assert_eq!(told(""), "underspecified");
@@ -126,8 +237,55 @@ mod tests {
         assert_eq!(summary, "`return` is a reserved word (rust, among others), so nothing can be called it.");
         assert_eq!(questions, ["What is the new name to be?"]);
         assert_eq!(
-            declined("Rename Foo::a to Foo::b"),
+            declined("Rename Foo::a to Foo::b")[0],
             "rename: `Foo::a` is a qualified name; the playbook cannot tell its uses from its namesakes'"
         );
+    }
+
+    #[test]
+    fn each_playbook_takes_its_own_example_and_no_others() {
+        for (at, row) in ROWS.iter().enumerate() {
+            let fits: Vec<bool> =
+                ROWS.iter().map(|other| matches!((other.fit)(row.like), Fit::Yes(_))).collect();
+            let own: Vec<bool> = (0..ROWS.len()).map(|other| other == at).collect();
+            assert_eq!(fits, own, "{}", row.like);
+            assert!(told(row.like).starts_with(row.name), "{}", told(row.like));
+        }
+        assert_eq!(declined("Fix the crash").len(), ROWS.len());
+    }
+
+    #[test]
+    fn a_text_that_two_take_is_nobodys() {
+        let again = Row { name: "again", ..ROWS[0] };
+        let rows = [Row { ..ROWS[0] }, again];
+        let Choice::BowOut { code, summary, questions } = among(&rows, rows[0].like) else { panic!() };
+        assert_eq!(code, ReasonCode::ConflictingRequirements);
+        assert_eq!(
+            summary,
+            "The text can be read as a task for `rename` and as one for `again`, which differ in what they do."
+        );
+        assert_eq!(questions, ["Which is meant, rename or again?"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_too_odd_and_none_that_says_more_is_taken(
+            words in proptest::collection::vec(
+                "(add|the|header|`|``|```|\"|a b|to|all|rust|files|in|src/|\\.\\./|replace|\\$A|with|fix|lint|findings|\n|é|\u{feff}|,|\\.)",
+                0..14,
+            ),
+        ) {
+            let text = words.join(" ");
+            for row in ROWS {
+                let _ = (row.fit)(&text);
+            }
+            proptest::prop_assert_eq!(declined(&text).len(), ROWS.len());
+            // What is taken says all that there is: another wish behind it is no longer understood.
+            for row in ROWS {
+                let more = format!("{} and then {text} run the server", row.like);
+                let takes_it = matches!((row.fit)(&more), Fit::Yes(_));
+                proptest::prop_assert!(!takes_it, "{} takes {}", row.name, more);
+            }
+        }
     }
 }

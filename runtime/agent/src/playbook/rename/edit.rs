@@ -1,12 +1,10 @@
 //! What one file becomes, and the tool call that makes it so.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::python::{self, Role};
 use super::{FileIdentifiers, Found, FoundKind, Kind, Request};
-
-/// Lines of context around a change.
-const CONTEXT: usize = 3;
+use crate::playbook::splice::{Splice, splice};
 
 /// What is to become of one file.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,101 +82,25 @@ fn is_captured(text: &str, found: &Found, kind: Kind) -> bool {
 /// Makes a file's edit. Fails when the positions are not where the old name stands.
 pub(crate) fn edit(file: &FileIdentifiers, places: &Places, request: &Request) -> Result<Edit, String> {
     let before = file.text.as_deref().ok_or_else(|| format!("{} cannot be read as text", file.path))?;
-    let mut after = String::with_capacity(before.len());
-    let mut at = 0;
+    let mut splices = Vec::new();
     for found in &places.change {
-        let stands = before.get(found.start..found.end) == Some(request.from.as_str());
-        let (true, Some(between)) = (stands, before.get(at..found.start)) else {
+        if before.get(found.start..found.end) != Some(request.from.as_str()) {
             return Err(format!("{}:{}: the old name does not stand at its position", file.path, found.line));
-        };
-        after.push_str(between);
-        after.push_str(&request.to);
-        at = found.end;
+        }
+        splices.push(Splice { start: found.start, end: found.end, text: request.to.clone() });
     }
-    after.push_str(&before[at..]);
-    let (tool, args) = match patch(&file.path, before, &after) {
-        Some(patch) => ("patch", json!({"patch": patch})),
-        None => ("write", json!({"path": file.path, "content": after, "overwrite": true})),
-    };
+    let made = splice(&file.path, before, &splices)
+        .ok_or_else(|| format!("{}: the old name's positions are not in order", file.path))?;
     let (code, comments) = (places.code, places.comments);
-    Ok(Edit { path: file.path.clone(), after, tool, args, code, comments })
-}
-
-/// Returns a patch of one file whose every hunk can only apply where it is meant; none when the file's
-/// line ends or name leave any doubt, or when its lines do not correspond one to one.
-fn patch(path: &str, before: &str, after: &str) -> Option<String> {
-    let crlf = before.contains("\r\n");
-    let mixed = if crlf {
-        before.matches('\n').count() != before.matches("\r\n").count()
-    } else {
-        before.contains('\r')
-    };
-    let alone = before.matches('\r').count() != before.matches("\r\n").count();
-    if mixed || alone || !before.ends_with('\n') || path.trim() != path || path.contains(char::is_control) {
-        return None;
-    }
-    let lines = |text: &'_ str| -> Vec<String> {
-        text.lines().map(|line| line.strip_suffix('\r').unwrap_or(line).to_owned()).collect()
-    };
-    let (before, after) = (lines(before), lines(after));
-    if before.len() != after.len() {
-        return None;
-    }
-    let mut text = format!("*** Begin Patch\n*** Update File: {path}\n");
-    for (start, end) in hunks(&before, &after) {
-        text.push_str("@@\n");
-        let mut line = start;
-        while line < end {
-            if before[line] == after[line] {
-                text.push_str(&format!(" {}\n", before[line]));
-                line += 1;
-                continue;
-            }
-            // Changed lines that stand together go out together.
-            let run = (line..end).take_while(|line| before[*line] != after[*line]).count();
-            for old in &before[line..line + run] {
-                text.push_str(&format!("-{old}\n"));
-            }
-            for new in &after[line..line + run] {
-                text.push_str(&format!("+{new}\n"));
-            }
-            line += run;
-        }
-    }
-    text.push_str("*** End Patch\n");
-    Some(text)
-}
-
-/// Returns the line ranges of the hunks: changed lines with context, widened upwards until the first place
-/// behind the previous hunk where the lines stand is the place that is meant.
-fn hunks(before: &[String], after: &[String]) -> Vec<(usize, usize)> {
-    let changed: Vec<usize> = (0..before.len()).filter(|line| before[*line] != after[*line]).collect();
-    let mut ranges: Vec<(usize, usize)> = Vec::new();
-    for line in changed {
-        let (start, end) = (line.saturating_sub(CONTEXT), (line + CONTEXT + 1).min(before.len()));
-        match ranges.last_mut() {
-            Some(last) if start <= last.1 => last.1 = end,
-            _ => ranges.push((start, end)),
-        }
-    }
-    let mut cursor = 0;
-    for (start, end) in &mut ranges {
-        while *start > cursor {
-            let wanted = &before[*start..*end];
-            let first = before[cursor..].windows(wanted.len()).position(|window| window == wanted);
-            if first == Some(*start - cursor) {
-                break;
-            }
-            *start -= 1;
-        }
-        cursor = *end;
-    }
-    ranges
+    Ok(Edit { path: made.path, after: made.after, tool: made.tool, args: made.args, code, comments })
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::playbook::splice::tests::apply;
 
     fn request() -> Request {
         Request { kind: Kind::Any, from: "foo".into(), to: "parse".into(), scope: None, everywhere: true }
@@ -273,24 +195,6 @@ pub(crate) mod tests {
         assert!(edit(&file, &places(&file, &request()), &request()).is_err(), "behind the end");
         file.text = None;
         assert!(edit(&file, &places(&file, &request()), &request()).is_err(), "no text");
-    }
-
-    /// Applies an update as the `patch` tool does: each hunk at the first place behind the one before.
-    pub(crate) fn apply(before: &str, patch: &str) -> String {
-        let mut lines: Vec<String> = before.lines().map(str::to_owned).collect();
-        let mut cursor = 0;
-        for hunk in patch.split("@@\n").skip(1) {
-            let body: Vec<&str> = hunk.lines().filter(|line| !line.starts_with("***")).collect();
-            let side = |drop: char| -> Vec<String> {
-                body.iter().filter(|line| !line.starts_with(drop)).map(|line| line[1..].to_owned()).collect()
-            };
-            let (old, new) = (side('+'), side('-'));
-            let at = cursor
-                + lines[cursor..].windows(old.len()).position(|window| window == old).expect("it applies");
-            lines.splice(at..at + old.len(), new);
-            cursor = at + old.len();
-        }
-        lines.join("\n") + "\n"
     }
 
     proptest::proptest! {

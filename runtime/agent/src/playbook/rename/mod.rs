@@ -12,9 +12,10 @@ mod steps;
 mod words;
 
 use gloaming_api::ReasonCode;
-use gloaming_api::tool::ToolOutcome;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+
+use super::Playbook;
+use super::form::Fit;
 
 pub use steps::Rename;
 
@@ -69,26 +70,6 @@ pub enum Kind {
     Constant,
 }
 
-/// What happened.
-#[derive(Debug, Clone)]
-pub enum RenameEvent {
-    /// The work begins.
-    Start,
-    /// A tool call ended.
-    ToolDone {
-        /// The call's id.
-        id: String,
-        /// Its whole outcome.
-        outcome: ToolOutcome,
-    },
-    /// The answer to [`RenameAction::FindIdentifiers`]: every path asked for, in the same order, but those
-    /// the policy does not let it read.
-    Identifiers {
-        /// The files.
-        files: Vec<FileIdentifiers>,
-    },
-}
-
 /// What one file holds of the two names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileIdentifiers {
@@ -139,41 +120,18 @@ pub struct Definition {
     pub container: Option<String>,
 }
 
-/// What is to be done. At most one action is open at a time.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RenameAction {
-    /// Call a tool; answered by [`RenameEvent::ToolDone`].
-    CallTool {
-        /// Unique within the attempt.
-        id: String,
-        /// The tool.
-        name: String,
-        /// The arguments.
-        args: Value,
-    },
-    /// Find both names as identifiers in these files; answered by [`RenameEvent::Identifiers`].
-    FindIdentifiers {
-        /// The old name.
-        from: String,
-        /// The new name.
-        to: String,
-        /// The files.
-        paths: Vec<String>,
-    },
-    /// Everything is renamed: freeze and verify.
-    Done {
-        /// What was done and what was left, for the pull request.
-        summary: String,
-    },
-    /// The end without a patch.
-    BowOut {
-        /// Why.
-        code: ReasonCode,
-        /// One or two sentences, at most 280 characters.
-        summary: String,
-        /// What a person would have been asked.
-        questions: Vec<String>,
-        /// Places and messages that led here, one line each.
-        evidence: Vec<String>,
-    },
+/// Says whether this playbook takes a text on.
+pub(super) fn fit(text: &str) -> Fit {
+    let refused = |code, summary| Fit::Refused { code, summary, question: "What is the new name to be?" };
+    match Rename::recognise(text) {
+        Recognised::Yes(request) => Fit::Yes(Box::new(Playbook::Rename(Rename::of(request)))),
+        Recognised::No => Fit::No,
+        // It may be clear to a model.
+        Recognised::Ambiguous { why } => Fit::Declined { why },
+        Recognised::NoChange { name } => refused(
+            ReasonCode::NoChangeNeeded,
+            format!("the task renames `{name}` to `{name}`: there is nothing to change"),
+        ),
+        Recognised::Refused { why } => refused(ReasonCode::ConflictingRequirements, why),
+    }
 }

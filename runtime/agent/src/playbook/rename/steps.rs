@@ -3,19 +3,16 @@
 use std::collections::BTreeMap;
 
 use gloaming_api::ReasonCode;
-use gloaming_api::bowout::shorten;
-use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome};
+use gloaming_api::tool::ToolOutcome;
 use serde_json::{Value, json};
 
 use super::edit::{Edit, edit, places};
 use super::keywords::is_reserved;
-use super::{FileIdentifiers, FoundKind, Kind, Recognised, RenameAction, RenameEvent, Request, words};
+use super::{FileIdentifiers, FoundKind, Kind, Recognised, Request, words};
+use crate::playbook::form::{Action, End, Event, NAMED, counted, output};
 
 /// The most matching lines `search` returns.
 const SEARCH_LIMIT: u64 = 10_000;
-
-/// Places named in a summary or as evidence.
-const NAMED: usize = 20;
 
 /// Extensions of files whose name other files import.
 const SOURCES: &[&str] = &["rs", "py", "pyi", "js", "jsx", "mjs", "cjs", "ts", "tsx", "go"];
@@ -53,29 +50,6 @@ enum State {
     Over,
 }
 
-struct End {
-    code: ReasonCode,
-    summary: String,
-    questions: Vec<String>,
-    evidence: Vec<String>,
-}
-
-impl End {
-    fn new(code: ReasonCode, summary: impl Into<String>) -> Self {
-        Self { code, summary: summary.into(), questions: Vec::new(), evidence: Vec::new() }
-    }
-
-    fn asking(mut self, question: impl Into<String>) -> Self {
-        self.questions.push(question.into());
-        self
-    }
-
-    fn with(mut self, evidence: impl IntoIterator<Item = String>) -> Self {
-        self.evidence.extend(evidence);
-        self
-    }
-}
-
 impl Rename {
     /// Says whether a text asks for one rename and nothing else.
     pub fn recognise(text: &str) -> Recognised {
@@ -109,18 +83,16 @@ impl Rename {
 
     /// Takes an event and returns what is to be done next: one action, or none for an event that answers
     /// nothing that was asked.
-    pub fn step(&mut self, event: RenameEvent) -> Vec<RenameAction> {
+    pub fn step(&mut self, event: Event) -> Vec<Action> {
         let state = std::mem::replace(&mut self.state, State::Over);
         let next = match (&state, event) {
-            (State::Fresh, RenameEvent::Start) => {
-                Ok(self.search(&self.request.from.clone(), State::SearchingOld))
-            }
-            (State::SearchingOld, RenameEvent::ToolDone { outcome, .. }) => self.found_old(&outcome),
-            (State::Listing, RenameEvent::ToolDone { outcome, .. }) => self.listed(&outcome),
-            (State::SearchingNew, RenameEvent::ToolDone { outcome, .. }) => self.found_new(&outcome),
-            (State::Identifying, RenameEvent::Identifiers { files }) => self.identified(&files),
-            (State::Editing(index), RenameEvent::ToolDone { outcome, .. }) => self.edited(*index, &outcome),
-            (State::Checking, RenameEvent::Identifiers { files }) => self.checked(&files),
+            (State::Fresh, Event::Start) => Ok(self.search(&self.request.from.clone(), State::SearchingOld)),
+            (State::SearchingOld, Event::ToolDone { outcome, .. }) => self.found_old(&outcome),
+            (State::Listing, Event::ToolDone { outcome, .. }) => self.listed(&outcome),
+            (State::SearchingNew, Event::ToolDone { outcome, .. }) => self.found_new(&outcome),
+            (State::Identifying, Event::Identifiers { files }) => self.identified(&files),
+            (State::Editing(index), Event::ToolDone { outcome, .. }) => self.edited(*index, &outcome),
+            (State::Checking, Event::Identifiers { files }) => self.checked(&files),
             _ => {
                 self.state = state;
                 return Vec::new();
@@ -128,30 +100,25 @@ impl Rename {
         };
         let action = next.unwrap_or_else(|end| {
             self.state = State::Over;
-            RenameAction::BowOut {
-                code: end.code,
-                summary: shorten(&end.summary, 280),
-                questions: end.questions,
-                evidence: end.evidence,
-            }
+            end.into()
         });
         vec![action]
     }
 
-    fn call(&mut self, name: &str, args: Value, then: State) -> RenameAction {
+    fn call(&mut self, name: &str, args: Value, then: State) -> Action {
         self.calls += 1;
         self.state = then;
-        RenameAction::CallTool { id: format!("rename-{}", self.calls), name: name.into(), args }
+        Action::CallTool { id: format!("rename-{}", self.calls), name: name.into(), args }
     }
 
-    fn search(&mut self, word: &str, then: State) -> RenameAction {
+    fn search(&mut self, word: &str, then: State) -> Action {
         let args = json!({
             "pattern": word, "literal": true, "word": true, "hidden": true, "ignored": true, "limit": SEARCH_LIMIT,
         });
         self.call("search", args, then)
     }
 
-    fn found_old(&mut self, outcome: &ToolOutcome) -> Result<RenameAction, End> {
+    fn found_old(&mut self, outcome: &ToolOutcome) -> Result<Action, End> {
         self.mentions = matches(outcome, &self.request.from)?;
         let from = &self.request.from;
         // Files and folders that go by the name: an import of them is the same word.
@@ -164,7 +131,7 @@ impl Rename {
         Ok(self.call("list", args, State::Listing))
     }
 
-    fn listed(&mut self, outcome: &ToolOutcome) -> Result<RenameAction, End> {
+    fn listed(&mut self, outcome: &ToolOutcome) -> Result<Action, End> {
         let output = output(outcome, "list")?;
         let paths: Vec<String> = output
             .get("paths")
@@ -186,17 +153,17 @@ impl Rename {
         Ok(self.search(&self.request.to.clone(), State::SearchingNew))
     }
 
-    fn found_new(&mut self, outcome: &ToolOutcome) -> Result<RenameAction, End> {
+    fn found_new(&mut self, outcome: &ToolOutcome) -> Result<Action, End> {
         self.taken = matches(outcome, &self.request.to)?.into_keys().collect();
         let mut paths: Vec<String> = self.mentions.keys().chain(&self.taken).cloned().collect();
         paths.sort();
         paths.dedup();
         self.state = State::Identifying;
         let Request { from, to, .. } = self.request.clone();
-        Ok(RenameAction::FindIdentifiers { from, to, paths })
+        Ok(Action::FindIdentifiers { from, to, paths })
     }
 
-    fn identified(&mut self, files: &[FileIdentifiers]) -> Result<RenameAction, End> {
+    fn identified(&mut self, files: &[FileIdentifiers]) -> Result<Action, End> {
         let request = self.request.clone();
         let scope = self.resolve_scope(&request)?;
         let inside = |path: &str| {
@@ -381,26 +348,26 @@ impl Rename {
         Ok(())
     }
 
-    fn next_edit(&mut self, index: usize) -> RenameAction {
+    fn next_edit(&mut self, index: usize) -> Action {
         match self.edits.get(index).cloned() {
             Some(edit) => self.call(edit.tool, edit.args, State::Editing(index)),
             None => {
                 self.state = State::Checking;
                 let paths = self.edits.iter().map(|edit| edit.path.clone()).collect();
                 let Request { from, to, .. } = self.request.clone();
-                RenameAction::FindIdentifiers { from, to, paths }
+                Action::FindIdentifiers { from, to, paths }
             }
         }
     }
 
-    fn edited(&mut self, index: usize, outcome: &ToolOutcome) -> Result<RenameAction, End> {
+    fn edited(&mut self, index: usize, outcome: &ToolOutcome) -> Result<Action, End> {
         let tool = self.edits.get(index).map_or("patch", |edit| edit.tool);
         output(outcome, tool)?;
         Ok(self.next_edit(index + 1))
     }
 
     /// Nothing is done because a tool said so: every file has to be what it was to become.
-    fn checked(&mut self, files: &[FileIdentifiers]) -> Result<RenameAction, End> {
+    fn checked(&mut self, files: &[FileIdentifiers]) -> Result<Action, End> {
         for edit in &self.edits {
             let now = files.iter().find(|file| file.path == edit.path).and_then(|file| file.text.as_deref());
             if now != Some(edit.after.as_str()) {
@@ -409,19 +376,21 @@ impl Rename {
             }
         }
         self.state = State::Over;
-        Ok(RenameAction::Done { summary: self.summary() })
+        Ok(Action::Done { summary: self.summary() })
     }
 
     fn summary(&self) -> String {
         let Request { from, to, .. } = &self.request;
         let sum = |count: fn(&Edit) -> u32| self.edits.iter().map(count).sum::<u32>();
         let (code, comments) = (sum(|edit| edit.code), sum(|edit| edit.comments));
-        let mut text =
-            format!("Rename `{from}` to `{to}`: {}", counted(code, "place in code", "places in code"));
+        let mut text = format!(
+            "Rename `{from}` to `{to}`: {}",
+            counted(code as usize, "place in code", "places in code")
+        );
         if comments > 0 {
             text.push_str(&format!(", {comments} in comments"));
         }
-        text.push_str(&format!(", {}.\n", counted(self.edits.len() as u32, "file", "files")));
+        text.push_str(&format!(", {}.\n", counted(self.edits.len(), "file", "files")));
         for edit in &self.edits {
             text.push_str(&format!("\n- {}: {}", edit.path, edit.code + edit.comments));
         }
@@ -461,10 +430,6 @@ fn named(path: &str, lines: &[u64]) -> String {
     format!("{path}:{}{more}", lines.first().unwrap_or(&0))
 }
 
-fn counted(count: u32, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 /// Reads the files and lines of a search.
 fn matches(outcome: &ToolOutcome, word: &str) -> Result<BTreeMap<String, Vec<u64>>, End> {
     let output = output(outcome, "search")?;
@@ -482,22 +447,6 @@ fn matches(outcome: &ToolOutcome, word: &str) -> Result<BTreeMap<String, Vec<u64
         }
     }
     Ok(files)
-}
-
-fn output<'a>(outcome: &'a ToolOutcome, tool: &str) -> Result<&'a Value, End> {
-    if let (true, Some(output)) = (outcome.ok, &outcome.output) {
-        return Ok(output);
-    }
-    let unknown = ToolError::new(ToolErrorCode::Internal, "it gave no answer");
-    let error = outcome.error.as_ref().unwrap_or(&unknown);
-    let code = match error.code {
-        ToolErrorCode::Denied => ReasonCode::PolicyBlocked,
-        ToolErrorCode::TooLarge => ReasonCode::TooLarge,
-        _ => ReasonCode::Stuck,
-    };
-    let rule = error.rule.as_ref().map_or(String::new(), |rule| format!(" (rule {rule})"));
-    let summary = format!("`{tool}` was refused or failed: {}{rule}", error.message);
-    Err(End::new(code, summary).with([outcome.for_model()]))
 }
 
 #[cfg(test)]

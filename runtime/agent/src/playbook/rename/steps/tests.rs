@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use gloaming_api::tool::{ToolError, ToolErrorCode};
+
 use super::*;
 use crate::playbook::rename::{Definition, Found};
 
@@ -22,26 +24,24 @@ impl Repo {
     }
 
     /// Runs a rename to its end and returns that.
-    fn run(&mut self, text: &str) -> RenameAction {
+    fn run(&mut self, text: &str) -> Action {
         let Recognised::Yes(request) = Rename::recognise(text) else { panic!("{text}") };
         let mut rename = Rename::of(request);
-        let mut event = RenameEvent::Start;
+        let mut event = Event::Start;
         for _ in 0..50 {
             let mut actions = rename.step(event);
             assert_eq!(actions.len(), 1, "one action at a time");
             event = match actions.remove(0) {
-                RenameAction::CallTool { id, name, args } => {
+                Action::CallTool { id, name, args } => {
                     let outcome = self.call(&name, &args);
-                    RenameEvent::ToolDone { id, outcome }
+                    Event::ToolDone { id, outcome }
                 }
-                RenameAction::FindIdentifiers { from, to, paths } => {
+                Action::FindIdentifiers { from, to, paths } => {
                     self.story.push(format!("find {from}, {to} in {}", paths.join(" ")));
-                    RenameEvent::Identifiers {
-                        files: paths.iter().map(|p| self.identify(p, &from, &to)).collect(),
-                    }
+                    Event::Identifiers { files: paths.iter().map(|p| self.identify(p, &from, &to)).collect() }
                 }
                 end => {
-                    assert_eq!(rename.step(RenameEvent::Start), [], "the end is the end");
+                    assert_eq!(rename.step(Event::Start), [], "the end is the end");
                     return end;
                 }
             };
@@ -99,7 +99,7 @@ impl Repo {
                 }
                 let content = self.files.get_mut(path).unwrap();
                 if !path.starts_with("lying/") {
-                    *content = super::super::edit::tests::apply(content, &patch);
+                    *content = crate::playbook::splice::tests::apply(content, &patch);
                 }
                 ToolOutcome::ok(json!({}))
             }
@@ -165,9 +165,9 @@ fn occurrences(text: &str, word: &str) -> Vec<Found> {
         .collect()
 }
 
-fn end(action: &RenameAction) -> (ReasonCode, &str, &[String], &[String]) {
+fn end(action: &Action) -> (ReasonCode, &str, &[String], &[String]) {
     match action {
-        RenameAction::BowOut { code, summary, questions, evidence } => (*code, summary, questions, evidence),
+        Action::BowOut { code, summary, questions, evidence } => (*code, summary, questions, evidence),
         other => panic!("{other:?}"),
     }
 }
@@ -182,7 +182,7 @@ fn a_rename_across_files() {
         ("src/b.py", "from a import foo_bar\n\nfoo_bar(foo_bar_baz)\nkey = \"foo_bar\"\n"),
         ("src/c.py", "unrelated = 1\n"),
     ]);
-    let RenameAction::Done { summary } = repo.run(TASK) else { panic!() };
+    let Action::Done { summary } = repo.run(TASK) else { panic!() };
     assert_eq!(
         repo.story,
         [
@@ -223,7 +223,7 @@ fn a_name_that_is_taken_is_refused_with_its_places() {
         )
     );
     let mut repo = Repo::new(&[("a.py", "def foo_bar(): pass\n"), ("b.py", "# parse_bar, some day\n")]);
-    assert!(matches!(repo.run(TASK), RenameAction::Done { .. }), "a comment is no use of a name");
+    assert!(matches!(repo.run(TASK), Action::Done { .. }), "a comment is no use of a name");
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn a_file_of_the_same_name_is_refused() {
         assert_eq!(evidence, [path]);
     }
     let mut repo = Repo::new(&[("a.py", "def foo_bar(): pass\n"), ("data/foo_bar.json", "{}\n")]);
-    assert!(matches!(repo.run(TASK), RenameAction::Done { .. }), "no source file");
+    assert!(matches!(repo.run(TASK), Action::Done { .. }), "no source file");
 }
 
 #[test]
@@ -278,10 +278,10 @@ fn several_things_of_one_name_need_the_word_everywhere() {
     );
     let mut repo = Repo::new(&files);
     repo.definitions = vec![("a.py", 1, None), ("b.py", 1, None)];
-    assert!(matches!(repo.run(&format!("{TASK} everywhere")), RenameAction::Done { .. }));
+    assert!(matches!(repo.run(&format!("{TASK} everywhere")), Action::Done { .. }));
     let mut repo = Repo::new(&files);
     repo.definitions = vec![("a.py", 1, None), ("a.py", 5, None)];
-    assert!(matches!(repo.run(TASK), RenameAction::Done { .. }), "variants of one thing");
+    assert!(matches!(repo.run(TASK), Action::Done { .. }), "variants of one thing");
     let mut repo = Repo::new(&files);
     repo.definitions = vec![("a.py", 1, Some("A")), ("a.py", 5, Some("B"))];
     assert_eq!(end(&repo.run(TASK)).0, ReasonCode::Underspecified, "methods of two classes");
@@ -299,7 +299,7 @@ fn a_scope_confines_a_variable_and_questions_the_rest() {
     assert_eq!(evidence, ["src/b.py:1"]);
 
     let mut repo = Repo::new(&files);
-    let RenameAction::Done { summary } = repo.run("Rename the variable foo_bar to parse_bar in a.py") else {
+    let Action::Done { summary } = repo.run("Rename the variable foo_bar to parse_bar in a.py") else {
         panic!()
     };
     assert_eq!(repo.files["src/a.py"], "parse_bar = 1\n");
@@ -314,7 +314,7 @@ fn a_scope_confines_a_variable_and_questions_the_rest() {
 #[test]
 fn reserved_words_are_decided_by_the_files() {
     let mut repo = Repo::new(&[("a.py", "def foo_bar(): pass\n")]);
-    assert!(matches!(repo.run("Rename foo_bar to match"), RenameAction::Done { .. }));
+    assert!(matches!(repo.run("Rename foo_bar to match"), Action::Done { .. }));
     let mut repo = Repo::new(&[("a.rs", "fn foo_bar() {}\n")]);
     let action = repo.run("Rename foo_bar to match");
     assert_eq!(end(&action).1, "`match` is a reserved word of rust (a.rs): nothing can be called it.");
@@ -349,19 +349,19 @@ fn source_that_cannot_be_read_as_text_is_not_half_renamed() {
 #[test]
 fn too_many_places_are_too_large() {
     let mut rename = Rename::new("foo", "bar");
-    rename.step(RenameEvent::Start);
+    rename.step(Event::Start);
     let outcome = ToolOutcome::ok(json!({"matches": [], "truncated": true}));
-    let actions = rename.step(RenameEvent::ToolDone { id: "rename-1".into(), outcome });
+    let actions = rename.step(Event::ToolDone { id: "rename-1".into(), outcome });
     assert_eq!(end(&actions[0]).0, ReasonCode::TooLarge);
 }
 
 #[test]
 fn events_that_answer_nothing_are_passed_over() {
     let mut rename = Rename::new("foo", "bar");
-    assert_eq!(rename.step(RenameEvent::Identifiers { files: vec![] }), []);
-    assert_eq!(rename.step(RenameEvent::Start).len(), 1);
-    assert_eq!(rename.step(RenameEvent::Start), []);
+    assert_eq!(rename.step(Event::Identifiers { files: vec![] }), []);
+    assert_eq!(rename.step(Event::Start).len(), 1);
+    assert_eq!(rename.step(Event::Start), []);
     let outcome = ToolOutcome { ok: true, output: None, error: None };
-    let actions = rename.step(RenameEvent::ToolDone { id: "rename-1".into(), outcome });
+    let actions = rename.step(Event::ToolDone { id: "rename-1".into(), outcome });
     assert_eq!(end(&actions[0]).0, ReasonCode::Stuck, "an answer without content");
 }
