@@ -13,12 +13,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
+use crate::address::{endpoint, is_loopback};
 use crate::error::presentable;
 use crate::lines::lines;
 use crate::price::{request_bytes, worst_case};
+use crate::spec::Api;
 use crate::{
-    Block, Model, ModelError, ModelSpec, Price, Provider, Request, Response, Settings, Stop, Usage,
-    anthropic, estimate_tokens, openai,
+    Block, Model, ModelError, ModelSpec, Price, Request, Response, Settings, Stop, Usage, anthropic,
+    estimate_tokens, openai, responses,
 };
 
 /// The most bytes of an error's body that are read.
@@ -89,17 +91,15 @@ impl Client {
         }
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if spec.provider == Provider::Anthropic {
+        if spec.provider.api() == Api::Messages {
             headers
                 .insert(HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
         }
         if let Some(key) = &key {
             let key = key.expose_secret().trim();
-            let (name, text) = match spec.provider {
-                Provider::Anthropic => (HeaderName::from_static("x-api-key"), key.to_owned()),
-                Provider::OpenAi | Provider::OpenAiCompatible => {
-                    (header::AUTHORIZATION, format!("Bearer {key}"))
-                }
+            let (name, text) = match spec.provider.api() {
+                Api::Messages => (HeaderName::from_static("x-api-key"), key.to_owned()),
+                Api::Chat | Api::Responses => (header::AUTHORIZATION, format!("Bearer {key}")),
             };
             let mut value = HeaderValue::from_str(&text).map_err(|_| {
                 setup("the API key holds characters no key has".into(), "check how it was copied".into())
@@ -137,25 +137,27 @@ impl Client {
 
     fn body(&self, request: &Request) -> Value {
         let stream = self.settings.stream;
-        match self.spec.provider {
-            Provider::Anthropic => anthropic::body(request, &self.spec.model, stream),
-            Provider::OpenAi | Provider::OpenAiCompatible => {
-                openai::body(request, &self.spec.model, stream, self.official)
-            }
+        let model = &self.spec.model;
+        match self.spec.provider.api() {
+            Api::Messages => anthropic::body(request, model, stream),
+            Api::Chat => openai::body(request, model, stream, self.official),
+            Api::Responses => responses::body(request, model, stream),
         }
     }
 
     fn assembler(&self) -> Box<dyn Assembler> {
-        match self.spec.provider {
-            Provider::Anthropic => Box::new(anthropic::Stream::default()),
-            Provider::OpenAi | Provider::OpenAiCompatible => Box::new(openai::Stream::default()),
+        match self.spec.provider.api() {
+            Api::Messages => Box::new(anthropic::Stream::default()),
+            Api::Chat => Box::new(openai::Stream::default()),
+            Api::Responses => Box::new(responses::Stream::default()),
         }
     }
 
     fn whole(&self, body: &Value) -> Result<Answer, ModelError> {
-        match self.spec.provider {
-            Provider::Anthropic => anthropic::whole(body),
-            Provider::OpenAi | Provider::OpenAiCompatible => openai::whole(body),
+        match self.spec.provider.api() {
+            Api::Messages => anthropic::whole(body),
+            Api::Chat => openai::whole(body),
+            Api::Responses => responses::whole(body),
         }
     }
 
@@ -450,35 +452,6 @@ pub(crate) fn broken(error: reqwest::Error, place: String) -> ModelError {
     ModelError::Truncated { place, source: Some(error.without_url()) }
 }
 
-/// Returns the address requests are sent to.
-fn endpoint(provider: Provider, base: &str) -> Result<reqwest::Url, String> {
-    let mut url = reqwest::Url::parse(base.trim()).map_err(|error| error.to_string())?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err("it is neither http nor https".into());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("it holds a user name or password".into());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("it holds a query or a fragment".into());
-    }
-    let (leaf, anthropic) = match provider {
-        Provider::Anthropic => ("/messages", true),
-        Provider::OpenAi | Provider::OpenAiCompatible => ("/chat/completions", false),
-    };
-    let path = url.path().trim_end_matches('/');
-    let path = path.strip_suffix(leaf).unwrap_or(path).to_owned();
-    // Anthropic's own clients are given the address without the version, OpenAI's with it.
-    let version = if path.is_empty() || (anthropic && !path.ends_with("/v1")) { "/v1" } else { "" };
-    url.set_path(&format!("{path}{version}{leaf}"));
-    Ok(url)
-}
-
-fn is_loopback(url: &reqwest::Url) -> bool {
-    let host = url.host_str().unwrap_or("").trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 /// Reads `Retry-After`: seconds, or a date, which is taken relative to the answer's own `Date` so that no
 /// clock has to be right.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
@@ -515,26 +488,6 @@ fn hint(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_base_url_leads_to_the_right_endpoint() {
-        for (provider, base, url) in [
-            (Provider::OpenAi, "https://api.openai.com/v1", "https://api.openai.com/v1/chat/completions"),
-            (Provider::OpenAi, "https://h/openai/v1/", "https://h/openai/v1/chat/completions"),
-            (Provider::OpenAi, "https://h/api/paas/v4", "https://h/api/paas/v4/chat/completions"),
-            (Provider::OpenAi, "http://127.0.0.1:9", "http://127.0.0.1:9/v1/chat/completions"),
-            (Provider::OpenAi, "http://h/v1/chat/completions", "http://h/v1/chat/completions"),
-            (Provider::Anthropic, "https://api.anthropic.com", "https://api.anthropic.com/v1/messages"),
-            (Provider::Anthropic, "http://127.0.0.1:9/v1/", "http://127.0.0.1:9/v1/messages"),
-            (Provider::Anthropic, "https://gw/anthropic", "https://gw/anthropic/v1/messages"),
-        ] {
-            assert_eq!(endpoint(provider, base).unwrap().as_str(), url);
-        }
-        for bad in ["", "api.openai.com/v1", "ftp://h/", "https://u:p@h/", "https://h/v1?key=1", "file:///x"]
-        {
-            assert!(endpoint(Provider::OpenAi, bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn retry_after_is_read_in_every_form() {

@@ -1,4 +1,4 @@
-//! Calls a language model: one trait, an OpenAI-compatible client, an Anthropic client, and a replay.
+//! Calls a language model: one trait, a client for OpenAI's two APIs and Anthropic's, and a replay.
 //!
 //! What it is not: it holds no conversation and decides nothing; `gloaming-agent` does. It reads no
 //! environment: key, base URL, prices and times are in [`Settings`].
@@ -13,6 +13,7 @@
 //! - a missing price or a missing usage never makes an answer look free (see [`Usage::estimated`]).
 #![forbid(unsafe_code)]
 
+mod address;
 mod anthropic;
 mod error;
 mod http;
@@ -20,6 +21,7 @@ mod lines;
 mod openai;
 mod price;
 mod replay;
+mod responses;
 mod settings;
 mod spec;
 mod types;

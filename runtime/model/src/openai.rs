@@ -279,7 +279,7 @@ fn usage(value: Option<&Value>) -> Option<Usage> {
     })
 }
 
-fn model(body: &Value) -> String {
+pub(crate) fn model(body: &Value) -> String {
     body.get("model").and_then(Value::as_str).unwrap_or("").chars().take(200).collect()
 }
 
@@ -302,6 +302,7 @@ pub(crate) fn reported(error: &Value) -> ModelError {
         "billing",
         "context_length",
         "content_policy",
+        "invalid_prompt",
     ];
     let transient = !lasting.iter().any(|word| kind.contains(word) || code.contains(word));
     let kind = [kind, code].into_iter().find(|name| !name.is_empty()).unwrap_or_else(|| "an error".into());
@@ -313,7 +314,7 @@ pub(crate) fn malformed(place: &str, reason: &str) -> ModelError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{Message, ToolDef};
 

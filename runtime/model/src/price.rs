@@ -99,7 +99,7 @@ impl PriceTable {
                 return Err(error("a price is a number of dollars per million tokens, 0 or more"));
             }
             if !Provider::ALL.iter().any(|provider| provider.as_str() == row.provider) {
-                return Err(error("the provider is none of openai, openai-compatible and anthropic"));
+                return Err(error("its provider is none that a model can be named with"));
             }
             if row.model.is_empty() {
                 return Err(error("the model has no name"));
@@ -128,7 +128,9 @@ impl PriceTable {
     /// row names the model itself. A model that merely resembles a known one has no price: guessing low
     /// would let it spend more than its budget.
     pub fn price(&self, spec: &ModelSpec) -> Option<Price> {
-        let ours = || self.rows.iter().filter(|row| row.provider == spec.provider.as_str());
+        let named = |provider: Provider| move |row: &&Row| row.provider == provider.as_str();
+        let (own, shared) = (named(spec.provider), named(spec.provider.priced_as()));
+        let ours = || self.rows.iter().filter(move |row| own(row) || shared(row));
         let row = ours().find(|row| is_release_of(&row.model, &spec.model)).or_else(|| {
             ours()
                 .find(|row| row.model.strip_suffix('*').is_some_and(|prefix| spec.model.starts_with(prefix)))
@@ -183,6 +185,7 @@ mod tests {
         for unknown in ["openai:gpt-5-ultra", "openai:gpt-55", "openai:gpt-5-1", "openai-compatible:gpt-5"] {
             assert_eq!(price(unknown), None, "{unknown}");
         }
+        assert_eq!(price("openai-responses:gpt-5"), Some(known), "the same model by another API");
         assert_eq!(price("anthropic:claude-sonnet-4-5-20250929"), price("anthropic:claude-sonnet-4-5"));
     }
 

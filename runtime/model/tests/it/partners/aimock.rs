@@ -1,4 +1,4 @@
-//! aimock: one file of fixtures (tests/wire/aimock.json), served on the wires of both APIs by its own reading
+//! aimock: one file of fixtures (tests/wire/aimock.json), served on the wires of all APIs by its own reading
 //! of them. Its journal says what it understood of what we sent.
 
 use std::process::Command;
@@ -8,7 +8,7 @@ use gloaming_model::{Block, Message, ModelError, Request, Response, Role, Settin
 use serde_json::{Value, json};
 
 use super::{Partner, beside_setup, folder};
-use crate::wires::{KEY, Wire, price, quick, request};
+use crate::wires::{Api, KEY, Wire, price, quick, request};
 
 struct Aimock(Partner);
 
@@ -130,18 +130,25 @@ async fn aimock_and_we_hold_a_conversation_with_tools() {
         assert_eq!(body["max_tokens"], 500, "{wire:?}");
         read_alike.push(said(&body["messages"]));
     }
-    let conversation = [
-        "system: You repair code.",
-        "user: Please compare two files.",
-        "assistant: I read both. read({\"lines\":[1,20],\"path\":\"src/größe.rs\"}) as call_a \
-         list({\"glob\":\"**/*.rs\",\"note\":\"a \\\"b\\\" \\\\ c\"}) as call_b",
-    ];
+    let begin = ["system: You repair code.", "user: Please compare two files."];
+    let first = "read({\"lines\":[1,20],\"path\":\"src/größe.rs\"}) as call_a";
+    let second = "list({\"glob\":\"**/*.rs\",\"note\":\"a \\\"b\\\" \\\\ c\"}) as call_b";
     for (wire, read) in Wire::ALL.into_iter().zip(&read_alike) {
+        // Responses are a list of items, each of which it takes for a message.
+        let answers = if wire.api == Api::Responses {
+            vec![
+                "assistant: I read both.".into(),
+                format!("assistant:  {first}"),
+                format!("assistant:  {second}"),
+            ]
+        } else {
+            vec![format!("assistant: I read both. {first} {second}")]
+        };
         // OpenAI's wire has no field for a failed call, so the word says it.
-        let first = if wire.anthropic { "the first" } else { "ERROR: the first" };
+        let first = if wire.api == Api::Messages { "the first" } else { "ERROR: the first" };
         let results = [format!("tool: {first} for call_a"), "tool: the second for call_b".into()];
         let expected: Vec<String> =
-            conversation.iter().map(|line| (*line).to_owned()).chain(results).collect();
+            begin.iter().map(|line| (*line).to_owned()).chain(answers).chain(results).collect();
         assert_eq!(read, &expected, "{wire:?}");
     }
 }

@@ -7,7 +7,7 @@ use gloaming_model::{Block, INVALID_JSON, Message, ModelError, Request, Response
 use serde_json::{Value, json};
 
 use super::{Partner, folder};
-use crate::wires::{Wire, quick, request};
+use crate::wires::{Api, Wire, quick, request};
 
 struct Llmock(Partner);
 
@@ -31,7 +31,7 @@ impl Llmock {
         request: &Request,
         settings: Settings,
     ) -> Result<Response, ModelError> {
-        let path = if wire.anthropic { "/anthropic" } else { "/v1" };
+        let path = if wire.api == Api::Messages { "/anthropic" } else { "/v1" };
         wire.model_with(&self.0.url(path), settings).complete(request).await
     }
 
@@ -197,7 +197,7 @@ async fn llmock_is_down_and_we_give_up_in_good_order() {
 #[tokio::test]
 async fn llmock_would_see_a_client_that_does_not_ask_again() {
     let Some(llmock) = Llmock::start() else { return };
-    let wire = Wire { anthropic: false, stream: true };
+    let wire = Wire { api: Api::Chat, stream: true };
     let once = || Settings { tries: 1, ..patient() };
     for (fault, code) in [
         (json!({"type": "stream_fault", "kind": "truncate", "after_chunks": 3}), "truncated_stream_accepted"),
@@ -240,7 +240,7 @@ async fn llmock_calls_badly_and_the_caller_hears_of_it() {
         let call =
             json!({"type": "reply", "tool_calls": [{"name": "read", "arguments": {"path": "src/lib.rs"}}]});
         // Whole answers of Anthropic's API carry an object, so there is nothing it could break there.
-        if wire.stream || !wire.anthropic {
+        if wire.stream || wire.api != Api::Messages {
             llmock.script(json!([call, {"type": "tool_fault", "kind": "malformed_arguments"}])).await;
             let answer = llmock.ask(wire, &asking_for_a_tool()).await.unwrap();
             let [Block::ToolUse { input, .. }] = answer.blocks.as_slice() else {
