@@ -27,7 +27,7 @@ mod spec;
 mod types;
 
 pub use error::ModelError;
-pub use price::{Price, PriceError, PriceTable};
+pub use price::{Price, PriceError, PriceRow, PriceTable};
 pub use replay::Replay;
 pub use settings::Settings;
 pub use spec::{ModelSpec, Provider, SpecError, open};

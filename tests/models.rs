@@ -1,0 +1,216 @@
+//! `gloaming models`: a model checked end to end, against a server written by others (`tests/wire/setup.sh`), and the
+//! prices that count.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::{Ran, Scene, skipped};
+
+/// llmock, killed when the value is dropped.
+struct Llmock {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Llmock {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Llmock {
+    /// Starts it on a free port and waits until it has said which.
+    fn start(test: &str) -> Option<Self> {
+        let Some(folder) = std::env::var_os("GLOAMING_WIRE_DIR") else {
+            skipped(test, "GLOAMING_WIRE_DIR is not set (make test sets it)");
+            return None;
+        };
+        let program = std::path::PathBuf::from(folder).join("llmock/bin/llmock");
+        let mut child = Command::new(program)
+            .args(["serve", "--host", "127.0.0.1", "--port", "0"])
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("llmock starts; else run tests/wire/setup.sh again");
+        let mut lines = BufReader::new(child.stderr.take().expect("it is a pipe")).lines();
+        let line = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find(|line| line.contains("Uvicorn running on "))
+            .expect("llmock says where it listens");
+        // It must never wait for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        let url = line.split("running on ").nth(1).and_then(|rest| rest.split_whitespace().next());
+        Some(Self { child, url: url.expect("an address").to_owned() })
+    }
+
+    /// Has it behave so from here on.
+    fn script(&self, behaviors: &Value) {
+        for (path, body) in [("reset", json!({})), ("scenario", json!({"behaviors": behaviors}))] {
+            let address = self.url.trim_start_matches("http://");
+            post(address, &format!("/_llmock/{path}"), &body.to_string());
+        }
+    }
+
+    fn test(&self, scene: &Scene, provider: &str, more: &[&str]) -> Ran {
+        let path = if provider == "anthropic" { "/anthropic" } else { "/v1" };
+        let (spec, url) = (format!("{provider}:some-model"), format!("{}{path}", self.url));
+        let mut args = vec!["models", "test", &spec, "--model-url", &url, "--json"];
+        args.extend(more);
+        scene.gloaming_with(&args, &[("OPENAI_API_KEY", "sk-x"), ("ANTHROPIC_API_KEY", "sk-x")])
+    }
+}
+
+fn post(address: &str, path: &str, body: &str) {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+    let length = body.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    )
+    .expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
+}
+
+/// Each check and how it went.
+fn results(report: &Value) -> Vec<(&str, &str)> {
+    let checks = report["checks"].as_array().expect("a list");
+    let word = |check: &'_ Value, key: &str| check[key].as_str().expect("a word").to_owned();
+    checks
+        .iter()
+        .map(|check| {
+            assert!(!word(check, "detail").is_empty());
+            (check["check"].as_str().expect("a word"), check["result"].as_str().expect("a word"))
+        })
+        .collect()
+}
+
+#[test]
+fn a_model_that_does_what_a_run_needs_passes_every_check() {
+    let Some(llmock) = Llmock::start("models") else { return };
+    let scene = Scene::bare_folder();
+    for provider in ["anthropic", "openai", "openai-responses", "openai-compatible"] {
+        let report = llmock.test(&scene, provider, &["--model-price", "1,2"]).exits(0).json();
+        let all = ["whole answer", "streamed answer", "tool call", "tool result", "usage", "price"];
+        assert_eq!(results(&report), all.map(|check| (check, "works")), "{provider}: {report}");
+        assert_eq!(report["works"], true);
+        assert!(report["cost_usd"].as_f64().expect("the price is known") > 0.0, "{report}");
+    }
+    // For people, the same in a table.
+    let spec = ["models", "test", "openai-compatible:m", "--model-url"];
+    let url = format!("{}/v1", llmock.url);
+    let shown = scene.gloaming(&[&spec[..], &[&url, "--model-price", "0,0"]].concat()).exits(0).stdout;
+    assert!(shown.contains("  tool call        works      add(a = "), "{shown}");
+}
+
+#[test]
+fn what_a_model_lacks_is_told_apart_from_a_server_that_does_not_answer() {
+    let Some(llmock) = Llmock::start("models") else { return };
+    let scene = Scene::bare_folder();
+    // It answers, and never calls.
+    llmock.script(&json!([{"type": "reply", "text": "I would rather not.", "times": null}]));
+    let report = llmock.test(&scene, "openai", &[]).exits(1).json();
+    assert_eq!(
+        results(&report),
+        [
+            ("whole answer", "works"),
+            ("streamed answer", "works"),
+            ("tool call", "fails"),
+            ("tool result", "not_asked"),
+            ("usage", "works"),
+            ("price", "fails"),
+        ],
+        "{report}"
+    );
+    assert_eq!((report["works"].as_bool(), report["cost_usd"].as_f64()), (Some(false), None));
+
+    // The key is bad: nothing is asked that needs an answer, and no key is told.
+    llmock.script(&json!([{"type": "fail", "status": 401, "message": "bad key sk-x", "times": null}]));
+    let ran = llmock.test(&scene, "anthropic", &["--model-price", "1,2"]).exits(4);
+    let report = ran.json();
+    assert_eq!(
+        results(&report),
+        [
+            ("whole answer", "unreachable"),
+            ("streamed answer", "unreachable"),
+            ("tool call", "not_asked"),
+            ("tool result", "not_asked"),
+            ("usage", "not_asked"),
+            ("price", "works"),
+        ],
+        "{report}"
+    );
+    assert!(report["checks"][0]["detail"].as_str().is_some_and(|words| words.ends_with("check the API key")));
+    assert!(!format!("{ran:?}").contains("sk-x"), "{ran:?}");
+
+    // Streams break, whole answers come: the call is tried by those.
+    let broken = json!({"type": "stream_fault", "kind": "truncate", "after_chunks": 1, "times": null});
+    llmock.script(&json!([broken]));
+    let report = llmock.test(&scene, "openai-responses", &["--model-price", "1,2"]).exits(4).json();
+    assert_eq!(
+        results(&report)[..4],
+        [
+            ("whole answer", "works"),
+            ("streamed answer", "unreachable"),
+            ("tool call", "works"),
+            ("tool result", "works"),
+        ],
+        "{report}"
+    );
+}
+
+#[test]
+fn a_model_that_cannot_be_asked_at_all_is_wrong_use() {
+    let scene = Scene::bare_folder();
+    for (args, words) in [
+        (["models", "test", "some-model"], "is not PROVIDER:MODEL"),
+        (["models", "test", "openai:gpt-5"], "no API key is given"),
+        (["models", "test", "openai-compatible:m"], "no base URL is given"),
+    ] {
+        let ran = scene.gloaming(&args).exits(2);
+        assert!(ran.stderr.contains(words), "{ran:?}");
+    }
+}
+
+/// Every price says where it is from, and the operator's own stand before the built-in ones.
+#[test]
+fn prices_are_listed_with_their_sources_and_the_operators_count_first() {
+    let scene = Scene::bare_folder();
+    let source = |report: &Value, provider: &str, model: &str| {
+        let rows: Vec<Value> = report["models"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter(|row| row["provider"] == provider && row["model"] == model)
+            .cloned()
+            .collect();
+        assert!(rows.len() < 2, "a model has one price: {rows:?}");
+        rows.first().map(|row| (row["source"].clone(), row["usd_per_million"]["input"].clone()))
+    };
+    let built_in = scene.gloaming(&["models", "list", "--json"]).exits(0).json();
+    let (from, price) = source(&built_in, "openai", "gpt-5").expect("it is known");
+    assert!(from.as_str().is_some_and(|from| from.starts_with("built in, as of ")), "{from}");
+    assert_eq!(price, 1.25);
+
+    let own = "schema = 1\nsource = \"our contract\"\n\n[[price]]\nprovider = \"openai\"\nmodel = \"gpt-5\"\n\
+               input = 1.0\noutput = 8.0\n\n[[price]]\nprovider = \"openai-compatible\"\nmodel = \"*\"\ninput = 0\n\
+               output = 0\nsource = \"our own machine\"\n";
+    std::fs::write(scene.home().join("prices.toml"), own).expect("written");
+    let listed = scene.gloaming(&["models", "list", "--json"]).exits(0).json();
+    assert_eq!(source(&listed, "openai", "gpt-5"), Some((json!("our contract"), json!(1.0))));
+    assert_eq!(source(&listed, "openai-compatible", "*"), Some((json!("our own machine"), json!(0.0))));
+    assert!(scene.gloaming(&["models", "list"]).exits(0).stdout.contains("our own machine"));
+
+    std::fs::write(scene.home().join("prices.toml"), "schema = 1\n[[price]]\nmodel = 3\n").expect("written");
+    let ran = scene.gloaming(&["models", "list"]).exits(2);
+    assert!(ran.stderr.contains("prices.toml"), "{ran:?}");
+}
