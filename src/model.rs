@@ -9,30 +9,51 @@ use crate::cli::ReachArgs;
 use crate::context::{self, Home};
 use crate::failure::Failure;
 
-/// Opens a model by its spec, with the key and price that the options name. `price` stands before every table.
+/// Opens a model by its spec, or a chain of several by theirs with commas between, with the key and price that the
+/// options name. `price` stands before every table.
 pub(crate) fn open_model(
     home: &Home,
     spec: &str,
     args: &ReachArgs,
     price: Option<&str>,
 ) -> anyhow::Result<Arc<dyn Model>> {
-    let spec = parse(spec)?;
-    let settings = settings(home, &spec, args, price)?;
-    if settings.prices.as_ref().is_none_or(|prices| prices.price(&spec).is_none()) {
-        // Found before any work is done: a budget that cannot be read means stop.
-        return Err(Failure::usage(format!("the price of {spec} is not known, so no budget could be held"))
+    let mut models = Vec::new();
+    for (spec, settings) in reached(home, spec, args, price)? {
+        if settings.prices.as_ref().is_none_or(|prices| prices.price(&spec).is_none()) {
+            // Found before any work is done: a budget that cannot be read means stop.
+            return Err(Failure::usage(format!(
+                "the price of {spec} is not known, so no budget could be held"
+            ))
             .hint("--model-price IN,OUT in US dollars per million tokens; 0,0 for a model of your own")
             .into());
+        }
+        models.push(open(&spec, settings)?);
     }
-    open(&spec, settings)
+    Ok(gloaming_model::chain(models))
 }
 
-/// Reads a spec.
-pub(crate) fn parse(spec: &str) -> anyhow::Result<ModelSpec> {
-    spec.parse().map_err(|error| {
-        let hint = "like openai:gpt-5 or anthropic:claude-sonnet-4-5";
-        Failure::usage(format!("--model: {error}")).hint(hint).into()
-    })
+/// Returns each model of a spec and how it is reached; its price may be unknown. The options are for the first and for
+/// others of its provider: no key is sent to somebody else's server.
+pub(crate) fn reached(
+    home: &Home,
+    specs: &str,
+    args: &ReachArgs,
+    price: Option<&str>,
+) -> anyhow::Result<Vec<(ModelSpec, Settings)>> {
+    let mut reached: Vec<(ModelSpec, Settings)> = Vec::new();
+    for spec in specs.split(',') {
+        let spec: ModelSpec = spec.parse().map_err(|error| {
+            let hint = "like openai:gpt-5 or anthropic:claude-sonnet-4-5";
+            Failure::usage(format!("--model: {error}")).hint(hint)
+        })?;
+        if reached.iter().any(|(before, _)| *before == spec) {
+            return Err(Failure::usage(format!("--model names {spec} twice")).into());
+        }
+        let theirs = reached.first().is_none_or(|(first, _)| first.provider == spec.provider);
+        let settings = settings(home, &spec, theirs.then_some((args, price)), !args.no_stream)?;
+        reached.push((spec, settings));
+    }
+    Ok(reached)
 }
 
 /// Opens a model as it is to be reached.
@@ -40,25 +61,25 @@ pub(crate) fn open(spec: &ModelSpec, settings: Settings) -> anyhow::Result<Arc<d
     gloaming_model::open(spec, settings).map_err(|error| Failure::usage(format!("--model: {error}")).into())
 }
 
-/// Returns how a model is reached; its price may be unknown.
-pub(crate) fn settings(
+fn settings(
     home: &Home,
     spec: &ModelSpec,
-    args: &ReachArgs,
-    price: Option<&str>,
+    options: Option<(&ReachArgs, Option<&str>)>,
+    stream: bool,
 ) -> anyhow::Result<Settings> {
-    let key = match &args.model_key_file {
+    let key = match options.and_then(|(args, _)| args.model_key_file.as_ref()) {
         Some(file) => Some(context::read_text(file, "the key file", context::FILE_CAP)?.trim().to_owned()),
         None => context::variable(spec.provider.key_variable()),
     };
     let mut prices = prices(home)?;
-    if let Some(given) = price {
+    if let Some(given) = options.and_then(|(_, price)| price) {
         prices = prices.overridden_by(PriceTable::of(spec, parse_price(given)?, "--model-price"));
     }
+    let base_url = options.and_then(|(args, _)| args.model_url.clone());
     Ok(Settings {
-        base_url: args.model_url.clone().or_else(|| context::variable(spec.provider.base_url_variable())),
+        base_url: base_url.or_else(|| context::variable(spec.provider.base_url_variable())),
         api_key: key.map(SecretString::from),
-        stream: !args.no_stream,
+        stream,
         prices: Some(prices),
         ..Settings::default()
     })

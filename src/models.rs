@@ -59,20 +59,23 @@ struct Report {
 
 async fn test(args: &ModelsTestArgs) -> anyhow::Result<ExitCode> {
     let home = Home::open()?;
-    let spec = model::parse(&args.model)?;
-    let settings = model::settings(&home, &spec, &args.reach, args.reach.model_price.as_deref())?;
-    let report = report(&spec, &settings).await?;
-    let all = || report.checks.iter().map(|check| check.result);
+    let mut reports = Vec::new();
+    for (spec, settings) in
+        model::reached(&home, &args.model, &args.reach, args.reach.model_price.as_deref())?
+    {
+        reports.push(report(&spec, &settings).await?);
+    }
+    let all = || reports.iter().flat_map(|report| &report.checks).map(|check| check.result);
     let code = match () {
         () if all().any(|result| result == Result::Unreachable) => exit::INFRASTRUCTURE,
         () if all().any(|result| result != Result::Works) => exit::BLOCK,
         () => exit::OK,
     };
     if args.json {
-        let mut object = serde_json::to_value(&report)?;
-        object["works"] = json!(code == exit::OK);
-        print_json(&object);
-    } else {
+        print_json(&json!({"works": code == exit::OK, "models": reports}));
+        return Ok(ExitCode::from(code));
+    }
+    for report in &reports {
         println!("{}", report.model);
         for check in &report.checks {
             let word = match check.result {

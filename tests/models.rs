@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::evil_model::{Scripted, calls};
 use crate::support::{Ran, Scene, skipped};
 
 /// llmock, killed when the value is dropped.
@@ -83,7 +84,7 @@ fn post(address: &str, path: &str, body: &str) {
 
 /// Each check and how it went.
 fn results(report: &Value) -> Vec<(&str, &str)> {
-    let checks = report["checks"].as_array().expect("a list");
+    let checks = report["models"][0]["checks"].as_array().expect("a list");
     let word = |check: &'_ Value, key: &str| check[key].as_str().expect("a word").to_owned();
     checks
         .iter()
@@ -103,7 +104,7 @@ fn a_model_that_does_what_a_run_needs_passes_every_check() {
         let all = ["whole answer", "streamed answer", "tool call", "tool result", "usage", "price"];
         assert_eq!(results(&report), all.map(|check| (check, "works")), "{provider}: {report}");
         assert_eq!(report["works"], true);
-        assert!(report["cost_usd"].as_f64().expect("the price is known") > 0.0, "{report}");
+        assert!(report["models"][0]["cost_usd"].as_f64().expect("the price is known") > 0.0, "{report}");
     }
     // For people, the same in a table.
     let spec = ["models", "test", "openai-compatible:m", "--model-url"];
@@ -131,7 +132,7 @@ fn what_a_model_lacks_is_told_apart_from_a_server_that_does_not_answer() {
         ],
         "{report}"
     );
-    assert_eq!((report["works"].as_bool(), report["cost_usd"].as_f64()), (Some(false), None));
+    assert_eq!((report["works"].as_bool(), report["models"][0]["cost_usd"].as_f64()), (Some(false), None));
 
     // The key is bad: nothing is asked that needs an answer, and no key is told.
     llmock.script(&json!([{"type": "fail", "status": 401, "message": "bad key sk-x", "times": null}]));
@@ -149,7 +150,11 @@ fn what_a_model_lacks_is_told_apart_from_a_server_that_does_not_answer() {
         ],
         "{report}"
     );
-    assert!(report["checks"][0]["detail"].as_str().is_some_and(|words| words.ends_with("check the API key")));
+    assert!(
+        report["models"][0]["checks"][0]["detail"]
+            .as_str()
+            .is_some_and(|words| words.ends_with("check the API key"))
+    );
     assert!(!format!("{ran:?}").contains("sk-x"), "{ran:?}");
 
     // Streams break, whole answers come: the call is tried by those.
@@ -179,6 +184,45 @@ fn a_model_that_cannot_be_asked_at_all_is_wrong_use() {
         let ran = scene.gloaming(&args).exits(2);
         assert!(ran.stderr.contains(words), "{ran:?}");
     }
+}
+
+/// The first provider is down; the second does the work, and the journal says both what was asked for and who answered.
+#[test]
+fn a_run_goes_on_with_the_next_model_of_its_chain() {
+    let scene = Scene::new(&[
+        ("Cargo.toml", "[package]\nname = \"page\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
+        ("Cargo.lock", "version = 4\n\n[[package]]\nname = \"page\"\nversion = \"0.1.0\"\n"),
+        ("src/lib.rs", "#[test]\nfn works() {}\n"),
+    ]);
+    let words = json!({"reason": "underspecified", "summary": "Which page is meant is not said."});
+    let transcript = json!([calls(&[("give_up", words)])]);
+    let model = Scripted::start(&scene, &transcript);
+    let prices = "schema = 1\n[[price]]\nprovider = \"openai-compatible\"\nmodel = \"scripted\"\ninput = 0\noutput = 0\n";
+    std::fs::write(scene.home().join("prices.toml"), prices).expect("written");
+    let chain = "anthropic:claude-sonnet-4-5,openai-compatible:scripted";
+    let args =
+        ["run", "--repo", "repo", "--task", "Make the page better", "--team", "coder", "--model", chain];
+    // Nobody listens on port 9, where discarded bytes go.
+    let env = [
+        ("ANTHROPIC_API_KEY", "sk-x"),
+        ("ANTHROPIC_BASE_URL", "http://127.0.0.1:9"),
+        ("OPENAI_BASE_URL", model.url()),
+    ];
+    let told = scene.gloaming_with(&[&args[..], &["--out", "out", "--json"]].concat(), &env).exits(3).json();
+    assert_eq!(told["reason_code"], "underspecified", "{told:#}");
+    let text = std::fs::read_to_string(scene.out().join("journal.jsonl")).expect("it is there");
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let data = |kind: &str| {
+        events
+            .iter()
+            .find(|event| event["event"] == kind)
+            .map(|event| &event["data"])
+            .expect("it is recorded")
+    };
+    assert_eq!(data("attempt_started")["model"], chain);
+    let answered = data("model_call")["response"]["model"].as_str().expect("a name").to_owned();
+    assert!(answered.starts_with("openai-compatible:"), "{answered}");
+    scene.gloaming(&["replay", "out/journal.jsonl"]).exits(0);
 }
 
 /// Every price says where it is from, and the operator's own stand before the built-in ones.

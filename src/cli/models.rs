@@ -25,8 +25,8 @@ pub(crate) enum ModelsCommand {
 /// Options of `gloaming models test`.
 #[derive(Debug, Args)]
 pub(crate) struct ModelsTestArgs {
-    /// The model, like openai:gpt-5 or anthropic:claude-sonnet-4-5
-    #[arg(value_name = "PROVIDER:MODEL", env = "GLOAMING_MODEL")]
+    /// The model, like openai:gpt-5 or anthropic:claude-sonnet-4-5, or several with commas between
+    #[arg(value_name = "PROVIDER:MODEL[,...]", env = "GLOAMING_MODEL")]
     pub(crate) model: String,
     #[command(flatten)]
     pub(crate) reach: ReachArgs,

@@ -28,6 +28,12 @@ pub(crate) fn endpoint(provider: Provider, base: &str) -> Result<reqwest::Url, S
     Ok(url)
 }
 
+/// Returns a server as `scheme://host:port`.
+pub(crate) fn origin(url: &reqwest::Url) -> String {
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{}://{}:{port}", url.scheme(), url.host_str().unwrap_or_default())
+}
+
 pub(crate) fn is_loopback(url: &reqwest::Url) -> bool {
     let host = url.host_str().unwrap_or("").trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

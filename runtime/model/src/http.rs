@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use crate::address::{endpoint, is_loopback};
+use crate::address::{endpoint, is_loopback, origin};
 use crate::error::presentable;
 use crate::lines::lines;
 use crate::price::{request_bytes, worst_case};
@@ -408,13 +408,11 @@ impl Model for Client {
         &self.name
     }
 
-    fn address(&self) -> Option<String> {
+    fn readers(&self) -> Vec<(String, Option<String>)> {
         let own = self.spec.provider.default_base_url().and_then(|own| reqwest::Url::parse(own).ok());
         let is_own = own.is_some_and(|own| own.origin() == self.url.origin());
-        (!is_own).then(|| {
-            let port = self.url.port_or_known_default().unwrap_or_default();
-            format!("{}://{}:{port}", self.url.scheme(), self.url.host_str().unwrap_or_default())
-        })
+        let address = (!is_own).then(|| origin(&self.url));
+        vec![(self.name.clone(), address)]
     }
 
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, ModelError>> {

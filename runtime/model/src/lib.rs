@@ -1,4 +1,5 @@
-//! Calls a language model: one trait, a client for OpenAI's two APIs and Anthropic's, and a replay.
+//! Calls a language model: one trait, a client for OpenAI's two APIs and Anthropic's, a
+//! chain of several, and a replay.
 //!
 //! What it is not: it holds no conversation and decides nothing; `gloaming-agent` does. It reads no
 //! environment: key, base URL, prices and times are in [`Settings`].
@@ -15,6 +16,7 @@
 
 mod address;
 mod anthropic;
+mod chain;
 mod error;
 mod http;
 mod lines;
@@ -26,6 +28,7 @@ mod settings;
 mod spec;
 mod types;
 
+pub use chain::chain;
 pub use error::ModelError;
 pub use price::{Price, PriceError, PriceRow, PriceTable};
 pub use replay::Replay;

@@ -125,8 +125,9 @@ impl FromStr for ModelSpec {
         let error = || SpecError { spec: spec.chars().take(200).collect() };
         let (name, model) = spec.trim().split_once(':').ok_or_else(error)?;
         let provider = *Provider::ALL.iter().find(|provider| provider.as_str() == name).ok_or_else(error)?;
-        if model.is_empty() || model.len() > 200 || model.chars().any(|c| c.is_control() || c.is_whitespace())
-        {
+        // A comma stands between the specs of a chain.
+        let foreign = |c: char| c.is_control() || c.is_whitespace() || c == ',';
+        if model.is_empty() || model.len() > 200 || model.chars().any(foreign) {
             return Err(error());
         }
         Ok(Self { provider, model: model.to_owned() })
@@ -168,7 +169,17 @@ mod tests {
         ] {
             assert_eq!(good.parse::<ModelSpec>().unwrap().to_string(), good);
         }
-        for bad in ["", "gpt-5", "openai:", ":x", "OpenAI:gpt-5", "gemini:pro", "openai:a b", "openai:a\nb"] {
+        for bad in [
+            "",
+            "gpt-5",
+            "openai:",
+            ":x",
+            "OpenAI:gpt-5",
+            "gemini:pro",
+            "openai:a b",
+            "openai:a,openai:b",
+            "openai:a\nb",
+        ] {
             assert!(bad.parse::<ModelSpec>().is_err(), "{bad:?}");
         }
     }

@@ -2,5 +2,6 @@
 
 mod answers;
 mod broken;
+mod chain;
 mod refused;
 mod secrets;

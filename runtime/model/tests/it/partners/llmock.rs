@@ -3,7 +3,9 @@
 use std::process::Command;
 use std::time::Duration;
 
-use gloaming_model::{Block, INVALID_JSON, Message, ModelError, Request, Response, Role, Settings, Stop};
+use gloaming_model::{
+    Block, INVALID_JSON, Message, ModelError, Request, Response, Role, Settings, Stop,
+};
 use serde_json::{Value, json};
 
 use super::{Partner, folder};
@@ -190,6 +192,24 @@ async fn llmock_is_down_and_we_give_up_in_good_order() {
         let error = llmock.ask(wire, &plain()).await.unwrap_err();
         assert!(matches!(error, ModelError::GaveUp { tries: 4, .. }), "{wire:?}: {error:?}");
         llmock.content(4, 4, &format!("{wire:?}")).await;
+    }
+}
+
+/// The last try of one model is followed by another's first; llmock finds nothing wrong with either.
+#[tokio::test]
+async fn llmock_fails_one_model_for_good_and_another_answers() {
+    let Some(llmock) = Llmock::start() else { return };
+    let address = |wire: Wire| llmock.0.url(if wire.api == Api::Messages { "/anthropic" } else { "/v1" });
+    for wire in Wire::ALL {
+        let other = Wire::ALL.into_iter().find(|other| other.api != wire.api).expect("there is another");
+        llmock.script(json!([{"type": "fail", "status": 503, "times": 4}, reply()])).await;
+        let models = [wire, other].map(|wire| wire.model_with(&address(wire), patient()));
+        let model = gloaming_model::chain(models.to_vec());
+        let answer = model.complete(&plain()).await.unwrap();
+        assert!(whole(&answer), "{wire:?}: {answer:?}");
+        let provider = other.spec().provider.as_str();
+        assert!(answer.model.starts_with(&format!("{provider}:")), "{wire:?}: {}", answer.model);
+        llmock.content(5, 4, &format!("{wire:?}")).await;
     }
 }
 
