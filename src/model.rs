@@ -1,13 +1,64 @@
 //! Opens models: by specs, options, the environment and the operator's files.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use gloaming_model::{Model, ModelSpec, Price, PriceTable, SecretString, Settings};
+use gloaming_model::{Limits, Model, ModelSpec, Price, PriceTable, Provider, Rates, SecretString, Settings};
+use serde::Deserialize;
 
 use crate::cli::ReachArgs;
 use crate::context::{self, Home};
 use crate::failure::Failure;
+
+/// Every model of the process asks a server at one rate, and waits when one of them is asked to.
+static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
+
+/// The operator's `models.toml`: how providers are reached where neither options nor the environment say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Operator {
+    schema: u32,
+    #[serde(default)]
+    provider: BTreeMap<String, Reach>,
+}
+
+/// How one provider is reached.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reach {
+    url: Option<String>,
+    key_file: Option<PathBuf>,
+    requests_per_minute: Option<u32>,
+    tokens_per_minute: Option<u32>,
+}
+
+impl Operator {
+    fn open(home: &Home) -> anyhow::Result<Self> {
+        let file = home.data.join("models.toml");
+        if !file.exists() {
+            return Ok(Self::default());
+        }
+        let wrong = |what: String| {
+            Failure::usage(format!("{}: {what}", file.display())).hint("docs/models.md shows one")
+        };
+        let text = context::read_text(&file, "the providers' file", context::FILE_CAP)?;
+        let operator: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        if operator.schema != 1 {
+            return Err(wrong(format!("it has schema {}; this version reads 1", operator.schema)).into());
+        }
+        for (name, reach) in &operator.provider {
+            if !Provider::ALL.iter().any(|provider| provider.as_str() == name) {
+                let all: Vec<&str> = Provider::ALL.iter().map(|provider| provider.as_str()).collect();
+                return Err(wrong(format!("{name:?} is none of the providers {}", all.join(", "))).into());
+            }
+            if [reach.requests_per_minute, reach.tokens_per_minute].contains(&Some(0)) {
+                return Err(wrong(format!("the rate of {name} is 0: it would never be asked")).into());
+            }
+        }
+        Ok(operator)
+    }
+}
 
 /// Opens a model by its spec, or a chain of several by theirs with commas between, with the key and price that the
 /// options name. `price` stands before every table.
@@ -40,6 +91,7 @@ pub(crate) fn reached(
     args: &ReachArgs,
     price: Option<&str>,
 ) -> anyhow::Result<Vec<(ModelSpec, Settings)>> {
+    let operator = Operator::open(home)?;
     let mut reached: Vec<(ModelSpec, Settings)> = Vec::new();
     for spec in specs.split(',') {
         let spec: ModelSpec = spec.parse().map_err(|error| {
@@ -50,7 +102,9 @@ pub(crate) fn reached(
             return Err(Failure::usage(format!("--model names {spec} twice")).into());
         }
         let theirs = reached.first().is_none_or(|(first, _)| first.provider == spec.provider);
-        let settings = settings(home, &spec, theirs.then_some((args, price)), !args.no_stream)?;
+        let own = operator.provider.get(spec.provider.as_str()).cloned().unwrap_or_default();
+        let mut settings = settings(home, &spec, theirs.then_some((args, price)), own)?;
+        settings.stream = !args.no_stream;
         reached.push((spec, settings));
     }
     Ok(reached)
@@ -61,26 +115,42 @@ pub(crate) fn open(spec: &ModelSpec, settings: Settings) -> anyhow::Result<Arc<d
     gloaming_model::open(spec, settings).map_err(|error| Failure::usage(format!("--model: {error}")).into())
 }
 
+/// Returns how a model is reached: as options say, else the environment, else the operator's file.
 fn settings(
     home: &Home,
     spec: &ModelSpec,
     options: Option<(&ReachArgs, Option<&str>)>,
-    stream: bool,
+    own: Reach,
 ) -> anyhow::Result<Settings> {
-    let key = match options.and_then(|(args, _)| args.model_key_file.as_ref()) {
-        Some(file) => Some(context::read_text(file, "the key file", context::FILE_CAP)?.trim().to_owned()),
-        None => context::variable(spec.provider.key_variable()),
+    let args = options.map(|(args, _)| args);
+    let read = |file: &PathBuf| -> anyhow::Result<String> {
+        Ok(context::read_text(file, "the key file", context::FILE_CAP)?.trim().to_owned())
+    };
+    let key = match (args.and_then(|args| args.model_key_file.as_ref()), &own.key_file) {
+        (Some(file), _) => Some(read(file)?),
+        (None, file) => match (context::variable(spec.provider.key_variable()), file) {
+            (Some(key), _) => Some(key),
+            // Beside the file that names it, wherever the program is called from.
+            (None, Some(file)) => Some(read(&home.data.join(file))?),
+            (None, None) => None,
+        },
     };
     let mut prices = prices(home)?;
     if let Some(given) = options.and_then(|(_, price)| price) {
         prices = prices.overridden_by(PriceTable::of(spec, parse_price(given)?, "--model-price"));
     }
-    let base_url = options.and_then(|(args, _)| args.model_url.clone());
+    let base_url = args.and_then(|args| args.model_url.clone());
+    let base_url = base_url.or_else(|| context::variable(spec.provider.base_url_variable())).or(own.url);
+    let rates = Rates {
+        requests: args.and_then(|args| args.model_rpm).or(own.requests_per_minute),
+        tokens: args.and_then(|args| args.model_tpm).or(own.tokens_per_minute),
+    };
     Ok(Settings {
-        base_url: base_url.or_else(|| context::variable(spec.provider.base_url_variable())),
+        base_url,
         api_key: key.map(SecretString::from),
-        stream,
         prices: Some(prices),
+        rates,
+        limits: LIMITS.clone(),
         ..Settings::default()
     })
 }

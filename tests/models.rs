@@ -1,7 +1,8 @@
 //! `gloaming models`: a model checked end to end, against a server written by others (`tests/wire/setup.sh`), and the
 //! prices that count.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -68,7 +69,7 @@ impl Llmock {
 }
 
 fn post(address: &str, path: &str, body: &str) {
-    use std::io::{Read as _, Write as _};
+    use std::io::Read as _;
     let mut stream = std::net::TcpStream::connect(address).expect("it listens");
     let length = body.len();
     write!(
@@ -223,6 +224,58 @@ fn a_run_goes_on_with_the_next_model_of_its_chain() {
     let answered = data("model_call")["response"]["model"].as_str().expect("a name").to_owned();
     assert!(answered.starts_with("openai-compatible:"), "{answered}");
     scene.gloaming(&["replay", "out/journal.jsonl"]).exits(0);
+}
+
+/// Address and key of a provider can be the operator's once and for all; options and the environment go before.
+#[test]
+fn a_providers_address_and_key_come_from_the_operators_file() {
+    let scene = Scene::bare_folder();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it is bound");
+    let write = |text: &str| std::fs::write(scene.home().join("models.toml"), text).expect("written");
+    write(&format!(
+        "schema = 1\n[provider.openai]\nurl = \"http://{address}/v1\"\nkey_file = \"openai.key\"\n\
+         requests_per_minute = 600\n"
+    ));
+    std::fs::write(scene.home().join("openai.key"), "sk-from-the-file\n").expect("written");
+    for (env, key) in [(vec![], "sk-from-the-file"), (vec![("OPENAI_API_KEY", "sk-env")], "sk-env")] {
+        std::thread::scope(|threads| {
+            let asked = threads.spawn(|| {
+                let (mut stream, _) = listener.accept().expect("somebody asks");
+                let mut head = String::new();
+                let mut lines = BufReader::new(stream.try_clone().expect("a handle")).lines();
+                while let Some(Ok(line)) = lines.next() {
+                    if line.is_empty() {
+                        break;
+                    }
+                    head.push_str(&line.to_lowercase());
+                    head.push('\n');
+                }
+                let refused = "HTTP/1.1 401 x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+                stream.write_all(refused.as_bytes()).expect("it listens");
+                head
+            });
+            // Its next question waits in the listener's queue until it is ended.
+            let mut command = scene.command(&["models", "test", "openai:gpt-5", "--json"]);
+            command.envs(env.clone()).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut child = command.spawn().expect("it starts");
+            let head = asked.join().expect("it was asked");
+            child.kill().expect("it is ours");
+            child.wait().expect("it is ours");
+            assert!(head.contains(&format!("authorization: bearer {key}\n")), "{head}");
+        });
+    }
+    for (text, words) in [
+        ("schema = 2\n", "schema 2"),
+        ("schema = 1\n[provider.nobody]\n", "none of the providers"),
+        ("schema = 1\n[provider.openai]\nrequests_per_minute = 0\n", "never be asked"),
+        ("schema = 1\n[provider.openai]\nkey = \"sk-x\"\n", "unknown field `key`"),
+        ("schema = 1\n[provider.openai]\nkey_file = \"none\"\n", "cannot read the key file"),
+    ] {
+        write(text);
+        let ran = scene.gloaming(&["models", "test", "openai:gpt-5"]).exits(2);
+        assert!(ran.stderr.contains(words), "{ran:?}");
+    }
 }
 
 /// Every price says where it is from, and the operator's own stand before the built-in ones.

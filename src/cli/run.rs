@@ -93,6 +93,12 @@ pub(crate) struct ReachArgs {
     /// US dollars per million tokens in and out, for a model that is not in the price table
     #[arg(long, value_name = "IN,OUT")]
     pub(crate) model_price: Option<String>,
+    /// The most requests per minute
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) model_rpm: Option<u32>,
+    /// The most tokens per minute, those of the question and those the answer may have
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) model_tpm: Option<u32>,
     /// Ask for whole answers instead of a stream
     #[arg(long)]
     pub(crate) no_stream: bool,

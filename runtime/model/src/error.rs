@@ -119,6 +119,12 @@ pub enum ModelError {
         #[source]
         source: Box<ModelError>,
     },
+    /// The server was not asked: no turn came in time.
+    #[error("the model's server is not asked: {why}")]
+    NotAsked {
+        /// What keeps us from it.
+        why: String,
+    },
     /// No model of a chain answered.
     #[error("none of {count} models answered: {words}")]
     NoneAnswered {
@@ -153,6 +159,7 @@ impl ModelError {
             | Self::NotTheApi { .. }
             | Self::TooLarge { .. }
             | Self::GaveUp { .. }
+            | Self::NotAsked { .. }
             | Self::NoneAnswered { .. }
             | Self::NotRecorded { .. } => false,
         }

@@ -1,5 +1,6 @@
 //! One call over HTTP: its tries, its waits, its bounds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
@@ -7,7 +8,6 @@ use bytes::Bytes;
 use eventsource_stream::{EventStreamError, Eventsource as _};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -15,9 +15,11 @@ use tokio::time::{Instant, timeout};
 
 use crate::address::{endpoint, is_loopback, origin};
 use crate::error::presentable;
+use crate::limit::{Limiter, NoTurn, Turn};
 use crate::lines::lines;
 use crate::price::{request_bytes, worst_case};
 use crate::spec::Api;
+use crate::wait::retry_after;
 use crate::{
     Block, Model, ModelError, ModelSpec, Price, Request, Response, Settings, Stop, Usage, anthropic,
     estimate_tokens, openai, responses,
@@ -58,6 +60,7 @@ pub(crate) struct Client {
     http: reqwest::Client,
     price: Option<Price>,
     settings: Settings,
+    limiter: Arc<Limiter>,
     official: bool,
 }
 
@@ -132,7 +135,8 @@ impl Client {
         })?;
         let prices = settings.prices.take().unwrap_or_else(crate::PriceTable::built_in);
         let price = prices.price(spec);
-        Ok(Self { spec: spec.clone(), name, url, key, headers, http, price, settings, official })
+        let limiter = settings.limits.of(origin(&url), settings.rates);
+        Ok(Self { spec: spec.clone(), name, url, key, headers, http, price, settings, limiter, official })
     }
 
     fn body(&self, request: &Request) -> Value {
@@ -176,15 +180,24 @@ impl Client {
         loop {
             tries += 1;
             let mut progress = Progress::default();
+            let turn = self.turn(input_bound + u64::from(request.max_tokens), end).await;
             let allowed = self.settings.try_timeout.min(end.saturating_duration_since(Instant::now()));
             let started = Instant::now();
-            let result = match timeout(allowed, self.attempt(body.clone(), &mut progress)).await {
-                Ok(result) => result,
-                Err(_) => Err(ModelError::Timeout { what: "one whole answer", after: allowed }),
+            let result = match &turn {
+                Ok(_) => timeout(allowed, self.attempt(body.clone(), &mut progress))
+                    .await
+                    .unwrap_or(Err(ModelError::Timeout { what: "one whole answer", after: allowed })),
+                Err(why) => Err(ModelError::NotAsked { why: why.clone() }),
+            };
+            let settle = |usage: &Usage| {
+                if let Ok(turn) = turn {
+                    turn.used(usage.input + usage.cache_read + usage.cache_write + usage.output);
+                }
             };
             let error = match result {
                 Ok(answer) => {
                     let response = self.priced(answer, input_bound, &broken_off);
+                    settle(&response.usage);
                     tracing::debug!(
                         model = %self.name, tries, ms = started.elapsed().as_millis() as u64,
                         input = response.usage.input, output = response.usage.output, "a model answered"
@@ -193,7 +206,9 @@ impl Client {
                 }
                 Err(error) => error,
             };
-            add(&mut broken_off, &billed(&error, &progress, input_bound));
+            let lost = billed(&error, &progress, input_bound);
+            settle(&lost);
+            add(&mut broken_off, &lost);
             let gave_up = |why: &str, source: ModelError| ModelError::GaveUp {
                 tries,
                 why: why.to_owned(),
@@ -209,12 +224,16 @@ impl Client {
                 let plain = tries == 1 && broken_off == Usage::default();
                 return Err(if plain { error } else { gave_up("it would fail again", error) });
             }
-            let Some(backoff) = waits.next() else {
-                return Err(gave_up("that was the last", error));
-            };
             let asked = match &error {
                 ModelError::Busy { retry_after, .. } => *retry_after,
                 _ => None,
+            };
+            if let Some(asked) = asked {
+                // Whoever else would ask this server waits too.
+                self.limiter.pause(asked);
+            }
+            let Some(backoff) = waits.next() else {
+                return Err(gave_up("that was the last", error));
             };
             if let Some(asked) = asked.filter(|asked| *asked > self.settings.longest_wait) {
                 let why = format!(
@@ -234,6 +253,19 @@ impl Client {
             );
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Waits until the server may be asked; else says why it is not.
+    async fn turn(&self, tokens: u64, end: Instant) -> Result<Turn, String> {
+        let longest = self.settings.longest_wait;
+        self.limiter.turn(tokens, longest, end).await.map_err(|why| match why {
+            NoTurn::Paused(rest) => format!(
+                "it asks to wait {} s; at most {} s are waited",
+                rest.as_secs_f64().ceil(),
+                longest.as_secs()
+            ),
+            NoTurn::Late => "its rate limit leaves no turn before the call's time is up".to_owned(),
+        })
     }
 
     async fn attempt(&self, body: Bytes, progress: &mut Progress) -> Result<Answer, ModelError> {
@@ -450,26 +482,6 @@ pub(crate) fn broken(error: reqwest::Error, place: String) -> ModelError {
     ModelError::Truncated { place, source: Some(error.without_url()) }
 }
 
-/// Reads `Retry-After`: seconds, or a date, which is taken relative to the answer's own `Date` so that no
-/// clock has to be right.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
-    if let Some(ms) = text("retry-after-ms").and_then(number) {
-        return Duration::try_from_secs_f64(ms / 1000.0).ok();
-    }
-    let value = text("retry-after")?;
-    if let Some(seconds) = number(value) {
-        // A wait beyond all measure is still a wait that was asked for.
-        return Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
-    }
-    let date = |text: &str| -> Option<Timestamp> {
-        jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
-    };
-    let wait = date(value)?.duration_since(date(text("date")?)?);
-    Some(Duration::try_from(wait).unwrap_or(Duration::ZERO))
-}
-
 fn hint(status: u16) -> &'static str {
     match status {
         300..=399 => "redirects are not followed, so that the key goes nowhere else: correct the base URL",
@@ -480,39 +492,5 @@ fn hint(status: u16) -> &'static str {
         404 | 405 => "check the model's name and the base URL",
         413 => "the conversation is too long for this server",
         _ => "the server will not take this request; check the model's name, the key and the base URL",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_read_in_every_form() {
-        let read = |pairs: &[(&'static str, &'static str)]| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in pairs {
-                headers.insert(*name, HeaderValue::from_static(value));
-            }
-            retry_after(&headers)
-        };
-        let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(read(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
-        assert_eq!(read(&[("retry-after", "0.5")]), Some(Duration::from_millis(500)));
-        assert_eq!(read(&[("retry-after", "3"), ("retry-after-ms", "20")]), Some(Duration::from_millis(20)));
-        assert_eq!(
-            read(&[("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT"), date]),
-            Some(Duration::from_secs(30))
-        );
-        assert_eq!(
-            read(&[("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"), date]),
-            Some(Duration::ZERO),
-            "a date in the past"
-        );
-        assert_eq!(read(&[("retry-after", "18446744073709551616")]), Some(Duration::MAX));
-        for none in ["-1", "soon", "NaN", "inf"] {
-            assert_eq!(read(&[("retry-after", none), date]), None, "{none}");
-        }
-        assert_eq!(read(&[("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT")]), None, "no date to compare to");
     }
 }

@@ -3,5 +3,6 @@
 mod answers;
 mod broken;
 mod chain;
+mod limits;
 mod refused;
 mod secrets;

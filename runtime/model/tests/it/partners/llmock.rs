@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use gloaming_model::{
-    Block, INVALID_JSON, Message, ModelError, Request, Response, Role, Settings, Stop,
+    Block, INVALID_JSON, Limits, Message, ModelError, Request, Response, Role, Settings, Stop,
 };
 use serde_json::{Value, json};
 
@@ -15,9 +15,13 @@ struct Llmock(Partner);
 
 impl Llmock {
     fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Option<Self> {
         let program = folder()?.join("llmock/bin/llmock");
         let mut command = Command::new(program);
-        command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).env("NO_COLOR", "1");
+        command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).args(more).env("NO_COLOR", "1");
         Some(Self(Partner::start(&mut command, "Uvicorn running on ")))
     }
 
@@ -210,6 +214,31 @@ async fn llmock_fails_one_model_for_good_and_another_answers() {
         let provider = other.spec().provider.as_str();
         assert!(answer.model.starts_with(&format!("{provider}:")), "{wire:?}: {}", answer.model);
         llmock.content(5, 4, &format!("{wire:?}")).await;
+    }
+}
+
+/// It keeps a quota of its own, as providers do: sixty at once, then one a second. Who comes too early is told when, and
+/// all of us keep to that.
+#[tokio::test]
+async fn llmock_has_a_quota_and_every_call_of_many_keeps_to_it() {
+    let Some(llmock) = Llmock::start_with(&["--rpm", "60"]) else { return };
+    for wire in Wire::ALL.into_iter().filter(|wire| wire.stream) {
+        llmock.script(json!([reply()])).await;
+        let settings = Settings { limits: Limits::default(), ..patient() };
+        let path = if wire.api == Api::Messages { "/anthropic" } else { "/v1" };
+        let model = wire.model_with(&llmock.0.url(path), settings);
+        let ask = |number: usize| {
+            let model = model.clone();
+            let request = Request { system: format!("You are number {number}."), ..plain() };
+            async move { model.complete(&request).await }
+        };
+        let answers = futures::future::join_all((0..63).map(ask)).await;
+        for answer in answers {
+            assert!(answer.as_ref().is_ok_and(whole), "{wire:?}: {answer:?}");
+        }
+        let (codes, tries, _) = llmock.verdict().await;
+        assert_eq!(codes, Vec::<String>::new(), "{wire:?}");
+        assert!(tries > 63, "{wire:?}: some came too early, or this shows nothing");
     }
 }
 
