@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-use gloaming_model::{Limits, Model, ModelSpec, Price, PriceTable, Provider, Rates, SecretString, Settings};
+use gloaming_model::{
+    Limits, Model, ModelSpec, Price, PriceTable, Provider, Rates, SecretString, Settings, ToolCalls,
+};
 use serde::Deserialize;
 
-use crate::cli::ReachArgs;
+use crate::cli::{ReachArgs, ToolsBy};
 use crate::context::{self, Home};
 use crate::failure::Failure;
 
@@ -31,6 +33,7 @@ struct Reach {
     key_file: Option<PathBuf>,
     requests_per_minute: Option<u32>,
     tokens_per_minute: Option<u32>,
+    tools: Option<ToolsBy>,
 }
 
 impl Operator {
@@ -145,8 +148,13 @@ fn settings(
         requests: args.and_then(|args| args.model_rpm).or(own.requests_per_minute),
         tokens: args.and_then(|args| args.model_tpm).or(own.tokens_per_minute),
     };
+    let tools = match args.and_then(|args| args.model_tools).or(own.tools) {
+        Some(ToolsBy::Schema) => ToolCalls::Schema,
+        Some(ToolsBy::Native) | None => ToolCalls::Native,
+    };
     Ok(Settings {
         base_url,
+        tools,
         api_key: key.map(SecretString::from),
         prices: Some(prices),
         rates,

@@ -107,6 +107,13 @@ fn a_model_that_does_what_a_run_needs_passes_every_check() {
         assert_eq!(report["works"], true);
         assert!(report["models"][0]["cost_usd"].as_f64().expect("the price is known") > 0.0, "{report}");
     }
+    // And so does one that has no tool calls of its own.
+    for provider in ["openai-responses", "openai-compatible"] {
+        let more = ["--model-price", "1,2", "--model-tools", "schema"];
+        assert_eq!(llmock.test(&scene, provider, &more).exits(0).json()["works"], true);
+    }
+    let ran = llmock.test(&scene, "anthropic", &["--model-tools", "schema"]).exits(2);
+    assert!(ran.stderr.contains("holds no answer to a schema"), "{ran:?}");
     // For people, the same in a table.
     let spec = ["models", "test", "openai-compatible:m", "--model-url"];
     let url = format!("{}/v1", llmock.url);

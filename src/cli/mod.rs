@@ -21,7 +21,7 @@ pub(crate) use self::judge::{
 };
 pub(crate) use self::models::{ModelsArgs, ModelsCommand, ModelsTestArgs};
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};
-pub(crate) use self::run::{OnboardArgs, ProfileArgs, ReachArgs, ResumeArgs, RunArgs, TeamChoice};
+pub(crate) use self::run::{OnboardArgs, ProfileArgs, ReachArgs, ResumeArgs, RunArgs, TeamChoice, ToolsBy};
 pub(crate) use self::tools::{Language, ToolsArgs, ToolsCommand};
 
 const AFTER: &str = "\

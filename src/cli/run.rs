@@ -99,9 +99,22 @@ pub(crate) struct ReachArgs {
     /// The most tokens per minute, those of the question and those the answer may have
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) model_tpm: Option<u32>,
+    /// How the model calls tools: natively, or by a JSON schema for one that has no calls of its own; default: native
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) model_tools: Option<ToolsBy>,
     /// Ask for whole answers instead of a stream
     #[arg(long)]
     pub(crate) no_stream: bool,
+}
+
+/// How a model calls tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ToolsBy {
+    /// By its API's own tool calls
+    Native,
+    /// By answers held to a JSON schema
+    Schema,
 }
 
 /// Options of `gloaming onboard`.

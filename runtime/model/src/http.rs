@@ -1,5 +1,6 @@
 //! One call over HTTP: its tries, its waits, its bounds.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use crate::address::{endpoint, is_loopback, origin};
@@ -21,8 +22,8 @@ use crate::price::{request_bytes, worst_case};
 use crate::spec::Api;
 use crate::wait::retry_after;
 use crate::{
-    Block, Model, ModelError, ModelSpec, Price, Request, Response, Settings, Stop, Usage, anthropic,
-    estimate_tokens, openai, responses,
+    Block, Model, ModelError, ModelSpec, Price, Request, Response, Settings, Stop, ToolCalls, Usage,
+    anthropic, by_schema, estimate_tokens, openai, responses,
 };
 
 /// The most bytes of an error's body that are read.
@@ -86,6 +87,12 @@ impl Client {
         let url = endpoint(spec.provider, base).map_err(|reason| {
             setup(format!("the base URL is not usable: {reason}"), "give one like https://host/v1".into())
         })?;
+        if settings.tools == ToolCalls::Schema && spec.provider.api() == Api::Messages {
+            return Err(setup(
+                "this API holds no answer to a schema".into(),
+                "its models call tools natively: leave it at that".into(),
+            ));
+        }
         let official = settings.base_url.is_none() || url.host_str() == Some("api.openai.com");
         let key = settings.api_key.take().filter(|key| !key.expose_secret().trim().is_empty());
         if key.is_none() && settings.base_url.is_none() {
@@ -139,14 +146,38 @@ impl Client {
         Ok(Self { spec: spec.clone(), name, url, key, headers, http, price, settings, limiter, official })
     }
 
-    fn body(&self, request: &Request) -> Value {
-        let stream = self.settings.stream;
-        let model = &self.spec.model;
-        match self.spec.provider.api() {
-            Api::Messages => anthropic::body(request, model, stream),
-            Api::Chat => openai::body(request, model, stream, self.official),
-            Api::Responses => responses::body(request, model, stream),
+    /// What is asked, as the model is told it.
+    fn asked<'a>(&self, request: &'a Request) -> Cow<'a, Request> {
+        match self.settings.tools {
+            ToolCalls::Native => Cow::Borrowed(request),
+            ToolCalls::Schema => Cow::Owned(by_schema::in_words(request)),
         }
+    }
+
+    fn body(&self, request: &Request) -> Value {
+        let asked = self.asked(request);
+        let (stream, model) = (self.settings.stream, &self.spec.model);
+        let mut body = match self.spec.provider.api() {
+            Api::Messages => anthropic::body(&asked, model, stream),
+            Api::Chat => openai::body(&asked, model, stream, self.official),
+            Api::Responses => responses::body(&asked, model, stream),
+        };
+        if self.settings.tools == ToolCalls::Schema
+            && let Some(schema) = by_schema::schema(&request.tools)
+        {
+            // Strict ones would have to name every argument as required.
+            let mut format = json!({"name": "answer", "schema": schema, "strict": false});
+            match self.spec.provider.api() {
+                Api::Responses => {
+                    format["type"] = "json_schema".into();
+                    body["text"] = json!({"format": format});
+                }
+                Api::Chat | Api::Messages => {
+                    body["response_format"] = json!({"type": "json_schema", "json_schema": format});
+                }
+            }
+        }
+        body
     }
 
     fn assembler(&self) -> Box<dyn Assembler> {
@@ -167,7 +198,7 @@ impl Client {
 
     async fn call(&self, request: &Request) -> Result<Response, ModelError> {
         let body = Bytes::from(self.body(request).to_string());
-        let input_bound = estimate_tokens(body.len().max(request_bytes(request)));
+        let input_bound = estimate_tokens(body.len().max(request_bytes(&self.asked(request))));
         let end = Instant::now() + self.settings.total;
         let mut waits = ExponentialBuilder::default()
             .with_min_delay(self.settings.backoff)
@@ -196,6 +227,10 @@ impl Client {
             };
             let error = match result {
                 Ok(answer) => {
+                    let answer = match self.settings.tools {
+                        ToolCalls::Native => answer,
+                        ToolCalls::Schema => by_schema::read(answer, request),
+                    };
                     let response = self.priced(answer, input_bound, &broken_off);
                     settle(&response.usage);
                     tracing::debug!(
@@ -452,7 +487,7 @@ impl Model for Client {
     }
 
     fn worst_case_usd(&self, request: &Request) -> Option<f64> {
-        self.price.map(|price| worst_case(&price, request))
+        self.price.map(|price| worst_case(&price, &self.asked(request)))
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod address;
 mod anthropic;
+mod by_schema;
 mod chain;
 mod error;
 mod http;
@@ -30,6 +31,7 @@ mod spec;
 mod types;
 mod wait;
 
+pub use by_schema::ToolCalls;
 pub use chain::chain;
 pub use error::ModelError;
 pub use limit::{Limits, Rates};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::{Limits, PriceTable, Rates};
+use crate::{Limits, PriceTable, Rates, ToolCalls};
 
 /// How a model is reached; everything the environment or a person can decide.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub struct Settings {
     pub api_key: Option<SecretString>,
     /// Prices; none: the built-in table.
     pub prices: Option<PriceTable>,
+    /// How the model calls tools. Default: by its API's own calls.
+    pub tools: ToolCalls,
     /// How fast the server may be asked. Default: without limit.
     pub rates: Rates,
     /// Where the limits are kept: models opened with handles of the same share them, server by server, and so the waits
@@ -49,6 +51,7 @@ impl Default for Settings {
             base_url: None,
             api_key: None,
             prices: None,
+            tools: ToolCalls::default(),
             rates: Rates::default(),
             limits: Limits::default(),
             stream: true,

@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use gloaming_model::{Block, Message, ModelError, Request, Response, Role, Settings, Stop, Usage};
+use gloaming_model::{Block, Message, ModelError, Request, Response, Role, Settings, Stop, ToolCalls, Usage};
 use serde_json::{Value, json};
 
 use super::{Partner, beside_setup, folder};
@@ -150,6 +150,48 @@ async fn aimock_and_we_hold_a_conversation_with_tools() {
         let expected: Vec<String> =
             begin.iter().map(|line| (*line).to_owned()).chain(answers).chain(results).collect();
         assert_eq!(read, &expected, "{wire:?}");
+    }
+}
+
+/// A model without tool calls of its own: what it is told, and what is made of its answer.
+#[tokio::test]
+async fn aimock_takes_a_schema_for_tool_calls() {
+    let Some(aimock) = Aimock::start(|command| command) else { return };
+    for wire in Wire::ALL.into_iter().filter(|wire| wire.api != Api::Messages) {
+        aimock.reset().await;
+        let settings = Settings { tools: ToolCalls::Schema, ..quick() };
+        let mut conversation = asking("answer by a schema");
+        let model = wire.model_with(&aimock.0.url("/v1"), settings);
+        let answer = model.complete(&conversation).await.unwrap();
+        let call =
+            Block::ToolUse { id: "call_0".into(), name: "read".into(), input: json!({"path": "größe.rs"}) };
+        assert_eq!(answer.blocks, [Block::Text { text: "I look.".into() }, call], "{wire:?}");
+        assert_eq!(answer.stop, Stop::ToolUse, "{wire:?}");
+        let result =
+            Block::ToolResult { id: "call_0".into(), content: "no such file".into(), is_error: true };
+        conversation.messages.push(Message { role: Role::Assistant, blocks: answer.blocks });
+        conversation.messages.push(Message { role: Role::User, blocks: vec![result] });
+        let answer = model.complete(&conversation).await.unwrap();
+        assert_eq!((answer.blocks, answer.stop), (text("It is gone."), Stop::EndTurn), "{wire:?}");
+
+        let mut journal = aimock.journal().await;
+        let body = journal.remove(1)["body"].take();
+        assert!(body["tools"].as_array().is_none_or(Vec::is_empty), "{wire:?}: {body}");
+        if wire.api == Api::Chat {
+            let calls = &body["response_format"]["json_schema"]["schema"]["properties"]["calls"];
+            let tool = &calls["items"]["anyOf"][0]["properties"]["tool"];
+            assert_eq!(tool["enum"], json!(["read"]), "{wire:?}: {body}");
+        }
+        let said = said(&body["messages"]);
+        assert!(said[0].starts_with("system: You repair code.\n\n# Tools\n"), "{wire:?}: {said:?}");
+        assert_eq!(
+            said[2..],
+            [
+                "assistant: {\"calls\":[{\"arguments\":{\"path\":\"größe.rs\"},\"tool\":\"read\"}],\"say\":\"I look.\"}",
+                "user: The call call_0 of read failed:\nno such file",
+            ],
+            "{wire:?}"
+        );
     }
 }
 

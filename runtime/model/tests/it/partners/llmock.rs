@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use gloaming_model::{
-    Block, INVALID_JSON, Limits, Message, ModelError, Request, Response, Role, Settings, Stop,
+    Block, INVALID_JSON, Limits, Message, ModelError, Request, Response, Role, Settings, Stop, ToolCalls,
 };
 use serde_json::{Value, json};
 
@@ -279,6 +279,40 @@ async fn llmock_calls_a_tool_and_takes_its_result() {
         assert_eq!(answer.stop, Stop::EndTurn, "{wire:?}");
         assert!(answer.usage.input > 0 && answer.usage.output > 0 && !answer.usage.estimated, "{wire:?}");
         llmock.content(2, 0, &format!("{wire:?}")).await;
+    }
+}
+
+/// Without tool calls of its own it answers by the schema it is given, which has a place for them.
+#[tokio::test]
+async fn llmock_calls_a_tool_by_schema_and_takes_its_result() {
+    let Some(llmock) = Llmock::start() else { return };
+    let settings = || Settings { tools: ToolCalls::Schema, ..patient() };
+    for wire in Wire::ALL.into_iter().filter(|wire| wire.api != Api::Messages) {
+        llmock.0.post("/_llmock/reset", &json!({})).await;
+        let mut conversation = asking_for_a_tool();
+        for number in 0..2 {
+            let answer = llmock.ask_with(wire, &conversation, settings()).await.unwrap();
+            let [Block::Text { text }, Block::ToolUse { id, name, input }] = answer.blocks.as_slice() else {
+                panic!("{wire:?}: {answer:?}")
+            };
+            assert!(!text.is_empty() && !text.contains('{'), "{wire:?}: {text}");
+            assert_eq!((name.as_str(), answer.stop), ("read", Stop::ToolUse), "{wire:?}");
+            assert_eq!(*id, format!("call_{number}"), "{wire:?}");
+            assert!(input["path"].is_string(), "by the tool's own schema, {wire:?}: {input}");
+            assert!(answer.usage.input > 0 && !answer.usage.estimated, "{wire:?}");
+            let result = Block::ToolResult { id: id.clone(), content: "fn a() {}".into(), is_error: false };
+            conversation.messages.push(Message { role: Role::Assistant, blocks: answer.blocks });
+            conversation.messages.push(Message { role: Role::User, blocks: vec![result] });
+        }
+        llmock.content(2, 0, &format!("{wire:?}")).await;
+        // A break is noticed and asked again as ever.
+        if wire.stream {
+            let fault = json!({"type": "stream_fault", "kind": "truncate", "after_chunks": 3});
+            llmock.script(json!([fault])).await;
+            let answer = llmock.ask_with(wire, &asking_for_a_tool(), settings()).await.unwrap();
+            assert_eq!(answer.stop, Stop::ToolUse, "{wire:?}: {answer:?}");
+            llmock.content(2, 1, &format!("{wire:?}")).await;
+        }
     }
 }
 
