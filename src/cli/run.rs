@@ -87,7 +87,7 @@ pub(crate) struct ReachArgs {
     /// The provider's address, for a server that speaks its API
     #[arg(long, value_name = "URL", env = "GLOAMING_MODEL_URL")]
     pub(crate) model_url: Option<String>,
-    /// A file with the key; default: what OPENAI_API_KEY or ANTHROPIC_API_KEY holds
+    /// A file with the key; default: what OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY holds
     #[arg(long, value_name = "FILE")]
     pub(crate) model_key_file: Option<PathBuf>,
     /// US dollars per million tokens in and out, for a model that is not in the price table

@@ -1,10 +1,22 @@
 //! Where requests are sent.
 
-use crate::Provider;
 use crate::spec::Api;
+use crate::{ModelSpec, Provider};
 
-/// Returns the address requests are sent to.
-pub(crate) fn endpoint(provider: Provider, base: &str) -> Result<reqwest::Url, String> {
+/// Returns the address that a model's requests are sent to.
+pub(crate) fn of_model(spec: &ModelSpec, base: &str, stream: bool) -> Result<reqwest::Url, String> {
+    let mut url = endpoint(spec.provider, base)?;
+    if spec.provider.api() == Api::Gemini {
+        // The only API that has model and manner in its address.
+        let manner = if stream { "streamGenerateContent" } else { "generateContent" };
+        url.set_path(&format!("{}/{}:{manner}", url.path(), spec.model));
+        url.set_query(stream.then_some("alt=sse"));
+    }
+    Ok(url)
+}
+
+/// Returns the address of an API.
+fn endpoint(provider: Provider, base: &str) -> Result<reqwest::Url, String> {
     let mut url = reqwest::Url::parse(base.trim()).map_err(|error| error.to_string())?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err("it is neither http nor https".into());
@@ -15,15 +27,17 @@ pub(crate) fn endpoint(provider: Provider, base: &str) -> Result<reqwest::Url, S
     if url.query().is_some() || url.fragment().is_some() {
         return Err("it holds a query or a fragment".into());
     }
-    let (leaf, anthropic) = match provider.api() {
-        Api::Messages => ("/messages", true),
-        Api::Chat => ("/chat/completions", false),
-        Api::Responses => ("/responses", false),
+    let (leaf, version_of_api) = match provider.api() {
+        Api::Messages => ("/messages", "/v1"),
+        Api::Chat => ("/chat/completions", "/v1"),
+        Api::Responses => ("/responses", "/v1"),
+        Api::Gemini => ("/models", "/v1beta"),
     };
+    let anthropic = provider.api() == Api::Messages;
     let path = url.path().trim_end_matches('/');
     let path = path.strip_suffix(leaf).unwrap_or(path).to_owned();
     // Anthropic's own clients are given the address without the version, OpenAI's with it.
-    let version = if path.is_empty() || (anthropic && !path.ends_with("/v1")) { "/v1" } else { "" };
+    let version = if path.is_empty() || (anthropic && !path.ends_with("/v1")) { version_of_api } else { "" };
     url.set_path(&format!("{path}{version}{leaf}"));
     Ok(url)
 }
@@ -42,6 +56,20 @@ pub(crate) fn is_loopback(url: &reqwest::Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn geminis_address_has_the_model_in_it() {
+        let spec: ModelSpec = "gemini:gemini-3.5-flash".parse().unwrap();
+        let of = |base: &str, stream| of_model(&spec, base, stream).unwrap().to_string();
+        let models = "https://generativelanguage.googleapis.com/v1beta/models/gemini-3.5-flash";
+        let own = spec.provider.default_base_url().unwrap();
+        assert_eq!(of(own, false), format!("{models}:generateContent"));
+        assert_eq!(of(own, true), format!("{models}:streamGenerateContent?alt=sse"));
+        assert_eq!(of("http://h", false), "http://h/v1beta/models/gemini-3.5-flash:generateContent");
+        let odd: ModelSpec = "gemini:a?key=b#c/../d".parse().unwrap();
+        let url = of_model(&odd, "http://h", false).unwrap();
+        assert_eq!((url.host_str(), url.query(), url.fragment()), (Some("h"), None, None), "{url}");
+    }
 
     #[test]
     fn a_base_url_leads_to_the_right_endpoint() {

@@ -14,16 +14,16 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
-use crate::address::{endpoint, is_loopback, origin};
+use crate::address::{is_loopback, of_model, origin};
 use crate::error::presentable;
 use crate::limit::{Limiter, NoTurn, Turn};
 use crate::lines::lines;
 use crate::price::{request_bytes, worst_case};
 use crate::spec::Api;
-use crate::wait::retry_after;
+use crate::wait::{delay_in_details, retry_after};
 use crate::{
     Block, Model, ModelError, ModelSpec, Price, Request, Response, Settings, Stop, ToolCalls, Usage,
-    anthropic, by_schema, estimate_tokens, openai, responses,
+    anthropic, by_schema, estimate_tokens, gemini, openai, responses,
 };
 
 /// The most bytes of an error's body that are read.
@@ -84,13 +84,13 @@ impl Client {
                 "name the server's address, like http://localhost:8080/v1".into(),
             )
         })?;
-        let url = endpoint(spec.provider, base).map_err(|reason| {
+        let url = of_model(spec, base, settings.stream).map_err(|reason| {
             setup(format!("the base URL is not usable: {reason}"), "give one like https://host/v1".into())
         })?;
-        if settings.tools == ToolCalls::Schema && spec.provider.api() == Api::Messages {
+        if settings.tools == ToolCalls::Schema && matches!(spec.provider.api(), Api::Messages | Api::Gemini) {
             return Err(setup(
-                "this API holds no answer to a schema".into(),
-                "its models call tools natively: leave it at that".into(),
+                "all models of this API call tools natively".into(),
+                "leave out the schema for its tool calls".into(),
             ));
         }
         let official = settings.base_url.is_none() || url.host_str() == Some("api.openai.com");
@@ -109,6 +109,7 @@ impl Client {
             let key = key.expose_secret().trim();
             let (name, text) = match spec.provider.api() {
                 Api::Messages => (HeaderName::from_static("x-api-key"), key.to_owned()),
+                Api::Gemini => (HeaderName::from_static("x-goog-api-key"), key.to_owned()),
                 Api::Chat | Api::Responses => (header::AUTHORIZATION, format!("Bearer {key}")),
             };
             let mut value = HeaderValue::from_str(&text).map_err(|_| {
@@ -161,6 +162,7 @@ impl Client {
             Api::Messages => anthropic::body(&asked, model, stream),
             Api::Chat => openai::body(&asked, model, stream, self.official),
             Api::Responses => responses::body(&asked, model, stream),
+            Api::Gemini => gemini::body(&asked),
         };
         if self.settings.tools == ToolCalls::Schema
             && let Some(schema) = by_schema::schema(&request.tools)
@@ -172,7 +174,7 @@ impl Client {
                     format["type"] = "json_schema".into();
                     body["text"] = json!({"format": format});
                 }
-                Api::Chat | Api::Messages => {
+                Api::Chat | Api::Messages | Api::Gemini => {
                     body["response_format"] = json!({"type": "json_schema", "json_schema": format});
                 }
             }
@@ -185,6 +187,7 @@ impl Client {
             Api::Messages => Box::new(anthropic::Stream::default()),
             Api::Chat => Box::new(openai::Stream::default()),
             Api::Responses => Box::new(responses::Stream::default()),
+            Api::Gemini => Box::new(gemini::Stream::default()),
         }
     }
 
@@ -193,6 +196,7 @@ impl Client {
             Api::Messages => anthropic::whole(body),
             Api::Chat => openai::whole(body),
             Api::Responses => responses::whole(body),
+            Api::Gemini => gemini::whole(body),
         }
     }
 
@@ -419,6 +423,7 @@ impl Client {
         let _ = timeout(Duration::from_secs(5), reading).await;
         let value: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let error = value.get("error").unwrap_or(&value);
+        let retry_after = retry_after.or_else(|| delay_in_details(error));
         let text = [error.get("message"), Some(error), value.get("message"), value.get("detail")]
             .into_iter()
             .flatten()

@@ -1,4 +1,4 @@
-//! Calls a language model: one trait, a client for OpenAI's two APIs and Anthropic's, a
+//! Calls a language model: one trait, a client for OpenAI's two APIs, Anthropic's and Gemini, a
 //! chain of several, and a replay.
 //!
 //! What it is not: it holds no conversation and decides nothing; `gloaming-agent` does. It reads no
@@ -19,6 +19,7 @@ mod anthropic;
 mod by_schema;
 mod chain;
 mod error;
+mod gemini;
 mod http;
 mod limit;
 mod lines;

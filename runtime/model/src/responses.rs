@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Assembler};
-use crate::openai::{arguments, malformed, model, reported, tool_name};
+use crate::openai::{arguments, call_id, malformed, model, reported, tool_name};
 use crate::{Block, ModelError, Request, Role, Stop, Usage};
 
 /// The fewest tokens that the API lets an answer be bounded to.
@@ -50,7 +50,7 @@ fn user(blocks: &[Block], input: &mut Vec<Value>) {
             Block::ToolResult { id, content, is_error } => {
                 // There is no field for failure here; the word has to say it.
                 let output = if *is_error { format!("ERROR: {content}") } else { content.clone() };
-                input.push(json!({"type": "function_call_output", "call_id": id, "output": output}));
+                input.push(json!({"type": "function_call_output", "call_id": call_id(id), "output": output}));
             }
             Block::ToolUse { .. } => {}
         }
@@ -67,7 +67,7 @@ fn assistant(blocks: &[Block], input: &mut Vec<Value>) {
             Block::Text { text } => input.push(json!({"role": "assistant", "content": text})),
             // The item's own id is left out: with it the server would ask for the thoughts that led to the call.
             Block::ToolUse { id, name, input: arguments } => input.push(json!({
-                "type": "function_call", "call_id": id, "name": tool_name(name), "arguments": arguments.to_string(),
+                "type": "function_call", "call_id": call_id(id), "name": tool_name(name), "arguments": arguments.to_string(),
             })),
             Block::ToolResult { .. } => {}
         }

@@ -20,11 +20,14 @@ pub enum Provider {
     OpenAiCompatible,
     /// Anthropic's messages.
     Anthropic,
+    /// Google's Gemini.
+    Gemini,
 }
 
 impl Provider {
     /// Every provider, in the order of the docs.
-    pub const ALL: &[Self] = &[Self::Anthropic, Self::OpenAi, Self::OpenAiResponses, Self::OpenAiCompatible];
+    pub const ALL: &[Self] =
+        &[Self::Anthropic, Self::OpenAi, Self::OpenAiResponses, Self::Gemini, Self::OpenAiCompatible];
 
     /// Returns the name before the colon of a spec.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Provider {
             Self::OpenAiResponses => "openai-responses",
             Self::OpenAiCompatible => "openai-compatible",
             Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
         }
     }
 
@@ -41,6 +45,7 @@ impl Provider {
         match self {
             Self::OpenAi | Self::OpenAiResponses | Self::OpenAiCompatible => "OPENAI_API_KEY",
             Self::Anthropic => "ANTHROPIC_API_KEY",
+            Self::Gemini => "GEMINI_API_KEY",
         }
     }
 
@@ -49,6 +54,7 @@ impl Provider {
         match self {
             Self::OpenAi | Self::OpenAiResponses | Self::OpenAiCompatible => "OPENAI_BASE_URL",
             Self::Anthropic => "ANTHROPIC_BASE_URL",
+            Self::Gemini => "GOOGLE_GEMINI_BASE_URL",
         }
     }
 
@@ -58,6 +64,7 @@ impl Provider {
             Self::OpenAi | Self::OpenAiResponses => Some("https://api.openai.com/v1"),
             Self::OpenAiCompatible => None,
             Self::Anthropic => Some("https://api.anthropic.com/v1"),
+            Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
         }
     }
 
@@ -75,6 +82,7 @@ impl Provider {
             Self::OpenAi | Self::OpenAiCompatible => Api::Chat,
             Self::OpenAiResponses => Api::Responses,
             Self::Anthropic => Api::Messages,
+            Self::Gemini => Api::Gemini,
         }
     }
 }
@@ -85,6 +93,7 @@ pub(crate) enum Api {
     Chat,
     Responses,
     Messages,
+    Gemini,
 }
 
 /// Names a model: `openai:gpt-5`, `anthropic:claude-sonnet-4-5`, `openai-compatible:qwen3`.
@@ -112,8 +121,8 @@ impl fmt::Display for ModelSpec {
 /// A model's spec was malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "model {spec:?} is not PROVIDER:MODEL with a provider of anthropic, openai, openai-responses or \
-     openai-compatible, like anthropic:claude-sonnet-4-5"
+    "model {spec:?} is not PROVIDER:MODEL with a provider of anthropic, openai, openai-responses, gemini \
+     or openai-compatible, like anthropic:claude-sonnet-4-5"
 )]
 pub struct SpecError {
     spec: String,
@@ -175,7 +184,7 @@ mod tests {
             "openai:",
             ":x",
             "OpenAI:gpt-5",
-            "gemini:pro",
+            "mistral:x",
             "openai:a b",
             "openai:a,openai:b",
             "openai:a\nb",

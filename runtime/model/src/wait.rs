@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
+use serde_json::Value;
 
 /// Reads `Retry-After`: seconds, or a date, which is taken relative to the answer's own `Date` so that no
 /// clock has to be right.
@@ -25,11 +26,32 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::try_from(wait).unwrap_or(Duration::ZERO))
 }
 
+/// Reads the wait that Google's servers ask for in an error's details: `{"retryDelay": "34.5s"}`.
+pub(crate) fn delay_in_details(error: &Value) -> Option<Duration> {
+    let details = error.get("details")?.as_array()?;
+    let text = details.iter().find_map(|detail| detail.get("retryDelay"))?.as_str()?;
+    let seconds: f64 = text.strip_suffix('s')?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use reqwest::header::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn googles_wait_is_in_the_details() {
+        let read = |delay: &str| {
+            let detail =
+                serde_json::json!({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay});
+            delay_in_details(&serde_json::json!({"code": 429, "details": [{"@type": "other"}, detail]}))
+        };
+        assert_eq!(read("34.5s"), Some(Duration::from_millis(34_500)));
+        for none in ["34", "soon", "-3s", "NaNs"] {
+            assert_eq!(read(none), None, "{none}");
+        }
+    }
 
     #[test]
     fn retry_after_is_read_in_every_form() {

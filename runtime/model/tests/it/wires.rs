@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::server::{Reply, Server};
 
+mod gemini;
 mod responses;
 
 pub(crate) const KEY: &str = "sk-Test-4F9a71c2E8";
@@ -31,16 +32,20 @@ pub(crate) enum Api {
     Responses,
     /// Anthropic's messages.
     Messages,
+    /// Google's Gemini.
+    Gemini,
 }
 
 impl Wire {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self { api: Api::Chat, stream: false },
         Self { api: Api::Chat, stream: true },
         Self { api: Api::Messages, stream: false },
         Self { api: Api::Messages, stream: true },
         Self { api: Api::Responses, stream: false },
         Self { api: Api::Responses, stream: true },
+        Self { api: Api::Gemini, stream: false },
+        Self { api: Api::Gemini, stream: true },
     ];
 
     pub(crate) fn streamed() -> impl Iterator<Item = Self> {
@@ -52,8 +57,18 @@ impl Wire {
             Api::Chat => "openai:gpt-5",
             Api::Responses => "openai-responses:gpt-5",
             Api::Messages => "anthropic:claude-sonnet-4-5",
+            Api::Gemini => "gemini:gemini-3.5-flash",
         };
         spec.parse().expect("a spec")
+    }
+
+    /// Whether a call's arguments come as text, which need not be JSON, rather than as an object.
+    pub(crate) fn has_text_for_arguments(self) -> bool {
+        match self.api {
+            Api::Chat | Api::Responses => true,
+            Api::Messages => self.stream,
+            Api::Gemini => false,
+        }
     }
 
     /// The model behind `url`, with settings that keep a test short.
@@ -82,6 +97,8 @@ impl Wire {
             (Api::Chat, true) => openai_stream(said),
             (Api::Responses, false) => responses::whole(said),
             (Api::Responses, true) => responses::stream(said),
+            (Api::Gemini, false) => gemini::whole(said),
+            (Api::Gemini, true) => gemini::stream(said),
             (Api::Messages, false) => anthropic_whole(said),
             (Api::Messages, true) => anthropic_stream(said),
         }

@@ -23,7 +23,11 @@ async fn the_question_goes_where_the_api_has_it() {
         let server = Server::script([wire.reply(&HELLO)]).await;
         wire.ask(&server).await.unwrap();
         let seen = server.seen().remove(0);
-        let (line, name, value) = if wire.api == Api::Messages {
+        let manner = if wire.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+        let line_of_gemini = format!("POST /v1beta/models/gemini-3.5-flash:{manner} HTTP/1.1");
+        let (line, name, value) = if wire.api == Api::Gemini {
+            (line_of_gemini.as_str(), "x-goog-api-key", KEY.to_owned())
+        } else if wire.api == Api::Messages {
             assert_eq!(seen.header("anthropic-version"), Some("2023-06-01"));
             ("POST /v1/messages HTTP/1.1", "x-api-key", KEY.to_owned())
         } else if wire.api == Api::Responses {
@@ -38,6 +42,10 @@ async fn the_question_goes_where_the_api_has_it() {
         let with_key = seen.headers.iter().filter(|(_, value)| value.contains(KEY)).count();
         assert_eq!(with_key, 1, "the key is in one header: {:?}", seen.headers);
         assert!(!seen.body.to_string().contains(KEY));
+        if wire.api == Api::Gemini {
+            assert_eq!(seen.body["generationConfig"]["maxOutputTokens"], 500);
+            continue; // Its address says the rest.
+        }
         assert_eq!(seen.body["stream"], wire.stream);
         // For completions the name that every server but OpenAI's own knows.
         let limit = if wire.api == Api::Responses { "max_output_tokens" } else { "max_tokens" };
@@ -52,7 +60,9 @@ async fn without_a_key_none_is_sent() {
         let server = Server::script([wire.reply(&HELLO)]).await;
         wire.ask_with(&server, Settings { api_key: None, ..quick() }).await.unwrap();
         let seen = server.seen().remove(0);
-        assert_eq!((seen.header("authorization"), seen.header("x-api-key")), (None, None));
+        for name in ["authorization", "x-api-key", "x-goog-api-key"] {
+            assert_eq!(seen.header(name), None);
+        }
     }
 }
 
@@ -170,7 +180,7 @@ async fn a_content_type_may_have_parameters_or_be_missing() {
 async fn arguments_that_are_no_json_object_are_delivered_with_a_mark() {
     for wire in Wire::ALL {
         for arguments in ["{\"path\": \"src", "[1,2]", "\"src/lib.rs\"", "{'path': 'x'}", "read the file"] {
-            if wire == (Wire { api: Api::Messages, stream: false }) && arguments.starts_with('"') {
+            if !wire.has_text_for_arguments() && arguments.starts_with('"') {
                 continue; // There it is a JSON string in place of an object; the next test has that.
             }
             let arguments: &'static str = arguments;
@@ -180,7 +190,7 @@ async fn arguments_that_are_no_json_object_are_delivered_with_a_mark() {
             let answer = wire.ask(&server).await.unwrap();
             let Block::ToolUse { input, .. } = &answer.blocks[1] else { panic!("{answer:?}") };
             let text = input[INVALID_JSON].as_str().expect("the text is there");
-            if wire.stream || wire.api != Api::Messages {
+            if wire.has_text_for_arguments() {
                 assert_eq!(text, arguments, "{wire:?}");
             }
             assert_eq!(input.as_object().map(serde_json::Map::len), Some(1), "{wire:?}");
@@ -296,7 +306,10 @@ async fn what_we_do_not_know_is_passed_over() {
 #[tokio::test]
 async fn a_missing_usage_is_counted_from_above_and_not_as_nothing() {
     for wire in Wire::ALL {
-        let body = wire.body(&HELLO).replace("\"usage\"", "\"usage_of_another_name\"");
+        let body = wire
+            .body(&HELLO)
+            .replace("\"usage\"", "\"usage_of_another_name\"")
+            .replace("\"usageMetadata\"", "\"other\"");
         let server = Server::script([wire.wrap(&body)]).await;
         let answer = wire.ask(&server).await.unwrap();
         let Usage { input, output, estimated, .. } = answer.usage;
@@ -314,7 +327,8 @@ async fn a_missing_usage_is_counted_from_above_and_not_as_nothing() {
 async fn a_usage_of_nothing_is_a_missing_one() {
     for wire in Wire::ALL {
         let body = ["100", "20", "120", "40", "10", "1"].iter().fold(wire.body(&HELLO), |body, number| {
-            body.replace(&format!("tokens\":{number},"), "tokens\":0,")
+            body.replace(&format!("TokenCount\":{number}"), "TokenCount\":0")
+                .replace(&format!("tokens\":{number},"), "tokens\":0,")
                 .replace(&format!("tokens\":{number}}}"), "tokens\":0}")
         });
         let server = Server::script([wire.wrap(&body)]).await;

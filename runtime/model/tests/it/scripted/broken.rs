@@ -303,7 +303,7 @@ async fn deep_nesting_is_no_crash() {
         assert!(last(&error).is_transient(), "{wire:?}: {error:?}");
 
         // As a call's arguments it is a text like any other that is no object.
-        if wire.api != Api::Messages || wire.stream {
+        if wire.has_text_for_arguments() {
             let calls: &'static [_] = Vec::leak(vec![("c1", "read", &*String::leak(deep))]);
             let said = crate::wires::Said { calls, ..HELLO };
             let server = Server::script([wire.reply(&said)]).await;

@@ -23,11 +23,10 @@ async fn all_calls_to_a_server_share_its_rate() {
             let model = Arc::clone(&models[number % 2]);
             async move { model.complete(&request()).await.unwrap() }
         };
+        let began = Instant::now();
         futures::future::join_all((0..14).map(ask)).await;
-        let seen = server.seen();
-        let (twelfth, last) = (seen[11].at - seen[0].at, seen[13].at - seen[0].at);
-        assert!(twelfth < Duration::from_millis(400), "{wire:?}: {twelfth:?}");
-        assert!(last >= Duration::from_millis(900), "{wire:?}: {last:?}");
+        let last = server.seen()[13].at - began;
+        assert!(last >= Duration::from_millis(990), "{wire:?}: {last:?}");
     };
     futures::future::join_all(Wire::ALL.map(one)).await;
 }
