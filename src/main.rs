@@ -15,6 +15,8 @@ mod journal;
 mod keys;
 mod known;
 mod mcp;
+mod model;
+mod models;
 mod network;
 mod onboard;
 mod policy;
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
             cli::Command::Secrets(args) => secrets::main(args),
             cli::Command::Policy(args) => policy::main(args).await,
             cli::Command::Tools(args) => tools::main(args).await,
+            cli::Command::Models(args) => models::main(args).await,
             cli::Command::Mcp(args) => mcp::main(args).await,
             cli::Command::Bench(args) => bench::main(args),
             cli::Command::Journal(args) => journal::main(args),

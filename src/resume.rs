@@ -13,7 +13,8 @@ use crate::cli::ResumeArgs;
 use crate::console::Console;
 use crate::context::{self, Home};
 use crate::failure::Failure;
-use crate::run::{cancel_on_signal, open_model, repo_failure};
+use crate::model::open_model;
+use crate::run::{cancel_on_signal, repo_failure};
 
 pub(crate) async fn main(args: ResumeArgs) -> ExitCode {
     let mut traces = Traces::new();
@@ -57,12 +58,12 @@ async fn go_on(args: &ResumeArgs, traces: &mut Traces) -> anyhow::Result<ExitCod
     let model = match &started.model {
         Some(spec) => {
             let price = args.model.model_price.clone().or_else(|| started.model_price.clone());
-            Some(open_model(spec, &args.model, price.as_deref())?)
+            Some(open_model(&home, spec, &args.model, price.as_deref())?)
         }
         None => None,
     };
     let review_model = match started.team.values().flatten().next() {
-        Some(spec) => Some(open_model(spec, &args.model, None)?),
+        Some(spec) => Some(open_model(&home, spec, &args.model, None)?),
         None => None,
     };
     let work = home.work_dir(started.task.as_str())?;

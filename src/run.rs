@@ -3,22 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use gloaming_api::journal::{AttemptStarted, EventKind};
 use gloaming_api::{Attempt, Digest, RelPath, RepoId, TaskId};
 use gloaming_gate::Gate;
 use gloaming_jobs::Cancel;
-use gloaming_model::{Model, ModelSpec, PriceTable, SecretString, Settings};
 use gloaming_policies::Diagnostic;
 use gloaming_worker::{Assignment, Journal, Update};
 use gloaming_workspace::{CommitId, EntryKind, Interrupt, RepoError, Repository};
 
 use crate::attempt::{Course, Traces, finish_bow_out, follow, record};
-use crate::cli::{PolicyChoice, ReachArgs, RunArgs};
+use crate::cli::{PolicyChoice, RunArgs};
 use crate::console::Console;
 use crate::context::{self, Home, Resolved, WorkDir};
 use crate::failure::{Failure, exit};
+use crate::model::open_model;
 
 /// The largest task text read, bytes; a longer one bows out before this is reached.
 const TASK_CAP: usize = 1 << 20;
@@ -38,11 +37,14 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
     let home = Home::open()?;
     let text = task_text(args)?;
     let model = match &args.model.model {
-        Some(spec) => Some(open_model(spec, &args.model.reach, args.model.reach.model_price.as_deref())?),
+        Some(spec) => {
+            let price = args.model.reach.model_price.as_deref();
+            Some(open_model(&home, spec, &args.model.reach, price)?)
+        }
         None => None,
     };
     let review_model = match &args.review_model {
-        Some(spec) => Some(open_model(spec, &args.model.reach, None)?),
+        Some(spec) => Some(open_model(&home, spec, &args.model.reach, None)?),
         None => None,
     };
     let team = crate::team::told(args.team, args.review_model.as_deref());
@@ -341,55 +343,4 @@ pub(crate) fn cancel_on_signal(cancel: &Cancel) {
             std::process::exit(i32::from(exit::CANCELLED));
         }
     });
-}
-
-/// Opens a model by its spec, with the key and price that the options name.
-pub(crate) fn open_model(
-    spec: &str,
-    args: &ReachArgs,
-    price: Option<&str>,
-) -> anyhow::Result<Arc<dyn Model>> {
-    let spec: ModelSpec = spec.parse().map_err(|error| {
-        Failure::usage(format!("--model: {error}")).hint("like openai:gpt-5 or anthropic:claude-sonnet-4-5")
-    })?;
-    let key = match &args.model_key_file {
-        Some(file) => Some(context::read_text(file, "the key file", context::FILE_CAP)?.trim().to_owned()),
-        None => context::variable(spec.provider.key_variable()),
-    };
-    let mut settings = Settings {
-        base_url: args.model_url.clone().or_else(|| context::variable(spec.provider.base_url_variable())),
-        api_key: key.map(SecretString::from),
-        stream: !args.no_stream,
-        ..Settings::default()
-    };
-    settings.prices = prices(&spec, price)?;
-    let known = settings.prices.clone().unwrap_or_else(PriceTable::built_in).price(&spec).is_some();
-    if !known {
-        // Found before any work is done: a budget that cannot be read means stop.
-        return Err(Failure::usage(format!("the price of {spec} is not known, so no budget could be held"))
-            .hint("--model-price IN,OUT in US dollars per million tokens; 0,0 for a model of your own")
-            .into());
-    }
-    gloaming_model::open(&spec, settings).map_err(|error| Failure::usage(format!("--model: {error}")).into())
-}
-
-/// Reads `IN,OUT`, US dollars per million tokens, as a price table of that model alone; none for the
-/// built-in table.
-pub(crate) fn prices(spec: &ModelSpec, given: Option<&str>) -> anyhow::Result<Option<PriceTable>> {
-    let Some(given) = given else { return Ok(None) };
-    let wrong = || {
-        Failure::usage(format!("--model-price {given:?} is not a price"))
-            .hint("two numbers, US dollars per million tokens in and out, like 1.25,10")
-    };
-    let (input, output) = given.split_once(',').ok_or_else(wrong)?;
-    let number =
-        |text: &str| text.trim().parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0).ok_or_else(wrong);
-    let table = format!(
-        "schema = 1\n[[price]]\nprovider = {:?}\nmodel = {:?}\ninput = {:?}\noutput = {:?}\n",
-        spec.provider.as_str(),
-        spec.model,
-        number(input)?,
-        number(output)?,
-    );
-    Ok(Some(PriceTable::parse(&table).map_err(|_| wrong())?))
 }

@@ -14,6 +14,7 @@ mod evil_model;
 mod jobs;
 mod layering;
 mod mcp;
+mod models;
 mod own_tools;
 mod playbooks;
 mod policy;

@@ -305,6 +305,29 @@ fn who_may_ask_and_which_model_may_see_the_code_is_decided_before_anything_is_sp
         assert!(told["summary"].as_str().unwrap().contains(words), "{told:#}");
         assert_eq!(told["cost"]["calls"], 0);
     }
+    // Who is asked only when another fails, or only at the review, sees the code all the same.
+    let policy = "schema = 1\nextends = [\"preset:standard\"]\n[model]\nallow = [\"openai-compatible:local\"]\n\
+                  hosts = [\"http://127.0.0.1:9\"]\n";
+    put(&scene, "p.toml", policy);
+    std::fs::write(
+        scene.home().join("prices.toml"),
+        "schema = 1\n[[price]]\nprovider = \"openai-compatible\"\nmodel = \"*\"\ninput = 0\noutput = 0\n",
+    )
+    .unwrap();
+    let base = ["run", "--repo", "repo", "--task", "Make it faster.", "--json", "--policy", "p.toml"];
+    let reach = ["--model-url", "http://127.0.0.1:9/v1"];
+    for (out, models) in [
+        ("out7", vec!["--model", "openai-compatible:local,openai-compatible:other"]),
+        ("out8", vec!["--model", "openai-compatible:local", "--review-model", "openai-compatible:other"]),
+    ] {
+        let told = scene.gloaming(&[&base[..], &reach, &models, &["--out", out]].concat()).exits(3).json();
+        assert_eq!(told["reason_code"], "policy_blocked", "{told:#}");
+        assert!(
+            told["summary"].as_str().unwrap().ends_with("be sent to openai-compatible:other."),
+            "{told:#}"
+        );
+        assert_eq!(told["cost"]["calls"], 0);
+    }
     let told = run("[submit]\nlocal = [\"rename\"]\n[model]\nallow = []\n", RENAME, "out6").exits(0).json();
     assert_eq!(told["outcome"], "branch");
 }

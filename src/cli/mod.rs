@@ -3,6 +3,7 @@
 mod jobs;
 mod journal;
 mod judge;
+mod models;
 mod policy;
 mod run;
 mod tools;
@@ -18,8 +19,9 @@ pub(crate) use self::journal::{JournalArgs, JournalCommand, ReplayArgs, Swap, Un
 pub(crate) use self::judge::{
     EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, GateCommand, GateShowArgs, VerifyArgs,
 };
+pub(crate) use self::models::{ModelsArgs, ModelsCommand, ModelsTestArgs};
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};
-pub(crate) use self::run::{OnboardArgs, ProfileArgs, ReachArgs, ResumeArgs, RunArgs, TeamChoice};
+pub(crate) use self::run::{OnboardArgs, ProfileArgs, ReachArgs, ResumeArgs, RunArgs, TeamChoice, ToolsBy};
 pub(crate) use self::tools::{Language, ToolsArgs, ToolsCommand};
 
 const AFTER: &str = "\
@@ -58,6 +60,8 @@ pub(crate) enum Command {
     Policy(PolicyArgs),
     /// List, call and make sandboxed tools
     Tools(ToolsArgs),
+    /// Check a model end to end, and show what models cost
+    Models(ModelsArgs),
     /// Lend the sandboxed tools to other agents over the Model Context Protocol
     Mcp(McpArgs),
     /// Measure this machine
@@ -107,6 +111,10 @@ impl Command {
                 | ToolsCommand::Add { json, .. }
                 | ToolsCommand::Call { json, .. } => *json,
                 ToolsCommand::Remove { .. } | ToolsCommand::New { .. } => false,
+            },
+            Self::Models(ModelsArgs { command }) => match command {
+                ModelsCommand::Test(args) => args.json,
+                ModelsCommand::List { json } => *json,
             },
             Self::Bench(BenchArgs { command: BenchCommand::Tools { json, .. } }) => *json,
             Self::Journal(JournalArgs { command }) => match command {

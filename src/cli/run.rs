@@ -37,8 +37,8 @@ pub(crate) struct RunArgs {
     /// Who works on the task, where a model does
     #[arg(long, value_enum, default_value = "full", value_name = "WHO")]
     pub(crate) team: TeamChoice,
-    /// The reviewer's model, where it is another than the coder's
-    #[arg(long, value_name = "PROVIDER:MODEL", env = "GLOAMING_REVIEW_MODEL")]
+    /// The reviewer's model, where it is another than the coder's; several as with --model
+    #[arg(long, value_name = "PROVIDER:MODEL[,...]", env = "GLOAMING_REVIEW_MODEL")]
     pub(crate) review_model: Option<String>,
     /// Print one JSON object at the end, and nothing else, on standard output, whatever the end
     #[arg(long)]
@@ -73,28 +73,48 @@ pub(crate) struct ResumeArgs {
 /// The model and how to reach it.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// The model, like openai:gpt-5 or anthropic:claude-sonnet-4-5; without one only playbooks work
-    #[arg(long, value_name = "PROVIDER:MODEL", env = "GLOAMING_MODEL")]
+    /// The model, like openai:gpt-5 or anthropic:claude-sonnet-4-5, or several with commas between: the next is asked
+    /// where the one before fails for good. Without one only playbooks work
+    #[arg(long, value_name = "PROVIDER:MODEL[,...]", env = "GLOAMING_MODEL")]
     pub(crate) model: Option<String>,
     #[command(flatten)]
     pub(crate) reach: ReachArgs,
 }
 
-/// How to reach a model.
+/// How to reach a model; of several the first, and others of its provider.
 #[derive(Debug, Args)]
 pub(crate) struct ReachArgs {
     /// The provider's address, for a server that speaks its API
     #[arg(long, value_name = "URL", env = "GLOAMING_MODEL_URL")]
     pub(crate) model_url: Option<String>,
-    /// A file with the key; default: OPENAI_API_KEY or ANTHROPIC_API_KEY
+    /// A file with the key; default: what OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY holds
     #[arg(long, value_name = "FILE")]
     pub(crate) model_key_file: Option<PathBuf>,
     /// US dollars per million tokens in and out, for a model that is not in the price table
     #[arg(long, value_name = "IN,OUT")]
     pub(crate) model_price: Option<String>,
+    /// The most requests per minute
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) model_rpm: Option<u32>,
+    /// The most tokens per minute, those of the question and those the answer may have
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) model_tpm: Option<u32>,
+    /// How the model calls tools: natively, or by a JSON schema for one that has no calls of its own; default: native
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) model_tools: Option<ToolsBy>,
     /// Ask for whole answers instead of a stream
     #[arg(long)]
     pub(crate) no_stream: bool,
+}
+
+/// How a model calls tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ToolsBy {
+    /// By its API's own tool calls
+    Native,
+    /// By answers held to a JSON schema
+    Schema,
 }
 
 /// Options of `gloaming onboard`.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Assembler};
-use crate::openai::{arguments, malformed, reported, tool_name};
+use crate::openai::{arguments, call_id, malformed, reported, tool_name};
 use crate::{Block, INVALID_JSON, ModelError, Request, Role, Stop, Usage};
 
 /// Returns the request's body.
@@ -52,11 +52,11 @@ fn block(block: &Block) -> Option<Value> {
         Block::Text { text } if text.trim().is_empty() => None,
         Block::Text { text } => Some(json!({"type": "text", "text": text})),
         Block::ToolUse { id, name, input } => {
-            Some(json!({"type": "tool_use", "id": id, "name": tool_name(name), "input": input}))
+            Some(json!({"type": "tool_use", "id": call_id(id), "name": tool_name(name), "input": input}))
         }
-        Block::ToolResult { id, content, is_error } => {
-            Some(json!({"type": "tool_result", "tool_use_id": id, "content": content, "is_error": is_error}))
-        }
+        Block::ToolResult { id, content, is_error } => Some(
+            json!({"type": "tool_result", "tool_use_id": call_id(id), "content": content, "is_error": is_error}),
+        ),
     }
 }
 

@@ -119,6 +119,22 @@ pub enum ModelError {
         #[source]
         source: Box<ModelError>,
     },
+    /// The server was not asked: no turn came in time.
+    #[error("the model's server is not asked: {why}")]
+    NotAsked {
+        /// What keeps us from it.
+        why: String,
+    },
+    /// No model of a chain answered.
+    #[error("none of {count} models answered: {words}")]
+    NoneAnswered {
+        /// How many were asked.
+        count: usize,
+        /// Each with its failure.
+        words: String,
+        /// What the answers that broke off may have cost, US dollars; none when a price is not known.
+        spent_usd: Option<f64>,
+    },
     /// A replay asked for what its record does not have.
     #[error("the record has no answer to the request {found}")]
     NotRecorded {
@@ -143,6 +159,8 @@ impl ModelError {
             | Self::NotTheApi { .. }
             | Self::TooLarge { .. }
             | Self::GaveUp { .. }
+            | Self::NotAsked { .. }
+            | Self::NoneAnswered { .. }
             | Self::NotRecorded { .. } => false,
         }
     }
@@ -151,7 +169,7 @@ impl ModelError {
     /// None when the price is not known.
     pub fn spent_usd(&self) -> Option<f64> {
         match self {
-            Self::GaveUp { spent_usd, .. } => *spent_usd,
+            Self::GaveUp { spent_usd, .. } | Self::NoneAnswered { spent_usd, .. } => *spent_usd,
             _ => Some(0.0),
         }
     }

@@ -1,5 +1,7 @@
 //! One call over HTTP: its tries, its waits, its bounds.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
@@ -7,18 +9,21 @@ use bytes::Bytes;
 use eventsource_stream::{EventStreamError, Eventsource as _};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
+use crate::address::{is_loopback, of_model, origin};
 use crate::error::presentable;
+use crate::limit::{Limiter, NoTurn, Turn};
 use crate::lines::lines;
 use crate::price::{request_bytes, worst_case};
+use crate::spec::Api;
+use crate::wait::{delay_in_details, retry_after};
 use crate::{
-    Block, Model, ModelError, ModelSpec, Price, Provider, Request, Response, Settings, Stop, Usage,
-    anthropic, estimate_tokens, openai,
+    Block, Model, ModelError, ModelSpec, Price, Request, Response, Settings, Stop, ToolCalls, Usage,
+    anthropic, by_schema, estimate_tokens, gemini, openai, responses,
 };
 
 /// The most bytes of an error's body that are read.
@@ -56,6 +61,7 @@ pub(crate) struct Client {
     http: reqwest::Client,
     price: Option<Price>,
     settings: Settings,
+    limiter: Arc<Limiter>,
     official: bool,
 }
 
@@ -78,9 +84,15 @@ impl Client {
                 "name the server's address, like http://localhost:8080/v1".into(),
             )
         })?;
-        let url = endpoint(spec.provider, base).map_err(|reason| {
+        let url = of_model(spec, base, settings.stream).map_err(|reason| {
             setup(format!("the base URL is not usable: {reason}"), "give one like https://host/v1".into())
         })?;
+        if settings.tools == ToolCalls::Schema && matches!(spec.provider.api(), Api::Messages | Api::Gemini) {
+            return Err(setup(
+                "all models of this API call tools natively".into(),
+                "leave out the schema for its tool calls".into(),
+            ));
+        }
         let official = settings.base_url.is_none() || url.host_str() == Some("api.openai.com");
         let key = settings.api_key.take().filter(|key| !key.expose_secret().trim().is_empty());
         if key.is_none() && settings.base_url.is_none() {
@@ -89,17 +101,16 @@ impl Client {
         }
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if spec.provider == Provider::Anthropic {
+        if spec.provider.api() == Api::Messages {
             headers
                 .insert(HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
         }
         if let Some(key) = &key {
             let key = key.expose_secret().trim();
-            let (name, text) = match spec.provider {
-                Provider::Anthropic => (HeaderName::from_static("x-api-key"), key.to_owned()),
-                Provider::OpenAi | Provider::OpenAiCompatible => {
-                    (header::AUTHORIZATION, format!("Bearer {key}"))
-                }
+            let (name, text) = match spec.provider.api() {
+                Api::Messages => (HeaderName::from_static("x-api-key"), key.to_owned()),
+                Api::Gemini => (HeaderName::from_static("x-goog-api-key"), key.to_owned()),
+                Api::Chat | Api::Responses => (header::AUTHORIZATION, format!("Bearer {key}")),
             };
             let mut value = HeaderValue::from_str(&text).map_err(|_| {
                 setup("the API key holds characters no key has".into(), "check how it was copied".into())
@@ -132,36 +143,66 @@ impl Client {
         })?;
         let prices = settings.prices.take().unwrap_or_else(crate::PriceTable::built_in);
         let price = prices.price(spec);
-        Ok(Self { spec: spec.clone(), name, url, key, headers, http, price, settings, official })
+        let limiter = settings.limits.of(origin(&url), settings.rates);
+        Ok(Self { spec: spec.clone(), name, url, key, headers, http, price, settings, limiter, official })
     }
 
-    fn body(&self, request: &Request) -> Value {
-        let stream = self.settings.stream;
-        match self.spec.provider {
-            Provider::Anthropic => anthropic::body(request, &self.spec.model, stream),
-            Provider::OpenAi | Provider::OpenAiCompatible => {
-                openai::body(request, &self.spec.model, stream, self.official)
-            }
+    /// What is asked, as the model is told it.
+    fn asked<'a>(&self, request: &'a Request) -> Cow<'a, Request> {
+        match self.settings.tools {
+            ToolCalls::Native => Cow::Borrowed(request),
+            ToolCalls::Schema => Cow::Owned(by_schema::in_words(request)),
         }
     }
 
+    fn body(&self, request: &Request) -> Value {
+        let asked = self.asked(request);
+        let (stream, model) = (self.settings.stream, &self.spec.model);
+        let mut body = match self.spec.provider.api() {
+            Api::Messages => anthropic::body(&asked, model, stream),
+            Api::Chat => openai::body(&asked, model, stream, self.official),
+            Api::Responses => responses::body(&asked, model, stream),
+            Api::Gemini => gemini::body(&asked),
+        };
+        if self.settings.tools == ToolCalls::Schema
+            && let Some(schema) = by_schema::schema(&request.tools)
+        {
+            // Strict ones would have to name every argument as required.
+            let mut format = json!({"name": "answer", "schema": schema, "strict": false});
+            match self.spec.provider.api() {
+                Api::Responses => {
+                    format["type"] = "json_schema".into();
+                    body["text"] = json!({"format": format});
+                }
+                Api::Chat | Api::Messages | Api::Gemini => {
+                    body["response_format"] = json!({"type": "json_schema", "json_schema": format});
+                }
+            }
+        }
+        body
+    }
+
     fn assembler(&self) -> Box<dyn Assembler> {
-        match self.spec.provider {
-            Provider::Anthropic => Box::new(anthropic::Stream::default()),
-            Provider::OpenAi | Provider::OpenAiCompatible => Box::new(openai::Stream::default()),
+        match self.spec.provider.api() {
+            Api::Messages => Box::new(anthropic::Stream::default()),
+            Api::Chat => Box::new(openai::Stream::default()),
+            Api::Responses => Box::new(responses::Stream::default()),
+            Api::Gemini => Box::new(gemini::Stream::default()),
         }
     }
 
     fn whole(&self, body: &Value) -> Result<Answer, ModelError> {
-        match self.spec.provider {
-            Provider::Anthropic => anthropic::whole(body),
-            Provider::OpenAi | Provider::OpenAiCompatible => openai::whole(body),
+        match self.spec.provider.api() {
+            Api::Messages => anthropic::whole(body),
+            Api::Chat => openai::whole(body),
+            Api::Responses => responses::whole(body),
+            Api::Gemini => gemini::whole(body),
         }
     }
 
     async fn call(&self, request: &Request) -> Result<Response, ModelError> {
         let body = Bytes::from(self.body(request).to_string());
-        let input_bound = estimate_tokens(body.len().max(request_bytes(request)));
+        let input_bound = estimate_tokens(body.len().max(request_bytes(&self.asked(request))));
         let end = Instant::now() + self.settings.total;
         let mut waits = ExponentialBuilder::default()
             .with_min_delay(self.settings.backoff)
@@ -174,15 +215,28 @@ impl Client {
         loop {
             tries += 1;
             let mut progress = Progress::default();
+            let turn = self.turn(input_bound + u64::from(request.max_tokens), end).await;
             let allowed = self.settings.try_timeout.min(end.saturating_duration_since(Instant::now()));
             let started = Instant::now();
-            let result = match timeout(allowed, self.attempt(body.clone(), &mut progress)).await {
-                Ok(result) => result,
-                Err(_) => Err(ModelError::Timeout { what: "one whole answer", after: allowed }),
+            let result = match &turn {
+                Ok(_) => timeout(allowed, self.attempt(body.clone(), &mut progress))
+                    .await
+                    .unwrap_or(Err(ModelError::Timeout { what: "one whole answer", after: allowed })),
+                Err(why) => Err(ModelError::NotAsked { why: why.clone() }),
+            };
+            let settle = |usage: &Usage| {
+                if let Ok(turn) = turn {
+                    turn.used(usage.input + usage.cache_read + usage.cache_write + usage.output);
+                }
             };
             let error = match result {
                 Ok(answer) => {
+                    let answer = match self.settings.tools {
+                        ToolCalls::Native => answer,
+                        ToolCalls::Schema => by_schema::read(answer, request),
+                    };
                     let response = self.priced(answer, input_bound, &broken_off);
+                    settle(&response.usage);
                     tracing::debug!(
                         model = %self.name, tries, ms = started.elapsed().as_millis() as u64,
                         input = response.usage.input, output = response.usage.output, "a model answered"
@@ -191,7 +245,9 @@ impl Client {
                 }
                 Err(error) => error,
             };
-            add(&mut broken_off, &billed(&error, &progress, input_bound));
+            let lost = billed(&error, &progress, input_bound);
+            settle(&lost);
+            add(&mut broken_off, &lost);
             let gave_up = |why: &str, source: ModelError| ModelError::GaveUp {
                 tries,
                 why: why.to_owned(),
@@ -207,12 +263,16 @@ impl Client {
                 let plain = tries == 1 && broken_off == Usage::default();
                 return Err(if plain { error } else { gave_up("it would fail again", error) });
             }
-            let Some(backoff) = waits.next() else {
-                return Err(gave_up("that was the last", error));
-            };
             let asked = match &error {
                 ModelError::Busy { retry_after, .. } => *retry_after,
                 _ => None,
+            };
+            if let Some(asked) = asked {
+                // Whoever else would ask this server waits too.
+                self.limiter.pause(asked);
+            }
+            let Some(backoff) = waits.next() else {
+                return Err(gave_up("that was the last", error));
             };
             if let Some(asked) = asked.filter(|asked| *asked > self.settings.longest_wait) {
                 let why = format!(
@@ -232,6 +292,19 @@ impl Client {
             );
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Waits until the server may be asked; else says why it is not.
+    async fn turn(&self, tokens: u64, end: Instant) -> Result<Turn, String> {
+        let longest = self.settings.longest_wait;
+        self.limiter.turn(tokens, longest, end).await.map_err(|why| match why {
+            NoTurn::Paused(rest) => format!(
+                "it asks to wait {} s; at most {} s are waited",
+                rest.as_secs_f64().ceil(),
+                longest.as_secs()
+            ),
+            NoTurn::Late => "its rate limit leaves no turn before the call's time is up".to_owned(),
+        })
     }
 
     async fn attempt(&self, body: Bytes, progress: &mut Progress) -> Result<Answer, ModelError> {
@@ -350,6 +423,7 @@ impl Client {
         let _ = timeout(Duration::from_secs(5), reading).await;
         let value: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let error = value.get("error").unwrap_or(&value);
+        let retry_after = retry_after.or_else(|| delay_in_details(error));
         let text = [error.get("message"), Some(error), value.get("message"), value.get("detail")]
             .into_iter()
             .flatten()
@@ -406,13 +480,11 @@ impl Model for Client {
         &self.name
     }
 
-    fn address(&self) -> Option<String> {
+    fn readers(&self) -> Vec<(String, Option<String>)> {
         let own = self.spec.provider.default_base_url().and_then(|own| reqwest::Url::parse(own).ok());
         let is_own = own.is_some_and(|own| own.origin() == self.url.origin());
-        (!is_own).then(|| {
-            let port = self.url.port_or_known_default().unwrap_or_default();
-            format!("{}://{}:{port}", self.url.scheme(), self.url.host_str().unwrap_or_default())
-        })
+        let address = (!is_own).then(|| origin(&self.url));
+        vec![(self.name.clone(), address)]
     }
 
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, ModelError>> {
@@ -420,7 +492,7 @@ impl Model for Client {
     }
 
     fn worst_case_usd(&self, request: &Request) -> Option<f64> {
-        self.price.map(|price| worst_case(&price, request))
+        self.price.map(|price| worst_case(&price, &self.asked(request)))
     }
 }
 
@@ -450,55 +522,6 @@ pub(crate) fn broken(error: reqwest::Error, place: String) -> ModelError {
     ModelError::Truncated { place, source: Some(error.without_url()) }
 }
 
-/// Returns the address requests are sent to.
-fn endpoint(provider: Provider, base: &str) -> Result<reqwest::Url, String> {
-    let mut url = reqwest::Url::parse(base.trim()).map_err(|error| error.to_string())?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err("it is neither http nor https".into());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("it holds a user name or password".into());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("it holds a query or a fragment".into());
-    }
-    let (leaf, anthropic) = match provider {
-        Provider::Anthropic => ("/messages", true),
-        Provider::OpenAi | Provider::OpenAiCompatible => ("/chat/completions", false),
-    };
-    let path = url.path().trim_end_matches('/');
-    let path = path.strip_suffix(leaf).unwrap_or(path).to_owned();
-    // Anthropic's own clients are given the address without the version, OpenAI's with it.
-    let version = if path.is_empty() || (anthropic && !path.ends_with("/v1")) { "/v1" } else { "" };
-    url.set_path(&format!("{path}{version}{leaf}"));
-    Ok(url)
-}
-
-fn is_loopback(url: &reqwest::Url) -> bool {
-    let host = url.host_str().unwrap_or("").trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// Reads `Retry-After`: seconds, or a date, which is taken relative to the answer's own `Date` so that no
-/// clock has to be right.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
-    if let Some(ms) = text("retry-after-ms").and_then(number) {
-        return Duration::try_from_secs_f64(ms / 1000.0).ok();
-    }
-    let value = text("retry-after")?;
-    if let Some(seconds) = number(value) {
-        // A wait beyond all measure is still a wait that was asked for.
-        return Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
-    }
-    let date = |text: &str| -> Option<Timestamp> {
-        jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
-    };
-    let wait = date(value)?.duration_since(date(text("date")?)?);
-    Some(Duration::try_from(wait).unwrap_or(Duration::ZERO))
-}
-
 fn hint(status: u16) -> &'static str {
     match status {
         300..=399 => "redirects are not followed, so that the key goes nowhere else: correct the base URL",
@@ -509,59 +532,5 @@ fn hint(status: u16) -> &'static str {
         404 | 405 => "check the model's name and the base URL",
         413 => "the conversation is too long for this server",
         _ => "the server will not take this request; check the model's name, the key and the base URL",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_base_url_leads_to_the_right_endpoint() {
-        for (provider, base, url) in [
-            (Provider::OpenAi, "https://api.openai.com/v1", "https://api.openai.com/v1/chat/completions"),
-            (Provider::OpenAi, "https://h/openai/v1/", "https://h/openai/v1/chat/completions"),
-            (Provider::OpenAi, "https://h/api/paas/v4", "https://h/api/paas/v4/chat/completions"),
-            (Provider::OpenAi, "http://127.0.0.1:9", "http://127.0.0.1:9/v1/chat/completions"),
-            (Provider::OpenAi, "http://h/v1/chat/completions", "http://h/v1/chat/completions"),
-            (Provider::Anthropic, "https://api.anthropic.com", "https://api.anthropic.com/v1/messages"),
-            (Provider::Anthropic, "http://127.0.0.1:9/v1/", "http://127.0.0.1:9/v1/messages"),
-            (Provider::Anthropic, "https://gw/anthropic", "https://gw/anthropic/v1/messages"),
-        ] {
-            assert_eq!(endpoint(provider, base).unwrap().as_str(), url);
-        }
-        for bad in ["", "api.openai.com/v1", "ftp://h/", "https://u:p@h/", "https://h/v1?key=1", "file:///x"]
-        {
-            assert!(endpoint(Provider::OpenAi, bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn retry_after_is_read_in_every_form() {
-        let read = |pairs: &[(&'static str, &'static str)]| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in pairs {
-                headers.insert(*name, HeaderValue::from_static(value));
-            }
-            retry_after(&headers)
-        };
-        let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(read(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
-        assert_eq!(read(&[("retry-after", "0.5")]), Some(Duration::from_millis(500)));
-        assert_eq!(read(&[("retry-after", "3"), ("retry-after-ms", "20")]), Some(Duration::from_millis(20)));
-        assert_eq!(
-            read(&[("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT"), date]),
-            Some(Duration::from_secs(30))
-        );
-        assert_eq!(
-            read(&[("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"), date]),
-            Some(Duration::ZERO),
-            "a date in the past"
-        );
-        assert_eq!(read(&[("retry-after", "18446744073709551616")]), Some(Duration::MAX));
-        for none in ["-1", "soon", "NaN", "inf"] {
-            assert_eq!(read(&[("retry-after", none), date]), None, "{none}");
-        }
-        assert_eq!(read(&[("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT")]), None, "no date to compare to");
     }
 }

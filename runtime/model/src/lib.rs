@@ -1,4 +1,5 @@
-//! Calls a language model: one trait, an OpenAI-compatible client, an Anthropic client, and a replay.
+//! Calls a language model: one trait, a client for OpenAI's two APIs, Anthropic's and Gemini, a
+//! chain of several, and a replay.
 //!
 //! What it is not: it holds no conversation and decides nothing; `gloaming-agent` does. It reads no
 //! environment: key, base URL, prices and times are in [`Settings`].
@@ -13,19 +14,29 @@
 //! - a missing price or a missing usage never makes an answer look free (see [`Usage::estimated`]).
 #![forbid(unsafe_code)]
 
+mod address;
 mod anthropic;
+mod by_schema;
+mod chain;
 mod error;
+mod gemini;
 mod http;
+mod limit;
 mod lines;
 mod openai;
 mod price;
 mod replay;
+mod responses;
 mod settings;
 mod spec;
 mod types;
+mod wait;
 
+pub use by_schema::ToolCalls;
+pub use chain::chain;
 pub use error::ModelError;
-pub use price::{Price, PriceError, PriceTable};
+pub use limit::{Limits, Rates};
+pub use price::{Price, PriceError, PriceRow, PriceTable};
 pub use replay::Replay;
 pub use settings::Settings;
 pub use spec::{ModelSpec, Provider, SpecError, open};

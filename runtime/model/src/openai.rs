@@ -46,7 +46,7 @@ fn user(blocks: &[Block], messages: &mut Vec<Value>) {
             Block::ToolResult { id, content, is_error } => {
                 // There is no field for failure here; the word has to say it.
                 let content = if *is_error { format!("ERROR: {content}") } else { content.clone() };
-                messages.push(json!({"role": "tool", "tool_call_id": id, "content": content}));
+                messages.push(json!({"role": "tool", "tool_call_id": call_id(id), "content": content}));
             }
             Block::ToolUse { .. } => {}
         }
@@ -63,7 +63,7 @@ fn assistant(blocks: &[Block]) -> Value {
         match block {
             Block::Text { text: more } => text.push_str(more),
             Block::ToolUse { id, name, input } => calls.push(json!({
-                "id": id, "type": "function",
+                "id": call_id(id), "type": "function",
                 "function": {"name": tool_name(name), "arguments": input.to_string()},
             })),
             Block::ToolResult { .. } => {}
@@ -82,6 +82,11 @@ pub(crate) fn tool_name(name: &str) -> String {
     let legal = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' };
     let name: String = name.chars().map(legal).take(64).collect();
     if name.is_empty() { "unnamed".into() } else { name }
+}
+
+/// Returns a call's id in the letters that servers take back: in a chain it may be another's, with more than an id in it.
+pub(crate) fn call_id(id: &str) -> String {
+    tool_name(id.split('#').next().unwrap_or(""))
 }
 
 /// Returns a call's arguments: the object they are, or the text that is none under [`INVALID_JSON`].
@@ -279,7 +284,7 @@ fn usage(value: Option<&Value>) -> Option<Usage> {
     })
 }
 
-fn model(body: &Value) -> String {
+pub(crate) fn model(body: &Value) -> String {
     body.get("model").and_then(Value::as_str).unwrap_or("").chars().take(200).collect()
 }
 
@@ -302,6 +307,8 @@ pub(crate) fn reported(error: &Value) -> ModelError {
         "billing",
         "context_length",
         "content_policy",
+        "invalid_prompt",
+        "invalid_argument",
     ];
     let transient = !lasting.iter().any(|word| kind.contains(word) || code.contains(word));
     let kind = [kind, code].into_iter().find(|name| !name.is_empty()).unwrap_or_else(|| "an error".into());
@@ -313,7 +320,7 @@ pub(crate) fn malformed(place: &str, reason: &str) -> ModelError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{Message, ToolDef};
 
@@ -371,6 +378,13 @@ mod tests {
             })
         );
         assert_eq!(body(&conversation(), "m", false, true)["max_completion_tokens"], 100);
+    }
+
+    #[test]
+    fn ids_of_another_server_are_made_fit() {
+        assert_eq!(call_id("toolu_01-A"), "toolu_01-A");
+        assert_eq!(call_id("gemini_0#c2ln+/="), "gemini_0");
+        assert_eq!(call_id("functions.read:0"), "functions_read_0");
     }
 
     fn stream(chunks: &[Value]) -> Result<Answer, ModelError> {

@@ -38,8 +38,19 @@ impl Price {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PriceTable {
     rows: Vec<Row>,
-    /// The price of whatever no row is for.
-    other: Option<Price>,
+}
+
+/// One row of a table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PriceRow<'a> {
+    /// The provider, as specs name it.
+    pub provider: &'a str,
+    /// The model, or the beginning of names and `*`.
+    pub model: &'a str,
+    /// What it costs.
+    pub price: Price,
+    /// Where the price comes from.
+    pub source: &'a str,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -51,12 +62,15 @@ struct Row {
     output: f64,
     cache_read: Option<f64>,
     cache_write: Option<f64>,
+    source: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     schema: u32,
+    /// Where the prices come from whose rows do not say so.
+    source: Option<String>,
     #[serde(default)]
     price: Vec<Row>,
 }
@@ -88,7 +102,7 @@ impl PriceTable {
 
     /// Reads a table in the form of `prices.toml`.
     pub fn parse(text: &str) -> Result<Self, PriceError> {
-        let file: File = toml::from_str(text).map_err(|error| PriceError::Parse(Box::new(error)))?;
+        let mut file: File = toml::from_str(text).map_err(|error| PriceError::Parse(Box::new(error)))?;
         if file.schema != 1 {
             return Err(PriceError::Schema(file.schema));
         }
@@ -99,46 +113,77 @@ impl PriceTable {
                 return Err(error("a price is a number of dollars per million tokens, 0 or more"));
             }
             if !Provider::ALL.iter().any(|provider| provider.as_str() == row.provider) {
-                return Err(error("the provider is none of openai, openai-compatible and anthropic"));
+                return Err(error("its provider is none that a model can be named with"));
             }
             if row.model.is_empty() {
                 return Err(error("the model has no name"));
             }
         }
-        Ok(Self { rows: file.price, other: None })
+        for row in &mut file.price {
+            row.source = row.source.take().or_else(|| file.source.clone());
+        }
+        Ok(Self { rows: file.price })
     }
 
-    /// Returns a table that has this price for every model.
-    pub fn single(price: Price) -> Self {
-        Self { rows: Vec::new(), other: Some(price) }
+    /// Returns the table of one model.
+    pub fn of(spec: &ModelSpec, price: Price, source: &str) -> Self {
+        let row = Row {
+            provider: spec.provider.as_str().into(),
+            model: spec.model.clone(),
+            input: price.input,
+            output: price.output,
+            cache_read: Some(price.cache_read),
+            cache_write: Some(price.cache_write),
+            source: Some(source.into()),
+        };
+        Self { rows: vec![row] }
+    }
+
+    /// Returns every row, in the order they are looked at.
+    pub fn rows(&self) -> impl Iterator<Item = PriceRow<'_>> {
+        self.rows.iter().map(Row::told)
     }
 
     /// Returns this table with `other`'s rows before its own.
     #[must_use]
     pub fn overridden_by(mut self, other: Self) -> Self {
         self.rows.splice(0..0, other.rows);
-        self.other = other.other.or(self.other);
         self
     }
 
     /// Returns the price of a model, none when the table does not know it.
+    pub fn price(&self, spec: &ModelSpec) -> Option<Price> {
+        self.row(spec).map(|row| row.price)
+    }
+
+    /// Returns the row that a model's price is in, none when the table does not know it.
     ///
     /// A row is for the model of its very name and for its dated releases (`-2025-08-07`, `-20250929`,
     /// `-latest`). A name ending in `*` is for every model that begins so, and is only looked at when no
     /// row names the model itself. A model that merely resembles a known one has no price: guessing low
     /// would let it spend more than its budget.
-    pub fn price(&self, spec: &ModelSpec) -> Option<Price> {
-        let ours = || self.rows.iter().filter(|row| row.provider == spec.provider.as_str());
+    pub fn row(&self, spec: &ModelSpec) -> Option<PriceRow<'_>> {
+        let named = |provider: Provider| move |row: &&Row| row.provider == provider.as_str();
+        let (own, shared) = (named(spec.provider), named(spec.provider.priced_as()));
+        let ours = || self.rows.iter().filter(move |row| own(row) || shared(row));
         let row = ours().find(|row| is_release_of(&row.model, &spec.model)).or_else(|| {
             ours()
                 .find(|row| row.model.strip_suffix('*').is_some_and(|prefix| spec.model.starts_with(prefix)))
         })?;
-        Some(Price {
-            input: row.input,
-            output: row.output,
-            cache_read: row.cache_read.unwrap_or(row.input),
-            cache_write: row.cache_write.unwrap_or(row.input),
-        })
+        Some(row.told())
+    }
+}
+
+impl Row {
+    fn told(&self) -> PriceRow<'_> {
+        let price = Price {
+            input: self.input,
+            output: self.output,
+            cache_read: self.cache_read.unwrap_or(self.input),
+            cache_write: self.cache_write.unwrap_or(self.input),
+        };
+        let source = self.source.as_deref().unwrap_or("not said");
+        PriceRow { provider: &self.provider, model: &self.model, price, source }
     }
 }
 
@@ -183,6 +228,7 @@ mod tests {
         for unknown in ["openai:gpt-5-ultra", "openai:gpt-55", "openai:gpt-5-1", "openai-compatible:gpt-5"] {
             assert_eq!(price(unknown), None, "{unknown}");
         }
+        assert_eq!(price("openai-responses:gpt-5"), Some(known), "the same model by another API");
         assert_eq!(price("anthropic:claude-sonnet-4-5-20250929"), price("anthropic:claude-sonnet-4-5"));
     }
 
@@ -209,6 +255,21 @@ mod tests {
         let table = PriceTable::built_in().overridden_by(table);
         assert_eq!(table.price(&"openai-compatible:qwen".parse().unwrap()).unwrap().output, 0.0);
         assert_eq!(table.price(&"openai:gpt-5".parse().unwrap()).unwrap().input, 1.0);
+    }
+
+    #[test]
+    fn every_row_says_where_its_price_comes_from() {
+        let table = PriceTable::parse(
+            "schema = 1\nsource = \"a list\"\n[[price]]\nprovider = \"openai\"\nmodel = \"a\"\ninput = 1\noutput = 2\n\
+             [[price]]\nprovider = \"openai\"\nmodel = \"b\"\ninput = 1\noutput = 2\nsource = \"a contract\"\n",
+        )
+        .unwrap();
+        let spec: ModelSpec = "openai:c".parse().unwrap();
+        let table = table.overridden_by(PriceTable::of(&spec, Price::flat(4.0, 2.0), "an option"));
+        let told: Vec<_> = table.rows().map(|row| (row.model, row.source)).collect();
+        assert_eq!(told, [("c", "an option"), ("a", "a list"), ("b", "a contract")]);
+        assert_eq!(table.price(&spec).unwrap().cache_write, 5.0, "written to a cache it costs no less");
+        assert!(PriceTable::built_in().rows().all(|row| row.source != "not said"));
     }
 
     #[test]

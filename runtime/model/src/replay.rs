@@ -23,6 +23,11 @@ impl Model for Replay {
         &self.spec
     }
 
+    fn readers(&self) -> Vec<(String, Option<String>)> {
+        // Nobody is sent anything; who was, is the record's word.
+        self.spec.split(',').map(|spec| (spec.to_owned(), None)).collect()
+    }
+
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, ModelError>> {
         let found = request.digest();
         Box::pin(async move { Err(ModelError::NotRecorded { found }) })

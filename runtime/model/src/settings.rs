@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::PriceTable;
+use crate::{Limits, PriceTable, Rates, ToolCalls};
 
 /// How a model is reached; everything the environment or a person can decide.
 #[derive(Debug, Clone)]
@@ -15,6 +15,13 @@ pub struct Settings {
     pub api_key: Option<SecretString>,
     /// Prices; none: the built-in table.
     pub prices: Option<PriceTable>,
+    /// How the model calls tools. Default: by its API's own calls.
+    pub tools: ToolCalls,
+    /// How fast the server may be asked. Default: without limit.
+    pub rates: Rates,
+    /// Where the limits are kept: models opened with handles of the same share them, server by server, and so the waits
+    /// that a server asks for. Default: this model's own.
+    pub limits: Limits,
     /// Whether answers are streamed. Default true: a stalled answer is noticed early.
     pub stream: bool,
     /// The most tries of one call. Default 4.
@@ -44,6 +51,9 @@ impl Default for Settings {
             base_url: None,
             api_key: None,
             prices: None,
+            tools: ToolCalls::default(),
+            rates: Rates::default(),
+            limits: Limits::default(),
             stream: true,
             tries: 4,
             total: Duration::from_secs(15 * 60),

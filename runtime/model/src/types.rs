@@ -15,14 +15,12 @@ pub const INVALID_JSON: &str = "__invalid_json";
 
 /// A language model.
 pub trait Model: Send + Sync {
-    /// Returns the model's spec as it is written in journals: `anthropic:claude-...`.
+    /// Returns the model's spec as it is written in journals: `anthropic:claude-...`, or several joined by commas.
     fn spec(&self) -> &str;
 
-    /// Returns the server, `scheme://host:port`, where it is another than the provider's own, and so sees what is sent
-    /// in the provider's stead.
-    fn address(&self) -> Option<String> {
-        None
-    }
+    /// Returns who may be sent what is asked: each model's spec, and its server, `scheme://host:port`, where that is
+    /// another than the provider's own.
+    fn readers(&self) -> Vec<(String, Option<String>)>;
 
     /// Asks the model once and returns its whole answer. Failures that may pass are tried again inside.
     fn complete<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, ModelError>>;

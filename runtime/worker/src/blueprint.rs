@@ -351,16 +351,24 @@ fn may_work(run: &Run<'_>, origin: &Origin) -> Result<(), End> {
         )
         .into());
     }
-    let Origin::Model(model) = origin else { return Ok(()) };
-    let address = run.equipment.model.as_ref().and_then(|model| model.address());
-    let denied = match grant.decide_model(model, address.as_deref()) {
-        Ok(Decision::Allow(_)) => return Ok(()),
-        Ok(Decision::Deny(denial)) => denial.to_string(),
-        Err(wrong) => wrong,
-    };
-    let summary = format!("The policy does not let this repository's code be sent to {model}.");
-    let detail = format!("`gloaming policy explain \"model {model}\"` tells which file's [model] decides");
-    Err(blocked(summary, denied, "use a model that may see the code", detail).into())
+    if !matches!(origin, Origin::Model(_)) {
+        return Ok(());
+    }
+    // Who is asked only when another fails, or only at the review, sees the code all the same.
+    let team = &run.equipment.team;
+    let models = run.equipment.model.iter().chain(team.review_model.iter().filter(|_| team.reviewer));
+    for (model, address) in models.flat_map(|model| model.readers()) {
+        let denied = match grant.decide_model(&model, address.as_deref()) {
+            Ok(Decision::Allow(_)) => continue,
+            Ok(Decision::Deny(denial)) => denial.to_string(),
+            Err(wrong) => wrong,
+        };
+        let summary = format!("The policy does not let this repository's code be sent to {model}.");
+        let detail =
+            format!("`gloaming policy explain \"model {model}\"` tells which file's [model] decides");
+        return Err(blocked(summary, denied, "use a model that may see the code", detail).into());
+    }
+    Ok(())
 }
 
 pub(crate) fn choose_origin(run: &mut Run<'_>, choice: &Choice) -> Result<Origin, End> {

@@ -2,5 +2,7 @@
 
 mod answers;
 mod broken;
+mod chain;
+mod limits;
 mod refused;
 mod secrets;

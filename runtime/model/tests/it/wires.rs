@@ -1,4 +1,4 @@
-//! The two APIs, streamed and not, as one table: what a model says is written once and put on every wire.
+//! The APIs, streamed and not, as one table: what a model says is written once and put on every wire.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +11,41 @@ use serde_json::{Value, json};
 
 use crate::server::{Reply, Server};
 
+mod gemini;
+mod responses;
+
 pub(crate) const KEY: &str = "sk-Test-4F9a71c2E8";
 
 /// One API, streamed or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wire {
-    pub(crate) anthropic: bool,
+    pub(crate) api: Api,
     pub(crate) stream: bool,
 }
 
+/// A form of requests and answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Api {
+    /// OpenAI's chat completions.
+    Chat,
+    /// OpenAI's responses.
+    Responses,
+    /// Anthropic's messages.
+    Messages,
+    /// Google's Gemini.
+    Gemini,
+}
+
 impl Wire {
-    pub(crate) const ALL: [Self; 4] = [
-        Self { anthropic: false, stream: false },
-        Self { anthropic: false, stream: true },
-        Self { anthropic: true, stream: false },
-        Self { anthropic: true, stream: true },
+    pub(crate) const ALL: [Self; 8] = [
+        Self { api: Api::Chat, stream: false },
+        Self { api: Api::Chat, stream: true },
+        Self { api: Api::Messages, stream: false },
+        Self { api: Api::Messages, stream: true },
+        Self { api: Api::Responses, stream: false },
+        Self { api: Api::Responses, stream: true },
+        Self { api: Api::Gemini, stream: false },
+        Self { api: Api::Gemini, stream: true },
     ];
 
     pub(crate) fn streamed() -> impl Iterator<Item = Self> {
@@ -33,8 +53,22 @@ impl Wire {
     }
 
     pub(crate) fn spec(self) -> ModelSpec {
-        let spec = if self.anthropic { "anthropic:claude-sonnet-4-5" } else { "openai:gpt-5" };
+        let spec = match self.api {
+            Api::Chat => "openai:gpt-5",
+            Api::Responses => "openai-responses:gpt-5",
+            Api::Messages => "anthropic:claude-sonnet-4-5",
+            Api::Gemini => "gemini:gemini-3.5-flash",
+        };
         spec.parse().expect("a spec")
+    }
+
+    /// Whether a call's arguments come as text, which need not be JSON, rather than as an object.
+    pub(crate) fn has_text_for_arguments(self) -> bool {
+        match self.api {
+            Api::Chat | Api::Responses => true,
+            Api::Messages => self.stream,
+            Api::Gemini => false,
+        }
     }
 
     /// The model behind `url`, with settings that keep a test short.
@@ -58,11 +92,15 @@ impl Wire {
 
     /// Puts what a model says on this wire.
     pub(crate) fn body(self, said: &Said) -> String {
-        match (self.anthropic, self.stream) {
-            (false, false) => openai_whole(said),
-            (false, true) => openai_stream(said),
-            (true, false) => anthropic_whole(said),
-            (true, true) => anthropic_stream(said),
+        match (self.api, self.stream) {
+            (Api::Chat, false) => openai_whole(said),
+            (Api::Chat, true) => openai_stream(said),
+            (Api::Responses, false) => responses::whole(said),
+            (Api::Responses, true) => responses::stream(said),
+            (Api::Gemini, false) => gemini::whole(said),
+            (Api::Gemini, true) => gemini::stream(said),
+            (Api::Messages, false) => anthropic_whole(said),
+            (Api::Messages, true) => anthropic_stream(said),
         }
     }
 
@@ -95,7 +133,7 @@ impl Wire {
         } else {
             Stop::ToolUse
         };
-        let usage = if self.anthropic {
+        let usage = if self.api == Api::Messages {
             Usage { input: 100, output: 20, cache_read: 40, cache_write: 10, estimated: false }
         } else {
             Usage { input: 60, output: 20, cache_read: 40, cache_write: 0, estimated: false }
@@ -105,9 +143,9 @@ impl Wire {
     }
 }
 
-/// The prices of the two models, as the table has them.
+/// The prices of the models, as the table has them.
 pub(crate) fn price(wire: Wire) -> Price {
-    PriceTable::built_in().price(&wire.spec()).expect("the table has both")
+    PriceTable::built_in().price(&wire.spec()).expect("the table has them")
 }
 
 /// Settings that keep a test short: tries follow at once, and no wait is long.

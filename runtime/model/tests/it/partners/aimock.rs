@@ -1,14 +1,14 @@
-//! aimock: one file of fixtures (tests/wire/aimock.json), served on the wires of both APIs by its own reading
+//! aimock: one file of fixtures (tests/wire/aimock.json), served on the wires of all APIs by its own reading
 //! of them. Its journal says what it understood of what we sent.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use gloaming_model::{Block, Message, ModelError, Request, Response, Role, Settings, Stop, Usage};
+use gloaming_model::{Block, Message, ModelError, Request, Response, Role, Settings, Stop, ToolCalls, Usage};
 use serde_json::{Value, json};
 
 use super::{Partner, beside_setup, folder};
-use crate::wires::{KEY, Wire, price, quick, request};
+use crate::wires::{Api, KEY, Wire, price, quick, request};
 
 struct Aimock(Partner);
 
@@ -29,8 +29,12 @@ impl Aimock {
         self.0.post("/__aimock/fixtures", &serde_json::from_str(&fixtures).expect("it is JSON")).await;
     }
 
+    fn address(&self, wire: Wire) -> String {
+        self.0.url(if wire.api == Api::Gemini { "/v1beta" } else { "/v1" })
+    }
+
     async fn ask_with(&self, wire: Wire, text: &str, settings: Settings) -> Result<Response, ModelError> {
-        wire.model_with(&self.0.url("/v1"), settings).complete(&asking(text)).await
+        wire.model_with(&self.address(wire), settings).complete(&asking(text)).await
     }
 
     async fn ask(&self, wire: Wire, text: &str) -> Result<Response, ModelError> {
@@ -65,7 +69,8 @@ async fn aimock_is_understood_on_every_wire() {
                 blocks: text("Hello from the other side, with ümläuts and 🔍 in it."),
                 stop: Stop::EndTurn,
                 usage,
-                model: "served-model".into(),
+                // On Gemini's wire it names none.
+                model: if wire.api == Api::Gemini { String::new() } else { "served-model".into() },
                 cost_usd: Some(price(wire).of(&usage)),
             },
             "{wire:?}"
@@ -92,7 +97,7 @@ async fn aimock_and_we_hold_a_conversation_with_tools() {
     for wire in Wire::ALL {
         aimock.reset().await;
         let mut conversation = asking("compare two files");
-        let answer = wire.model(&aimock.0.url("/v1")).complete(&conversation).await.unwrap();
+        let answer = wire.model(&aimock.address(wire)).complete(&conversation).await.unwrap();
         let call =
             |id: &str, name: &str, input: Value| Block::ToolUse { id: id.into(), name: name.into(), input };
         assert_eq!(
@@ -118,7 +123,7 @@ async fn aimock_and_we_hold_a_conversation_with_tools() {
             role: Role::User,
             blocks: vec![result("call_a", "the first", true), result("call_b", "the second", false)],
         });
-        let answer = wire.model(&aimock.0.url("/v1")).complete(&conversation).await.unwrap();
+        let answer = wire.model(&aimock.address(wire)).complete(&conversation).await.unwrap();
         assert_eq!((answer.blocks, answer.stop), (text("They differ."), Stop::EndTurn), "{wire:?}");
 
         let mut journal = aimock.journal().await;
@@ -130,19 +135,72 @@ async fn aimock_and_we_hold_a_conversation_with_tools() {
         assert_eq!(body["max_tokens"], 500, "{wire:?}");
         read_alike.push(said(&body["messages"]));
     }
-    let conversation = [
-        "system: You repair code.",
-        "user: Please compare two files.",
-        "assistant: I read both. read({\"lines\":[1,20],\"path\":\"src/größe.rs\"}) as call_a \
-         list({\"glob\":\"**/*.rs\",\"note\":\"a \\\"b\\\" \\\\ c\"}) as call_b",
-    ];
+    let begin = ["system: You repair code.", "user: Please compare two files."];
+    let first = "read({\"lines\":[1,20],\"path\":\"src/größe.rs\"}) as call_a";
+    let second = "list({\"glob\":\"**/*.rs\",\"note\":\"a \\\"b\\\" \\\\ c\"}) as call_b";
     for (wire, read) in Wire::ALL.into_iter().zip(&read_alike) {
+        // Responses are a list of items, each of which it takes for a message.
+        let answers = if wire.api == Api::Responses {
+            vec![
+                "assistant: I read both.".into(),
+                format!("assistant:  {first}"),
+                format!("assistant:  {second}"),
+            ]
+        } else {
+            vec![format!("assistant: I read both. {first} {second}")]
+        };
         // OpenAI's wire has no field for a failed call, so the word says it.
-        let first = if wire.anthropic { "the first" } else { "ERROR: the first" };
-        let results = [format!("tool: {first} for call_a"), "tool: the second for call_b".into()];
+        let (first, second) = match wire.api {
+            Api::Messages => ("the first", "the second"),
+            Api::Chat | Api::Responses => ("ERROR: the first", "the second"),
+            Api::Gemini => ("{\"error\":\"the first\"}", "{\"output\":\"the second\"}"),
+        };
+        let results = [format!("tool: {first} for call_a"), format!("tool: {second} for call_b")];
         let expected: Vec<String> =
-            conversation.iter().map(|line| (*line).to_owned()).chain(results).collect();
+            begin.iter().map(|line| (*line).to_owned()).chain(answers).chain(results).collect();
         assert_eq!(read, &expected, "{wire:?}");
+    }
+}
+
+/// A model without tool calls of its own: what it is told, and what is made of its answer.
+#[tokio::test]
+async fn aimock_takes_a_schema_for_tool_calls() {
+    let Some(aimock) = Aimock::start(|command| command) else { return };
+    for wire in Wire::ALL.into_iter().filter(|wire| matches!(wire.api, Api::Chat | Api::Responses)) {
+        aimock.reset().await;
+        let settings = Settings { tools: ToolCalls::Schema, ..quick() };
+        let mut conversation = asking("answer by a schema");
+        let model = wire.model_with(&aimock.address(wire), settings);
+        let answer = model.complete(&conversation).await.unwrap();
+        let call =
+            Block::ToolUse { id: "call_0".into(), name: "read".into(), input: json!({"path": "größe.rs"}) };
+        assert_eq!(answer.blocks, [Block::Text { text: "I look.".into() }, call], "{wire:?}");
+        assert_eq!(answer.stop, Stop::ToolUse, "{wire:?}");
+        let result =
+            Block::ToolResult { id: "call_0".into(), content: "no such file".into(), is_error: true };
+        conversation.messages.push(Message { role: Role::Assistant, blocks: answer.blocks });
+        conversation.messages.push(Message { role: Role::User, blocks: vec![result] });
+        let answer = model.complete(&conversation).await.unwrap();
+        assert_eq!((answer.blocks, answer.stop), (text("It is gone."), Stop::EndTurn), "{wire:?}");
+
+        let mut journal = aimock.journal().await;
+        let body = journal.remove(1)["body"].take();
+        assert!(body["tools"].as_array().is_none_or(Vec::is_empty), "{wire:?}: {body}");
+        if wire.api == Api::Chat {
+            let calls = &body["response_format"]["json_schema"]["schema"]["properties"]["calls"];
+            let tool = &calls["items"]["anyOf"][0]["properties"]["tool"];
+            assert_eq!(tool["enum"], json!(["read"]), "{wire:?}: {body}");
+        }
+        let said = said(&body["messages"]);
+        assert!(said[0].starts_with("system: You repair code.\n\n# Tools\n"), "{wire:?}: {said:?}");
+        assert_eq!(
+            said[2..],
+            [
+                "assistant: {\"calls\":[{\"arguments\":{\"path\":\"größe.rs\"},\"tool\":\"read\"}],\"say\":\"I look.\"}",
+                "user: The call call_0 of read failed:\nno such file",
+            ],
+            "{wire:?}"
+        );
     }
 }
 
@@ -194,7 +252,8 @@ async fn aimock_fails_once_and_is_asked_again() {
             };
             let answer = aimock.ask(wire, "break off within a call once").await.unwrap();
             assert_eq!(answer.blocks, [call], "{wire:?}");
-            asked += 4;
+            // Gemini's calls come in one piece, in which nothing can break off.
+            asked += if wire.api == Api::Gemini { 3 } else { 4 };
         }
         assert_eq!(aimock.journal().await.len(), asked, "{wire:?}");
     }

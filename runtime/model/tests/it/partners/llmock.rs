@@ -3,19 +3,25 @@
 use std::process::Command;
 use std::time::Duration;
 
-use gloaming_model::{Block, INVALID_JSON, Message, ModelError, Request, Response, Role, Settings, Stop};
+use gloaming_model::{
+    Block, INVALID_JSON, Limits, Message, ModelError, Request, Response, Role, Settings, Stop, ToolCalls,
+};
 use serde_json::{Value, json};
 
 use super::{Partner, folder};
-use crate::wires::{Wire, quick, request};
+use crate::wires::{Api, Wire, quick, request};
 
 struct Llmock(Partner);
 
 impl Llmock {
     fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Option<Self> {
         let program = folder()?.join("llmock/bin/llmock");
         let mut command = Command::new(program);
-        command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).env("NO_COLOR", "1");
+        command.args(["serve", "--host", "127.0.0.1", "--port", "0"]).args(more).env("NO_COLOR", "1");
         Some(Self(Partner::start(&mut command, "Uvicorn running on ")))
     }
 
@@ -25,14 +31,21 @@ impl Llmock {
         self.0.post("/_llmock/scenario", &json!({"behaviors": behaviors})).await;
     }
 
+    fn address(&self, wire: Wire) -> String {
+        self.0.url(match wire.api {
+            Api::Chat | Api::Responses => "/v1",
+            Api::Messages => "/anthropic",
+            Api::Gemini => "/gemini/v1beta",
+        })
+    }
+
     async fn ask_with(
         &self,
         wire: Wire,
         request: &Request,
         settings: Settings,
     ) -> Result<Response, ModelError> {
-        let path = if wire.anthropic { "/anthropic" } else { "/v1" };
-        wire.model_with(&self.0.url(path), settings).complete(request).await
+        wire.model_with(&self.address(wire), settings).complete(request).await
     }
 
     async fn ask(&self, wire: Wire, request: &Request) -> Result<Response, ModelError> {
@@ -136,7 +149,9 @@ async fn llmock_breaks_off_within_a_call_and_gets_no_half_call_done() {
     let Some(llmock) = Llmock::start() else { return };
     let input = json!({"path": "src/a/rather/long/path/of/a/file.rs", "text": "fn main() {}"});
     for wire in Wire::streamed() {
-        for after_chunks in 1..8 {
+        // Gemini's calls come in one piece.
+        let breaks = if wire.api == Api::Gemini { 0..1 } else { 1..8 };
+        for after_chunks in breaks {
             llmock
                 .script(json!([
                     {"type": "stream_fault", "kind": "truncate", "after_chunks": after_chunks},
@@ -193,11 +208,52 @@ async fn llmock_is_down_and_we_give_up_in_good_order() {
     }
 }
 
+/// The last try of one model is followed by another's first; llmock finds nothing wrong with either.
+#[tokio::test]
+async fn llmock_fails_one_model_for_good_and_another_answers() {
+    let Some(llmock) = Llmock::start() else { return };
+    for wire in Wire::ALL {
+        let other = Wire::ALL.into_iter().find(|other| other.api != wire.api).expect("there is another");
+        llmock.script(json!([{"type": "fail", "status": 503, "times": 4}, reply()])).await;
+        let models = [wire, other].map(|wire| wire.model_with(&llmock.address(wire), patient()));
+        let model = gloaming_model::chain(models.to_vec());
+        let answer = model.complete(&plain()).await.unwrap();
+        assert!(whole(&answer), "{wire:?}: {answer:?}");
+        let provider = other.spec().provider.as_str();
+        assert!(answer.model.starts_with(&format!("{provider}:")), "{wire:?}: {}", answer.model);
+        llmock.content(5, 4, &format!("{wire:?}")).await;
+    }
+}
+
+/// It keeps a quota of its own, as providers do: sixty at once, then one a second. Who comes too early is told when, and
+/// all of us keep to that.
+#[tokio::test]
+async fn llmock_has_a_quota_and_every_call_of_many_keeps_to_it() {
+    let Some(llmock) = Llmock::start_with(&["--rpm", "60"]) else { return };
+    for wire in Wire::ALL.into_iter().filter(|wire| wire.stream) {
+        llmock.script(json!([reply()])).await;
+        let settings = Settings { limits: Limits::default(), ..patient() };
+        let model = wire.model_with(&llmock.address(wire), settings);
+        let ask = |number: usize| {
+            let model = model.clone();
+            let request = Request { system: format!("You are number {number}."), ..plain() };
+            async move { model.complete(&request).await }
+        };
+        let answers = futures::future::join_all((0..63).map(ask)).await;
+        for answer in answers {
+            assert!(answer.as_ref().is_ok_and(whole), "{wire:?}: {answer:?}");
+        }
+        let (codes, tries, _) = llmock.verdict().await;
+        assert_eq!(codes, Vec::<String>::new(), "{wire:?}");
+        assert!(tries > 63, "{wire:?}: some came too early, or this shows nothing");
+    }
+}
+
 /// The verdict has teeth: one try only, and the same fault is held against us.
 #[tokio::test]
 async fn llmock_would_see_a_client_that_does_not_ask_again() {
     let Some(llmock) = Llmock::start() else { return };
-    let wire = Wire { anthropic: false, stream: true };
+    let wire = Wire { api: Api::Chat, stream: true };
     let once = || Settings { tries: 1, ..patient() };
     for (fault, code) in [
         (json!({"type": "stream_fault", "kind": "truncate", "after_chunks": 3}), "truncated_stream_accepted"),
@@ -233,6 +289,40 @@ async fn llmock_calls_a_tool_and_takes_its_result() {
     }
 }
 
+/// Without tool calls of its own it answers by the schema it is given, which has a place for them.
+#[tokio::test]
+async fn llmock_calls_a_tool_by_schema_and_takes_its_result() {
+    let Some(llmock) = Llmock::start() else { return };
+    let settings = || Settings { tools: ToolCalls::Schema, ..patient() };
+    for wire in Wire::ALL.into_iter().filter(|wire| matches!(wire.api, Api::Chat | Api::Responses)) {
+        llmock.0.post("/_llmock/reset", &json!({})).await;
+        let mut conversation = asking_for_a_tool();
+        for number in 0..2 {
+            let answer = llmock.ask_with(wire, &conversation, settings()).await.unwrap();
+            let [Block::Text { text }, Block::ToolUse { id, name, input }] = answer.blocks.as_slice() else {
+                panic!("{wire:?}: {answer:?}")
+            };
+            assert!(!text.is_empty() && !text.contains('{'), "{wire:?}: {text}");
+            assert_eq!((name.as_str(), answer.stop), ("read", Stop::ToolUse), "{wire:?}");
+            assert_eq!(*id, format!("call_{number}"), "{wire:?}");
+            assert!(input["path"].is_string(), "by the tool's own schema, {wire:?}: {input}");
+            assert!(answer.usage.input > 0 && !answer.usage.estimated, "{wire:?}");
+            let result = Block::ToolResult { id: id.clone(), content: "fn a() {}".into(), is_error: false };
+            conversation.messages.push(Message { role: Role::Assistant, blocks: answer.blocks });
+            conversation.messages.push(Message { role: Role::User, blocks: vec![result] });
+        }
+        llmock.content(2, 0, &format!("{wire:?}")).await;
+        // A break is noticed and asked again as ever.
+        if wire.stream {
+            let fault = json!({"type": "stream_fault", "kind": "truncate", "after_chunks": 3});
+            llmock.script(json!([fault])).await;
+            let answer = llmock.ask_with(wire, &asking_for_a_tool(), settings()).await.unwrap();
+            assert_eq!(answer.stop, Stop::ToolUse, "{wire:?}: {answer:?}");
+            llmock.content(2, 1, &format!("{wire:?}")).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn llmock_calls_badly_and_the_caller_hears_of_it() {
     let Some(llmock) = Llmock::start() else { return };
@@ -240,7 +330,7 @@ async fn llmock_calls_badly_and_the_caller_hears_of_it() {
         let call =
             json!({"type": "reply", "tool_calls": [{"name": "read", "arguments": {"path": "src/lib.rs"}}]});
         // Whole answers of Anthropic's API carry an object, so there is nothing it could break there.
-        if wire.stream || !wire.anthropic {
+        if wire.has_text_for_arguments() {
             llmock.script(json!([call, {"type": "tool_fault", "kind": "malformed_arguments"}])).await;
             let answer = llmock.ask(wire, &asking_for_a_tool()).await.unwrap();
             let [Block::ToolUse { input, .. }] = answer.blocks.as_slice() else {

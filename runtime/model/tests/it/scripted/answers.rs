@@ -4,7 +4,7 @@ use gloaming_model::{Block, INVALID_JSON, PriceTable, Request, Settings, Stop, U
 use serde_json::{Value, json};
 
 use crate::server::{Reply, Server};
-use crate::wires::{FULL, HELLO, KEY, Said, Wire, price, quick, request};
+use crate::wires::{Api, FULL, HELLO, KEY, Said, Wire, price, quick, request};
 
 #[tokio::test]
 async fn an_answer_is_the_same_on_every_wire() {
@@ -23,9 +23,15 @@ async fn the_question_goes_where_the_api_has_it() {
         let server = Server::script([wire.reply(&HELLO)]).await;
         wire.ask(&server).await.unwrap();
         let seen = server.seen().remove(0);
-        let (line, name, value) = if wire.anthropic {
+        let manner = if wire.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+        let line_of_gemini = format!("POST /v1beta/models/gemini-3.5-flash:{manner} HTTP/1.1");
+        let (line, name, value) = if wire.api == Api::Gemini {
+            (line_of_gemini.as_str(), "x-goog-api-key", KEY.to_owned())
+        } else if wire.api == Api::Messages {
             assert_eq!(seen.header("anthropic-version"), Some("2023-06-01"));
             ("POST /v1/messages HTTP/1.1", "x-api-key", KEY.to_owned())
+        } else if wire.api == Api::Responses {
+            ("POST /v1/responses HTTP/1.1", "authorization", format!("Bearer {KEY}"))
         } else {
             ("POST /v1/chat/completions HTTP/1.1", "authorization", format!("Bearer {KEY}"))
         };
@@ -36,8 +42,14 @@ async fn the_question_goes_where_the_api_has_it() {
         let with_key = seen.headers.iter().filter(|(_, value)| value.contains(KEY)).count();
         assert_eq!(with_key, 1, "the key is in one header: {:?}", seen.headers);
         assert!(!seen.body.to_string().contains(KEY));
+        if wire.api == Api::Gemini {
+            assert_eq!(seen.body["generationConfig"]["maxOutputTokens"], 500);
+            continue; // Its address says the rest.
+        }
         assert_eq!(seen.body["stream"], wire.stream);
-        assert_eq!(seen.body["max_tokens"], 500, "the name that every server but OpenAI's own knows");
+        // For completions the name that every server but OpenAI's own knows.
+        let limit = if wire.api == Api::Responses { "max_output_tokens" } else { "max_tokens" };
+        assert_eq!(seen.body[limit], 500, "{wire:?}");
         assert_eq!(seen.body["model"], wire.spec().model);
     }
 }
@@ -48,7 +60,9 @@ async fn without_a_key_none_is_sent() {
         let server = Server::script([wire.reply(&HELLO)]).await;
         wire.ask_with(&server, Settings { api_key: None, ..quick() }).await.unwrap();
         let seen = server.seen().remove(0);
-        assert_eq!((seen.header("authorization"), seen.header("x-api-key")), (None, None));
+        for name in ["authorization", "x-api-key", "x-goog-api-key"] {
+            assert_eq!(seen.header(name), None);
+        }
     }
 }
 
@@ -166,7 +180,7 @@ async fn a_content_type_may_have_parameters_or_be_missing() {
 async fn arguments_that_are_no_json_object_are_delivered_with_a_mark() {
     for wire in Wire::ALL {
         for arguments in ["{\"path\": \"src", "[1,2]", "\"src/lib.rs\"", "{'path': 'x'}", "read the file"] {
-            if wire == (Wire { anthropic: true, stream: false }) && arguments.starts_with('"') {
+            if !wire.has_text_for_arguments() && arguments.starts_with('"') {
                 continue; // There it is a JSON string in place of an object; the next test has that.
             }
             let arguments: &'static str = arguments;
@@ -176,7 +190,7 @@ async fn arguments_that_are_no_json_object_are_delivered_with_a_mark() {
             let answer = wire.ask(&server).await.unwrap();
             let Block::ToolUse { input, .. } = &answer.blocks[1] else { panic!("{answer:?}") };
             let text = input[INVALID_JSON].as_str().expect("the text is there");
-            if wire.stream || !wire.anthropic {
+            if wire.has_text_for_arguments() {
                 assert_eq!(text, arguments, "{wire:?}");
             }
             assert_eq!(input.as_object().map(serde_json::Map::len), Some(1), "{wire:?}");
@@ -237,15 +251,20 @@ async fn an_empty_answer_is_an_answer() {
 async fn what_we_do_not_know_is_passed_over() {
     let extras = [
         (
-            false,
+            Api::Chat,
             false,
             r#""content":"Hello.""#,
             r#""content":"Hello.","reasoning_content":"hm","audio":null"#,
         ),
-        (false, true, r#""delta":{"#, r#""logprobs":{"content":[]},"delta":{"reasoning_content":"hm","#),
-        (true, false, r#""content":["#, r#""content":[{"type":"thinking","thinking":"hm","signature":"s"},"#),
+        (Api::Chat, true, r#""delta":{"#, r#""logprobs":{"content":[]},"delta":{"reasoning_content":"hm","#),
         (
-            true,
+            Api::Messages,
+            false,
+            r#""content":["#,
+            r#""content":[{"type":"thinking","thinking":"hm","signature":"s"},"#,
+        ),
+        (
+            Api::Messages,
             true,
             "event: ping\n",
             "event: new_thing\ndata: {\"type\":\"new_thing\",\"index\":\"odd\"}\n\n\
@@ -255,9 +274,26 @@ async fn what_we_do_not_know_is_passed_over() {
              \"delta\":{\"type\":\"thinking_delta\",\"thinking\":\"hm\"}}\n\n\
              event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":9}\n\nevent: ping\n",
         ),
+        (
+            Api::Responses,
+            false,
+            r#""output":["#,
+            r#""output":[{"type":"reasoning","id":"rs","summary":[]},{"type":"web_search_call","id":"ws"},"#,
+        ),
+        (
+            Api::Responses,
+            true,
+            "event: response.output_text.done\n",
+            "event: response.new_thing\ndata: {\"type\":\"response.new_thing\",\"output_index\":\"odd\"}\n\n\
+             event: response.output_item.added\ndata: {\"type\":\"response.output_item.added\",\
+             \"output_index\":9,\"item\":{\"type\":\"reasoning\",\"summary\":[]}}\n\n\
+             event: response.reasoning_summary_text.delta\ndata: \
+             {\"type\":\"response.reasoning_summary_text.delta\",\"output_index\":9,\"delta\":\"hm\"}\n\n\
+             event: response.output_text.done\n",
+        ),
     ];
-    for (anthropic, stream, from, to) in extras {
-        let wire = Wire { anthropic, stream };
+    for (api, stream, from, to) in extras {
+        let wire = Wire { api, stream };
         let body = wire.body(&HELLO);
         // `{,` would be no JSON where the delta is empty.
         let body = body.replacen(from, to, 1).replace(",}", "}");
@@ -270,7 +306,10 @@ async fn what_we_do_not_know_is_passed_over() {
 #[tokio::test]
 async fn a_missing_usage_is_counted_from_above_and_not_as_nothing() {
     for wire in Wire::ALL {
-        let body = wire.body(&HELLO).replace("\"usage\"", "\"usage_of_another_name\"");
+        let body = wire
+            .body(&HELLO)
+            .replace("\"usage\"", "\"usage_of_another_name\"")
+            .replace("\"usageMetadata\"", "\"other\"");
         let server = Server::script([wire.wrap(&body)]).await;
         let answer = wire.ask(&server).await.unwrap();
         let Usage { input, output, estimated, .. } = answer.usage;
@@ -288,7 +327,8 @@ async fn a_missing_usage_is_counted_from_above_and_not_as_nothing() {
 async fn a_usage_of_nothing_is_a_missing_one() {
     for wire in Wire::ALL {
         let body = ["100", "20", "120", "40", "10", "1"].iter().fold(wire.body(&HELLO), |body, number| {
-            body.replace(&format!("tokens\":{number},"), "tokens\":0,")
+            body.replace(&format!("TokenCount\":{number}"), "TokenCount\":0")
+                .replace(&format!("tokens\":{number},"), "tokens\":0,")
                 .replace(&format!("tokens\":{number}}}"), "tokens\":0}")
         });
         let server = Server::script([wire.wrap(&body)]).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use gloaming_model::{ModelError, Settings, Usage};
 
 use crate::server::{Reply, Server};
-use crate::wires::{FULL, HELLO, SHORT, Wire, price, quick, request};
+use crate::wires::{Api, FULL, HELLO, SHORT, Wire, price, quick, request};
 
 fn last(error: &ModelError) -> &ModelError {
     match error {
@@ -19,7 +19,7 @@ fn once() -> Settings {
     Settings { tries: 1, ..quick() }
 }
 
-/// Every place a connection can close at that differs, for both APIs and with and without a stream.
+/// Every place a connection can close at that differs, for all APIs and with and without a stream.
 #[tokio::test]
 async fn an_answer_cut_at_any_byte_is_never_a_short_answer() {
     for wire in Wire::ALL {
@@ -27,7 +27,7 @@ async fn an_answer_cut_at_any_byte_is_never_a_short_answer() {
         let whole = wire.response(&SHORT);
         // Past its reason for the end, an OpenAI stream has only its usage left to lose.
         let content =
-            body.find("\"finish_reason\":\"tool_calls\"").filter(|_| wire.stream && !wire.anthropic);
+            body.find("\"finish_reason\":\"tool_calls\"").filter(|_| wire.stream && wire.api == Api::Chat);
         let bytes = body.clone().into_bytes();
         // Within a line of a stream a byte is like its neighbour; around a line's end each is its own case.
         let cuts: Vec<usize> = (0..bytes.len())
@@ -127,7 +127,7 @@ async fn an_answer_that_broke_off_is_part_of_the_price() {
 /// A usage that came before the break is used; the output is at least what was seen.
 #[tokio::test]
 async fn a_broken_streams_price_is_no_less_than_the_usage_it_named() {
-    let wire = Wire { anthropic: true, stream: true };
+    let wire = Wire { api: Api::Messages, stream: true };
     let body = wire.body(&FULL);
     let cut = body.find("event: content_block_start").unwrap();
     let server = Server::script([Reply::stream(&body[..cut])]).await;
@@ -161,7 +161,7 @@ async fn what_is_not_json_is_asked_for_again() {
 /// A delta for a block that never began, an end in the middle, values of other types: no panic, no answer.
 #[tokio::test]
 async fn events_out_of_order_are_no_answer() {
-    let wire = Wire { anthropic: true, stream: true };
+    let wire = Wire { api: Api::Messages, stream: true };
     for bad in [
         "data: {\"type\":\"content_block_delta\",\"index\":3,\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\n",
         "data: {\"type\":\"message_stop\"}\n\n",
@@ -176,7 +176,7 @@ async fn events_out_of_order_are_no_answer() {
             "{bad}: {error:?}"
         );
     }
-    let wire = Wire { anthropic: false, stream: true };
+    let wire = Wire { api: Api::Chat, stream: true };
     for bad in [
         "data: [DONE]\n\n",
         "data: {\"choices\":[{\"delta\":{\"content\":\"half\"}}]}\n\ndata: [DONE]\n\n",
@@ -185,6 +185,24 @@ async fn events_out_of_order_are_no_answer() {
         let server = Server::script([Reply::stream(bad)]).await;
         let error = wire.ask_with(&server, once()).await.unwrap_err();
         assert!(matches!(last(&error), ModelError::Truncated { .. }), "{bad}: {error:?}");
+    }
+    let wire = Wire { api: Api::Responses, stream: true };
+    for bad in [
+        "data: [DONE]\n\n",
+        "data: {\"type\":\"response.output_text.delta\",\"output_index\":0,\"delta\":\"half\"}\n\ndata: [DONE]\n\n",
+        "data: {\"type\":\"response.function_call_arguments.delta\",\"output_index\":7,\"delta\":\"{\"}\n\n",
+        "data: {\"type\":\"response.output_item.added\",\"item\":3}\n\ndata: {\"type\":\"response.completed\"}\n\n",
+        "data: {\"type\":\"response.output_item.done\",\"item\":{\"content\":[1]}}\n\n\
+         data: {\"type\":\"response.refusal.delta\",\"delta\":\"x\"}\n\ndata: 7\n\ndata: []\n\n",
+        "data: {\"type\":\"response.completed\",\"response\":{\"status\":\"in_progress\"}}\n\n",
+    ] {
+        let server = Server::script([Reply::stream(bad)]).await;
+        let error = wire.ask_with(&server, once()).await.unwrap_err();
+        let cause = last(&error);
+        assert!(
+            matches!(cause, ModelError::Truncated { .. } | ModelError::Malformed { .. }),
+            "{bad}: {error:?}"
+        );
     }
 }
 
@@ -285,7 +303,7 @@ async fn deep_nesting_is_no_crash() {
         assert!(last(&error).is_transient(), "{wire:?}: {error:?}");
 
         // As a call's arguments it is a text like any other that is no object.
-        if !wire.anthropic || wire.stream {
+        if wire.has_text_for_arguments() {
             let calls: &'static [_] = Vec::leak(vec![("c1", "read", &*String::leak(deep))]);
             let said = crate::wires::Said { calls, ..HELLO };
             let server = Server::script([wire.reply(&said)]).await;

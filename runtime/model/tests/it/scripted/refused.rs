@@ -5,10 +5,10 @@ use std::time::Duration;
 use gloaming_model::{ModelError, Settings};
 
 use crate::server::{Reply, Server};
-use crate::wires::{FULL, HELLO, KEY, Wire, quick};
+use crate::wires::{Api, FULL, HELLO, KEY, Wire, quick};
 
 fn error_body(wire: Wire, kind: &str, message: &str) -> String {
-    if wire.anthropic {
+    if wire.api == Api::Messages {
         format!("{{\"type\":\"error\",\"error\":{{\"type\":\"{kind}\",\"message\":\"{message}\"}}}}")
     } else {
         format!(
@@ -142,8 +142,7 @@ async fn what_would_be_refused_again_is_not_asked_again_and_says_what_to_do() {
 /// OpenAI answers 429 also when there is no money left; waiting does not help.
 #[tokio::test]
 async fn an_empty_account_is_not_asked_again() {
-    for stream in [false, true] {
-        let wire = Wire { anthropic: false, stream };
+    for wire in Wire::ALL.into_iter().filter(|wire| wire.api != Api::Messages) {
         let body = r#"{"error":{"message":"You exceeded your current quota.","type":"insufficient_quota","code":"insufficient_quota"}}"#;
         let server = Server::script([Reply::status(429, &["retry-after: 1"], body)]).await;
         assert_eq!(

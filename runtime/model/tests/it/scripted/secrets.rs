@@ -3,7 +3,7 @@
 use gloaming_model::{Settings, Stop};
 
 use crate::server::{Reply, Server};
-use crate::wires::{FULL, KEY, Wire, quick, request};
+use crate::wires::{Api, FULL, KEY, Wire, quick, request};
 
 /// A hostile or careless server that repeats every header it got, in every place it can.
 #[tokio::test]
@@ -70,7 +70,8 @@ async fn a_key_with_a_line_end_after_it_is_the_same_key() {
             wire.ask_with(&server, Settings { api_key: Some(format!("{KEY}\n").into()), ..quick() }).await;
         assert_eq!(answer.unwrap().stop, Stop::ToolUse);
         let seen = server.seen().remove(0);
-        let value = if wire.anthropic { seen.header("x-api-key") } else { seen.header("authorization") };
+        let names = ["authorization", "x-api-key", "x-goog-api-key"];
+        let value = names.iter().find_map(|name| seen.header(name));
         assert!(value.is_some_and(|value| value.ends_with(KEY)), "{value:?}");
     }
 }
@@ -107,7 +108,9 @@ async fn nothing_but_the_question_is_sent() {
         assert_eq!(seen[0].body, seen[1].body);
         let mut names: Vec<&str> = seen[0].headers.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
-        let expected: &[&str] = if wire.anthropic {
+        let expected: &[&str] = if wire.api == Api::Gemini {
+            &["accept", "content-length", "content-type", "host", "user-agent", "x-goog-api-key"]
+        } else if wire.api == Api::Messages {
             &[
                 "accept",
                 "anthropic-version",
@@ -123,13 +126,17 @@ async fn nothing_but_the_question_is_sent() {
         assert_eq!(names, expected, "{wire:?}");
         let mut keys: Vec<&String> = seen[0].body.as_object().unwrap().keys().collect();
         keys.sort_unstable();
-        let expected: &[&str] = match (wire.anthropic, wire.stream) {
-            (true, _) => &["max_tokens", "messages", "model", "stream", "system", "tools"],
-            (false, true) => &["max_tokens", "messages", "model", "stream", "stream_options", "tools"],
-            (false, false) => &["max_tokens", "messages", "model", "stream", "tools"],
+        let expected: &[&str] = match (wire.api, wire.stream) {
+            (Api::Gemini, _) => &["contents", "generationConfig", "systemInstruction", "tools"],
+            (Api::Responses, _) => {
+                &["input", "instructions", "max_output_tokens", "model", "store", "stream", "tools"]
+            }
+            (Api::Messages, _) => &["max_tokens", "messages", "model", "stream", "system", "tools"],
+            (Api::Chat, true) => &["max_tokens", "messages", "model", "stream", "stream_options", "tools"],
+            (Api::Chat, false) => &["max_tokens", "messages", "model", "stream", "tools"],
         };
         assert_eq!(keys, expected, "{wire:?}");
     }
-    // What `request` holds is compared whole by the tests beside the two clients.
+    // What `request` holds is compared whole by the tests beside the clients.
     assert_eq!(request().messages.len(), 3);
 }
