@@ -223,11 +223,8 @@ pub(crate) fn coder(run: &Run<'_>, bench: &Bench, failing: Option<&Failing>, pla
 
 /// Notes what a change does outside of its plan. Tests are nobody's worry.
 pub(crate) fn outside_plan(evidence: &mut Evidence, plan: &Plan) {
-    let planned: BTreeSet<&str> =
-        plan.files.iter().map(|file| file.trim_start_matches("./").trim_end_matches('/')).collect();
-    let within = |path: &RelPath| {
-        std::iter::successors(Some(path.clone()), RelPath::parent).any(|path| planned.contains(path.as_str()))
-    };
+    let planned: Vec<RelPath> = plan.files.iter().filter_map(|file| RelPath::parse(file).ok()).collect();
+    let within = |path: &RelPath| planned.iter().any(|planned| path.is_within(planned));
     let outside: Vec<Signal> = evidence
         .files
         .iter()
@@ -315,4 +312,35 @@ fn seen(evidence: &Evidence) -> String {
 
 fn odd(done: &Done) -> End {
     WorkerError::Diverged(format!("one of the team ended as another does: {done:?}")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use gloaming_api::Digest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_change_outside_of_its_plan_is_noted_but_for_tests() {
+        let file = |path: &str, role: &str| json!({"path": path, "change": "modified", "role": role, "added": 1, "removed": 1});
+        let evidence: Evidence = serde_json::from_value(json!({
+            "schema_version": 1, "repo": "a/b", "base": "0".repeat(40), "patch": Digest::of("p"),
+            "origin": {"kind": "external"}, "grant": Digest::of("g"),
+            "files": [file("src/a.py", "code"), file("lib/b.py", "code"), file("tests/test_a.py", "test")],
+            "steps": [], "jobs": [], "baseline_tests": {}, "patched_tests": {}, "fail_to_pass": [], "flaky": [],
+            "signals": []
+        }))
+        .expect("the evidence is valid");
+        let outside = |files: &[&str]| {
+            let files = files.iter().map(|file| (*file).to_owned()).collect();
+            let mut evidence = evidence.clone();
+            outside_plan(&mut evidence, &Plan { steps: vec!["s".to_owned()], files });
+            evidence.signals.iter().map(|signal| signal.path.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(outside(&["./src/a.py"]), ["lib/b.py"]);
+        assert_eq!(outside(&["src/", "lib/b.py"]), [""; 0]);
+        assert_eq!(outside(&["."]), [""; 0]);
+        assert_eq!(outside(&["../x", "srcs"]), ["src/a.py", "lib/b.py"]);
+    }
 }
