@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_narrower_permit_only_takes_away() {
         let text = "schema = 1\n[[allow]]\nid = \"all\"\ntools = [\"edit\"]\npaths = [\"**\"]\n\
-                    [[deny]]\nid = \"secret\"\npaths = [\"tests/secret.py\"]\nbecause = \"no\"\n";
+                    [[deny]]\nid = \"secret\"\ntools = [\"*\"]\npaths = [\"tests/secret.py\"]\nbecause = \"no\"\n";
         let file = parse("p.toml", text).expect("it is a policy");
         let grant =
             Grant::resolve(&RepoId::local("test"), vec![(Layer::Operator, file)]).expect("it resolves");
