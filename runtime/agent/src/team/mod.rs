@@ -1,5 +1,5 @@
 //! One of the team: a conversation with a model until it says it is done, gives up, is stuck or out of budget. Each role has
-//! a prompt, tools and ends of its own ([`roles`]); the loop is the same.
+//! a prompt, tools and ends of its own (`roles.rs`); the loop is the same.
 
 mod context;
 mod loops;
