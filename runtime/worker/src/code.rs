@@ -329,15 +329,16 @@ pub(crate) async fn call_tool(
             (call.outcome, call.record, None)
         }
     };
+    // The job first: where the process dies between the two, the call is made again, and its job with it.
+    if let Some(job) = job {
+        record_job(run, name, job)?;
+    }
     run.record(EventKind::ToolCall {
         id: id.to_owned(),
         args,
         outcome: outcome.clone(),
         record: Box::new(record),
     })?;
-    if let Some(job) = job {
-        record_job(run, name, job)?;
-    }
     Ok(outcome)
 }
 
@@ -357,15 +358,16 @@ pub(crate) async fn fix(
     let paths = files.into_iter().filter_map(|file| file.path).collect();
     let (outcome, job) = crate::fix::call(&for_jobs(run, bench), &bench.files, paths, kind).await?;
     let record = host_record(run, name, &args, Decided::Allow, since.elapsed().as_micros());
+    // The job first: where the process dies between the two, the call is made again, and its job with it.
+    if let Some(job) = job {
+        record_job(run, name, job)?;
+    }
     run.record(EventKind::ToolCall {
         id: id.to_owned(),
         args,
         outcome: outcome.clone(),
         record: Box::new(record),
     })?;
-    if let Some(job) = job {
-        record_job(run, name, job)?;
-    }
     Ok(outcome)
 }
 
@@ -383,6 +385,9 @@ fn for_jobs<'a>(run: &'a Run<'_>, bench: &'a Bench) -> check::Bench<'a> {
 
 /// Takes the answer of a job from the record, with the job's own.
 fn recorded_job(run: &mut Run<'_>, id: &str, name: &str, args: &Value) -> Result<ToolOutcome, End> {
+    if let Some(EventKind::Job { .. }) = run.journal.recorded().map_err(WorkerError::from)? {
+        run.journal.keep_next().map_err(WorkerError::from)?;
+    }
     let recorded = run.journal.recorded().map_err(WorkerError::from)?.cloned();
     let outcome = match recorded {
         Some(EventKind::ToolCall { id: theirs, args: asked, outcome, record })
@@ -397,9 +402,6 @@ fn recorded_job(run: &mut Run<'_>, id: &str, name: &str, args: &Value) -> Result
         }
     };
     run.journal.keep_next().map_err(WorkerError::from)?;
-    if let Some(EventKind::Job { .. }) = run.journal.recorded().map_err(WorkerError::from)? {
-        run.journal.keep_next().map_err(WorkerError::from)?;
-    }
     Ok(outcome)
 }
 

@@ -62,12 +62,15 @@ impl Tape {
                 _ => {}
             }
         }
-        // An end that was no result, and what led to it.
+        // An end that was no result, and what led to it; a job whose call was not recorded is run again.
         let ends = tape.0.iter().rev().take_while(|item| {
             matches!(
                 item,
                 Item::Live(Event {
-                    kind: EventKind::Cancelled | EventKind::Failed { .. } | EventKind::ModelFailed { .. },
+                    kind: EventKind::Cancelled
+                        | EventKind::Failed { .. }
+                        | EventKind::ModelFailed { .. }
+                        | EventKind::Job { .. },
                     ..
                 })
             )
