@@ -68,7 +68,7 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Read and check journals, and undo calls
     Journal(JournalArgs),
-    /// Run a journal's attempt again, without a model, and compare patch and verdict
+    /// Run a journal's attempt again, without model and jobs, and compare it event by event
     Replay(ReplayArgs),
     /// Read sealed evidence, and check who sealed it
     Evidence(EvidenceArgs),
