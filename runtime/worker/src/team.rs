@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_change_outside_of_its_plan_is_noted_but_for_tests() {
-        let file = |path: &str, role: &str| json!({"path": path, "change": "modified", "role": role, "added": 1, "removed": 1});
+        let file = |path: &str, role: &str| json!({"path": path, "change": "modified", "role": role, "added": 1, "removed": 1, "binary": false});
         let evidence: Evidence = serde_json::from_value(json!({
             "schema_version": 1, "repo": "a/b", "base": "0".repeat(40), "patch": Digest::of("p"),
             "origin": {"kind": "external"}, "grant": Digest::of("g"),

@@ -95,38 +95,44 @@ fn patch(path: &str, before: &str, after: &str, splices: &[Splice]) -> Option<St
     Some(text)
 }
 
+/// Lines that change together, as far as they are made.
+struct Span {
+    first: usize,
+    /// The line behind the last.
+    end: usize,
+    /// What stands there then, up to `at`.
+    text: String,
+    at: usize,
+}
+
 /// Returns the lines that change, those that stand together as one.
 fn blocks(before: &str, splices: &[Splice]) -> Option<Vec<Block>> {
     let mut starts: Vec<usize> = vec![0];
     starts.extend(before.match_indices('\n').map(|(at, _)| at + 1));
     let line_of = |at: usize| starts.partition_point(|start| *start <= at) - 1;
-    // Spans of lines, with the changes in each.
-    let mut spans: Vec<(usize, usize, Vec<&Splice>)> = Vec::new();
+    let mut spans: Vec<Span> = Vec::new();
     for splice in splices {
         let first = line_of(splice.start);
-        // Whole lines that are inserted or taken out touch none beside them.
-        let whole = starts[first] == splice.start && (splice.text.is_empty() || splice.text.ends_with('\n'));
+        let mut span = match spans.pop_if(|span| first <= span.end) {
+            Some(span) => span,
+            None => Span { first, end: first, text: String::new(), at: starts[first] },
+        };
+        span.text.push_str(before.get(span.at..splice.start)?);
+        // Whole lines that are inserted or taken out touch none beside them, unless another change has left the line
+        // they stand in unfinished.
+        let fresh = span.text.is_empty() || span.text.ends_with('\n');
+        let whole =
+            fresh && starts[first] == splice.start && matches!(splice.text.chars().last(), None | Some('\n'));
         let last = line_of(splice.end);
         let end = if whole && starts[last] == splice.end { last } else { last + 1 };
-        match spans.last_mut() {
-            Some((_, known, all)) if first <= *known => {
-                *known = end.max(*known);
-                all.push(splice);
-            }
-            _ => spans.push((first, end, vec![splice])),
-        }
+        span.text.push_str(&splice.text);
+        span.at = splice.end;
+        span.end = end.max(span.end);
+        spans.push(span);
     }
     let mut blocks = Vec::new();
-    for (first, end, all) in spans {
-        let until = starts.get(end).copied().unwrap_or(before.len());
-        let mut text = String::new();
-        let mut at = starts[first];
-        for splice in all {
-            text.push_str(before.get(at..splice.start)?);
-            text.push_str(&splice.text);
-            at = splice.end;
-        }
-        text.push_str(before.get(at..until)?);
+    for Span { first, end, mut text, at } in spans {
+        text.push_str(before.get(at..starts.get(end).copied().unwrap_or(before.len()))?);
         blocks.push(Block { first, end, lines: text.lines().map(str::to_owned).collect() });
     }
     Some(blocks)
@@ -181,6 +187,21 @@ pub(crate) mod tests {
             joined.args["patch"],
             "*** Begin Patch\n*** Update File: a\n@@\n-a(\n-b)\n+a!)\n c\n*** End Patch\n"
         );
+    }
+
+    #[test]
+    fn a_line_taken_out_behind_an_unfinished_one_joins_it_with_the_next() {
+        let gone = |start, end| Splice { start, end, text: String::new() };
+        let insert = Splice { start: 2, end: 2, text: "n".into() };
+        for (splices, after) in [
+            (vec![insert, gone(2, 4)], "a\nnc\nd\n"),
+            // Also where the first takes a line's end, and the lines behind it go one by one.
+            (vec![gone(1, 2), gone(2, 4), gone(4, 6)], "ad\n"),
+        ] {
+            let made = splice("a", "a\nb\nc\nd\n", &splices).expect("in order");
+            assert_eq!(made.after, after);
+            assert_eq!(apply("a\nb\nc\nd\n", made.args["patch"].as_str().expect("a patch")), after);
+        }
     }
 
     #[test]
