@@ -11,7 +11,7 @@ use gloaming_gate::weights::{CostRatio, Weights, built_in};
 use gloaming_policies::Grant;
 use serde_json::{Value, json};
 
-use crate::cli::{FitArgs, GateArgs, GateCommand, GateShowArgs};
+use crate::cli::{FitArgs, GateArgs, GateCommand, GateShowArgs, WeightsOf};
 use crate::console::print_json;
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit, in_one_line};
@@ -32,7 +32,7 @@ fn main_fit(args: &FitArgs) -> anyhow::Result<ExitCode> {
     let key = args.key.as_deref().map(keys::read_public).transpose()?;
     let template = match &args.from {
         Some(path) => read_weights(path)?,
-        None => built_in().clone(),
+        None => args.of.built_in().clone(),
     };
     let outcomes = fit::outcomes(&text, key.as_ref()).map_err(|error| {
         Failure::usage(format!("{}: {}", args.data.display(), in_one_line(&error.into())))
@@ -58,8 +58,51 @@ fn main_fit(args: &FitArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(exit::OK))
 }
 
-/// The operator's weights, in `$GLOAMING_HOME`.
-const FILE: &str = "weights.json";
+impl WeightsOf {
+    /// The file of the operator's, in `$GLOAMING_HOME`.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Patches => "weights.json",
+            Self::Tasks => "triage.json",
+        }
+    }
+
+    fn built_in(self) -> &'static Weights {
+        match self {
+            Self::Patches => built_in(),
+            Self::Tasks => gloaming_gate::triage::built_in(),
+        }
+    }
+
+    /// Returns the operator's weights, or those of the build.
+    ///
+    /// # Errors
+    /// A file that does not load.
+    pub(crate) fn in_use(self, home: &Home) -> anyhow::Result<Weights> {
+        let path = home.data.join(self.file());
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(self.built_in().clone()),
+            _ => read_weights(&path),
+        }
+    }
+
+    /// Returns the weights that a journal carries.
+    ///
+    /// # Errors
+    /// They are none.
+    pub(crate) fn recorded(self, weights: Option<&Value>) -> anyhow::Result<Weights> {
+        match weights {
+            None => Ok(self.built_in().clone()),
+            Some(value) => serde_json::from_value(value.clone())
+                .map_err(|error| Failure::usage(format!("the journal holds no weights: {error}")).into()),
+        }
+    }
+
+    /// Returns weights as a journal carries them: none for those of the build.
+    pub(crate) fn told(self, weights: &Weights) -> Option<Value> {
+        (weights != self.built_in()).then(|| json!(weights))
+    }
+}
 
 /// Returns what patches are judged by under a grant: the operator's weights, or those of the build, and the policy's
 /// ratio of costs.
@@ -67,32 +110,17 @@ const FILE: &str = "weights.json";
 /// # Errors
 /// A file of weights that does not load.
 pub(crate) fn of(home: &Home, grant: &Grant) -> anyhow::Result<Gate> {
-    let path = home.data.join(FILE);
-    let weights = match path.symlink_metadata() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => built_in().clone(),
-        _ => read_weights(&path)?,
-    };
-    with(weights, grant)
+    with(WeightsOf::Patches.in_use(home)?, grant)
 }
 
 /// Returns what a recorded attempt was judged by.
 pub(crate) fn recorded(weights: Option<&Value>, grant: &Grant) -> anyhow::Result<Gate> {
-    let weights = match weights {
-        None => built_in().clone(),
-        Some(value) => serde_json::from_value(value.clone())
-            .map_err(|error| Failure::usage(format!("the journal holds no weights of the gate: {error}")))?,
-    };
-    with(weights, grant)
+    with(WeightsOf::Patches.recorded(weights)?, grant)
 }
 
 pub(crate) fn with(weights: Weights, grant: &Grant) -> anyhow::Result<Gate> {
     let costs = CostRatio::try_from(grant.cost_ratio()).map_err(|error| Failure::usage(error.to_string()))?;
     Ok(Gate { weights, costs })
-}
-
-/// Returns the weights as a journal carries them: none for those of the build.
-pub(crate) fn told(gate: &Gate) -> Option<Value> {
-    (gate.weights != *built_in()).then(|| json!(gate.weights))
 }
 
 /// Returns a gate as the worker is handed it.
@@ -109,40 +137,56 @@ fn show(args: &GateShowArgs) -> anyhow::Result<ExitCode> {
     // The repository's own policy counts here as everywhere.
     let resolved = crate::mcp::policy(&args.policy, &repo, &folder, &home)?
         .map_err(|found| context::bad_policy(&found))?;
-    let gate = of(&home, &resolved.grant)?;
-    let file = home.data.join(FILE);
-    let own = gate.weights != *built_in();
+    let weights = args.of.in_use(&home)?;
+    let file = home.data.join(args.of.file());
+    let own = weights != *args.of.built_in();
+    let place = if own { json!(file) } else { Value::Null };
+    let mut object = json!({
+        "repo": repo, "file": place, "calibrated": weights.calibrated(), "digest": weights.digest(),
+        "threshold": gloaming_gate::triage::THRESHOLD, "weights": weights,
+    });
+    let needed = match args.of {
+        WeightsOf::Tasks => {
+            format!("a score of {:.2} is needed for a task to be begun", gloaming_gate::triage::THRESHOLD)
+        }
+        WeightsOf::Patches => {
+            let costs = with(weights.clone(), &resolved.grant)?.costs;
+            object["cost_ratio"] = json!(f64::from(costs));
+            object["threshold"] = json!(costs.threshold());
+            format!(
+                "a score of {:.2} is needed, since a bad pull request costs {} times what a good one gains",
+                costs.threshold(),
+                f64::from(costs)
+            )
+        }
+    };
     if args.json {
-        let place = if own { json!(file) } else { Value::Null };
-        print_json(&json!({
-            "repo": repo, "file": place, "calibrated": gate.weights.calibrated(), "digest": gate.weights.digest(),
-            "cost_ratio": f64::from(gate.costs), "threshold": gate.costs.threshold(), "weights": gate.weights,
-        }));
+        print_json(&object);
         return Ok(ExitCode::from(exit::OK));
     }
     let place = if own { file.display().to_string() } else { "this build's".to_owned() };
-    println!("weights: {place}, {}", gate.weights.digest());
-    match gate.weights.fit() {
-        Some(report) if gate.weights.calibrated() => {
+    println!("weights: {place}, {}", weights.digest());
+    match weights.fit() {
+        Some(report) if weights.calibrated() => {
             println!("calibrated on {} outcomes, {} of them merged", report.outcomes, report.merged);
         }
         _ => println!("not calibrated: a score is no probability of a merge"),
     }
-    println!(
-        "{repo}: a score of {:.2} is needed, since a bad pull request costs {} times what a good one gains",
-        gate.costs.threshold(),
-        f64::from(gate.costs)
-    );
+    println!("{repo}: {needed}");
     if !own {
-        println!("weights of your own: gloaming gate fit OUTCOMES --out {}", file.display());
+        let of = match args.of {
+            WeightsOf::Patches => "",
+            WeightsOf::Tasks => "--of tasks ",
+        };
+        println!("weights of your own: gloaming gate fit {of}OUTCOMES --out {}", file.display());
     }
     println!("\n  weight      cap  feature");
-    let other = [("other".to_owned(), gate.weights.other())];
-    let rows = gate.weights.features().iter().map(|(name, weight)| (name.clone(), *weight)).chain(other);
+    let other = [("other".to_owned(), weights.other())];
+    let rows = weights.features().iter().map(|(name, weight)| (name.clone(), *weight)).chain(other);
     for (name, weight) in rows {
         println!("{:>8.3} {:>8}  {name}", weight.weight, weight.cap);
     }
-    println!("{:>8.3} {:>8}  bias", gate.weights.bias(), "");
+    println!("{:>8.3} {:>8}  bias", weights.bias(), "");
     Ok(ExitCode::from(exit::OK))
 }
 

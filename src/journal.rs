@@ -98,6 +98,10 @@ fn tell(kind: &EventKind) -> String {
         EventKind::StageFinished { stage, detail, wall_ms, .. } => {
             format!("{} done in {:.1} s: {detail}", stage.as_str(), *wall_ms as f64 / 1e3)
         }
+        EventKind::Looked { because, .. } => match because.as_slice() {
+            [] => "nothing in the repository speaks against the task".to_owned(),
+            lines => format!("before anybody is asked: {}", lines.join("; ")),
+        },
         EventKind::Triaged { features, feasibility } => {
             let names: Vec<&str> = features.keys().map(String::as_str).collect();
             let against = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };

@@ -15,7 +15,7 @@ use gloaming_workspace::{CommitId, Repository};
 use serde_json::json;
 
 use crate::attempt::{BASE, assignment};
-use crate::cli::ReplayArgs;
+use crate::cli::{ReplayArgs, WeightsOf};
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit, unless_cancelled};
@@ -79,6 +79,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
         team: crate::team::of(
             &started.team,
             started.team.values().flatten().next().map(|spec| Arc::new(Replay::of(spec)) as Arc<dyn Model>),
+            WeightsOf::Tasks.recorded(started.triage.as_ref())?,
         ),
         judge: crate::gate::judging(&gate),
         baselines: None,

@@ -9,7 +9,7 @@ use gloaming_worker::{Journal, WorkerError};
 use gloaming_workspace::Repository;
 
 use crate::attempt::{Course, Traces, assignment, follow};
-use crate::cli::ResumeArgs;
+use crate::cli::{ResumeArgs, WeightsOf};
 use crate::console::Console;
 use crate::context::{self, Home};
 use crate::failure::Failure;
@@ -83,6 +83,7 @@ async fn go_on(args: &ResumeArgs, traces: &mut Traces) -> anyhow::Result<ExitCod
         .into());
     }
     let gate = crate::gate::recorded(started.weights.as_ref(), &grant)?;
+    let triage = WeightsOf::Tasks.recorded(started.triage.as_ref())?;
     journal.keep_next().map_err(WorkerError::from)?;
     traces.journal = Some(journal);
     let assignment = assignment(&started, base);
@@ -98,7 +99,7 @@ async fn go_on(args: &ResumeArgs, traces: &mut Traces) -> anyhow::Result<ExitCod
         sandbox,
         gate,
         model,
-        team: crate::team::of(&started.team, review_model),
+        team: crate::team::of(&started.team, review_model, triage),
         corrections: args.corrections.clone(),
         again: false,
     };

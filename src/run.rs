@@ -13,7 +13,7 @@ use gloaming_worker::{Assignment, Journal, Update};
 use gloaming_workspace::{CommitId, EntryKind, Interrupt, RepoError, Repository};
 
 use crate::attempt::{Course, Traces, finish_bow_out, follow, record};
-use crate::cli::{PolicyChoice, RunArgs};
+use crate::cli::{PolicyChoice, RunArgs, WeightsOf};
 use crate::console::Console;
 use crate::context::{self, Home, Resolved, WorkDir};
 use crate::failure::{Failure, exit};
@@ -69,6 +69,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         Ok(resolved) => crate::gate::of(&home, &resolved.grant)?,
         Err(_) => Gate::default(),
     };
+    let triage = WeightsOf::Tasks.in_use(&home)?;
 
     traces.journal = Some(
         Journal::create(&out.join("journal.jsonl"))
@@ -93,7 +94,8 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
             model_price: args.model.reach.model_price.clone(),
             team: team.clone(),
             prompts: gloaming_agent::prompts(),
-            weights: crate::gate::told(&gate),
+            weights: WeightsOf::Patches.told(&gate.weights),
+            triage: WeightsOf::Tasks.told(&triage),
         }))
     };
     let resolved = match resolved {
@@ -133,7 +135,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         sandbox: sandbox.expect("it is opened where the policy loads"),
         gate,
         model,
-        team: crate::team::of(&team, review_model),
+        team: crate::team::of(&team, review_model, triage),
         corrections: args.corrections.clone(),
         again: args.again,
     };

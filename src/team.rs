@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gloaming_api::journal::AgentRole;
+use gloaming_gate::weights::Weights;
 use gloaming_model::Model;
 use gloaming_worker::Team;
 
@@ -21,14 +22,16 @@ pub(crate) fn told(choice: TeamChoice, review_model: Option<&str>) -> BTreeMap<A
     }
 }
 
-/// Returns the team of a journal.
-pub(crate) fn of(told: &BTreeMap<AgentRole, Option<String>>, review_model: Option<Arc<dyn Model>>) -> Team {
+/// Returns the team of a journal, whose triage judges by weights.
+pub(crate) fn of(
+    told: &BTreeMap<AgentRole, Option<String>>,
+    review_model: Option<Arc<dyn Model>>,
+    triage: Weights,
+) -> Team {
     let has = |role| told.contains_key(&role);
     Team {
         feasible: has(AgentRole::Triage).then(|| -> gloaming_api::triage::Feasible {
-            Arc::new(|features| {
-                gloaming_gate::triage::feasibility(gloaming_gate::triage::built_in(), features)
-            })
+            Arc::new(move |features| gloaming_gate::triage::feasibility(&triage, features))
         }),
         reproducer: has(AgentRole::Reproducer),
         planner: has(AgentRole::Planner),

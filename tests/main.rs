@@ -24,4 +24,5 @@ mod run;
 mod support;
 mod tamper;
 mod team;
+mod triage;
 mod undo;

@@ -89,6 +89,15 @@ pub(crate) enum GateCommand {
     Show(GateShowArgs),
 }
 
+/// What weights judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum WeightsOf {
+    /// The gate's: patches, by what spoke against each
+    Patches,
+    /// Triage's: tasks, by what spoke against beginning each
+    Tasks,
+}
+
 /// Options of `gloaming gate show`.
 #[derive(Debug, Args)]
 pub(crate) struct GateShowArgs {
@@ -97,6 +106,9 @@ pub(crate) struct GateShowArgs {
     pub(crate) repo: PathBuf,
     #[command(flatten)]
     pub(crate) policy: PolicyChoice,
+    /// Whose weights
+    #[arg(long, value_enum, default_value_t = WeightsOf::Patches, value_name = "WHAT")]
+    pub(crate) of: WeightsOf,
     /// Print one JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -108,6 +120,9 @@ pub(crate) struct FitArgs {
     /// The outcomes, one JSON object a line; - for standard input
     #[arg(value_name = "DATA")]
     pub(crate) data: PathBuf,
+    /// Whose weights
+    #[arg(long, value_enum, default_value_t = WeightsOf::Patches, value_name = "WHAT")]
+    pub(crate) of: WeightsOf,
     /// The public key that sealed evidence among them is checked by
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,

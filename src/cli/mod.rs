@@ -17,7 +17,7 @@ use gloaming_api::RepoId;
 pub(crate) use self::jobs::{JobsArgs, JobsCommand, JobsRunArgs, SecretsArgs, SecretsCommand};
 pub(crate) use self::journal::{JournalArgs, JournalCommand, ReplayArgs, Swap, UndoArgs};
 pub(crate) use self::judge::{
-    EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, GateCommand, GateShowArgs, VerifyArgs,
+    EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, GateCommand, GateShowArgs, VerifyArgs, WeightsOf,
 };
 pub(crate) use self::models::{ModelsArgs, ModelsCommand, ModelsTestArgs};
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};

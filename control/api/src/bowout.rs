@@ -222,13 +222,18 @@ pub struct Attempted {
 pub struct Unblock {
     /// A short imperative: `configure a model`.
     pub action: String,
-    /// How, with names and commands.
+    /// How, with names and commands; where it is `patchable`, the text of the task that would do it.
     pub detail: String,
-    /// Whether Gloaming could make the change itself if asked to.
+    /// Whether Gloaming could make the change itself: `detail` is a task that needs no model.
     pub patchable: bool,
 }
 
 impl Unblock {
+    /// Returns an action that Gloaming takes by itself, without a model, when it is given `task` as a task's text.
+    pub fn by_task(action: impl Into<String>, task: impl Into<String>) -> Self {
+        Self { action: action.into(), detail: task.into(), patchable: true }
+    }
+
     /// Returns an action that a person has to take.
     pub fn by_hand(action: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { action: action.into(), detail: detail.into(), patchable: false }

@@ -80,7 +80,14 @@ pub enum EventKind {
         /// Milliseconds for which nobody worked.
         idle_ms: u64,
     },
-    /// What was read in the task, and whether it is worth beginning.
+    /// What the repository, its history and the policy say of the task, before anybody was asked.
+    Looked {
+        /// What speaks against it.
+        features: TaskFeatures,
+        /// What the features were made of, a line each.
+        because: Vec<String>,
+    },
+    /// What is known of the task and was read in it, and whether it is worth beginning.
     Triaged {
         /// What speaks against it.
         features: TaskFeatures,
@@ -286,6 +293,9 @@ pub struct AttemptStarted {
     /// The gate's weights, where they are not those of the build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<serde_json::Value>,
+    /// The weights of triage, where they are not those of the build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triage: Option<serde_json::Value>,
 }
 
 /// What a server of tools serves, and by which policy.

@@ -35,10 +35,18 @@ mod tests {
             feasibility(built_in(), &features)
         };
         assert!(judged(&[]).is_enough() && !judged(&[]).calibrated);
-        for small in ["short_text", "long_text", "many_files", "not_checkable"] {
+        let small_facts = ["large_files", "undone_area", "unknown_places", "unready", "untested_area"];
+        assert!(
+            judged(&small_facts).is_enough(),
+            "all of a repository's own together: {:?}",
+            judged(&small_facts)
+        );
+        for small in ["short_text", "long_text", "many_files", "not_checkable"].into_iter().chain(small_facts)
+        {
             assert!(judged(&[small]).is_enough(), "{small}");
         }
         for serious in [
+            "denied_files",
             "needs_credentials",
             "needs_network",
             "not_a_change",

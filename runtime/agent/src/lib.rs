@@ -17,7 +17,7 @@ pub mod playbook;
 pub mod team;
 
 pub use gloaming_policies::Budget;
-pub use playbook::{Choice, Playbook, choose, declined};
+pub use playbook::{Choice, Playbook, choose, declined, divided, parts};
 pub use team::{
     Action, Agent, Brief, Done, Event, Plan, Reading, Reproduced, Review, ReviewFinding, prompts,
 };

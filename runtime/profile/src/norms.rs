@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     fn change(subject: &str, files: u32, lines: u32, tests: bool) -> PastChange {
-        PastChange { subject: subject.to_owned(), files, lines, tests }
+        PastChange { subject: subject.to_owned(), files, lines, tests, paths: Vec::new() }
     }
 
     #[test]

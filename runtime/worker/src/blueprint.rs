@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gloaming_agent::Choice;
-use gloaming_api::bowout::{BowOutEvidence, Cost, ReasonCode, Stage};
+use gloaming_api::bowout::{BowOutEvidence, Cost, ReasonCode, Stage, Unblock, shorten};
 use gloaming_api::evidence::{Evidence, Origin};
 use gloaming_api::job::{JobRecord, RefusedHost};
 use gloaming_api::journal::EventKind;
@@ -388,6 +388,7 @@ pub(crate) fn choose_origin(run: &mut Run<'_>, choice: &Choice) -> Result<Origin
                 for why in gloaming_agent::declined(&run.assignment.text) {
                     draft = draft.evidence(BowOutEvidence::note("system", why));
                 }
+                draft.unblock.extend(parts(run));
                 return Err(draft
                     .unblock(
                         "configure a model",
@@ -403,12 +404,20 @@ pub(crate) fn choose_origin(run: &mut Run<'_>, choice: &Choice) -> Result<Origin
         Choice::BowOut { code, summary, questions } => {
             let mut draft = Draft::new(Stage::Triage, *code, summary.clone());
             draft.questions = questions.clone();
-            return Err(draft.into());
+            let text = shorten(run.assignment.text.trim(), 400);
+            let told = if text.is_empty() { "the task has no text".to_owned() } else { text };
+            return Err(draft.evidence(BowOutEvidence::note("task", told)).into());
         }
     };
     may_work(run, &origin)?;
     run.record(EventKind::OriginChosen { origin: origin.clone(), because })?;
     Ok(origin)
+}
+
+/// Returns the parts of the task that a playbook would do.
+pub(crate) fn parts(run: &Run<'_>) -> impl Iterator<Item = Unblock> {
+    let parts = gloaming_agent::parts(&run.assignment.text);
+    parts.into_iter().map(|part| Unblock::by_task("ask for this part alone", part))
 }
 
 pub(crate) fn freeze(run: &mut Run<'_>, bench: &Bench) -> Result<Patch, End> {

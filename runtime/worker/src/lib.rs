@@ -17,6 +17,7 @@ mod bow;
 pub mod check;
 mod code;
 mod end;
+mod facts;
 mod fix;
 pub mod journal;
 mod machine;

@@ -4,20 +4,21 @@
 use std::sync::Arc;
 
 use gloaming_agent::{Choice, Done, Plan, Playbook, Review, ReviewFinding, choose};
-use gloaming_api::bowout::{Attempted, BowOutEvidence, ReasonCode, Stage, shorten};
-use gloaming_api::evidence::{Evidence, Origin, StepResult, VerdictKind};
+use gloaming_api::bowout::{Attempted, BowOutEvidence, ReasonCode, Stage, Unblock, shorten};
+use gloaming_api::evidence::{ChangedFile, Evidence, Origin, StepResult, VerdictKind};
 use gloaming_api::journal::EventKind;
 use gloaming_api::profile::CommandKind;
+use gloaming_api::triage::TaskFeatures;
 use gloaming_model::Model;
 use gloaming_verify::Baseline;
 use gloaming_workspace::Patch;
 
-use crate::blueprint::{ROUNDS, Run, choose_origin, freeze, keep, verify};
+use crate::blueprint::{ROUNDS, Run, choose_origin, freeze, keep, parts, verify};
 use crate::bow::{Draft, from_verdict};
 use crate::end::{End, Unpublished, Verified, WorkerError};
-use crate::provision::{Bench, baseline, provision};
+use crate::provision::{Bench, Ground, baseline, provision};
 use crate::team::{Failing, REPRODUCER_TRIES, Reproducer};
-use crate::{code, playbook, team, triage};
+use crate::{code, facts, playbook, team, triage};
 
 /// Where an attempt is.
 enum State {
@@ -41,6 +42,8 @@ struct Chosen {
     choice: Choice,
     /// Whether the task reports something that works otherwise than it should; false where nobody has read it.
     bug: bool,
+    /// The workspace, where triage has looked into it.
+    ground: Option<Ground>,
 }
 
 /// What all work on the task begins with.
@@ -91,8 +94,12 @@ pub(crate) async fn run(run: &mut Run<'_>) -> Result<Verified, End> {
             State::Triage(choice) => {
                 run.begin(Stage::Triage)?;
                 let origin = choose_origin(run, &choice)?;
+                let mut ground = None;
                 let bug = match &origin {
-                    Origin::Model(_) => worth_beginning(run).await?,
+                    Origin::Model(_) => {
+                        facts::foreseen(run)?;
+                        worth_beginning(run, &mut ground).await?
+                    }
                     _ => false,
                 };
                 run.finish(match &origin {
@@ -100,11 +107,12 @@ pub(crate) async fn run(run: &mut Run<'_>) -> Result<Verified, End> {
                     Origin::Model(spec) => format!("for the model {spec}"),
                     Origin::External => "somebody else".to_owned(),
                 })?;
-                State::Provision(Chosen { origin, choice, bug })
+                State::Provision(Chosen { origin, choice, bug, ground })
             }
-            State::Provision(chosen) => {
+            State::Provision(mut chosen) => {
                 run.begin(Stage::Provision)?;
-                State::Baseline(chosen, Box::new(provision(run).await?))
+                let bench = provision(run, chosen.ground.take()).await?;
+                State::Baseline(chosen, Box::new(bench))
             }
             State::Baseline(chosen, bench) => {
                 run.begin(Stage::Baseline)?;
@@ -233,15 +241,30 @@ impl Work {
     }
 }
 
-/// Has the task read, and ends where it is not worth beginning. Returns whether it reports a bug.
-async fn worth_beginning(run: &mut Run<'_>) -> Result<bool, End> {
+/// Looks at what is known, has the task read, and ends where it is not worth beginning. Returns whether it reports a bug.
+async fn worth_beginning(run: &mut Run<'_>, ground: &mut Option<Ground>) -> Result<bool, End> {
     let Some(feasible) = run.equipment.team.feasible.clone() else { return Ok(false) };
+    let facts = facts::look(run, ground)?;
+    let judge = |run: &mut Run<'_>, features: TaskFeatures, asked: bool| {
+        let feasibility = feasible(&features);
+        if asked || !feasibility.is_enough() {
+            run.record(EventKind::Triaged { features, feasibility: feasibility.clone() })?;
+        }
+        if feasibility.is_enough() {
+            return Ok(());
+        }
+        let mut draft = triage::declined(&feasibility, &facts.because, asked);
+        draft.unblock.extend(parts(run));
+        Err(End::from(draft))
+    };
+    // What costs nothing first: it can only lower the score.
+    judge(run, facts.features.clone(), false)?;
     let model = run.equipment.model.clone().expect("triage chose the model");
     let reading = team::read_task(run, model.as_ref()).await?;
-    let features = triage::features(&run.assignment.text, reading);
-    let feasibility = feasible(&features);
-    run.record(EventKind::Triaged { features, feasibility: feasibility.clone() })?;
-    if feasibility.is_enough() { Ok(reading.bug) } else { Err(triage::declined(&feasibility).into()) }
+    let mut features = triage::features(&run.assignment.text, reading);
+    features.extend(facts.features.clone());
+    judge(run, features, true)?;
+    Ok(reading.bug)
 }
 
 /// Has a failing test written and tries it, as often as it may be; none where the task can do without.
@@ -328,7 +351,7 @@ fn gate(
     run.record(EventKind::Judged { verdict: verdict.clone() })?;
     run.finish(format!("{}: {}", verdict.code, verdict.summary))?;
     let veto = review.filter(|review| review.veto);
-    let draft = match &veto {
+    let mut draft = match &veto {
         None if verdict.verdict == VerdictKind::Pass => match unshown(&work, &evidence) {
             None => {
                 let evidence = *evidence;
@@ -345,7 +368,11 @@ fn gate(
         && matches!(work.maker, Maker::Model(..))
         && (verdict.verdict != VerdictKind::Pass || (veto.is_some() && !work.reviewed));
     if !again {
-        let mut draft = draft;
+        if let Maker::Playbook(playbook) = &work.maker
+            && draft.code == ReasonCode::TooLarge
+        {
+            draft.unblock.extend(divided(run, playbook, &patch));
+        }
         draft.attempted.push(Attempted {
             approach: shorten(&made.summary, 400),
             outcome: format!("{} after {} of {ROUNDS} tries", draft.code.as_str(), work.round),
@@ -362,6 +389,20 @@ fn gate(
     work.findings = Some(text);
     work.round += 1;
     Ok(State::Code(work))
+}
+
+/// Returns the tasks that together do what was too large for one.
+fn divided(run: &Run<'_>, playbook: &Playbook, patch: &Patch) -> impl Iterator<Item = Unblock> {
+    let caps = run.equipment.grant.change();
+    let lines = |file: &ChangedFile| u64::from(file.added) + u64::from(file.removed);
+    let files: Vec<(String, u64)> =
+        patch.files.iter().map(|file| (file.path.to_string(), lines(file))).collect();
+    let tasks = gloaming_agent::divided(playbook, &files, (caps.files as usize, u64::from(caps.lines)));
+    let of = tasks.len();
+    tasks
+        .into_iter()
+        .enumerate()
+        .map(move |(at, task)| Unblock::by_task(format!("ask for it in parts, {} of {of}", at + 1), task))
 }
 
 /// What keeps a change that passes from being shown right: the failing test is not what it was measured by, or notices

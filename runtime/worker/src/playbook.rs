@@ -6,7 +6,7 @@ use gloaming_agent::Playbook;
 use gloaming_agent::playbook::rename::{Definition, FileIdentifiers, Found, FoundKind};
 use gloaming_agent::playbook::{Action, Event, FileMatches, FileText, LanguageFault, Matches, Splice};
 use gloaming_api::RelPath;
-use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage};
+use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage, Unblock};
 use gloaming_api::path::escape_name;
 use gloaming_api::tool::ToolErrorCode;
 use gloaming_syntax::{Language, Occurrence, OccurrenceKind, Rule};
@@ -73,12 +73,14 @@ pub(crate) async fn perform(
                 actions.extend(playbook.step(Event::Files { files }));
             }
             Action::Done { summary } => return Ok(summary),
-            Action::BowOut { code, summary, questions, evidence } => {
+            Action::BowOut { code, summary, questions, evidence, instead } => {
                 let mut draft = Draft::new(Stage::Code, code, summary);
                 draft.questions = questions;
                 for line in evidence {
                     draft = draft.evidence(BowOutEvidence::note("file", line));
                 }
+                let tasks = instead.into_iter().map(|task| Unblock::by_task("ask for this instead", task));
+                draft.unblock.extend(tasks);
                 return Err(draft.into());
             }
         }

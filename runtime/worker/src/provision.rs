@@ -35,7 +35,8 @@ impl Bench {
     pub(crate) fn renew(&mut self, run: &Run<'_>) -> Result<(), End> {
         std::fs::remove_dir_all(self.checkout.dir())
             .map_err(|source| WorkerError::Write { what: "the workspace", source })?;
-        (self.checkout, self.files) = workspace(run)?;
+        let Ground { checkout, files } = workspace(run)?;
+        (self.checkout, self.files) = (checkout, files);
         Ok(())
     }
 
@@ -51,9 +52,15 @@ impl Bench {
     }
 }
 
-/// Does the stage, from its begin to its end. The checkout is made again by whoever goes on with an attempt; what was
+/// The base, checked out for the tools.
+pub(crate) struct Ground {
+    pub(crate) checkout: Checkout,
+    files: Files,
+}
+
+/// Does the stage, from its begin to its end, on a workspace that nothing was done in where there is one. The checkout is made again by whoever goes on with an attempt; what was
 /// learned of it is not learned again.
-pub(crate) async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
+pub(crate) async fn provision(run: &mut Run<'_>, ground: Option<Ground>) -> Result<Bench, End> {
     let known = run.handed_on::<Provisioned>(Stage::Provision)?;
     let engine = match &run.equipment.engine {
         Ok(engine) => Arc::clone(engine),
@@ -64,7 +71,10 @@ pub(crate) async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
     for note in repository.notes(&run.assignment.base) {
         (run.progress)(Update::Note(note));
     }
-    let (checkout, files) = workspace(run)?;
+    let Ground { checkout, files } = match ground {
+        Some(ground) => ground,
+        None => workspace(run)?,
+    };
     let hidden = withheld(run)?;
     if !hidden.is_empty() {
         (run.progress)(Update::Note(check::withheld_note(&hidden)));
@@ -118,7 +128,7 @@ pub(crate) async fn provision(run: &mut Run<'_>) -> Result<Bench, End> {
 }
 
 /// Checks the base out, and opens it for tools.
-fn workspace(run: &Run<'_>) -> Result<(Checkout, Files), End> {
+pub(crate) fn workspace(run: &Run<'_>) -> Result<Ground, End> {
     let repository = &run.equipment.repository;
     let checkout = repository.checkout(&run.assignment.base, &run.equipment.work_dir.join(WORKSPACE))?;
     let base = GitBase::of(repository.clone(), run.assignment.base.clone());
@@ -128,7 +138,7 @@ fn workspace(run: &Run<'_>) -> Result<(Checkout, Files), End> {
             .with_images(images)
             .map_err(|source| WorkerError::Write { what: "the folder for undoing", source })?;
     }
-    Ok((checkout, files))
+    Ok(Ground { checkout, files })
 }
 
 /// Runs the set-up phase on the base, before any tool writes to it.

@@ -23,8 +23,7 @@ const FILES: usize = 5;
 /// | `long_text` | what is beyond 4 KiB, in units of 4 KiB |
 /// | `many_files` | files named beyond the first five |
 pub(crate) fn features(text: &str, reading: Reading) -> TaskFeatures {
-    let words = text.split(|c: char| c.is_whitespace() || "`'\"(),;".contains(c));
-    let named: std::collections::BTreeSet<&str> = words.filter(|word| is_file(word)).collect();
+    let named: std::collections::BTreeSet<&str> = words(text).filter(|word| is_file(word)).collect();
     let yes = |yes: bool| f64::from(u8::from(yes));
     let found = [
         ("open_question", yes(reading.open_question)),
@@ -46,8 +45,13 @@ pub(crate) fn features(text: &str, reading: Reading) -> TaskFeatures {
         .collect()
 }
 
+/// Returns a text's words, without what may stand around them.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || "`'\"(),;".contains(c)).filter(|word| !word.is_empty())
+}
+
 /// Whether a word is a path with an extension.
-fn is_file(word: &str) -> bool {
+pub(crate) fn is_file(word: &str) -> bool {
     let name = word.rsplit('/').next().unwrap_or(word);
     let Some((stem, extension)) = name.rsplit_once('.') else { return false };
     word.contains('/')
@@ -58,7 +62,7 @@ fn is_file(word: &str) -> bool {
 }
 
 /// Says why a task is not begun: by what lowered its score most.
-pub(crate) fn declined(feasibility: &Feasibility) -> Draft {
+pub(crate) fn declined(feasibility: &Feasibility, facts: &[String], asked: bool) -> Draft {
     let most = feasibility.moved.first().map_or("", |part| part.feature.as_str());
     let (code, why, action) = match most {
         "suspicious" => (
@@ -77,6 +81,24 @@ pub(crate) fn declined(feasibility: &Feasibility) -> Draft {
             "it needs something of the network while it runs",
             "put what it needs into the repository",
         ),
+        "denied_files" => (
+            ReasonCode::ProtectedPath,
+            "the files that it names are not to be changed here",
+            "ask for a change that leaves them alone, or allow them in the operator's policy",
+        ),
+        "unknown_places" => (
+            ReasonCode::Underspecified,
+            "it names files that the repository does not have",
+            "name files of this repository",
+        ),
+        "large_files" => {
+            (ReasonCode::TooLarge, "the file that it names is very large", "name the function that is meant")
+        }
+        "undone_area" | "untested_area" | "unready" => (
+            ReasonCode::OutOfScope,
+            "what is known of the repository speaks against it",
+            "do what would help most: `gloaming onboard .` names it",
+        ),
         "not_a_change" => (
             ReasonCode::OutOfScope,
             "it wants no change of this repository's files",
@@ -93,10 +115,14 @@ pub(crate) fn declined(feasibility: &Feasibility) -> Draft {
             "say what should come out, for which input",
         ),
     };
-    let mut draft = Draft::new(Stage::Triage, code, format!("The task was read and not begun: {why}."));
+    let read = if asked { "was read and not begun" } else { "was not begun, and no model asked" };
+    let mut draft = Draft::new(Stage::Triage, code, format!("The task {read}: {why}."));
+    for fact in facts {
+        draft = draft.evidence(BowOutEvidence::note("system", fact.clone()));
+    }
     for part in &feasibility.moved {
         let told = format!("{} = {} takes {:.2} from the log-odds", part.feature, part.value, part.log_odds);
-        draft = draft.evidence(BowOutEvidence::note("model", told));
+        draft = draft.evidence(BowOutEvidence::note("system", told));
     }
     draft.confidence = Some((feasibility.score, feasibility.threshold));
     draft.unblock(action, "the task's text is all that is known of it: nobody can be asked")

@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::time::Duration;
 
+use gloaming_api::RelPath;
 use gloaming_api::bowout::shorten;
 use gloaming_api::evidence::FileRole;
 
@@ -21,6 +22,8 @@ pub struct PastChange {
     pub lines: u32,
     /// Whether one of the files is a test's ([`FileRole::Test`]).
     pub tests: bool,
+    /// The files, of those whose names are UTF-8.
+    pub paths: Vec<RelPath>,
 }
 
 /// More commits than this are never looked at.
@@ -103,7 +106,8 @@ fn parse(output: &[u8]) -> Vec<(bool, PastChange)> {
         if let Some(parents) = field.strip_prefix(&[MARK]) {
             let subject = String::from_utf8_lossy(fields.next().unwrap_or_default());
             let subject = shorten(subject.trim(), 200);
-            changes.push((!parents.is_empty(), PastChange { subject, files: 0, lines: 0, tests: false }));
+            let change = PastChange { subject, files: 0, lines: 0, tests: false, paths: Vec::new() };
+            changes.push((!parents.is_empty(), change));
             continue;
         }
         let mut parts = field.strip_prefix(b"\n").unwrap_or(field).splitn(3, |byte| *byte == b'\t');
@@ -116,7 +120,10 @@ fn parse(output: &[u8]) -> Vec<(bool, PastChange)> {
         let lines = count(added).unwrap_or(0u32).saturating_add(count(removed).unwrap_or(0));
         change.files = change.files.saturating_add(1);
         change.lines = change.lines.saturating_add(lines);
-        change.tests = change.tests || rel_path(path).is_some_and(|path| role(&path) == FileRole::Test);
+        if let Some(path) = rel_path(path) {
+            change.tests |= role(&path) == FileRole::Test;
+            change.paths.push(path);
+        }
     }
     changes
 }

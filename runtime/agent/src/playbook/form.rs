@@ -129,6 +129,8 @@ pub enum Action {
         questions: Vec<String>,
         /// Places and messages that led here, one line each.
         evidence: Vec<String>,
+        /// Texts of tasks that a playbook would do instead.
+        instead: Vec<String>,
     },
 }
 
@@ -138,11 +140,24 @@ pub(super) struct End {
     summary: String,
     questions: Vec<String>,
     evidence: Vec<String>,
+    instead: Vec<String>,
 }
 
 impl End {
     pub(super) fn new(code: ReasonCode, summary: impl Into<String>) -> Self {
-        Self { code, summary: summary.into(), questions: Vec::new(), evidence: Vec::new() }
+        Self {
+            code,
+            summary: summary.into(),
+            questions: Vec::new(),
+            evidence: Vec::new(),
+            instead: Vec::new(),
+        }
+    }
+
+    /// Names a task that a playbook would do instead.
+    pub(super) fn instead(mut self, task: impl Into<String>) -> Self {
+        self.instead.push(task.into());
+        self
     }
 
     pub(super) fn asking(mut self, question: impl Into<String>) -> Self {
@@ -158,8 +173,8 @@ impl End {
 
 impl From<End> for Action {
     fn from(end: End) -> Self {
-        let End { code, summary, questions, evidence } = end;
-        Self::BowOut { code, summary: shorten(&summary, 280), questions, evidence }
+        let End { code, summary, questions, evidence, instead } = end;
+        Self::BowOut { code, summary: shorten(&summary, 280), questions, evidence, instead }
     }
 }
 

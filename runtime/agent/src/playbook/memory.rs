@@ -61,7 +61,7 @@ impl Repo {
                     Event::Matched { faults, files }
                 }
                 Action::Done { summary } => return format!("done: {summary}"),
-                Action::BowOut { code, summary, questions, evidence } => {
+                Action::BowOut { code, summary, questions, evidence, .. } => {
                     assert_eq!(playbook.step(Event::Start), [], "the end is the end");
                     return format!(
                         "{}: {summary} | {} | {}",

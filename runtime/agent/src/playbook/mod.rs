@@ -7,6 +7,7 @@ mod codemod;
 mod files;
 mod form;
 mod header;
+mod instead;
 mod languages;
 mod lint_fix;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub use codemod::{Codemod, FileMatches, LanguageFault, Matches};
 pub use files::FileText;
 pub use form::{Action, Event, Fit};
 pub use header::Header;
+pub use instead::{divided, parts};
 pub use lint_fix::LintFix;
 use rename::Rename;
 pub use splice::Splice;
@@ -159,6 +161,15 @@ impl Playbook {
             Self::Header(header) => header.describe(),
             Self::Codemod(codemod) => codemod.describe(),
             Self::LintFix(fix) => fix.describe(),
+        }
+    }
+
+    /// Returns the text of the task that does the same in one place, a file or a folder; none where half of it is wrong.
+    pub fn within(&self, place: &str) -> Option<String> {
+        match self {
+            Self::Rename(_) | Self::LintFix(_) => None,
+            Self::Header(header) => Some(header.within(place)),
+            Self::Codemod(codemod) => Some(codemod.within(place)),
         }
     }
 

@@ -162,6 +162,11 @@ impl Which {
         format!("{what} files{}", self.place())
     }
 
+    /// Returns the files of the same kinds in one place.
+    pub(super) fn within(&self, place: &str) -> String {
+        Self { scope: Some(place.to_owned()), ..self.clone() }.shown()
+    }
+
     /// Returns ` in src`, or nothing.
     pub(super) fn place(&self) -> String {
         self.scope.as_ref().map_or(String::new(), |scope| format!(" in {scope}"))

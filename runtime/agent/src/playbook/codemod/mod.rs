@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::files::{Edits, FileText, Listing, is_foreign, listed};
 use super::form::{Action, End, Event, NAMED, counted};
+use super::instead::quoted;
 use super::languages;
 use super::said::Which;
 use super::splice::{Splice, splice};
@@ -104,6 +105,12 @@ impl Codemod {
     /// Returns what is asked for in a few words.
     pub(super) fn describe(&self) -> String {
         format!("`{}` to `{}` in all {}", self.pattern, self.replacement, self.which.shown())
+    }
+
+    /// Returns the text of the task that does the same in one place.
+    pub(super) fn within(&self, place: &str) -> String {
+        let files = self.which.within(place);
+        format!("Replace {} with {} in all {files}", quoted(&self.pattern), quoted(&self.replacement))
     }
 
     pub(super) fn step(&mut self, event: Event) -> Vec<Action> {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::files::{Edits, FileText, Listing, is_foreign, listed};
 use super::form::{Action, End, Event, NAMED, counted};
+use super::instead::quoted;
 use super::languages;
 use super::said::Which;
 use super::splice::{Splice, splice};
@@ -64,6 +65,12 @@ impl Header {
     pub(super) fn describe(&self) -> String {
         let more = if self.lines.len() > 1 { " …" } else { "" };
         format!("`{}{more}` in all {}", self.lines.first().map_or("", String::as_str), self.which.shown())
+    }
+
+    /// Returns the text of the task that does the same in one place.
+    pub(super) fn within(&self, place: &str) -> String {
+        let files = self.which.within(place);
+        format!("Add the header {} to all {files}", quoted(&self.lines.join("\n")))
     }
 
     pub(super) fn step(&mut self, event: Event) -> Vec<Action> {

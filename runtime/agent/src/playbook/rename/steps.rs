@@ -322,9 +322,16 @@ impl Rename {
         }
         let places: Vec<String> = things.into_values().take(NAMED).collect();
         let summary = format!("`{}` names several things: {}.", request.from, places.join(", "));
-        Err(End::new(ReasonCode::Underspecified, summary)
+        let end = End::new(ReasonCode::Underspecified, summary)
             .asking(format!("Which `{}` is meant? Say `everywhere` for all of them.", request.from))
-            .with(places))
+            .with(places);
+        // A task that is confined to a place cannot say so.
+        let confined = request.scope.is_some();
+        Err(if confined {
+            end
+        } else {
+            end.instead(format!("Rename `{}` to `{}` everywhere", request.from, request.to))
+        })
     }
 
     fn plan(&mut self, request: &Request, file: &FileIdentifiers, inside: bool) -> Result<(), End> {

@@ -167,7 +167,7 @@ fn occurrences(text: &str, word: &str) -> Vec<Found> {
 
 fn end(action: &Action) -> (ReasonCode, &str, &[String], &[String]) {
     match action {
-        Action::BowOut { code, summary, questions, evidence } => (*code, summary, questions, evidence),
+        Action::BowOut { code, summary, questions, evidence, .. } => (*code, summary, questions, evidence),
         other => panic!("{other:?}"),
     }
 }
@@ -276,6 +276,10 @@ fn several_things_of_one_name_need_the_word_everywhere() {
             &["a.py:1".to_owned(), "b.py:1".to_owned()][..]
         )
     );
+    // What it names instead is a task of its own.
+    let Action::BowOut { instead, .. } = action else { panic!() };
+    assert_eq!(instead, ["Rename `foo_bar` to `parse_bar` everywhere"]);
+    assert!(matches!(Rename::recognise(&instead[0]), Recognised::Yes(request) if request.everywhere));
     let mut repo = Repo::new(&files);
     repo.definitions = vec![("a.py", 1, None), ("b.py", 1, None)];
     assert!(matches!(repo.run(&format!("{TASK} everywhere")), Action::Done { .. }));
