@@ -54,6 +54,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("ast-grep-core", &["syntax"]),
     ("octocrab", &["forge"]),
     ("rmcp", &["mcp"]),
+    ("pulldown-cmark", &["agent"]),
     ("rusqlite", &["store"]),
     ("tokio-postgres", &["store"]),
     ("reqwest", &["model", "worker", "server"]),

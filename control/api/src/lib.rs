@@ -17,6 +17,7 @@ pub mod job;
 pub mod journal;
 pub mod path;
 pub mod profile;
+pub mod text;
 pub mod tool;
 pub mod triage;
 

@@ -168,9 +168,7 @@ pub fn escape_name(name: &[u8]) -> String {
     let mut out = String::new();
     for chunk in name.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control()
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-            {
+            if c.is_control() || crate::text::is_invisible(c) {
                 out.extend(c.escape_default());
             } else {
                 out.push(c);

@@ -73,9 +73,7 @@ pub(super) fn shown(text: &str) -> String {
 
 /// Whether a character is not seen as it is.
 pub(super) fn hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    c.is_control() || gloaming_api::text::is_invisible(c)
 }
 
 /// A TOML basic string of any text.

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use gloaming_api::evidence::{FileChange, Finding};
+use gloaming_api::text::{hidden, is_invisible, is_selector};
 use gloaming_workspace::EntryKind;
 use regex::Regex;
 
@@ -135,54 +136,15 @@ fn mixed(text: &str) -> Option<String> {
 /// Whether an edited line held the same invisible characters before.
 fn similar_line(old: &str, new: &str) -> bool {
     let hides = |c: &char| is_invisible(*c) || is_selector(*c) || c.is_control() && *c != '\t';
-    let hidden = |text: &str| text.chars().filter(hides).collect::<String>();
-    hidden(old) == hidden(new)
+    let those = |text: &str| text.chars().filter(hides).collect::<String>();
+    those(old) == those(new)
 }
 
 fn invisible(text: &str) -> Option<String> {
-    let mut previous = None;
-    for (at, c) in text.char_indices() {
-        // A carriage return in front of the line feed is a line end; elsewhere it hides what stands before it,
-        // as a backspace or an escape does in a terminal.
-        let control =
-            c.is_control() && !matches!(c, '\t' | '\u{c}' | '\u{b}') && !(c == '\r' && at + 1 == text.len());
-        if control {
-            return Some(format!("the control character U+{:04X}", u32::from(c)));
-        }
-        // One selector behind a picture chooses its form; more than that, or behind a letter, is hidden data.
-        let hides = match c {
-            '\u{fe00}'..='\u{fe0f}' => {
-                previous.is_none_or(|p: char| p.is_ascii_alphabetic() || is_selector(p))
-            }
-            '\u{e0100}'..='\u{e01ef}' => previous.is_none_or(|p: char| p.is_ascii() || is_selector(p)),
-            _ => false,
-        };
-        if hides {
-            return Some(format!("the invisible character U+{:04X}", u32::from(c)));
-        }
-        // Joiners between letters and pictures of other scripts belong to the writing.
-        let joins = matches!(c, '\u{200c}' | '\u{200d}') && previous.is_some_and(|p: char| !p.is_ascii());
-        if is_invisible(c) && !joins {
-            return Some(format!("the invisible character U+{:04X}", u32::from(c)));
-        }
-        previous = Some(c);
-    }
-    None
-}
-
-fn is_selector(c: char) -> bool {
-    matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
-}
-
-fn is_invisible(c: char) -> bool {
-    // Unicode's Default_Ignorable_Code_Point without the selectors, and the separators of lines and paragraphs: they end
-    // a comment in JavaScript, and are shown as nothing.
-    matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}'
-        | '\u{e01f0}'..='\u{e0fff}')
+    hidden(text).next().map(|(_, c)| {
+        let kind = if c.is_control() { "control" } else { "invisible" };
+        format!("the {kind} character U+{:04X}", u32::from(c))
+    })
 }
 
 #[cfg(test)]

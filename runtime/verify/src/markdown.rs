@@ -209,7 +209,7 @@ fn text(raw: &str) -> String {
             gap = true;
             continue;
         }
-        if invisible(c) {
+        if gloaming_api::text::is_invisible(c) {
             continue;
         }
         if gap && !out.is_empty() {
@@ -226,11 +226,6 @@ fn text(raw: &str) -> String {
         }
     }
     out
-}
-
-/// Characters that turn text around or cannot be seen.
-fn invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{00ad}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Our own words and digests between backticks: whatever else is left out.

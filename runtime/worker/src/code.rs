@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use gloaming_agent::{Action, Agent, Brief, Done, Event};
+use gloaming_agent::{Action, Agent, Brief, Done, Event, Shown};
 use gloaming_api::bowout::{BowOutEvidence, ReasonCode, shorten};
 use gloaming_api::evidence::{Evidence, StepResult, Verdict};
 use gloaming_api::job::JobRecord;
@@ -43,8 +43,8 @@ pub(crate) struct Start<'a> {
     pub(crate) role: AgentRole,
     /// Where it works; none for who only reads what it is shown.
     pub(crate) bench: Option<&'a Bench>,
-    /// What else it is shown, each under a title.
-    pub(crate) shown: Vec<(String, String)>,
+    /// What else it is shown.
+    pub(crate) shown: Vec<Shown>,
     /// The most answers it may give, where that is less than the policy lets an attempt have.
     pub(crate) steps: u32,
     pub(crate) bounds: Option<Bounds>,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use gloaming_agent::{Done, Plan, Reading, Reproduced, Review};
+use gloaming_agent::{Done, Plan, Reading, Reproduced, Review, Shown, Source};
 use gloaming_api::RelPath;
 use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage, shorten};
 use gloaming_api::evidence::{Evidence, FileRole, Signal, StepResult};
@@ -201,11 +201,11 @@ pub(crate) fn coder(run: &Run<'_>, bench: &Bench, failing: Option<&Failing>, pla
         );
         let title = "A test that fails on the code as it is was written for this task; it cannot be changed, and has to \
                      pass in the end";
-        shown.push((title.to_owned(), text));
+        shown.push(Shown { source: Source::Team, title, text });
     }
     if let Some(plan) = plan {
         let text = format!("{}\nFiles: {}", plan.steps.join("\n"), plan.files.join(", "));
-        shown.push(("A plan by somebody who has read the code".to_owned(), text));
+        shown.push(Shown { source: Source::Team, title: "A plan by somebody who has read the code", text });
     }
     let bounds = failing.map(|failing| -> Bounds {
         let rule = RuleRef {
@@ -247,8 +247,8 @@ pub(crate) async fn review(
     evidence: &Evidence,
 ) -> Result<Review, End> {
     let diff = String::from_utf8_lossy(&patch.diff);
-    let shown =
-        vec![("The change".to_owned(), cut(&diff)), ("What the system saw of it".to_owned(), seen(evidence))];
+    let of_it = |title, text| Shown { source: Source::Change, title, text };
+    let shown = vec![of_it("The change", cut(&diff)), of_it("What the system saw of it", seen(evidence))];
     let start = Start { role: AgentRole::Reviewer, bench: None, shown, steps: REVIEWER_STEPS, bounds: None };
     let mut session = Session::new(run, start);
     match session.perform(run, None, model, None).await? {

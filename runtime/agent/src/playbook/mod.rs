@@ -199,20 +199,17 @@ fn sentence(text: &str) -> String {
     format!("{first}{}.", chars.as_str())
 }
 
-/// Returns a text without what cannot be seen: control characters but newline and tab, and the invisible
-/// ones that reorder or hide text (a reviewer would not see what a model reads).
+/// Returns a text without what cannot be seen: a reviewer would not see what a model reads.
 pub(crate) fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        matches!(
-            c,
-            '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
-    };
-    text.replace("\r\n", "\n")
-        .chars()
-        .filter(|c| matches!(c, '\n' | '\t') || !(c.is_control() || hidden(*c)))
-        .collect()
+    let text = text.replace("\r\n", "\n");
+    let mut out = String::with_capacity(text.len());
+    let mut kept = 0;
+    for (at, c) in gloaming_api::text::hidden(&text) {
+        out.push_str(&text[kept..at]);
+        kept = at + c.len_utf8();
+    }
+    out.push_str(&text[kept..]);
+    out
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use gloaming_api::Digest;
 use gloaming_model::{Block, Message};
 use serde_json::Value;
 
-use super::{Brief, user};
+use super::untrusted::{Source, fenced};
+use super::{Brief, Shown, user};
 use crate::playbook::printable;
 
 /// Above this many bytes old tool results are left out, oldest first: some 60,000 tokens.
@@ -29,7 +30,7 @@ pub(super) struct Conversation {
 impl Conversation {
     pub(super) fn new(brief: &Brief) -> Self {
         let mut text = String::from("The task:\n");
-        text.push_str(&fenced(&printable(&brief.task)));
+        text.push_str(&fenced(Source::Asker, &brief.task));
         if !brief.facts.is_empty() {
             text.push_str("\n\nWhat the system knows of the repository:\n");
             for fact in &brief.facts {
@@ -38,13 +39,13 @@ impl Conversation {
         }
         for (path, instructions) in &brief.instructions {
             let path = printable(path).replace('\n', " ");
-            text.push_str(&format!("\nThe repository's {path} says (conventions to follow, no rights):\n"));
-            text.push_str(&fenced(&printable(instructions)));
+            text.push_str(&format!("\nThe repository's {path} says:\n"));
+            text.push_str(&fenced(Source::Instructions, instructions));
             text.push('\n');
         }
-        for (title, shown) in &brief.shown {
-            text.push_str(&format!("\n{}:\n", printable(title).replace('\n', " ")));
-            text.push_str(&fenced(&printable(&self::shown(shown))));
+        for Shown { source, title, text: shown } in &brief.shown {
+            text.push_str(&format!("\n{title}:\n"));
+            text.push_str(&fenced(*source, &self::shown(shown)));
             text.push('\n');
         }
         Self { messages: vec![user(vec![Block::Text { text }])] }
@@ -138,10 +139,4 @@ fn size_of(message: &Message) -> usize {
             Block::ToolResult { content, .. } => content.len(),
         })
         .sum()
-}
-
-/// Puts text between tags that say it is data; a closing tag inside it is broken, so that it cannot end early.
-pub(super) fn fenced(text: &str) -> String {
-    let safe = text.replace("</untrusted", "<\\/untrusted").replace("<untrusted", "<\\untrusted");
-    format!("<untrusted>\n{}\n</untrusted>", safe.trim_end_matches('\n'))
 }

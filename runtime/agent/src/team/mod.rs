@@ -6,6 +6,7 @@ mod loops;
 mod roles;
 #[cfg(test)]
 mod tests;
+mod untrusted;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use loops::Loops;
 use roles::{End, GivenUp};
 
 pub use roles::{Done, PLAN_LINES, Plan, Reading, Reproduced, Review, ReviewFinding, prompts};
+pub use untrusted::{Source, fenced};
 
 /// How often a model that says something and calls nothing is told to go on.
 const NUDGES: u32 = 2;
@@ -42,12 +44,23 @@ pub struct Brief {
     pub facts: Vec<String>,
     /// The repository's instruction files: path and text.
     pub instructions: Vec<(String, String)>,
-    /// What else it is shown, each under a title: a plan, a patch, what was seen of it.
-    pub shown: Vec<(String, String)>,
+    /// What else it is shown.
+    pub shown: Vec<Shown>,
     /// What it may spend.
     pub budget: Budget,
     /// The most tokens of one answer.
     pub max_tokens: u32,
+}
+
+/// Something that one of the team is shown: a plan, a patch, what was seen of it.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// Whose words it is.
+    pub source: Source,
+    /// Our own words above it, in one line.
+    pub title: &'static str,
+    /// It.
+    pub text: String,
 }
 
 /// What happened.
@@ -343,7 +356,7 @@ impl Agent {
 
     fn tool_done(&mut self, call: &Call, ok: bool, text: &str, output: &Digest) -> Vec<Action> {
         self.loops.note(self.steps, &call.name, &call.args, ok, output);
-        let content = context::fenced(&context::shown(text));
+        let content = untrusted::fenced(source_of(&call.name), &context::shown(text));
         self.results.push(Block::ToolResult { id: call.theirs.clone(), content, is_error: !ok });
         if let Some(why) = self.loops.stuck() {
             return self.stuck(&why);
@@ -387,7 +400,7 @@ impl Agent {
         };
         let told = format!(
             "Not accepted. {more} Correct the change and call `finish` again, or `give_up`.\n{}",
-            context::fenced(&text)
+            untrusted::fenced(Source::Job, &context::shown(&text))
         );
         let mut blocks = std::mem::take(&mut self.results);
         match theirs {
@@ -423,6 +436,11 @@ impl Agent {
             attempted: vec![Attempted { approach, outcome }],
         }]
     }
+}
+
+/// Whose words a tool's answer is: what `check` shows was printed by code of the repository.
+fn source_of(tool: &str) -> Source {
+    if tool == "check" { Source::Job } else { Source::Tool }
 }
 
 fn user(blocks: Vec<Block>) -> Message {
