@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod languages;
+mod rank;
 mod symbols;
 
 use std::fmt::Write;
@@ -26,6 +27,11 @@ const MOST: u32 = 2000;
 const TEXT: usize = 128 << 10;
 /// Larger files are named instead of parsed, bytes: a tree takes some forty times as much.
 const LARGEST: u64 = 2 << 20;
+/// Tokens of a ranked answer when the call does not say how many, and the most.
+const TOKENS: u32 = 1000;
+const MOST_TOKENS: u32 = 8000;
+/// Bytes that count as a token: what models' own tokenizers make of source is three to four.
+const TOKEN: usize = 4;
 /// After so many bytes of sources a call ends with a cursor, well before its deadline: a busy machine was seen
 /// to parse a megabyte a second.
 const PARSED: u64 = 4 << 20;
@@ -76,6 +82,10 @@ pub struct Args {
     pub limit: Option<u32>,
     /// Where to go on.
     pub cursor: Option<String>,
+    /// A text: the files and symbols that matter for it are shown, the most relevant file first.
+    pub about: Option<String>,
+    /// How many tokens an answer about a text may have, about.
+    pub tokens: Option<u32>,
 }
 
 /// A symbol.
@@ -148,6 +158,16 @@ pub fn outline(files: &(impl Files + Walks), args: &Args) -> Result<Output, Fail
             format!("{} is in no language that `outline` knows", shown(&root)),
         )
         .instead(format!("Read it with `read`. It knows {}.", languages::known())));
+    }
+    if let Some(about) = &args.about {
+        if args.cursor.is_some() {
+            return Err(Failure::new(
+                Code::InvalidInput,
+                "an answer about a text has no pages, so no `cursor`",
+            )
+            .instead("Ask for more with `tokens`, or narrow with `path`, `globs`, `types` or `kinds`."));
+        }
+        return Ok(page.about(rank::rank(files, &root, options, &types, about)?, &root));
     }
     files.walk(&root, &options, &mut |batch| {
         for visited in batch.visited {
@@ -223,7 +243,7 @@ impl Page<'_> {
             self.remarks.binary.push(shown(path).into_owned());
             return;
         }
-        let Some(found) = self.parse(path, source) else {
+        let Some(found) = self.parsers.best(path, source) else {
             self.remarks.tangled.push(shown(path).into_owned());
             return;
         };
@@ -245,6 +265,21 @@ impl Page<'_> {
         }
         // Writing to a String cannot fail.
         let _ = writeln!(self.output.text, "{header}");
+        let shown = &kept[skip..kept.len().min(skip + self.limit - self.output.symbols.len())];
+        let count = self.symbols(path, &found, shown);
+        if skip + count < kept.len() {
+            self.output.next = Some(format!("{}:{path}", skip + count));
+        }
+    }
+
+    /// Adds a file's name and some of its symbols.
+    fn lines(&mut self, path: &str, found: &Symbols, shown: &[usize]) {
+        let _ = writeln!(self.output.text, "{}", self::shown(path));
+        self.symbols(path, found, shown);
+    }
+
+    /// Adds a line for each symbol, as far as there is room; returns how many.
+    fn symbols(&mut self, path: &str, found: &Symbols, shown: &[usize]) -> usize {
         let place = |index: usize| {
             let symbol = &found.list[index];
             if symbol.first == symbol.last {
@@ -253,12 +288,10 @@ impl Page<'_> {
                 format!("{}-{}", symbol.first, symbol.last)
             }
         };
-        let shown = &kept[skip..kept.len().min(skip + self.limit - self.output.symbols.len())];
         let width = shown.iter().map(|index| place(*index).len()).max().unwrap_or(0);
         for (count, &index) in shown.iter().enumerate() {
             if self.output.text.len() > TEXT {
-                self.output.next = Some(format!("{}:{path}", skip + count));
-                return;
+                return count;
             }
             let symbol = &found.list[index];
             let indent = "  ".repeat(symbol.depth);
@@ -270,27 +303,72 @@ impl Page<'_> {
                 signature: symbol.signature.clone(),
                 first: symbol.first,
                 last: symbol.last,
-                within: within(&found, index),
+                within: within(found, index),
             });
         }
-        if skip + shown.len() < kept.len() {
-            self.output.next = Some(format!("{}:{path}", skip + shown.len()));
-        }
+        shown.len()
     }
 
-    /// Parses a source in the language of its path; where several may be meant, in the one it fits.
-    fn parse(&mut self, path: &str, source: &[u8]) -> Option<Symbols> {
-        let mut best: Option<Symbols> = None;
-        for language in languages::of(path) {
-            let Some(found) = self.parsers.symbols(language, source) else { continue };
-            if best.as_ref().is_none_or(|best| found.wrong < best.wrong) {
-                best = Some(found);
+    /// Shows what matters most of a ranking, within the tokens asked for.
+    fn about(mut self, ranking: rank::Ranking, root: &str) -> Output {
+        let room = self.args.tokens.unwrap_or(TOKENS).clamp(1, MOST_TOKENS) as usize * TOKEN;
+        let mut symbols: Vec<(f64, usize, usize)> = Vec::new();
+        for (at, file) in ranking.files.iter().enumerate() {
+            symbols.extend(self.kept(&file.found).into_iter().map(|index| (file.scores[index], at, index)));
+        }
+        let all = symbols.len();
+        symbols.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        let mut chosen: Vec<Vec<bool>> =
+            ranking.files.iter().map(|file| vec![false; file.found.list.len()]).collect();
+        let (mut used, mut files, mut count) = (0, 0, 0);
+        for (_, at, index) in symbols {
+            let file = &ranking.files[at];
+            // With what it stands in, and the file's name where it is the first of it.
+            let mut more = Vec::new();
+            let mut next = Some(index);
+            while let Some(symbol) = next.filter(|symbol| !chosen[at][*symbol]) {
+                more.push(symbol);
+                next = file.found.list[symbol].parent;
             }
-            if best.as_ref().is_some_and(|best| best.wrong == 0) {
+            let first = !chosen[at].contains(&true);
+            let lines =
+                more.iter().map(|symbol| file.found.list[*symbol].signature.len() + 12).sum::<usize>();
+            let cost = lines + if first { file.path.len() + 1 } else { 0 };
+            if used + cost > room {
                 break;
             }
+            used += cost;
+            files += usize::from(first);
+            count += more.len();
+            more.into_iter().for_each(|symbol| chosen[at][symbol] = true);
         }
-        best
+        for (file, chosen) in ranking.files.iter().zip(&chosen) {
+            let shown: Vec<usize> = (0..chosen.len()).filter(|index| chosen[*index]).collect();
+            if !shown.is_empty() {
+                self.remarks.deeper |= file.found.deeper;
+                self.lines(&file.path, &file.found, &shown);
+            }
+        }
+        self.output.files = u32::try_from(ranking.weighed).unwrap_or(u32::MAX);
+        if count == 0 && all > 0 {
+            // The remark that there is none would be wrong.
+            self.output.text = "[none of the symbols fits into so few `tokens`]\n".to_owned();
+            return self.output;
+        }
+        let mut output = self.finish(root);
+        if count > 0 {
+            let more = if ranking.more { ", of more than can be looked through" } else { "" };
+            let of = ranking.weighed;
+            let _ = if count == all {
+                writeln!(output.text, "[all {all} symbols of {of} files{more}, the most relevant file first]")
+            } else {
+                writeln!(
+                    output.text,
+                    "[the {count} most relevant of {all} symbols, in {files} of {of} files{more}; `tokens` shows more]"
+                )
+            };
+        }
+        output
     }
 
     /// The symbols that are asked for, with what they stand in.

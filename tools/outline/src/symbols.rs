@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Range};
 use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
 
 use crate::Kind;
-use crate::languages::{LANGUAGES, Language, Name, Row, When};
+use crate::languages::{self, LANGUAGES, Language, Name, Row, When};
 
 /// Characters of a signature.
 const SIGNATURE: usize = 200;
@@ -86,6 +86,21 @@ impl Ready {
 }
 
 impl Parsers {
+    /// Parses a source in the language of its path; where several may be meant, in the one it fits.
+    pub(crate) fn best(&mut self, path: &str, source: &[u8]) -> Option<Symbols> {
+        let mut best: Option<Symbols> = None;
+        for language in languages::of(path) {
+            let Some(found) = self.symbols(language, source) else { continue };
+            if best.as_ref().is_none_or(|best| found.wrong < best.wrong) {
+                best = Some(found);
+            }
+            if best.as_ref().is_some_and(|best| best.wrong == 0) {
+                break;
+            }
+        }
+        best
+    }
+
     /// Returns the symbols of a source in the language of this number; none when parsing it takes far longer
     /// than its size explains.
     pub(crate) fn symbols(&mut self, language: usize, source: &[u8]) -> Option<Symbols> {

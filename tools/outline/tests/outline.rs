@@ -43,13 +43,16 @@ impl Walks for Tree {
     fn walk(
         &self,
         root: &str,
-        _: &WalkOptions,
+        options: &WalkOptions,
         each: &mut dyn FnMut(Batch) -> Result<bool, Failure>,
     ) -> Result<(), Failure> {
         let below = |path: &str| root.is_empty() || path == root || path.starts_with(&format!("{root}/"));
         for path in self.0.keys().filter(|path| below(path)) {
-            let visited = Visited { path: path.clone(), info: self.stat(path)?, at: None, escaped: false };
-            if !each(Batch { visited: vec![visited], bytes: Vec::new() })? {
+            let denied = path.contains("denied");
+            let bytes = if options.contents && !denied { self.0[path].clone() } else { Vec::new() };
+            let at = (options.contents && !denied).then_some(Range { offset: 0, length: bytes.len() as u64 });
+            let visited = Visited { path: path.clone(), info: self.stat(path)?, at, escaped: false };
+            if !each(Batch { visited: vec![visited], bytes })? {
                 break;
             }
         }
@@ -345,5 +348,87 @@ proptest! {
         if let Err(failure) = outline(&small(), &args) {
             prop_assert!(!failure.message.is_empty());
         }
+    }
+}
+
+/// A small repository: what a task is about stands in two of its files.
+fn repository() -> Tree {
+    Tree::of(&[
+        (
+            "src/cache.py",
+            "class Cache:\n    def get(self, key):\n        return self.load(key)\n\n    def evict_oldest(self):\n        pass\n",
+        ),
+        (
+            "src/http.py",
+            "from cache import Cache\n\ndef fetch(url):\n    return Cache().get(url)\n\ndef retry(times):\n    pass\n",
+        ),
+        ("src/text.py", "def wrap(line, width):\n    return line\n\ndef indent(line):\n    return line\n"),
+        ("tests/test_cache.py", "from cache import Cache\n\ndef test_evict():\n    Cache().evict_oldest()\n"),
+        ("denied.py", "def evict_everything_from_the_cache():\n    pass\n"),
+    ])
+}
+
+#[test]
+fn a_map_shows_what_matters_for_a_text() {
+    let map = |about: &str, tokens| {
+        let args = Args { about: Some(about.into()), tokens: Some(tokens), ..Args::default() };
+        outline(&repository(), &args).unwrap().text
+    };
+    insta::assert_snapshot!(map("The cache evicts the newest entry instead of the oldest", 60), @"
+    tests/test_cache.py
+      3-4  def test_evict()
+    src/cache.py
+      1-6  class Cache
+      2-3    def get(self, key)
+      5-6    def evict_oldest(self)
+    src/http.py
+      3-4  def fetch(url)
+      6-7  def retry(times)
+    [the 6 most relevant of 8 symbols, in 3 of 4 files; `tokens` shows more]
+    ");
+    insta::assert_snapshot!(map("lines are wrapped at the wrong width", 20), @"
+    src/text.py
+      1-2  def wrap(line, width)
+      4-5  def indent(line)
+    [the 2 most relevant of 8 symbols, in 1 of 4 files; `tokens` shows more]
+    ");
+    // Of a text that says nothing, what most files mention.
+    insta::assert_snapshot!(map("", 1000), @"
+    src/cache.py
+      1-6  class Cache
+      2-3    def get(self, key)
+      5-6    def evict_oldest(self)
+    src/http.py
+      3-4  def fetch(url)
+      6-7  def retry(times)
+    src/text.py
+      1-2  def wrap(line, width)
+      4-5  def indent(line)
+    tests/test_cache.py
+      3-4  def test_evict()
+    [all 8 symbols of 4 files, the most relevant file first]
+    ");
+    // Less than one symbol has room.
+    assert_eq!(map("cache", 1), "[none of the symbols fits into so few `tokens`]\n");
+}
+
+#[test]
+fn a_map_has_no_pages_and_narrows_as_all_else_does() {
+    let args = Args { about: Some("cache".into()), cursor: Some("0:a".into()), ..Args::default() };
+    assert_eq!(outline(&repository(), &args).unwrap_err().code, Code::InvalidInput);
+    let args = Args { about: Some("cache".into()), kinds: vec![Kind::Class], ..Args::default() };
+    let found = outline(&repository(), &args).unwrap();
+    assert_eq!(found.symbols.iter().map(|symbol| symbol.name.as_str()).collect::<Vec<_>>(), ["Cache"]);
+    assert!(!found.text.contains("denied"), "{}", found.text);
+}
+
+proptest! {
+    #[test]
+    fn a_map_keeps_to_its_tokens(about in "\\PC{0,80}|[a-z_ ]{0,80}", tokens in 0u32..300) {
+        let args = Args { about: Some(about), tokens: Some(tokens), ..Args::default() };
+        let output = outline(&repository(), &args).unwrap();
+        let map: String = output.text.lines().filter(|line| !line.starts_with('[')).map(|line| format!("{line}\n")).collect();
+        prop_assert!(map.len() <= tokens.max(1) as usize * 4, "{} of {tokens}: {map}", map.len());
+        prop_assert_eq!(output.next, None);
     }
 }

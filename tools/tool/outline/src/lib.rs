@@ -32,6 +32,8 @@ impl wit::Guest for Tool {
             ignored: args.ignored.unwrap_or(false),
             limit: args.limit,
             cursor: args.cursor,
+            about: args.about,
+            tokens: args.tokens,
         };
         let output = outline::outline(&bindings::Host, &args)?;
         let symbols = output.symbols.into_iter().map(|symbol| Symbol {
