@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use gloaming_agent::{Choice, Done, Plan, Playbook, Review, ReviewFinding, choose};
+use gloaming_agent::{Choice, Done, Plan, Playbook, Review, ReviewFinding, Shown, choose};
 use gloaming_api::bowout::{Attempted, BowOutEvidence, ReasonCode, Stage, Unblock, shorten};
 use gloaming_api::evidence::{ChangedFile, Evidence, Origin, StepResult, VerdictKind};
 use gloaming_api::journal::EventKind;
@@ -51,6 +51,8 @@ struct Ready {
     chosen: Chosen,
     bench: Box<Bench>,
     baseline: Baseline,
+    /// What of the code matters for the task, where a model works on it.
+    map: Option<Shown>,
 }
 
 /// What the work is done with, over all its rounds.
@@ -126,7 +128,11 @@ pub(crate) async fn run(run: &mut Run<'_>) -> Result<Verified, End> {
                         baseline
                     }
                 };
-                let ready = Ready { chosen, bench, baseline };
+                let map = match chosen.origin {
+                    Origin::Model(_) => team::map(run, &bench).await?,
+                    _ => None,
+                };
+                let ready = Ready { chosen, bench, baseline, map };
                 match ready.chosen.origin {
                     Origin::Model(_) if run.equipment.team.reproducer => State::Reproduce(ready),
                     _ => State::Plan(ready, None),
@@ -141,7 +147,7 @@ pub(crate) async fn run(run: &mut Run<'_>) -> Result<Verified, End> {
                 let plan = if wanted && team::wants_plan(run, failing.as_ref())? {
                     run.begin(Stage::Plan)?;
                     let model = run.equipment.model.clone().expect("triage chose the model");
-                    let plan = team::plan(run, &ready.bench, model.as_ref()).await?;
+                    let plan = team::plan(run, &ready.bench, ready.map.clone(), model.as_ref()).await?;
                     run.finish(format!("{} steps in {} files", plan.steps.len(), plan.files.len()))?;
                     Some(plan)
                 } else {
@@ -201,12 +207,12 @@ pub(crate) async fn run(run: &mut Run<'_>) -> Result<Verified, End> {
 
 impl Work {
     fn begin(run: &Run<'_>, ready: Ready, failing: Option<Failing>, plan: Option<Plan>) -> Self {
-        let Ready { chosen, bench, baseline } = ready;
+        let Ready { chosen, bench, baseline, map } = ready;
         let maker = match chosen.choice {
             Choice::Playbook(playbook) => Maker::Playbook(playbook),
             _ => {
                 let model = run.equipment.model.clone().expect("triage chose the model");
-                let session = team::coder(run, &bench, failing.as_ref(), plan.as_ref());
+                let session = team::coder(run, &bench, map, failing.as_ref(), plan.as_ref());
                 Maker::Model(model, Box::new(session))
             }
         };
@@ -270,7 +276,7 @@ async fn worth_beginning(run: &mut Run<'_>, ground: &mut Option<Ground>) -> Resu
 /// Has a failing test written and tries it, as often as it may be; none where the task can do without.
 async fn reproduce(run: &mut Run<'_>, ready: &mut Ready) -> Result<Option<Failing>, End> {
     let model = run.equipment.model.clone().expect("triage chose the model");
-    let mut reproducer = Reproducer::new(run, &ready.bench);
+    let mut reproducer = Reproducer::new(run, &ready.bench, ready.map.clone());
     let mut refused: Option<String> = None;
     for _ in 0..REPRODUCER_TRIES {
         run.begin(Stage::Reproduce)?;

@@ -16,7 +16,7 @@ use gloaming_workspace::{Patch, role};
 
 use crate::blueprint::Run;
 use crate::bow::Draft;
-use crate::code::{Bounds, Session, Start};
+use crate::code::{Bounds, Session, Start, call_tool};
 use crate::end::{End, WorkerError};
 use crate::progress::Update;
 use crate::provision::Bench;
@@ -47,6 +47,28 @@ pub(crate) async fn read_task(run: &mut Run<'_>, model: &dyn Model) -> Result<Re
     }
 }
 
+/// Tokens that a map of the repository may have, about.
+const MAP: u32 = 1500;
+/// Bytes of the task's text that the map is drawn for.
+const MAPPED: usize = 8 << 10;
+
+/// Has a map of what matters for the task drawn, for all who look for where to begin; none where the policy does not let
+/// it, or there is no code to draw.
+pub(crate) async fn map(run: &mut Run<'_>, bench: &Bench) -> Result<Option<Shown>, End> {
+    if !run.equipment.grant.offers("outline") {
+        return Ok(None);
+    }
+    run.doing("drawing a map of the repository");
+    let text = &run.assignment.text;
+    let about = &text[..text.floor_char_boundary(MAPPED)];
+    let args = serde_json::json!({"about": about, "tokens": MAP});
+    let outcome = call_tool(run, bench, "map", "outline", args, None).await?;
+    let drawn =
+        outcome.output.as_ref().is_some_and(|map| map["symbols"].as_array().is_some_and(|s| !s.is_empty()));
+    let title = "A map of the code that shares most with the task's words, with lines (`outline` shows more)";
+    Ok(drawn.then(|| Shown { source: Source::Tool, title, text: outcome.for_model() }))
+}
+
 /// A test that fails on the untouched code.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Failing {
@@ -60,7 +82,7 @@ pub(crate) struct Failing {
 pub(crate) struct Reproducer(Session);
 
 impl Reproducer {
-    pub(crate) fn new(run: &Run<'_>, bench: &Bench) -> Self {
+    pub(crate) fn new(run: &Run<'_>, bench: &Bench, map: Option<Shown>) -> Self {
         let rule = RuleRef {
             id: "role-reproducer".to_owned(),
             file: "builtin:roles".to_owned(),
@@ -73,7 +95,7 @@ impl Reproducer {
             Start {
                 role: AgentRole::Reproducer,
                 bench: Some(bench),
-                shown: Vec::new(),
+                shown: map.into_iter().collect(),
                 steps: REPRODUCER_STEPS,
                 bounds: Some(bounds),
             },
@@ -172,11 +194,16 @@ pub(crate) fn wants_plan(run: &Run<'_>, failing: Option<&Failing>) -> Result<boo
 }
 
 /// Has the work planned.
-pub(crate) async fn plan(run: &mut Run<'_>, bench: &Bench, model: &dyn Model) -> Result<Plan, End> {
+pub(crate) async fn plan(
+    run: &mut Run<'_>,
+    bench: &Bench,
+    map: Option<Shown>,
+    model: &dyn Model,
+) -> Result<Plan, End> {
     let start = Start {
         role: AgentRole::Planner,
         bench: Some(bench),
-        shown: Vec::new(),
+        shown: map.into_iter().collect(),
         steps: PLANNER_STEPS,
         bounds: None,
     };
@@ -188,8 +215,14 @@ pub(crate) async fn plan(run: &mut Run<'_>, bench: &Bench, model: &dyn Model) ->
 }
 
 /// Returns the coder, told what is known by now, and kept from the files of the failing test.
-pub(crate) fn coder(run: &Run<'_>, bench: &Bench, failing: Option<&Failing>, plan: Option<&Plan>) -> Session {
-    let mut shown = Vec::new();
+pub(crate) fn coder(
+    run: &Run<'_>,
+    bench: &Bench,
+    map: Option<Shown>,
+    failing: Option<&Failing>,
+    plan: Option<&Plan>,
+) -> Session {
+    let mut shown: Vec<Shown> = map.into_iter().collect();
     if let Some(failing) = failing {
         let files: Vec<&str> = failing.files.iter().map(RelPath::as_str).collect();
         let ids = failing.reproduction.tests.join("\n");

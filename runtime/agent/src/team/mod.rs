@@ -3,6 +3,7 @@
 
 mod context;
 mod loops;
+mod recall;
 mod roles;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use serde_json::Value;
 use crate::Budget;
 use context::Conversation;
 use loops::Loops;
+use recall::Results;
 use roles::{End, GivenUp};
 
 pub use roles::{Done, PLAN_LINES, Plan, Reading, Reproduced, Review, ReviewFinding, prompts};
@@ -27,6 +29,9 @@ pub use untrusted::{Source, fenced};
 
 /// How often a model that says something and calls nothing is told to go on.
 const NUDGES: u32 = 2;
+
+/// The most tokens of a summary.
+const SUMMARY_TOKENS: u32 = 1500;
 
 /// How often findings of the verifier are taken.
 const ROUNDS: u32 = 2;
@@ -145,6 +150,8 @@ pub struct Agent {
     pending: VecDeque<Call>,
     /// Results of the last answer's calls, in its order.
     results: Vec<Block>,
+    /// What tools answered, whole.
+    earlier: Results,
     calls: u64,
     steps: u32,
     spent_usd: f64,
@@ -159,6 +166,8 @@ pub struct Agent {
 enum Phase {
     New,
     Model,
+    /// Asked for a summary of the older part of the conversation.
+    Summary,
     Tool(Call),
     Frozen(Option<String>),
     Over,
@@ -169,6 +178,8 @@ enum Phase {
 struct Call {
     /// Unique within the attempt.
     id: String,
+    /// The same as a number, by which its result can be asked for again.
+    number: u64,
     /// The model's own id, which its result must carry.
     theirs: String,
     name: String,
@@ -185,6 +196,7 @@ impl Agent {
             phase: Phase::New,
             pending: VecDeque::new(),
             results: Vec::new(),
+            earlier: Results::default(),
             calls: 0,
             steps: 0,
             spent_usd: 0.0,
@@ -204,7 +216,12 @@ impl Agent {
             }
             (Event::Start, Phase::New) => self.ask(),
             (Event::Answer { response, cost_usd }, Phase::Model) => self.answer(response, cost_usd),
-            (Event::ModelFailed { message }, Phase::Model) => {
+            (Event::Answer { response, cost_usd }, Phase::Summary) => {
+                self.spend(cost_usd);
+                self.conversation.sum_up(&said(&response.blocks).join("\n"));
+                self.ask()
+            }
+            (Event::ModelFailed { message }, Phase::Model | Phase::Summary) => {
                 self.end(ReasonCode::Stuck, format!("The model gave no answer: {message}"), Vec::new())
             }
             (Event::ToolDone { id, ok, text, output_digest, .. }, Phase::Tool(call)) if id == call.id => {
@@ -230,9 +247,22 @@ impl Agent {
             return self.end(ReasonCode::BudgetExhausted, why, Vec::new());
         }
         self.steps += 1;
-        self.phase = Phase::Model;
         self.conversation.compact();
+        if self.conversation.is_too_long() {
+            self.phase = Phase::Summary;
+            let text = format!("The older part of the log:\n{}", self.conversation.older());
+            return vec![Action::CallModel(Request {
+                system: roles::SUMMARY.to_owned(),
+                messages: vec![user(vec![Block::Text { text }])],
+                tools: Vec::new(),
+                max_tokens: self.brief.max_tokens.min(SUMMARY_TOKENS),
+            })];
+        }
+        self.phase = Phase::Model;
         let mut tools = self.brief.tools.clone();
+        if self.recalls() {
+            tools.push(recall::tool());
+        }
         tools.extend(roles::ends(self.brief.role));
         vec![Action::CallModel(Request {
             system: roles::prompt(self.brief.role).to_owned(),
@@ -242,14 +272,18 @@ impl Agent {
         })]
     }
 
-    fn answer(&mut self, response: Response, cost_usd: f64) -> Vec<Action> {
+    fn spend(&mut self, cost_usd: f64) {
         self.spent_usd += if cost_usd.is_finite() { cost_usd.max(0.0) } else { f64::INFINITY };
-        let text: Vec<&str> = response
-            .blocks
-            .iter()
-            .filter_map(|block| if let Block::Text { text } = block { Some(text.as_str()) } else { None })
-            .collect();
-        if let Some(last) = text.iter().rev().find(|text| !text.trim().is_empty()) {
+    }
+
+    /// Whether earlier results can be asked for: where there are tools, and none of them goes by that name.
+    fn recalls(&self) -> bool {
+        !self.brief.tools.is_empty() && self.brief.tools.iter().all(|tool| tool.name != recall::RECALL)
+    }
+
+    fn answer(&mut self, response: Response, cost_usd: f64) -> Vec<Action> {
+        self.spend(cost_usd);
+        if let Some(last) = said(&response.blocks).iter().rev().find(|text| !text.trim().is_empty()) {
             self.said = shorten(last.trim(), 400);
         }
         let mut blocks: Vec<Block> = Vec::new();
@@ -263,6 +297,7 @@ impl Agent {
                     self.calls += 1;
                     let call = Call {
                         id: format!("call-{}", self.calls),
+                        number: self.calls,
                         theirs: id.clone(),
                         name: name.clone(),
                         args: input.clone(),
@@ -331,6 +366,8 @@ impl Agent {
             } else if self.brief.tools.iter().any(|tool| tool.name == call.name) {
                 self.phase = Phase::Tool(call.clone());
                 return vec![Action::CallTool { id: call.id, name: call.name, args: call.args }];
+            } else if call.name == recall::RECALL && self.recalls() {
+                self.recall(&call);
             } else {
                 let names: Vec<&str> = self.brief.tools.iter().map(|tool| tool.name.as_str()).collect();
                 let told = format!(
@@ -349,6 +386,21 @@ impl Agent {
         self.ask()
     }
 
+    /// Shows an earlier result again; nothing is called for that.
+    fn recall(&mut self, call: &Call) {
+        match self.earlier.recall(&call.args) {
+            Err(told) => self.refuse(call, told),
+            Ok(text) => {
+                self.loops.note(self.steps, &call.name, &call.args, true, &Digest::of(&text));
+                let content = untrusted::fenced(
+                    Source::Tool,
+                    &context::shown(&text, context::HEAD, context::TAIL, None),
+                );
+                self.results.push(Block::ToolResult { id: call.theirs.clone(), content, is_error: false });
+            }
+        }
+    }
+
     fn refuse(&mut self, call: &Call, told: String) {
         self.loops.note(self.steps, &call.name, &call.args, false, &Digest::of(&told));
         self.results.push(Block::ToolResult { id: call.theirs.clone(), content: told, is_error: true });
@@ -356,7 +408,14 @@ impl Agent {
 
     fn tool_done(&mut self, call: &Call, ok: bool, text: &str, output: &Digest) -> Vec<Action> {
         self.loops.note(self.steps, &call.name, &call.args, ok, output);
-        let content = untrusted::fenced(source_of(&call.name), &context::shown(text));
+        self.earlier.keep(call.number, text);
+        let number = self.recalls().then_some(call.number);
+        let shown = context::shown(text, context::HEAD, context::TAIL, number);
+        let fenced = untrusted::fenced(source_of(&call.name), &shown);
+        let content = match number {
+            Some(number) => context::numbered(number, text, fenced),
+            None => fenced,
+        };
         self.results.push(Block::ToolResult { id: call.theirs.clone(), content, is_error: !ok });
         if let Some(why) = self.loops.stuck() {
             return self.stuck(&why);
@@ -400,7 +459,7 @@ impl Agent {
         };
         let told = format!(
             "Not accepted. {more} Correct the change and call `finish` again, or `give_up`.\n{}",
-            untrusted::fenced(Source::Job, &context::shown(&text))
+            untrusted::fenced(Source::Job, &context::shown(&text, context::HEAD, context::TAIL, None))
         );
         let mut blocks = std::mem::take(&mut self.results);
         match theirs {
@@ -441,6 +500,14 @@ impl Agent {
 /// Whose words a tool's answer is: what `check` shows was printed by code of the repository.
 fn source_of(tool: &str) -> Source {
     if tool == "check" { Source::Job } else { Source::Tool }
+}
+
+/// Returns the words of an answer.
+fn said(blocks: &[Block]) -> Vec<&str> {
+    blocks
+        .iter()
+        .filter_map(|block| if let Block::Text { text } = block { Some(text.as_str()) } else { None })
+        .collect()
 }
 
 fn user(blocks: Vec<Block>) -> Message {

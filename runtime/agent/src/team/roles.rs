@@ -17,6 +17,9 @@ pub const PLAN_LINES: usize = 10;
 /// Findings of a review that are kept.
 const FINDINGS: usize = 20;
 
+/// What somebody is told who sums up the older part of a conversation.
+pub(super) const SUMMARY: &str = include_str!("../prompts/summary.md");
+
 /// Returns what a role is told before anything else.
 pub(super) fn prompt(role: AgentRole) -> &'static str {
     match role {

@@ -280,10 +280,59 @@ fn one_result_cannot_fill_the_context() {
     let [Action::CallModel(request)] = &actions[..] else { panic!() };
     let Some(Block::ToolResult { content, .. }) = request.messages[2].blocks.first() else { panic!() };
     assert!(content.len() < 50_000, "{}", content.len());
-    assert!(content.contains(
-        "[2048000 more bytes are not shown; ask for less at a time: fewer lines, a narrower path or \
-         pattern]\n</untrusted "
-    ));
+    // The begin, the end, and a handle to what stands between them.
+    assert!(content.starts_with("[result 1]\n<untrusted "), "{}", &content[..100]);
+    assert!(
+        content.contains("\n[2048000 bytes are not shown: lines 10 to 521; `recall` {\"result\": 1, \"from\": 10} shows them"),
+        "{content}"
+    );
+    let actions = coder.step(answer(&[("recall", json!({"result": 1, "from": 10, "lines": 1}))]));
+    let [Action::CallModel(request)] = &actions[..] else { panic!() };
+    let Some(Block::ToolResult { content, is_error, .. }) = request.messages[4].blocks.first() else {
+        panic!()
+    };
+    assert!(!is_error && content.contains("Result 1, lines 10 to 10 of 525:\n"), "{content}");
+    let actions = coder.step(answer(&[("recall", json!({"result": 2}))]));
+    let [Action::CallModel(request)] = &actions[..] else { panic!() };
+    let Some(Block::ToolResult { content, is_error, .. }) = request.messages[6].blocks.first() else {
+        panic!()
+    };
+    assert!(*is_error && content.contains("no result 2"), "{content}");
+}
+
+#[test]
+fn a_conversation_that_stays_too_long_is_summed_up_and_goes_on() {
+    let mut coder = coder(1000);
+    coder.brief.budget.cost_usd = 100.0;
+    // Nothing of it can be left out: each part is short.
+    let calls = |n: u32| ("read", json!({"path": format!("{n}{}", "p".repeat(390))}));
+    let mut actions = coder.step(Event::Start);
+    let (mut summaries, mut asked) = (0, 0);
+    for n in 0..900 {
+        let [Action::CallModel(request)] = &actions[..] else { panic!("{actions:?}") };
+        asked += 1;
+        if request.tools.is_empty() {
+            summaries += 1;
+            assert!(request.system.starts_with("You are a clerk"));
+            let Block::Text { text } = &request.messages[0].blocks[0] else { panic!() };
+            assert!(text.contains("called: read {") && text.len() < 200_000, "{}", text.len());
+            actions = coder
+                .step(words_and(vec![Block::Text { text: format!("summary {summaries}") }], Stop::EndTurn));
+            let messages = coder.conversation.messages();
+            let Some(Block::Text { text }) = messages[0].blocks.get(1) else { panic!("{:?}", messages[0]) };
+            assert!(text.contains(&format!("summary {summaries}")), "{text}");
+            assert_eq!((messages[0].blocks.len(), messages[1].role), (2, Role::Assistant));
+            continue;
+        }
+        let size: usize = request.messages.iter().map(|message| format!("{message:?}").len()).sum();
+        assert!(size < 400_000, "{size}");
+        let actions_of = coder.step(answer(&[calls(n)]));
+        let [Action::CallTool { id, .. }] = &actions_of[..] else { panic!("{actions_of:?}") };
+        actions = coder.step(done(id, true, &"r".repeat(390)));
+    }
+    assert_eq!((summaries, asked), (2, 900));
+    // A summary is an answer like any other: it is paid for, and counts.
+    assert!((coder.spent_usd - 9.0).abs() < 1e-6, "{}", coder.spent_usd);
 }
 
 #[test]
