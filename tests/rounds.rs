@@ -71,7 +71,8 @@ fn a_test_cannot_print_what_policy_lets_nobody_read() {
     ]);
     let ran = run(&scene, &transcript, &[]).exits(3);
     assert!(ran.stderr.contains("lets nobody read .env"), "{}", ran.stderr);
-    let check = &events(&scene, "tool_call")[1];
+    let calls = events(&scene, "tool_call");
+    let check = calls.iter().find(|call| call["record"]["tool"] == "check").expect("it was made");
     let shown = check["outcome"]["output"]["text"].as_str().unwrap();
     assert!(shown.contains("LEAK Err") && shown.contains("lets nobody read .env"), "{shown}");
     for name in ["journal.jsonl", "bowout.json", "attempt.diff"] {
