@@ -31,6 +31,7 @@ pub mod memory;
 mod near;
 pub mod path;
 mod prefilter;
+mod repair;
 pub mod types;
 
 pub use failure::{Code, Failure};
