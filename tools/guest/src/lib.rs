@@ -21,6 +21,8 @@ pub mod remove;
 pub mod search;
 pub mod write;
 
+#[cfg(test)]
+mod corpus;
 pub mod disk;
 #[cfg(test)]
 mod fuzz;

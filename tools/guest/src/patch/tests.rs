@@ -311,6 +311,27 @@ fn an_added_file_may_be_empty() {
 
 proptest::proptest! {
     #[test]
+    fn a_repaired_hunk_changes_its_place_alone_and_two_places_are_none(before in "(x[0-9]?[ \\t]?\r?\n){0,4}", lines in proptest::collection::vec("[abc]{3,6}", 2..5), after in "(y[0-9]?[ \\t]?\r?\n){0,4}", base in proptest::sample::select(&["  ", "    ", "\t"][..]), twice: bool) {
+        let indent = |base: &str, mark: &str| lines.iter().map(|line| format!("{mark}{base}{line}\n")).collect::<String>();
+        let place = indent(base, "");
+        let content = format!("{before}{place}{after}{}", if twice { place.as_str() } else { "" });
+        // What is given has one space of indentation, and one more line at its end.
+        let files = Memory::new(&[("f", &content)]);
+        let hunk = format!("*** Update File: f\n@@\n{}+ new\n", indent(" ", " "));
+        let result = patch(&files, &wrap(hunk.trim_end()));
+        if twice || base == "\t" {
+            proptest::prop_assert!(result.is_err() && files.text("f") == content);
+        } else {
+            let text = result.unwrap().text;
+            proptest::prop_assert!(text.contains("was repaired"), "{}", text);
+            let made = files.text("f").replace("\r\n", "\n");
+            proptest::prop_assert_eq!(made, format!("{before}{place}{base}new\n{after}").replace("\r\n", "\n"));
+            let kept = files.text("f");
+            proptest::prop_assert!(kept.starts_with(&before) && kept.ends_with(&after));
+        }
+    }
+
+    #[test]
     fn no_hunk_panics_and_lines_add_up(content in "[ab\r\n€]{0,24}", hunks in "(@@( a)?|[-+ ][ab]?|)(\n(@@|[-+ ][ab]{0,2}|\\*\\*\\* End of File)){0,8}") {
         let files = Memory::new(&[("f", &content)]);
         if let Ok(output) = patch(&files, &wrap(&format!("*** Update File: f\n{hunks}"))) {
