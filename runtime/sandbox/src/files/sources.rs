@@ -9,6 +9,7 @@ use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 
 use gloaming_api::RelPath;
+use gloaming_policies::Access;
 use gloaming_syntax::{Language, SyntaxError, new_errors_among};
 
 use super::read::read_into;
@@ -126,8 +127,12 @@ impl Sources {
     }
 }
 
-/// Returns what a file holds; none where it cannot be read or holds more than `most` bytes.
+/// Returns what a file holds; none where it cannot be read or holds more than `most` bytes. None as well where the
+/// policy does not let it be read: which errors are told must not tell of what it held.
 fn content(view: &View, path: &RelPath, most: u64) -> Option<Vec<u8>> {
+    if !view.permit.allows(Access::Read, path) {
+        return None;
+    }
     let (file, stat) = view.root.open_file(path).ok()?;
     let size = u64::try_from(stat.st_size).ok().filter(|size| *size <= most)?;
     let mut data = Vec::new();
