@@ -72,22 +72,36 @@ pub struct ToolOutcome {
     /// The failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ToolError>,
+    /// What the host adds for a model: syntax errors that the call brought into source files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl ToolOutcome {
     /// Wraps a result.
     pub fn ok(output: Value) -> Self {
-        Self { ok: true, output: Some(output), error: None }
+        Self { ok: true, output: Some(output), error: None, note: None }
     }
 
     /// Wraps a failure.
     pub fn error(error: ToolError) -> Self {
-        Self { ok: false, output: None, error: Some(error) }
+        Self { ok: false, output: None, error: Some(error), note: None }
     }
 
     /// Returns what a model is shown: the output's `text` field (or the output where that is text, or its JSON), or
-    /// the error in words.
+    /// the error in words; and the host's note.
     pub fn for_model(&self) -> String {
+        let mut text = self.own_words();
+        if let Some(note) = &self.note {
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text.push_str(note);
+        }
+        text
+    }
+
+    fn own_words(&self) -> String {
         match (&self.output, &self.error) {
             (_, Some(error)) => {
                 let mut text = error.message.clone();

@@ -198,6 +198,12 @@ fn answer(outcome: ToolOutcome, id: Option<&str>) -> CallToolResult {
         None => {
             let mut result = CallToolResult::success(text);
             result.structured_content = outcome.output.filter(Value::is_object);
+            // There are clients that show a model nothing else.
+            if let (Some(note), Some(Value::String(text))) =
+                (outcome.note, result.structured_content.as_mut().and_then(|output| output.get_mut("text")))
+            {
+                text.push_str(&note);
+            }
             result
         }
         Some(error) => {

@@ -130,6 +130,8 @@ impl Sandbox {
         if let Err(error) = state.settle_wasi(outcome.ok) {
             outcome = ToolOutcome::error(error);
         }
+        // A call that failed has changed files all the same, where it made several changes.
+        outcome.note = state.session.new_syntax_errors();
         let undo = state.session.undo_record();
         let access = &state.session.access;
         let record = CallRecord {

@@ -12,6 +12,7 @@ mod probe;
 mod registration;
 mod schemas;
 mod support;
+mod syntax;
 mod tools;
 mod wasi;
 

@@ -25,11 +25,20 @@ pub struct SyntaxError {
 /// Returns the syntax errors of `after` that `before` has not, compared by their text and not their line:
 /// a grammar that does not know a new construct is no error of a patch. At most 50.
 pub fn new_errors(language: Language, before: &[u8], after: &[u8]) -> Vec<SyntaxError> {
+    new_errors_among(language, &[before], after)
+}
+
+/// Like [`new_errors`], of several sources that there were before.
+pub fn new_errors_among(language: Language, before: &[&[u8]], after: &[u8]) -> Vec<SyntaxError> {
+    let found = errors(language, after);
     let mut known: HashMap<String, usize> = HashMap::new();
-    for error in errors(language, before) {
-        *known.entry(error.text).or_default() += 1;
+    // A source without errors has no new ones, whatever there was before.
+    for source in before.iter().filter(|_| !found.is_empty()) {
+        for error in errors(language, source) {
+            *known.entry(error.text).or_default() += 1;
+        }
     }
-    errors(language, after)
+    found
         .into_iter()
         .filter(|error| match known.get_mut(&error.text) {
             Some(count) if *count > 0 => {

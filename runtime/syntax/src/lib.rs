@@ -31,7 +31,7 @@ mod values;
 pub use changes::{TestChange, TestChangeKind, test_changes};
 pub use checks::leads_elsewhere;
 pub use declared::{ByName, Declared, DeclaredKind, by_name, covered_by, declared, declares_the_same};
-pub use errors::{SyntaxError, new_errors};
+pub use errors::{SyntaxError, new_errors, new_errors_among};
 pub use identifiers::{Occurrence, OccurrenceKind, identifier_set, identifiers, tokens};
 pub use language::{Language, MAX_SOURCE};
 pub use mutants::{Mutant, mutants};

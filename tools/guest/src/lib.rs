@@ -21,6 +21,8 @@ pub mod remove;
 pub mod search;
 pub mod write;
 
+#[cfg(test)]
+mod corpus;
 pub mod disk;
 #[cfg(test)]
 mod fuzz;
@@ -31,6 +33,7 @@ pub mod memory;
 mod near;
 pub mod path;
 mod prefilter;
+mod repair;
 pub mod types;
 
 pub use failure::{Code, Failure};

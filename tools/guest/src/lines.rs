@@ -108,7 +108,11 @@ pub fn snippet(data: &[u8], parts: &[(usize, usize)], context: usize, budget: us
 /// Returns a line with white space at both ends removed and typographic dashes, quotes and spaces as their
 /// ASCII cousins: the loosest comparison that Codex's `apply_patch` makes.
 pub fn plain(line: &str) -> Cow<'_, str> {
-    let line = line.trim();
+    fold(line.trim())
+}
+
+/// Returns a line with typographic dashes, quotes and spaces as their ASCII cousins.
+pub fn fold(line: &str) -> Cow<'_, str> {
     if line.is_ascii() {
         return Cow::Borrowed(line);
     }

@@ -109,7 +109,10 @@ impl Session {
     /// Makes every change or none.
     pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Answer<()> {
         self.check_changes(&changes)?;
-        self.carry_out(&changes, &[])
+        let found = self.sources.found(&self.view, &changes);
+        self.carry_out(&changes, &[])?;
+        self.sources.made(found, changes);
+        Ok(())
     }
 
     /// Makes changes that were decided on, and before them `folders` with their modes, which are not there.

@@ -12,6 +12,7 @@ mod ignores;
 mod images;
 mod open;
 mod read;
+mod sources;
 mod undo;
 mod walk;
 
@@ -37,6 +38,7 @@ pub use images::ImageError;
 use images::Images;
 pub(crate) use open::{Info, Kind};
 pub(crate) use read::{Content, Entry, Range};
+use sources::Sources;
 use undo::Changes;
 pub use undo::{CallToUndo, Disturbed, UndoError, UndoPlan};
 #[expect(unreachable_pub, reason = "the generated bindings re-export it, which takes a public item")]
@@ -133,6 +135,8 @@ pub(crate) struct Session {
     pub(crate) access: AccessLog,
     /// What it changed, where before-images are kept.
     changes: Changes,
+    /// The source files it changed.
+    sources: Sources,
     /// The last refusal, kept for tools that cannot be told its reason (WASI has only error codes) or cannot
     /// hand it on (their errors are their own).
     pub(crate) refused: Option<ToolError>,
@@ -148,13 +152,19 @@ impl Session {
             deadline,
             control: Control::default(),
         };
-        Self { view, access: AccessLog::default(), changes: Changes::default(), refused: None }
+        let (access, changes, sources) = (AccessLog::default(), Changes::default(), Sources::default());
+        Self { view, access, changes, sources, refused: None }
     }
 
     /// Lets a control stop it.
     pub(crate) fn under(mut self, control: &Control) -> Self {
         self.view.control = control.clone();
         self
+    }
+
+    /// Says which syntax errors the call brought into source files, in words; none where there are none.
+    pub(crate) fn new_syntax_errors(&self) -> Option<String> {
+        self.sources.note()
     }
 
     /// Parses a path as a tool spelled it.

@@ -87,7 +87,15 @@ fn a_header_chooses_among_equal_places() {
 fn lenient_matching_keeps_the_files_own_context() {
     // White space at line ends, at both ends, and typographic punctuation.
     assert_eq!(updated("a  \nb\nc\n", " a\n-b\n+B\n c"), "a  \nB\nc\n");
-    assert_eq!(updated("\ta\n\tb\n\tc\n", " a\n-b\n+\tB\n c"), "\ta\n\tB\n\tc\n");
+    // New lines are shifted as the others were.
+    assert_eq!(
+        updated("\tone\n\ttwo\n\tsix\n", " one\n-two\n+\ttwo\n+\n+three\n six"),
+        "\tone\n\t\ttwo\n\n\tthree\n\tsix\n"
+    );
+    assert_eq!(
+        updated("if one {\n\ttwo\n}\n", " if one {\n-    two\n+    three\n+        four\n }"),
+        "if one {\n\tthree\n\t\tfour\n}\n"
+    );
     assert_eq!(
         updated(
             "import asyncio  # local import \u{2013} avoids top\u{2011}level dep\nx\n",
@@ -95,13 +103,41 @@ fn lenient_matching_keeps_the_files_own_context() {
         ),
         "import asyncio  # local import \u{2013} avoids top\u{2011}level dep\ny\n"
     );
-    let files = Memory::new(&[("f", "\ta\n\tb\n")]);
+    let files = Memory::new(&[("f", "\tone\n\ttwo\n")]);
     assert_eq!(
-        patch(&files, &wrap("*** Update File: f\n a\n-b\n+\tc")).unwrap().text,
-        "Applied the patch:\nmodified f (+1 -1)\n[hunk 1 of f fitted at line 1 only but for white space or punctuation]\n"
+        patch(&files, &wrap("*** Update File: f\n one\n-two\n+three")).unwrap().text,
+        "Applied the patch:\nmodified f (+1 -1)\n\
+         [hunk 1 of f was repaired: it fitted at line 1 but for its indentation (1 tab deeper); its new lines were indented like the file]\n"
     );
     // An exact place further down wins against a loose one above.
     assert_eq!(updated("  x\nx\n", "-x\n+y"), "  x\ny\n");
+}
+
+#[test]
+fn what_fits_loosely_at_two_places_or_in_no_one_way_is_not_applied() {
+    let told = updated("  same\nx\n    same\n", "-same\n+other");
+    assert!(
+        told.starts_with("Conflict: hunk 1 of f (line 3 of the patch): its context and removed lines do not occur. With other indentation or spaces at line ends it stands at lines 1, 3:\n"),
+        "{told}"
+    );
+    assert!(updated("  one\n    two\n", " one\n-two\n+three").starts_with("Conflict: hunk 1"));
+    assert_eq!(
+        updated("one {\n\ttwo\n}\n", " one {\n-    two\n+    three\n+      four"),
+        "Conflict: hunk 1 of f (line 3 of the patch): the indentation of its lines is not the file's, and `      four` does not tell what it is to have there. \
+         With other indentation or spaces at line ends it stands at line 1:\n     1\tone {\n     2\t\ttwo\nLine 2 is \"\\ttwo\" where the patch has \"    two\".\n\
+         => Give every line with the indentation of the file; nothing was changed."
+    );
+}
+
+#[test]
+fn of_several_exact_places_the_first_is_taken_and_that_is_told() {
+    let files = Memory::new(&[("f", "one\ntwo\none\n")]);
+    assert_eq!(
+        patch(&files, &wrap("*** Update File: f\n-one\n+three")).unwrap().text,
+        "Applied the patch:\nmodified f (+1 -1)\n\
+         [hunk 1 of f fits at lines 1, 3; the first was taken, an @@ header or more context tells them apart]\n"
+    );
+    assert_eq!(files.text("f"), "three\ntwo\none\n");
 }
 
 #[test]
@@ -168,7 +204,8 @@ fn a_hunk_that_fits_nowhere_is_named_with_what_stands_there() {
     );
     assert!(
         failure.contains("hunk 1 of f (line 3 of the patch)")
-            && failure.contains("begins at line 2 and differs first at line 3"),
+            && failure.contains("The closest text is lines 2 to 3:\n")
+            && failure.contains("Line 3 is \"    two();\" where the patch has \"    drei();\"."),
         "{failure}"
     );
 }
@@ -274,6 +311,27 @@ fn an_added_file_may_be_empty() {
 
 proptest::proptest! {
     #[test]
+    fn a_repaired_hunk_changes_its_place_alone_and_two_places_are_none(before in "(x[0-9]?[ \\t]?\r?\n){0,4}", lines in proptest::collection::vec("[abc]{3,6}", 2..5), after in "(y[0-9]?[ \\t]?\r?\n){0,4}", base in proptest::sample::select(&["  ", "    ", "\t"][..]), twice: bool) {
+        let indent = |base: &str, mark: &str| lines.iter().map(|line| format!("{mark}{base}{line}\n")).collect::<String>();
+        let place = indent(base, "");
+        let content = format!("{before}{place}{after}{}", if twice { place.as_str() } else { "" });
+        // What is given has one space of indentation, and one more line at its end.
+        let files = Memory::new(&[("f", &content)]);
+        let hunk = format!("*** Update File: f\n@@\n{}+ new\n", indent(" ", " "));
+        let result = patch(&files, &wrap(hunk.trim_end()));
+        if twice || base == "\t" {
+            proptest::prop_assert!(result.is_err() && files.text("f") == content);
+        } else {
+            let text = result.unwrap().text;
+            proptest::prop_assert!(text.contains("was repaired"), "{}", text);
+            let made = files.text("f").replace("\r\n", "\n");
+            proptest::prop_assert_eq!(made, format!("{before}{place}{base}new\n{after}").replace("\r\n", "\n"));
+            let kept = files.text("f");
+            proptest::prop_assert!(kept.starts_with(&before) && kept.ends_with(&after));
+        }
+    }
+
+    #[test]
     fn no_hunk_panics_and_lines_add_up(content in "[ab\r\n€]{0,24}", hunks in "(@@( a)?|[-+ ][ab]?|)(\n(@@|[-+ ][ab]{0,2}|\\*\\*\\* End of File)){0,8}") {
         let files = Memory::new(&[("f", &content)]);
         if let Ok(output) = patch(&files, &wrap(&format!("*** Update File: f\n{hunks}"))) {
@@ -323,15 +381,25 @@ fn a_diff_of_git_is_one_commit() {
 fn line_numbers_of_a_diff_choose_among_equal_places_and_may_be_wrong() {
     let content = "x\n1\nx\n2\nx\n3\n";
     let diff = |at: &str| format!("--- a/f\n+++ b/f\n@@ -{at} +{at} @@\n-x\n+y\n");
-    for (at, expected) in [
-        ("1", "y\n1\nx\n2\nx\n3\n"),
-        ("3", "x\n1\ny\n2\nx\n3\n"),
-        ("5,1", "x\n1\nx\n2\ny\n3\n"),
-        ("99", "x\n1\nx\n2\ny\n3\n"),
-        ("2,7", "y\n1\nx\n2\nx\n3\n"),
-    ] {
+    for (at, expected) in
+        [("1", "y\n1\nx\n2\nx\n3\n"), ("3", "x\n1\ny\n2\nx\n3\n"), ("5,1", "x\n1\nx\n2\ny\n3\n")]
+    {
         assert_eq!(diffed(&[("f", content)], &diff(at)), [format!("f: {expected}")], "{at}");
     }
+    // Which of several is meant is not told by the nearest.
+    for at in ["2,7", "99"] {
+        assert!(
+            diffed(&[("f", content)], &diff(at))[0].starts_with(
+                "Conflict: hunk 1 of f (line 3 of the patch): its lines stand at lines 1, 3, 5, and not at line"
+            ),
+            "{at}"
+        );
+    }
+    assert_eq!(diffed(&[("f", "1\nx\n2\n")], &diff("99")), ["f: 1\ny\n2\n"]);
+    // A hunk stands as far off as the one above it.
+    let moved = "new\n1\nx\n2\nx\n3\nx\n";
+    let diff_of_old = "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-1\n+one\n@@ -4 +4 @@\n-x\n+y\n";
+    assert_eq!(diffed(&[("f", moved)], diff_of_old), ["f: new\none\nx\n2\ny\n3\nx\n"]);
     // Of an empty range the line before it is named.
     assert_eq!(diffed(&[("f", "a\nb\n")], "--- f\n+++ f\n@@ -1,0 +2 @@\n+n\n"), ["f: a\nn\nb\n"]);
     assert_eq!(diffed(&[("f", "a\nb\n")], "--- f\n+++ f\n@@ -0,0 +1 @@\n+n\n"), ["f: n\na\nb\n"]);

@@ -365,7 +365,7 @@ fn events_that_answer_nothing_are_passed_over() {
     assert_eq!(rename.step(Event::Identifiers { files: vec![] }), []);
     assert_eq!(rename.step(Event::Start).len(), 1);
     assert_eq!(rename.step(Event::Start), []);
-    let outcome = ToolOutcome { ok: true, output: None, error: None };
+    let outcome = ToolOutcome { ok: true, output: None, error: None, note: None };
     let actions = rename.step(Event::ToolDone { id: "rename-1".into(), outcome });
     assert_eq!(end(&actions[0]).0, ReasonCode::Stuck, "an answer without content");
 }
