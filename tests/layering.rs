@@ -55,6 +55,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("octocrab", &["forge"]),
     ("rmcp", &["mcp"]),
     ("rusqlite", &["store"]),
+    ("rusqlite_migration", &["store"]),
     ("tokio-postgres", &["store"]),
     ("reqwest", &["model", "worker", "server"]),
     ("hyper", &["server", "jobs", "mcp"]),
