@@ -81,6 +81,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
             started.team.values().flatten().next().map(|spec| Arc::new(Replay::of(spec)) as Arc<dyn Model>),
         ),
         judge: crate::gate::judging(&gate),
+        ledger: None,
         baselines: None,
         work_dir: work.path().join(context::ATTEMPT),
         images: Some(work.undo_dir(&events[0].hash)),

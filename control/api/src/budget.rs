@@ -77,6 +77,24 @@ pub enum Counted {
     Tokens,
 }
 
+impl Counted {
+    /// Returns an amount of it in words.
+    pub fn amount(self, amount: f64) -> String {
+        match self {
+            Self::CostUsd => format!("${amount:.2}"),
+            Self::Tokens => format!("{amount} tokens"),
+        }
+    }
+
+    /// Returns the key that caps it, in policies and in the machine's settings.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::CostUsd => "cost_usd",
+            Self::Tokens => "tokens",
+        }
+    }
+}
+
 /// A cap that the most a call can take does not fit into. All amounts are of the same kind, US dollars or tokens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Refusal {

@@ -19,5 +19,5 @@ pub mod team;
 pub use gloaming_policies::Budget;
 pub use playbook::{Choice, Playbook, choose, declined};
 pub use team::{
-    Action, Agent, Brief, Done, Event, Plan, Reading, Reproduced, Review, ReviewFinding, prompts,
+    Action, Agent, Brief, Done, Event, Plan, Reading, Reproduced, Review, ReviewFinding, SHOWN, prompts,
 };

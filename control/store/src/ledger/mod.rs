@@ -48,7 +48,7 @@ pub struct BudgetLedger {
 }
 
 /// What one repository took on one day.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RepositoryDay {
     /// Its name.
     pub repo: String,

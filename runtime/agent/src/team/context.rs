@@ -18,7 +18,7 @@ const KEEP: usize = 6;
 /// A result shorter than this is not worth leaving out.
 const SHORT: usize = 400;
 /// The most bytes of one result that a model is shown: one call must not fill its context.
-const SHOWN: usize = 48 << 10;
+pub const SHOWN: usize = 48 << 10;
 
 /// The messages so far.
 #[derive(Debug, Clone)]

@@ -21,6 +21,7 @@ use context::Conversation;
 use loops::Loops;
 use roles::{End, GivenUp};
 
+pub use context::SHOWN;
 pub use roles::{Done, PLAN_LINES, Plan, Reading, Reproduced, Review, ReviewFinding, prompts};
 
 /// How often a model that says something and calls nothing is told to go on.
