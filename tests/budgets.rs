@@ -33,6 +33,10 @@ fn arguments<'a>(url: &'a str, out: &'a str) -> Vec<&'a str> {
     args
 }
 
+fn whole_team<'a>(url: &'a str, out: &'a str) -> Vec<&'a str> {
+    arguments(url, out).into_iter().map(|arg| if arg == "coder" { "full" } else { arg }).collect()
+}
+
 fn policy(scene: &Scene, numbers: &str) {
     let text = format!("schema = 1\nextends = [\"preset:standard\"]\n\n{numbers}\n");
     std::fs::write(scene.path().join("p.toml"), text).unwrap();
@@ -205,9 +209,6 @@ fn a_call_in_flight_when_its_process_is_killed_counts_at_the_most_it_can_take() 
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", silent.local_addr().unwrap());
     let out = scene.path().join("out");
-    let whole_team = |url, out| -> Vec<&str> {
-        arguments(url, out).into_iter().map(|arg| if arg == "coder" { "full" } else { arg }).collect()
-    };
     let is_question = |event: &Value| event["event"] == "model_asked";
     let model = Scripted::start(&scene, &transcript(0));
     scene.gloaming(&whole_team(model.url(), "whole")).exits(3);
@@ -227,4 +228,21 @@ fn a_call_in_flight_when_its_process_is_killed_counts_at_the_most_it_can_take() 
     assert!(none == 0.0 && asked == 2 * each + 1, "{none} is set aside in {asked} calls");
     assert!((after - 2.0 * whole - held).abs() < 1e-6, "{after}, {whole}, {held}");
     assert!((ran["cost"]["usd"].as_f64().unwrap() - whole - held).abs() < 1e-6, "{ran}");
+}
+
+#[test]
+fn an_answer_that_nobody_waits_for_counts_at_the_most_it_can_take() {
+    let scene = Scene::new(FILES);
+    policy(&scene, "[budget]\nwall = \"2s\"");
+    // It takes the question and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", silent.local_addr().unwrap());
+    let ran = scene.gloaming(&whole_team(&url, "out")).exits(3).json();
+    assert_eq!(ran["reason_code"], "budget_exhausted", "{ran}");
+    assert!(ran["summary"].as_str().unwrap().starts_with("The time allowed (2 seconds) ran out"), "{ran}");
+    let (spent, held, asked) = told(&scene);
+    assert!(held == 0.0 && asked == 1 && spent > ANSWER, "{spent} and {held} in {asked} calls");
+    assert!((ran["cost"]["usd"].as_f64().unwrap() - spent).abs() < 1e-6, "{ran}");
+    let replay = scene.gloaming(&["replay", "out/journal.jsonl", "--json"]).exits(0).json();
+    assert_eq!(replay["same"], true, "{replay:#}");
 }

@@ -207,7 +207,11 @@ impl Session {
         let stop = run.stop.clone();
         let answer = tokio::select! {
             answer = model.complete(request) => answer,
-            () = stop.cancelled() => return Err(End::Stopped),
+            () = stop.cancelled() => {
+                // Nobody waits for it; its provider may well finish it, and ask to be paid.
+                spend::settle(run, bound).await?;
+                return Err(End::Stopped);
+            }
         };
         match answer {
             Ok(response) => {
