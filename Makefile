@@ -79,6 +79,10 @@ bench-engines: setup ## Measure a job on each engine against `docker run` of the
 bench-verify: build ## Measure whole verifications against `docker run` of the commands they run (minutes; ARGS=3 rounds)
 	@tests/bench/verify.sh "$(TARGET)/release/gloaming" "$(CACHE)" $(ARGS)
 
+.PHONY: bench-steps
+bench-steps: build ## Measure what a step takes beside model and commands, against mini-swe-agent on the same steps (ARGS=5 rounds)
+	@tests/bench/steps.sh "$(TARGET)/release/gloaming" "$(CACHE)" $(ARGS)
+
 .PHONY: cedar
 cedar: ## Hold the export to Cedar against Cedar itself
 	$(CARGO) fmt --check --manifest-path tests/cedar/Cargo.toml

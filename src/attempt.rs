@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use gloaming_api::bowout::{BowOut, Cost};
+use gloaming_api::budget::Ledger;
 use gloaming_api::evidence::VerdictKind;
 use gloaming_api::journal::{AttemptStarted, EventKind};
 use gloaming_api::path::escape_name;
@@ -118,6 +119,7 @@ pub(crate) struct Course {
     pub(crate) gate: Gate,
     pub(crate) model: Option<Arc<dyn Model>>,
     pub(crate) team: Team,
+    pub(crate) ledger: Option<Arc<dyn Ledger>>,
     pub(crate) corrections: Option<PathBuf>,
     pub(crate) again: bool,
 }
@@ -137,6 +139,7 @@ pub(crate) async fn follow(course: Course, json: bool, traces: &mut Traces) -> a
         gate,
         model,
         team,
+        ledger,
         corrections,
         again,
     } = course;
@@ -157,6 +160,7 @@ pub(crate) async fn follow(course: Course, json: bool, traces: &mut Traces) -> a
         model,
         team,
         judge: crate::gate::judging(&gate),
+        ledger,
         baselines: Some(Box::new(crate::baselines::Kept::open(&home, &assignment.repo, again)?)),
         work_dir: work.path().join(context::ATTEMPT),
         images: Some(work.undo_dir(&first)),
@@ -348,7 +352,7 @@ fn counted(tests: &gloaming_api::evidence::TestResults) -> String {
 }
 
 fn cost_line(cost: &Cost) -> String {
-    format!("${:.4}, {} model calls, {:.0} s", cost.usd, cost.calls, cost.wall_s)
+    format!("${:.4}, {} model calls, {} tokens, {:.0} s", cost.usd, cost.calls, cost.tokens, cost.wall_s)
 }
 
 pub(crate) fn finish_bow_out(

@@ -125,6 +125,11 @@ fn tell(kind: &EventKind) -> String {
         EventKind::ModelAsked { role, reserved_usd, .. } => {
             format!("the {} asks the model, for ${reserved_usd:.4} at most", role.as_str())
         }
+        EventKind::BudgetRefused { refusal } => format!(
+            "the model is not asked: {} more does not fit into the day's {}",
+            refusal.counted.amount(refusal.needed),
+            refusal.counted.amount(refusal.cap)
+        ),
         EventKind::Resumed { stage, dead, idle_ms } => format!(
             "gone on with in {}, {:.0} s later; {} before this count no more",
             stage.as_str(),

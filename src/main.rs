@@ -3,6 +3,7 @@
 mod attempt;
 mod baselines;
 mod bench;
+mod budget;
 mod cli;
 mod console;
 mod context;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
             cli::Command::Tools(args) => tools::main(args).await,
             cli::Command::Models(args) => models::main(args).await,
             cli::Command::Mcp(args) => mcp::main(args).await,
+            cli::Command::Budget(args) => budget::main(&args),
             cli::Command::Bench(args) => bench::main(args),
             cli::Command::Journal(args) => journal::main(args),
             cli::Command::Replay(args) => replay::main(args).await,

@@ -10,8 +10,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use gloaming_api::budget::DayCaps;
 use gloaming_api::{RelPath, RepoId, TaskId};
 use gloaming_policies::Diagnostic;
+use gloaming_policies::units::{show_bytes, show_seconds};
 use gloaming_workspace::{RepoError, Repository};
 use serde_json::{Value, json};
 
@@ -197,13 +199,18 @@ fn show(repo: Option<&str>, choice: PolicyChoice, json: bool) -> anyhow::Result<
     }
     let budget = grant.budget();
     println!(
-        "  at most ${} and {} steps in {} minutes; {} files and {} lines",
+        "  at most ${}, {} tokens, {} steps, {} of tools' answers and {}; {} files and {} lines",
         budget.cost_usd,
+        budget.tokens,
         budget.steps,
-        budget.wall.as_secs() / 60,
+        show_bytes(budget.tool_bytes),
+        show_seconds(budget.wall.as_secs()),
         grant.change().files,
         grant.change().lines
     );
+    if let DayCaps { cost_usd: Some(usd), tokens: Some(tokens) } = budget.day {
+        println!("  all runs on it together: at most ${usd} and {tokens} tokens a day");
+    }
     println!("the whole of it: --json; one decision: gloaming policy explain");
     Ok(ExitCode::SUCCESS)
 }

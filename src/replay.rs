@@ -82,6 +82,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
             WeightsOf::Tasks.recorded(started.triage.as_ref())?,
         ),
         judge: crate::gate::judging(&gate),
+        ledger: None,
         baselines: None,
         work_dir: work.path().join(context::ATTEMPT),
         images: Some(work.undo_dir(&events[0].hash)),

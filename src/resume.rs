@@ -66,6 +66,7 @@ async fn go_on(args: &ResumeArgs, traces: &mut Traces) -> anyhow::Result<ExitCod
         Some(spec) => Some(open_model(&home, spec, &args.model, None)?),
         None => None,
     };
+    let ledger = crate::budget::ledger(&home, model.is_some() || review_model.is_some())?;
     let work = home.work_dir(started.task.as_str())?;
     let console = traces.console.insert(Console::new()).clone();
     cancel_on_signal(&traces.cancel);
@@ -100,6 +101,7 @@ async fn go_on(args: &ResumeArgs, traces: &mut Traces) -> anyhow::Result<ExitCod
         gate,
         model,
         team: crate::team::of(&started.team, review_model, triage),
+        ledger,
         corrections: args.corrections.clone(),
         again: false,
     };

@@ -47,6 +47,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         Some(spec) => Some(open_model(&home, spec, &args.model.reach, None)?),
         None => None,
     };
+    let ledger = crate::budget::ledger(&home, model.is_some() || review_model.is_some())?;
     let team = crate::team::told(args.team, args.review_model.as_deref());
     let task = traces.task.clone();
     let out = out_folder(args.out.as_deref(), &home, &task)?;
@@ -136,6 +137,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         gate,
         model,
         team: crate::team::of(&team, review_model, triage),
+        ledger,
         corrections: args.corrections.clone(),
         again: args.again,
     };

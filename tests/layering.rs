@@ -56,6 +56,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("rmcp", &["mcp"]),
     ("pulldown-cmark", &["agent"]),
     ("rusqlite", &["store"]),
+    ("rusqlite_migration", &["store"]),
     ("tokio-postgres", &["store"]),
     ("reqwest", &["model", "worker", "server"]),
     ("hyper", &["server", "jobs", "mcp"]),

@@ -5,6 +5,7 @@
 )]
 
 mod bad_input;
+mod budgets;
 mod clone;
 mod complaints;
 mod contracts;

@@ -52,7 +52,7 @@ fn arguments<'a>(model: &'a Scripted, out: &'a str) -> Vec<&'a str> {
     args
 }
 
-fn events(out: &Path) -> Vec<Value> {
+pub(crate) fn events(out: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(out.join("journal.jsonl")).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
@@ -86,7 +86,7 @@ fn story(out: &Path) -> Vec<String> {
 }
 
 /// Kills a run as soon as its journal has so many events. Returns whether it was still at work.
-fn killed_after(scene: &Scene, args: &[&str], out: &Path, count: usize) -> bool {
+pub(crate) fn killed_after(scene: &Scene, args: &[&str], out: &Path, count: usize) -> bool {
     std::fs::create_dir_all(out).unwrap();
     let mut child = scene.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     wait_for(&mut child, out, count);

@@ -11,7 +11,7 @@ use crate::file::JobSection;
 use crate::narrower::unseen;
 use crate::past::Past;
 use crate::subject::Kind;
-use crate::{Access, Grant, TOOLS, units};
+use crate::{Access, Budget, Grant, TOOLS, units};
 
 /// What changes from one policy to another.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -219,6 +219,14 @@ fn numbers(old: &Grant, new: &Grant, found: &mut Difference) {
     compare("budget.cost_usd".into(), before.cost_usd, after.cost_usd, &plain);
     compare("budget.steps".into(), before.steps.into(), after.steps.into(), &plain);
     compare("budget.wall".into(), before.wall.as_secs_f64(), after.wall.as_secs_f64(), &seconds);
+    #[expect(clippy::cast_precision_loss, reason = "sizes and counts that are compared, not computed with")]
+    let wide = |value: u64| value as f64;
+    compare("budget.tokens".into(), wide(before.tokens), wide(after.tokens), &plain);
+    compare("budget.tool_bytes".into(), wide(before.tool_bytes), wide(after.tool_bytes), &bytes);
+    let day_cost = |budget: &Budget| budget.day.cost_usd.unwrap_or(f64::INFINITY);
+    compare("budget.day.cost_usd".into(), day_cost(&before), day_cost(&after), &plain);
+    let day_tokens = |budget: &Budget| budget.day.tokens.map_or(f64::INFINITY, wide);
+    compare("budget.day.tokens".into(), day_tokens(&before), day_tokens(&after), &plain);
     compare("change.files".into(), old.change().files.into(), new.change().files.into(), &plain);
     compare("change.lines".into(), old.change().lines.into(), new.change().lines.into(), &plain);
     let may = |value: f64| if value > 0.0 { "change" } else { "keep" }.to_owned();
@@ -231,11 +239,6 @@ fn numbers(old: &Grant, new: &Grant, found: &mut Difference) {
     for (at, purpose) in JobPurpose::ALL.iter().enumerate() {
         let (before, after) = (old.job_limits(at), new.job_limits(at));
         let name = |key: &str| format!("jobs.{}.{key}", purpose.as_str());
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "sizes and times that are compared, not computed with"
-        )]
-        let wide = |value: u64| value as f64;
         compare(name("memory"), wide(before.memory), wide(after.memory), &bytes);
         compare(name("cpus"), before.cpus, after.cpus, &plain);
         compare(name("processes"), before.processes.into(), after.processes.into(), &plain);

@@ -97,6 +97,17 @@ impl PolicyFile {
             },
         });
         // Left out where there is none, so that a policy from before there were any keeps its digest.
+        for (key, said) in [("tokens", self.budget.tokens), ("tool_bytes", self.budget.tool_bytes)] {
+            if let Some(setting) = said {
+                content["budget"][key] = json!(setting.value);
+            }
+        }
+        if let Some(cost) = self.budget.day_cost_usd {
+            content["budget"]["day"]["cost_usd"] = json!(cost.value);
+        }
+        if let Some(tokens) = self.budget.day_tokens {
+            content["budget"]["day"]["tokens"] = json!(tokens.value);
+        }
         if let Some(tests) = self.change.existing_tests {
             content["change"]["existing_tests"] = json!(if tests.value { "change" } else { "keep" });
         }
@@ -394,6 +405,12 @@ pub(crate) struct BudgetSection {
     pub(crate) steps: Option<Setting<u32>>,
     /// Seconds.
     pub(crate) wall: Option<Setting<u64>>,
+    pub(crate) tokens: Option<Setting<u64>>,
+    /// Bytes.
+    pub(crate) tool_bytes: Option<Setting<u64>>,
+    /// Of `[budget.day]`.
+    pub(crate) day_cost_usd: Option<Setting<f64>>,
+    pub(crate) day_tokens: Option<Setting<u64>>,
 }
 
 /// `[change]`.

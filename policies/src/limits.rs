@@ -1,5 +1,6 @@
 //! Numbers over layers: the least of what each asks for, and a note on what was reduced by whom.
 
+use gloaming_api::budget::DayCaps;
 use gloaming_api::job::{JobLimits, JobPurpose};
 
 use crate::file::{PolicyFile, Setting};
@@ -37,6 +38,12 @@ impl Limits {
                 |f| f.budget.wall,
                 units::show_seconds,
             )),
+            tokens: least.of("budget.tokens", |f| f.budget.tokens, |v| v.to_string()),
+            tool_bytes: least.of("budget.tool_bytes", |f| f.budget.tool_bytes, units::show_bytes),
+            day: DayCaps {
+                cost_usd: Some(least.of("budget.day.cost_usd", |f| f.budget.day_cost_usd, |v| v.to_string())),
+                tokens: Some(least.of("budget.day.tokens", |f| f.budget.day_tokens, |v| v.to_string())),
+            },
         };
         let change = ChangeCaps {
             files: least.of("change.files", |f| f.change.files, |v| v.to_string()),

@@ -11,6 +11,7 @@ use crate::file::TOOLS;
 use crate::parse::keys;
 use crate::preset::PRESETS;
 use crate::subject::{HOST_SETS, Kind};
+use crate::units::MOST_TOKENS;
 
 #[cfg(test)]
 mod tests;
@@ -297,6 +298,19 @@ fn count(description: &str) -> Value {
     json!({"description": description, "type": "integer", "minimum": 1, "maximum": u32::MAX})
 }
 
+fn tokens(description: &str) -> Value {
+    json!({"description": description, "type": "integer", "minimum": 1, "maximum": MOST_TOKENS})
+}
+
+fn size(description: &str, examples: [&str; 2]) -> Value {
+    json!({
+        "description": description,
+        "type": "string",
+        "pattern": r"^[0-9]+(\.[0-9]{1,6})?\s*(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)$",
+        "examples": examples,
+    })
+}
+
 fn jobs() -> Value {
     let kind = |name: &str| {
         table(
@@ -310,12 +324,7 @@ fn jobs() -> Value {
                      whatever else allows some. Loads where an engine can enforce it.",
                     0,
                 ),
-                "memory": {
-                    "description": "Memory, at least 16MiB.",
-                    "type": "string",
-                    "pattern": r"^[0-9]+(\.[0-9]{1,6})?\s*(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)$",
-                    "examples": ["512MiB", "4GiB"],
-                },
+                "memory": size("Memory, at least 16MiB.", ["512MiB", "4GiB"]),
                 "timeout": duration("How long one may run, from 1s to 168h."),
                 "cpus": {
                     "description": "Processors, also parts of one.",
@@ -345,6 +354,18 @@ fn budget() -> Value {
             },
             "steps": count("Steps of the model's loop."),
             "wall": duration("Wall-clock time, from 1s to 168h."),
+            "tokens": tokens("Tokens of all questions and answers."),
+            "tool_bytes": size("Bytes of tools' answers that models are handed, at least 1KiB.", ["4MiB", "16MiB"]),
+            "day": table(
+                "What all attempts on the repository together may spend in a day, by UTC. Of several layers the least counts.",
+                &[],
+                json!({
+                    "cost_usd": {
+                        "description": "US dollars for models.", "type": "number", "minimum": 0, "examples": [20.0],
+                    },
+                    "tokens": tokens("Tokens of all questions and answers."),
+                }),
+            ),
         }),
     )
 }

@@ -1,5 +1,8 @@
 //! Durations and sizes as people write them.
 
+/// The most tokens that can be written.
+pub(crate) const MOST_TOKENS: u64 = 1_000_000_000_000_000;
+
 /// Parses `20m`, `1h30m`, `90s` to seconds: whole numbers with h, m or s, largest first, each once.
 pub fn seconds(text: &str) -> Option<u64> {
     let mut total = 0u64;

@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Tools(ToolsArgs),
     /// Check a model end to end, and show what models cost
     Models(ModelsArgs),
+    /// Show what the runs of a day have spent together, and what they may
+    Budget(BudgetArgs),
     /// Lend the sandboxed tools to other agents over the Model Context Protocol
     Mcp(McpArgs),
     /// Measure this machine
@@ -89,6 +91,7 @@ impl Command {
                 JobsCommand::Run(args) => args.json,
                 JobsCommand::Doctor { json } => *json,
             },
+            Self::Budget(args) => args.json,
             Self::Secrets(SecretsArgs { command }) => match command {
                 SecretsCommand::List { json } => *json,
                 SecretsCommand::Set { .. } | SecretsCommand::Remove { .. } => false,
@@ -167,6 +170,17 @@ pub(crate) struct McpArgs {
     /// Serve only the tools that change nothing
     #[arg(long)]
     pub(crate) read_only: bool,
+}
+
+/// Options of `gloaming budget`.
+#[derive(Debug, Args)]
+pub(crate) struct BudgetArgs {
+    /// The day, by UTC, like 2026-03-01; default: today
+    #[arg(long, value_name = "DATE")]
+    pub(crate) day: Option<jiff::civil::Date>,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -9,17 +9,14 @@ cache=$2
 rounds=${3:-3}
 say() { printf 'bench: %s\n' "$*" >&2; }
 . tests/bench/docker.sh
+. tests/bench/package.sh
 tests/support/setup.sh demo "$cache"
 tests/support/setup.sh engines
-mkdir -p "$cache/bench" "$cache/demo"
+mkdir -p "$cache/bench"
 with_docker "$cache/bench"
 
-package=boltons-24.0.0
-if ! [ -e "$cache/demo/$package.tar.gz" ]; then
-  "$cache/python/bin/pip" download --quiet --no-deps --no-binary :all: --dest "$cache/demo" "boltons==24.0.0"
-fi
 work=$(mktemp -d -p "$cache/bench")
 status=0
-"$cache/python/bin/python" tests/bench/verify.py "$gloaming" "$cache/demo/$package.tar.gz" "$cache/python" "$work" "$rounds" || status=$?
+"$cache/python/bin/python" tests/bench/verify.py "$gloaming" "$(package "$cache")" "$cache/python" "$work" "$rounds" || status=$?
 rm -rf "$work"
 exit "$status"

@@ -248,6 +248,13 @@ pub struct Cost {
     pub usd: f64,
     /// Calls of a model.
     pub calls: u32,
+    /// Tokens of its questions and answers, those of a provider's cache among them; 0 in records from before they were
+    /// counted.
+    #[serde(default)]
+    pub tokens: u64,
+    /// Bytes of tools' answers that models were handed; 0 in the same records.
+    #[serde(default)]
+    pub tool_bytes: u64,
     /// Wall-clock seconds.
     pub wall_s: f64,
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::bowout::{BowOut, Cost, Stage};
+use crate::budget::Refusal;
 use crate::evidence::{ChangedFile, Origin, Verdict};
 use crate::job::JobRecord;
 use crate::tool::{CallRecord, FileChange, FolderChange, ToolOutcome};
@@ -116,6 +117,12 @@ pub enum EventKind {
         request: Digest,
         /// The most that the answer may cost, US dollars.
         reserved_usd: f64,
+    },
+    /// A model was not asked: the most that its answer can take does not fit into what may be spent in a day. What others
+    /// spend is no function of this record, so a replay takes it from here.
+    BudgetRefused {
+        /// The cap.
+        refusal: Refusal,
     },
     /// A model answered.
     ModelCall {
@@ -517,8 +524,11 @@ mod tests {
         let mut chain = Chain::default();
         let mut text = String::new();
         for n in 1..20_000_u32 {
-            let cost =
-                Cost { usd: f64::from(n) / 7.0e6, calls: n, wall_s: f64::from(n).sqrt() * 1.000_000_1 };
+            let cost = Cost {
+                usd: f64::from(n) / 7.0e6,
+                wall_s: f64::from(n).sqrt() * 1.000_000_1,
+                ..Cost::default()
+            };
             let (branch, commit, patch) = (String::new(), String::new(), Digest::zero());
             let event =
                 chain.append(Timestamp::UNIX_EPOCH, EventKind::Published { branch, commit, patch, cost });

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bowout;
+pub mod budget;
 pub mod canonical;
 pub mod evidence;
 pub mod ids;

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gloaming_api::budget::DayCaps;
 use gloaming_api::job::JobPurpose;
 use gloaming_api::{Digest, RelPath, RepoId};
 
@@ -32,6 +33,12 @@ pub struct Budget {
     pub steps: u32,
     /// Wall-clock time.
     pub wall: Duration,
+    /// Tokens of questions and answers.
+    pub tokens: u64,
+    /// Bytes of tools' answers that models are handed.
+    pub tool_bytes: u64,
+    /// What all attempts on the repository may spend in a day; a policy has a cap of each kind.
+    pub day: DayCaps,
 }
 
 /// How large a patch may be.

@@ -167,11 +167,18 @@ impl<'a> Reader<'a> {
         }
         if let Some(table) = root.get("budget").and_then(|value| self.table(value, "budget")) {
             self.known(table, "[budget]", keys::BUDGET);
+            let day = table.get("day").and_then(|value| self.table(value, "budget.day"));
+            if let Some(day) = day {
+                self.known(day, "[budget.day]", keys::BUDGET_DAY);
+            }
             file.budget = BudgetSection {
-                cost_usd: self
-                    .amount(table, "cost_usd", "0 or more dollars, like `cost_usd = 5.0`", |v| v >= 0.0),
+                cost_usd: self.dollars(table),
                 steps: self.count(table, "steps"),
                 wall: self.duration(table, "wall", "40m"),
+                tokens: self.tokens(table),
+                tool_bytes: self.size(table, "tool_bytes", 1 << 10, "16MiB"),
+                day_cost_usd: day.and_then(|day| self.dollars(day)),
+                day_tokens: day.and_then(|day| self.tokens(day)),
             };
         }
         if let Some(table) = root.get("change").and_then(|value| self.table(value, "change")) {

@@ -434,7 +434,7 @@ impl Reader<'_> {
                     None
                 }
             }),
-            memory: self.size(table, "memory", "4GiB"),
+            memory: self.size(table, "memory", 16 << 20, "4GiB"),
             timeout: self.duration(table, "timeout", "20m"),
             cpus: self.amount(table, "cpus", "a number of CPUs above 0, like `cpus = 2`", |v| {
                 (0.01..=4096.0).contains(&v)

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::{Reader, Value};
 use crate::file::Setting;
 use crate::suggest::did_you_mean;
-use crate::units;
+use crate::units::{self, MOST_TOKENS};
 
 impl Reader<'_> {
     pub(super) fn known(&mut self, table: &DeTable<'_>, what: &str, keys: &[&str]) {
@@ -120,6 +120,27 @@ impl Reader<'_> {
         }
     }
 
+    pub(super) fn tokens(&mut self, table: &DeTable<'_>) -> Option<Setting<u64>> {
+        let value = table.get("tokens")?;
+        let at = value.span().start;
+        let want = "a whole number from 1 to 1000000000000000, like `tokens = 10_000_000`";
+        let DeValue::Integer(number) = value.get_ref() else {
+            self.wrong_type(value, "tokens", want);
+            return None;
+        };
+        match integer(number).and_then(|n| u64::try_from(n).ok()).filter(|n| (1..=MOST_TOKENS).contains(n)) {
+            Some(value) => Some(Setting { value, line: self.line(at) }),
+            None => {
+                self.fault(at, format!("`tokens = {number}` is out of range"), Some(format!("write {want}")));
+                None
+            }
+        }
+    }
+
+    pub(super) fn dollars(&mut self, table: &DeTable<'_>) -> Option<Setting<f64>> {
+        self.amount(table, "cost_usd", "0 or more dollars, like `cost_usd = 5.0`", |v| v >= 0.0)
+    }
+
     pub(super) fn amount(
         &mut self,
         table: &DeTable<'_>,
@@ -167,15 +188,21 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn size(&mut self, table: &DeTable<'_>, key: &str, example: &str) -> Option<Setting<u64>> {
+    pub(super) fn size(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        least: u64,
+        example: &str,
+    ) -> Option<Setting<u64>> {
         let value = table.get(key)?;
-        let want = format!("a size of at least 16MiB, like `{key} = \"{example}\"`");
+        let want = format!("a size of at least {}, like `{key} = \"{example}\"`", units::show_bytes(least));
         let DeValue::String(text) = value.get_ref() else {
             self.wrong_type(value, key, &want);
             return None;
         };
         let at = value.span().start;
-        match units::bytes(text).filter(|bytes| (16 << 20..=1 << 50).contains(bytes)) {
+        match units::bytes(text).filter(|bytes| (least..=1 << 50).contains(bytes)) {
             Some(value) => Some(Setting { value, line: self.line(at) }),
             None => {
                 self.fault(

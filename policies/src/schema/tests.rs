@@ -160,6 +160,7 @@ fn its_keys_are_those_the_parser_knows() {
         ("allow.files", keys::ALLOW),
         ("allow.jobs", keys::ALLOW_JOBS),
         ("budget", keys::BUDGET),
+        ("budget.day", keys::BUDGET_DAY),
         ("change", keys::CHANGE),
         ("gate", keys::GATE),
         ("deny.files", keys::DENY),
@@ -282,6 +283,12 @@ network = ["registry"]
 cost_usd = 2
 steps = 60
 wall = "90s"
+tokens = 2_000_000
+tool_bytes = "1MiB"
+
+[budget.day]
+cost_usd = 20
+tokens = 40_000_000
 
 [change]
 files = 10
@@ -425,6 +432,10 @@ fn what_is_refused_as_a_value_or_a_mixture_is_refused_by_both() {
         "schema = 1\n[budget]\nsteps = 0".to_owned(),
         "schema = 1\n[budget]\nsteps = 4294967296".to_owned(),
         "schema = 1\n[budget]\ncost_usd = -1".to_owned(),
+        "schema = 1\n[budget]\ntokens = 0".to_owned(),
+        "schema = 1\n[budget]\ntool_bytes = 4096".to_owned(),
+        "schema = 1\n[budget.day]\nsteps = 10".to_owned(),
+        "schema = 1\n[budget.day]\ncost_usd = -0.5".to_owned(),
         "schema = 1\n[submit]\nbob = [\"*\"]".to_owned(),
         "schema = 1\n[submit]\n\"github:\" = [\"*\"]".to_owned(),
         "schema = 1\n[submit]\nlocal = [\"Model\"]".to_owned(),

@@ -237,6 +237,8 @@ fn the_standard_preset_stands_in_where_no_policy_is() {
     }
     let budget = grant.budget();
     assert_eq!((budget.cost_usd, budget.steps, budget.wall.as_secs()), (5.0, 100, 2400));
+    assert_eq!((budget.tokens, budget.tool_bytes), (10_000_000, 16 << 20));
+    assert_eq!((budget.day.cost_usd, budget.day.tokens), (Some(50.0), Some(100_000_000)));
     assert_eq!((grant.change().files, grant.change().lines), (20, 400));
     for purpose in JobPurpose::ALL {
         let limits = grant.permit_job(*purpose).unwrap().limits();

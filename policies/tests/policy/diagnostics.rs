@@ -55,7 +55,7 @@ expects = "allow"
     p.toml:12:1: [[allow]] has no key `enforce` (the keys of [[allow]] are id, tools, paths, because)
     p.toml:13:7: [jobs] has no key `tset` (did you mean `test`?)
     p.toml:15:5: [jobs.test] has no key `memroy` (did you mean `memory`?)
-    p.toml:17:1: [budget] has no key `costs` (the keys of [budget] are cost_usd, steps, wall)
+    p.toml:17:1: [budget] has no key `costs` (the keys of [budget] are cost_usd, steps, wall, tokens, tool_bytes, day)
     p.toml:19:1: [change] has no key `größe` (the keys of [change] are files, lines, existing_tests, dependencies, protected)
     p.toml:20:1: [[test]] needs the key `expect` (write `expect = "allow"`)
     p.toml:22:1: [[test]] has no key `expects` (did you mean `expect`?)
@@ -189,6 +189,12 @@ network = []
 cost_usd = -1.0
 steps = -5
 wall = "8d"
+tokens = 0
+tool_bytes = "1B"
+[budget.day]
+cost_usd = nan
+tokens = "many"
+steps = 3
 [change]
 files = 99999999999
 lines = 0x10
@@ -205,7 +211,12 @@ lines = 0x10
     p.toml:15:12: `cost_usd` is out of range (write 0 or more dollars, like `cost_usd = 5.0`)
     p.toml:16:9: `steps = -5` is out of range (write a whole number from 1 to 4294967295, like `steps = 100`)
     p.toml:17:8: "8d" is not a duration `wall` can have (write a duration from 1s to 168h, like `wall = "40m"`)
-    p.toml:19:9: `files = 99999999999` is out of range (write a whole number from 1 to 4294967295, like `files = 100`)
+    p.toml:18:10: `tokens = 0` is out of range (write a whole number from 1 to 1000000000000000, like `tokens = 10_000_000`)
+    p.toml:19:14: "1B" is not a size `tool_bytes` can have (write a size of at least 1KiB, like `tool_bytes = "16MiB"`)
+    p.toml:21:12: `cost_usd` is out of range (write 0 or more dollars, like `cost_usd = 5.0`)
+    p.toml:22:10: `tokens` is a string (write a whole number from 1 to 1000000000000000, like `tokens = 10_000_000`)
+    p.toml:23:1: [budget.day] has no key `steps` (the keys of [budget.day] are cost_usd, tokens)
+    p.toml:25:9: `files = 99999999999` is out of range (write a whole number from 1 to 4294967295, like `files = 100`)
     "#);
 }
 
@@ -232,7 +243,7 @@ expect = "deny"
 #[test]
 fn columns_count_characters_on_every_kind_of_line_end() {
     insta::assert_snapshot!(faults("schema = 1\r\n[budget]\r\n\"é\" = 1\r\nwall = 1\r\n"), @r#"
-    p.toml:3:1: [budget] has no key `é` (the keys of [budget] are cost_usd, steps, wall)
+    p.toml:3:1: [budget] has no key `é` (the keys of [budget] are cost_usd, steps, wall, tokens, tool_bytes, day)
     p.toml:4:8: `wall` is an integer (write a duration from 1s to 168h, like `wall = "40m"`)
     "#);
     insta::assert_snapshot!(faults("schema = 1\nrepos = [\"é/x\", \"a\"]\n"), @r#"

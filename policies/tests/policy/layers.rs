@@ -28,6 +28,8 @@ paths = ["src/**", "db/**", "Cargo.lock", ".github/**"]
 [budget]
 cost_usd = 10.5
 wall = "15m"
+tool_bytes = "2MiB"
+day = { cost_usd = 80, tokens = 5_000_000 }
 [change]
 files = 5
 protected = ["src/legal/**"]
@@ -68,7 +70,7 @@ fn each_layer_narrows_those_beneath() {
         write db/seed.sql => allow edit-source .gloaming/policy.toml:2
         write Cargo.lock => deny no-lockfile-changes preset:standard:94
         write .github/workflows/ci.yml => deny ci-configuration builtin:floor:41
-        write src/legal/x => deny protected .gloaming/policy.toml:11
+        write src/legal/x => deny protected .gloaming/policy.toml:13
         read .env => deny no-secrets preset:standard:19
         ",
     );
@@ -79,6 +81,8 @@ fn numbers_are_the_least_of_the_layers_and_reductions_are_told() {
     let grant = stack();
     let budget = grant.budget();
     assert_eq!((budget.cost_usd, budget.steps, budget.wall.as_secs()), (2.0, 30, 900));
+    assert_eq!((budget.tokens, budget.tool_bytes), (10_000_000, 2 << 20));
+    assert_eq!((budget.day.cost_usd, budget.day.tokens), (Some(50.0), Some(5_000_000)));
     assert_eq!((grant.change().files, grant.change().lines), (5, 400));
     let limits = grant.permit_job(JobPurpose::Test).unwrap().limits();
     assert_eq!((limits.memory, limits.wall_s, limits.processes), (1 << 30, 600, 512));
@@ -86,9 +90,12 @@ fn numbers_are_the_least_of_the_layers_and_reductions_are_told() {
     budget.cost_usd: .gloaming/policy.toml:7 (repository) asks for 10.5 and gets 2 (org.toml:9)
     budget.steps: 60 (org.toml:10) is reduced to 30 by task:7 (task)
     budget.wall: 40m (preset:standard:178) is reduced to 15m by .gloaming/policy.toml:8 (repository)
-    change.files: 20 (preset:standard:181) is reduced to 5 by .gloaming/policy.toml:10 (repository)
-    jobs.test.memory: 4GiB (preset:standard:164) is reduced to 1GiB by .gloaming/policy.toml:13 (repository)
-    jobs.test.timeout: .gloaming/policy.toml:14 (repository) asks for 1h and gets 10m (org.toml:12)
+    budget.tool_bytes: 16MiB (preset:standard:180) is reduced to 2MiB by .gloaming/policy.toml:9 (repository)
+    budget.day.cost_usd: .gloaming/policy.toml:10 (repository) asks for 80 and gets 50 (preset:standard:183)
+    budget.day.tokens: 100000000 (preset:standard:184) is reduced to 5000000 by .gloaming/policy.toml:10 (repository)
+    change.files: 20 (preset:standard:187) is reduced to 5 by .gloaming/policy.toml:12 (repository)
+    jobs.test.memory: 4GiB (preset:standard:164) is reduced to 1GiB by .gloaming/policy.toml:15 (repository)
+    jobs.test.timeout: .gloaming/policy.toml:16 (repository) asks for 1h and gets 10m (org.toml:12)
     ");
 }
 

@@ -45,7 +45,7 @@ fn write(rules: &[Rule], extends: bool, steps: u32) -> PolicyFile {
     if extends {
         text.push_str("extends = [\"preset:standard\"]\n");
     }
-    text.push_str(&format!("budget.steps = {steps}\n"));
+    text.push_str(&format!("budget.steps = {steps}\nbudget.tokens = {steps}\nbudget.day.tokens = {steps}\n"));
     for (i, rule) in rules.iter().enumerate() {
         let kind = if rule.deny { "deny" } else { "allow" };
         // The id is of the content, so that reordering keeps it.
@@ -285,6 +285,8 @@ proptest! {
                 prop_assert!(last.offers(tool) || !next.offers(tool));
             }
             prop_assert!(next.budget().steps <= last.budget().steps);
+            prop_assert!(next.budget().tokens <= last.budget().tokens);
+            prop_assert!(next.budget().day.tokens.is_some() && next.budget().day.tokens <= last.budget().day.tokens);
             last = next;
         }
     }

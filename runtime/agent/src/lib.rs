@@ -19,6 +19,6 @@ pub mod team;
 pub use gloaming_policies::Budget;
 pub use playbook::{Choice, Playbook, choose, declined, divided, parts};
 pub use team::{
-    Action, Agent, Brief, Done, Event, Plan, Reading, Reproduced, Review, ReviewFinding, Shown, Source,
-    fenced, prompts,
+    Action, Agent, Brief, Done, Event, Plan, Reading, Reproduced, Review, ReviewFinding, SHOWN, Shown,
+    Source, fenced, prompts,
 };

@@ -226,7 +226,7 @@ impl Client {
             };
             let settle = |usage: &Usage| {
                 if let Ok(turn) = turn {
-                    turn.used(usage.input + usage.cache_read + usage.cache_write + usage.output);
+                    turn.used(usage.total());
                 }
             };
             let error = match result {

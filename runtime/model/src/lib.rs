@@ -36,7 +36,7 @@ pub use by_schema::ToolCalls;
 pub use chain::chain;
 pub use error::ModelError;
 pub use limit::{Limits, Rates};
-pub use price::{Price, PriceError, PriceRow, PriceTable};
+pub use price::{Price, PriceError, PriceRow, PriceTable, most_tokens};
 pub use replay::Replay;
 pub use settings::Settings;
 pub use spec::{ModelSpec, Provider, SpecError, open};

@@ -207,6 +207,12 @@ pub(crate) fn worst_case(price: &Price, request: &Request) -> f64 {
         / 1e6
 }
 
+/// Returns an upper bound of the tokens of a question and its answer: every byte of the request at two bytes a token, and
+/// all of `max_tokens`.
+pub fn most_tokens(request: &Request) -> u64 {
+    estimate_tokens(request_bytes(request)).saturating_add(u64::from(request.max_tokens))
+}
+
 /// Returns the size of a request as it is sent, nearly: its JSON.
 pub(crate) fn request_bytes(request: &Request) -> usize {
     serde_json::to_string(request).map_or(usize::MAX >> 8, |text| text.len())

@@ -167,6 +167,16 @@ pub struct Usage {
     pub estimated: bool,
 }
 
+impl Usage {
+    /// Returns the tokens of the question and the answer.
+    pub fn total(&self) -> u64 {
+        self.input
+            .saturating_add(self.output)
+            .saturating_add(self.cache_read)
+            .saturating_add(self.cache_write)
+    }
+}
+
 /// Returns an upper bound of the tokens in `bytes` bytes of text: two bytes a token. Prose and code have
 /// three to four; only noise and some scripts come near two.
 pub fn estimate_tokens(bytes: usize) -> u64 {

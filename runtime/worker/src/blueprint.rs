@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use gloaming_agent::Choice;
 use gloaming_api::bowout::{BowOutEvidence, Cost, ReasonCode, Stage, Unblock, shorten};
+use gloaming_api::budget::Ledger;
 use gloaming_api::evidence::{Evidence, Origin};
 use gloaming_api::job::{JobRecord, RefusedHost};
 use gloaming_api::journal::EventKind;
@@ -84,6 +85,8 @@ pub struct Equipment {
     pub team: Team,
     /// The gate.
     pub judge: Judge,
+    /// What the runs of the machine spend together; none where this one alone is held to its budget, as a replay is.
+    pub ledger: Option<Arc<dyn Ledger>>,
     /// Where baselines are kept between attempts; none makes each anew.
     pub baselines: Option<Box<dyn gloaming_verify::Baselines>>,
     /// A fresh host folder of our own; the caller removes it.
@@ -136,6 +139,8 @@ pub(crate) struct Run<'a> {
     /// Cancelled by the caller's cancellation and by the wall-clock budget.
     pub(crate) stop: Cancel,
     pub(crate) cost: Cost,
+    /// How many questions models were asked, answered or not.
+    pub(crate) asked: u32,
     pub(crate) stage: (Stage, Instant),
     /// The records of jobs that were refused a host.
     refused: Vec<JobRecord>,
@@ -159,6 +164,7 @@ pub async fn run(
         progress,
         stop: stop.clone(),
         cost: Cost::default(),
+        asked: 0,
         stage: (Stage::Intake, Instant::now()),
         refused: Vec::new(),
         kept: None,

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use gloaming_agent::{Action, Agent, Brief, Done, Event, Shown};
+use gloaming_agent::{Action, Agent, Brief, Done, Event, SHOWN, Shown};
 use gloaming_api::bowout::{BowOutEvidence, ReasonCode, shorten};
+use gloaming_api::budget::Spend;
 use gloaming_api::evidence::{Evidence, StepResult, Verdict};
 use gloaming_api::job::JobRecord;
 use gloaming_api::journal::{AgentRole, EventKind};
@@ -19,6 +20,7 @@ use crate::bow::Draft;
 use crate::check;
 use crate::end::{End, WorkerError};
 use crate::provision::Bench;
+use crate::spend;
 
 /// Tokens one answer may have.
 const MAX_TOKENS: u32 = 8192;
@@ -105,12 +107,14 @@ impl Session {
                         )
                         .into());
                     };
+                    spend::may_call_tool(run)?;
                     run.doing(format!("{name} {}", target(&args)));
                     // The numbers of calls begin anew with each role.
                     let id = format!("{}-{id}", self.role.as_str());
                     let outcome = call_tool(run, bench, &id, &name, args, self.bounds.as_ref()).await?;
                     let id = id[self.role.as_str().len() + 1..].to_owned();
                     let text = outcome.for_model();
+                    run.cost.tool_bytes += text.len().min(SHOWN) as u64;
                     let output_digest = Digest::of(&text);
                     actions.extend(self.agent.step(Event::ToolDone {
                         id,
@@ -145,29 +149,37 @@ impl Session {
         request: &Request,
     ) -> Result<Vec<Action>, End> {
         let digest = Digest::of_json(request);
-        // What was set aside is the record's to say: prices change.
-        let recorded = match run.journal.recorded().map_err(WorkerError::from)? {
-            Some(EventKind::ModelAsked { reserved_usd, .. }) => Some(*reserved_usd),
-            _ => None,
-        };
-        let reserved_usd = match recorded {
-            Some(usd) => usd,
-            None => reserve(run, model, request)?,
-        };
-        self.calls += 1;
-        run.cost.calls += 1;
-        run.doing(format!(
-            "waiting for {} (answer {}, ${:.2} spent)",
-            model.spec(),
-            self.calls,
-            run.cost.usd
-        ));
-        let asked = EventKind::ModelAsked { role: self.role, request: digest.clone(), reserved_usd };
-        loop {
-            let new = run.journal.recorded().map_err(WorkerError::from)?.is_none();
-            run.record(asked.clone())?;
+        let mut told = false;
+        let bound = loop {
+            // What was set aside, or could not be, is the record's to say: prices change, and others spend too.
+            let (bound, new) = match run.journal.recorded().map_err(WorkerError::from)? {
+                Some(EventKind::ModelAsked { reserved_usd, .. }) => {
+                    (spend::most(request, *reserved_usd), false)
+                }
+                Some(EventKind::BudgetRefused { refusal }) => {
+                    let refusal = refusal.clone();
+                    return Err(spend::refused(run, refusal));
+                }
+                // Asking is not what comes next in the record, and is told so below.
+                Some(_) => (Spend::default(), false),
+                None => (spend::reserve(run, model, request).await?, true),
+            };
+            if !told {
+                self.calls += 1;
+                run.cost.calls += 1;
+                told = true;
+                run.doing(format!(
+                    "waiting for {} (answer {}, ${:.2} spent)",
+                    model.spec(),
+                    self.calls,
+                    run.cost.usd
+                ));
+            }
+            let (role, request) = (self.role, digest.clone());
+            run.record(EventKind::ModelAsked { role, request, reserved_usd: bound.usd })?;
+            run.asked += 1;
             if new {
-                break;
+                break bound;
             }
             match run.journal.recorded().map_err(WorkerError::from)? {
                 Some(EventKind::ModelCall { request, response, cost_usd, .. }) if *request == digest => {
@@ -176,34 +188,34 @@ impl Session {
                     })?;
                     let cost_usd = *cost_usd;
                     run.journal.keep_next().map_err(WorkerError::from)?;
-                    run.cost.usd += cost_usd;
+                    spend::settle(run, spend::of(&response, cost_usd)).await?;
                     return Ok(self.agent.step(Event::Answer { response, cost_usd }));
                 }
                 // The process died while it waited: what that answer cost nobody knows, and it is asked for again. So it was in
                 // the record of one that was gone on with.
-                Some(EventKind::ModelAsked { request, .. }) if *request == digest => {
-                    run.cost.usd += reserved_usd;
+                Some(EventKind::ModelAsked { request, .. }) if *request != digest => {}
+                Some(EventKind::ModelAsked { .. } | EventKind::BudgetRefused { .. }) | None => {
+                    spend::settle(run, bound).await?;
+                    continue;
                 }
-                None => {
-                    run.cost.usd += reserved_usd;
-                    reserve(run, model, request)?;
-                }
-                Some(_) => {
-                    run.go_on()?;
-                    return Err(WorkerError::Diverged("the record has no answer of the model".into()).into());
-                }
+                Some(_) => {}
             }
-        }
+            run.go_on()?;
+            return Err(WorkerError::Diverged("the record has no answer of the model".into()).into());
+        };
         let since = Instant::now();
         let stop = run.stop.clone();
         let answer = tokio::select! {
             answer = model.complete(request) => answer,
-            () = stop.cancelled() => return Err(End::Stopped),
+            () = stop.cancelled() => {
+                // Nobody waits for it; its provider may well finish it, and ask to be paid.
+                spend::settle(run, bound).await?;
+                return Err(End::Stopped);
+            }
         };
         match answer {
             Ok(response) => {
                 let cost_usd = response.cost_usd.unwrap_or(0.0);
-                run.cost.usd += cost_usd;
                 run.record(EventKind::ModelCall {
                     request: digest,
                     response: serde_json::to_value(&response)
@@ -211,44 +223,15 @@ impl Session {
                     cost_usd,
                     duration_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
                 })?;
+                spend::settle(run, spend::of(&response, cost_usd)).await?;
                 Ok(self.agent.step(Event::Answer { response, cost_usd }))
             }
             Err(error) => {
-                // Answers that broke off are paid for too.
-                run.cost.usd += error.spent_usd().unwrap_or(0.0);
                 run.record(EventKind::ModelFailed { request: digest, error: error.in_words() })?;
+                spend::settle(run, spend::of_failure(&error, bound)).await?;
                 Err(unreachable_model(error))
             }
         }
-    }
-}
-
-/// Sets aside what an answer may cost, before it is asked for: the budget is never overrun by more than the call in
-/// flight, and a call that could overrun it by itself is not made.
-fn reserve(run: &Run<'_>, model: &dyn Model, request: &Request) -> Result<f64, End> {
-    let budget = run.equipment.grant.budget();
-    let left = budget.cost_usd - run.cost.usd;
-    let out = |summary: String| Draft::new(run.stage.0, ReasonCode::BudgetExhausted, summary);
-    if run.cost.calls >= budget.steps {
-        return Err(out(format!("All {} steps are used up.", budget.steps)).into());
-    }
-    match model.worst_case_usd(request) {
-        Some(worst) if worst <= left => Ok(worst),
-        Some(worst) => Err(out(format!(
-            "The next answer may cost up to ${worst:.2}; ${left:.2} of ${:.2} are left.",
-            budget.cost_usd
-        ))
-        .into()),
-        None => Err(out(format!(
-            "The price of {} is not known, so the budget of ${:.2} cannot be held.",
-            model.spec(),
-            budget.cost_usd
-        ))
-        .unblock(
-            "say what the model costs",
-            "--model-price IN,OUT in US dollars per million tokens; 0,0 for one of your own",
-        )
-        .into()),
     }
 }
 

@@ -71,6 +71,9 @@ pub enum WorkerError {
     /// A replay asked for something else than the record holds.
     #[error("the replay diverged from the record: {0}")]
     Diverged(String),
+    /// What runs spend together could not be read or written: nothing more is spent.
+    #[error("the budget cannot be held")]
+    Ledger(#[from] gloaming_api::budget::LedgerError),
     /// The model's provider failed for good.
     #[error("the model could not be reached")]
     Model(#[source] gloaming_model::ModelError),

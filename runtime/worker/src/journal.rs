@@ -216,6 +216,11 @@ impl Journal {
         &self.chain
     }
 
+    /// Returns the time by the clock that events are recorded with.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
     /// Returns when the last event was recorded: the same for whoever goes on from there.
     pub fn last_time(&self) -> Option<Timestamp> {
         self.clock.map(|(_, last)| last)

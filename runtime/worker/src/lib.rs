@@ -24,6 +24,7 @@ mod machine;
 mod playbook;
 pub mod progress;
 mod provision;
+mod spend;
 mod tape;
 mod team;
 mod triage;

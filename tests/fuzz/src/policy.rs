@@ -140,6 +140,11 @@ fn on_top<'a>(
     let (before, after) = (below.budget(), above.budget());
     assert!(after.cost_usd <= before.cost_usd && after.steps <= before.steps, "{after:?} over {before:?}");
     assert!(after.wall <= before.wall, "{after:?} over {before:?}");
+    assert!(after.tokens <= before.tokens, "{after:?} over {before:?}");
+    assert!(after.tool_bytes <= before.tool_bytes, "{after:?} over {before:?}");
+    // A policy has a cap of each kind, so none is never the narrower.
+    assert!(after.day.cost_usd.is_some() && after.day.cost_usd <= before.day.cost_usd, "{after:?} over {before:?}");
+    assert!(after.day.tokens.is_some() && after.day.tokens <= before.day.tokens, "{after:?} over {before:?}");
     let (before, after) = (below.change(), above.change());
     assert!(after.files <= before.files && after.lines <= before.lines, "{after:?} over {before:?}");
     assert!(before.existing_tests || !after.existing_tests, "{after:?} over {before:?}");

@@ -22,6 +22,8 @@ const SHORT: usize = 400;
 /// The most bytes of one result that a model is shown, of its begin and of its end: one call must not fill its context.
 pub(super) const HEAD: usize = 32 << 10;
 pub(super) const TAIL: usize = 16 << 10;
+/// Both together, bytes.
+pub const SHOWN: usize = HEAD + TAIL;
 /// Of what is handed to somebody who is to sum up the work, bytes of one result, and of all.
 const SUMMED: usize = 4 << 10;
 const SUMMED_ALL: usize = 160 << 10;

@@ -24,6 +24,7 @@ use loops::Loops;
 use recall::Results;
 use roles::{End, GivenUp};
 
+pub use context::SHOWN;
 pub use roles::{Done, PLAN_LINES, Plan, Reading, Reproduced, Review, ReviewFinding, prompts};
 pub use untrusted::{Source, fenced};
 

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use gloaming_api::budget::DayCaps;
 use gloaming_api::journal::AgentRole;
 use gloaming_api::{Digest, ReasonCode};
 use gloaming_model::{Block, INVALID_JSON, Response, Role, Stop, ToolDef, Usage};
@@ -19,7 +20,14 @@ fn coder(steps: u32) -> Agent {
         facts: vec!["`check` test runs: cargo test".into()],
         instructions: vec![("AGENTS.md".into(), "Use tabs.".into())],
         shown: vec![],
-        budget: Budget { cost_usd: 1.0, steps, wall: Duration::from_secs(60) },
+        budget: Budget {
+            cost_usd: 1.0,
+            steps,
+            wall: Duration::from_secs(60),
+            tokens: 1_000_000,
+            tool_bytes: 1 << 20,
+            day: DayCaps::default(),
+        },
         max_tokens: 100,
     })
 }

@@ -1,0 +1,14 @@
+//! What the control plane remembers, in SQLite. Today that is the ledger of what the runs of a machine spend together.
+//!
+//! What it is not: it decides nothing but whether an amount fits into a cap, knows no policy and no model, and reads no
+//! clock: a call carries its own time.
+//!
+//! Invariants, each a test:
+//! - the sum of what is spent and set aside never exceeds a cap by a reservation, whoever else is at it;
+//! - what was returned as set aside or settled is on the disk: a process that is killed takes nothing back;
+//! - what cannot be read or written is an error, never a fit.
+#![forbid(unsafe_code)]
+
+mod ledger;
+
+pub use ledger::{BudgetLedger, RepositoryDay};
