@@ -8,8 +8,10 @@ mod console;
 mod context;
 mod engine;
 mod evidence;
+
 mod failure;
 mod gate;
+mod import;
 mod jobs;
 mod journal;
 mod keys;
@@ -19,6 +21,7 @@ mod model;
 mod models;
 mod network;
 mod onboard;
+
 mod policy;
 mod profile;
 mod registered;
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
             cli::Command::Bench(args) => bench::main(args),
             cli::Command::Journal(args) => journal::main(args),
             cli::Command::Replay(args) => replay::main(args).await,
+            cli::Command::Import(args) => import::main(args).await,
             cli::Command::Evidence(args) => evidence::main(args),
             cli::Command::Gate(args) => gate::main(args),
         }

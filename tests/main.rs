@@ -18,6 +18,7 @@ mod models;
 mod own_tools;
 mod playbooks;
 mod policy;
+mod recorded;
 mod resume;
 mod rounds;
 mod run;
