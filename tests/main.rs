@@ -11,6 +11,7 @@ mod contracts;
 mod endings;
 mod escape;
 mod evil_model;
+mod exports;
 mod jobs;
 mod layering;
 mod mcp;

@@ -19,5 +19,6 @@ pub mod team;
 pub use gloaming_policies::Budget;
 pub use playbook::{Choice, Playbook, choose, declined};
 pub use team::{
-    Action, Agent, Brief, Done, Event, Plan, Reading, Reproduced, Review, ReviewFinding, prompts,
+    Action, Agent, Brief, Done, Event, Plan, Reading, Reproduced, Review, ReviewFinding, ends, prompt,
+    prompts,
 };

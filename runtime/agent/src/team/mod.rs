@@ -21,7 +21,7 @@ use context::Conversation;
 use loops::Loops;
 use roles::{End, GivenUp};
 
-pub use roles::{Done, PLAN_LINES, Plan, Reading, Reproduced, Review, ReviewFinding, prompts};
+pub use roles::{Done, PLAN_LINES, Plan, Reading, Reproduced, Review, ReviewFinding, ends, prompt, prompts};
 
 /// How often a model that says something and calls nothing is told to go on.
 const NUDGES: u32 = 2;
