@@ -327,8 +327,10 @@ fn put(path: &Path, text: &str) -> anyhow::Result<()> {
             .hint("name a new file; nothing is overwritten")
             .into());
     }
-    let disk = |error| Failure::disk(&format!("write {}", path.display()), error);
-    Ok(std::fs::write(path, text).map_err(disk)?)
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Failure::usage(format!("{} names no file", path.display())).into());
+    };
+    write(folder, &name.to_string_lossy(), text.as_bytes())
 }
 
 fn two_of(name: &str) -> Failure {

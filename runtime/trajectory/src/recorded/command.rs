@@ -12,8 +12,8 @@ pub(super) enum Act {
     Move,
     /// Chooses the lines that the next edit without numbers replaces.
     Select { first: usize, last: usize },
-    /// Shows a file, or these lines of it; of a folder what is in it.
-    View { path: String, lines: Option<(usize, Option<usize>)> },
+    /// Shows a file, from a line on where one is given; of a folder what is in it.
+    View { path: String, from: Option<usize> },
     /// Prints a file.
     Print { path: String },
     /// Makes a file; without text an empty one, which is then open.
@@ -165,28 +165,24 @@ fn own(name: &str, args: &[String]) -> Option<Act> {
 /// `str_replace_editor COMMAND PATH --OPTION VALUE...`, the editor that Anthropic's models are trained on.
 fn editor(args: &[String]) -> Option<Act> {
     let path = args.get(1)?.clone();
-    let option = |name: &str, nth: usize| {
+    let option = |name: &str| {
         let at = args.iter().position(|word| word == name)?;
-        args.get(at + nth).cloned()
+        args.get(at + 1).cloned()
     };
     Some(match args.first()?.as_str() {
-        "view" => {
-            let from: Option<usize> = option("--view_range", 1).and_then(|word| word.parse().ok());
-            // -1 is the end of the file.
-            let to = option("--view_range", 2).and_then(|word| word.parse().ok());
-            Act::View { path, lines: from.map(|from| (from, to)) }
-        }
-        "create" => Act::Create { path, text: Some(option("--file_text", 1).unwrap_or_default()) },
+        // Up to which line, their answer shows.
+        "view" => Act::View { path, from: option("--view_range").and_then(|word| word.parse().ok()) },
+        "create" => Act::Create { path, text: Some(option("--file_text").unwrap_or_default()) },
         "str_replace" => Act::Replace {
             path: Some(path),
-            old: option("--old_str", 1)?,
-            new: option("--new_str", 1).unwrap_or_default(),
+            old: option("--old_str")?,
+            new: option("--new_str").unwrap_or_default(),
             all: false,
         },
         "insert" => Act::Insert {
             path: Some(path),
-            after: Some(option("--insert_line", 1)?.parse().ok()?),
-            text: option("--new_str", 1)?,
+            after: Some(option("--insert_line")?.parse().ok()?),
+            text: option("--new_str")?,
         },
         _ => return None,
     })
@@ -214,7 +210,7 @@ mod tests {
             ("insert 'x' 3", Act::Insert { path: None, after: Some(3), text: "x".into() }),
             (
                 "str_replace_editor view /r/a --view_range 3 -1",
-                Act::View { path: path("/r/a"), lines: Some((3, None)) },
+                Act::View { path: path("/r/a"), from: Some(3) },
             ),
             (
                 "str_replace_editor str_replace /r/a   --old_str 'it'\"'\"'s' --new_str ''",

@@ -180,9 +180,9 @@ impl Replay<'_> {
                 let path = self.opened()?;
                 self.show(&path, answer)
             }
-            Act::View { path, lines } => {
+            Act::View { path, from } => {
                 let path = self.place(&path)?;
-                self.view(&path, lines, answer)
+                self.view(&path, from, answer)
             }
             Act::Print { path } => {
                 let path = self.place(&path)?;

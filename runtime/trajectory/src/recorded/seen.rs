@@ -46,7 +46,7 @@ pub(super) fn cat_n(answer: &str) -> Window {
 fn numbered(line: &str, separator: char, last: Option<&(usize, String)>) -> Option<(usize, String)> {
     let (number, text) = line.split_once(separator)?;
     let number: usize = number.parse().ok()?;
-    last.is_none_or(|(last, _)| *last + 1 == number).then(|| (number, text.to_owned()))
+    last.is_none_or(|(last, _)| number.checked_sub(1) == Some(*last)).then(|| (number, text.to_owned()))
 }
 
 /// Whether an editor's answer says that it changed nothing, and whether it was for its linter.
@@ -117,6 +117,8 @@ mod tests {
         let lines = [(4, "a: b"), (5, ""), (6, "7:x")].map(|(number, text)| (number, text.to_owned()));
         assert_eq!(window(answer), Some(Window { total: Some(12), lines: lines.into() }));
         assert_eq!(window("nothing"), None);
+        let most = usize::MAX;
+        assert_eq!(cat_n(&format!("{most}\tx\n1\ty")).lines, [(most, "x".to_owned())]);
         let answer =
             "Here's the result of running `cat -n` on /r/a:\n     9\tx\n    10\t\ty\nReview the changes.\n";
         assert_eq!(cat_n(answer).lines, [(9, "x".to_owned()), (10, "\ty".to_owned())]);

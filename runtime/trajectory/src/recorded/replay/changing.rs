@@ -9,6 +9,9 @@ use super::super::seen::{self, Refusal, Window};
 use super::looking::expanded;
 use super::{Compared, Difference, Replay, unexplained};
 
+/// How many places of a text are tried for the one that theirs meant.
+const PLACES: usize = 50;
+
 impl Replay<'_> {
     /// Makes a file. Without a text it is empty, or holds one line feed in their older versions.
     pub(super) fn create(&mut self, path: &str, text: Option<String>, answer: &str) -> Compared {
@@ -102,7 +105,7 @@ impl Replay<'_> {
         (old, new): (&str, &str),
         answer: &str,
     ) -> Compared {
-        for (at, _) in before.match_indices(old) {
+        for (at, _) in before.match_indices(old).take(PLACES) {
             let after = format!("{}{new}{}", &before[..at], &before[at + old.len()..]);
             let calls = self.ours.len();
             if self.rewrite(path, before, &after, answer).is_ok() {

@@ -22,12 +22,7 @@ impl Replay<'_> {
     }
 
     /// Shows a file as `cat -n` does, or a folder.
-    pub(super) fn view(
-        &mut self,
-        path: &str,
-        lines: Option<(usize, Option<usize>)>,
-        answer: &str,
-    ) -> Compared {
+    pub(super) fn view(&mut self, path: &str, from: Option<usize>, answer: &str) -> Compared {
         if answer.contains("files and directories up to 2 levels deep") {
             return self.two_levels(path, answer);
         }
@@ -35,7 +30,7 @@ impl Replay<'_> {
         if window.lines.is_empty() {
             return self.both_refuse("read", &json!({"path": path}), answer);
         }
-        if let Some((first, _)) = lines
+        if let Some(first) = from
             && window.lines[0].0 != first
         {
             return Err(unexplained("their answer does not begin with the line that was asked for"));
