@@ -9,8 +9,11 @@ mod console;
 mod context;
 mod engine;
 mod evidence;
+mod export;
+
 mod failure;
 mod gate;
+mod import;
 mod jobs;
 mod journal;
 mod keys;
@@ -20,6 +23,8 @@ mod model;
 mod models;
 mod network;
 mod onboard;
+mod outcome;
+
 mod policy;
 mod profile;
 mod registered;
@@ -83,6 +88,9 @@ fn main() -> ExitCode {
             cli::Command::Bench(args) => bench::main(args),
             cli::Command::Journal(args) => journal::main(args),
             cli::Command::Replay(args) => replay::main(args).await,
+            cli::Command::Export(args) => export::main(&args),
+            cli::Command::Outcome(args) => outcome::main(&args),
+            cli::Command::Import(args) => import::main(args).await,
             cli::Command::Evidence(args) => evidence::main(args),
             cli::Command::Gate(args) => gate::main(args),
         }

@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("verify", &["api", "policies", "syntax", "jobs", "workspace", "profile"]),
     ("mcp", &["api", "policies", "syntax", "sandbox"]),
     ("agent", &["api", "policies", "model"]),
+    ("trajectory", &["api", "model"]),
     (
         "worker",
         &[
@@ -127,7 +128,7 @@ fn pure_crates_name_nothing_that_does_io() {
     let io =
         ["tokio", "reqwest", "hyper", "rustix", "tempfile", "ignore", "cap-std", "wasmtime", "libcontainer"];
     let packages = packages();
-    for pure in ["agent", "policies", "gate", "api", "forge"] {
+    for pure in ["agent", "policies", "gate", "api", "forge", "trajectory"] {
         for name in io {
             // `forge` will speak to a forge one day; until then it only writes text.
             assert!(!packages[pure].contains(name), "{pure} does no IO and must not name {name}");

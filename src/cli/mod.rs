@@ -7,6 +7,7 @@ mod models;
 mod policy;
 mod run;
 mod tools;
+mod trajectory;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +24,9 @@ pub(crate) use self::models::{ModelsArgs, ModelsCommand, ModelsTestArgs};
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};
 pub(crate) use self::run::{OnboardArgs, ProfileArgs, ReachArgs, ResumeArgs, RunArgs, TeamChoice, ToolsBy};
 pub(crate) use self::tools::{Language, ToolsArgs, ToolsCommand};
+pub(crate) use self::trajectory::{
+    ExportArgs, ExportFormat, ImportArgs, ImportCommand, ImportTrajArgs, OutcomeArgs, OutcomeChoice,
+};
 
 const AFTER: &str = "\
 Exit codes: 0 done or passed; 1 blocked, different, wider, broken or forged; 2 wrong use; 3 bowed out; 4 infrastructure failed; \
@@ -72,6 +76,12 @@ pub(crate) enum Command {
     Journal(JournalArgs),
     /// Run a journal's attempt again, without model and jobs, and compare it event by event
     Replay(ReplayArgs),
+    /// Write runs in the forms of others: trajectories, predictions, training data
+    Export(ExportArgs),
+    /// Make what another agent did again with our tools, and compare
+    Import(ImportArgs),
+    /// Record what became of a run's branch: merged, closed or reverted
+    Outcome(OutcomeArgs),
     /// Read sealed evidence, and check who sealed it
     Evidence(EvidenceArgs),
     /// Show what patches are judged by, and fit the weights of the score
@@ -125,6 +135,9 @@ impl Command {
                 JournalCommand::Undo(args) => args.json,
             },
             Self::Replay(args) => args.json,
+            Self::Export(args) => args.json,
+            Self::Outcome(args) => args.json,
+            Self::Import(ImportArgs { command: ImportCommand::Traj(args) }) => args.json,
             Self::Evidence(EvidenceArgs { command }) => match command {
                 EvidenceCommand::Show { json, .. } | EvidenceCommand::Verify { json, .. } => *json,
             },

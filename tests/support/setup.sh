@@ -50,6 +50,19 @@ python() {
   "$dir/bin/pip" install --quiet 'pytest==8.4.2'
 }
 
+# The packages whose formats are exported, to read them with their own code: Harbor's models of trajectories need pydantic
+# and nothing else of what the package names, SWE-bench's reader of predictions nothing at all.
+formats() {
+  local dir=$1/formats wanted='pydantic==2.14.0 harbor==0.26.0 swebench==5.0.2'
+  [ "$(cat "$dir/.ready" 2>/dev/null)" = "$wanted" ] && return
+  say "making a virtual environment with the packages whose formats are exported in $dir"
+  rm -rf "$dir"
+  /usr/bin/python3 -m venv "$dir"
+  "$dir/bin/pip" install --quiet 'pydantic==2.14.0'
+  "$dir/bin/pip" install --quiet --no-deps --ignore-requires-python 'harbor==0.26.0' 'swebench==5.0.2'
+  echo "$wanted" >"$dir/.ready"
+}
+
 # jco and componentize-js, in the versions of the template; again when those change.
 javascript() {
   local dir=$1/js template=tools/template/javascript/package.json
@@ -133,6 +146,7 @@ case "${1:-}" in
   test)
     mkdir -p "$2"
     python "$2"
+    formats "$2"
     command -v openssl >/dev/null || apt_install openssl
     command -v go >/dev/null || apt_install golang-go
     if command -v npm >/dev/null; then

@@ -453,6 +453,24 @@ fn hash(event: &Event) -> Digest {
     Digest::of(canonical_json(&value))
 }
 
+/// Returns of each event whether it counts: those of a stage that was begun again when an attempt was gone on with do not,
+/// nor does the event that says so.
+pub fn counted(events: &[Event]) -> Vec<bool> {
+    let mut counts = vec![true; events.len()];
+    for (at, event) in events.iter().enumerate() {
+        if let EventKind::Resumed { dead, .. } = event.kind {
+            let first = at.saturating_sub(usize::try_from(dead).unwrap_or(usize::MAX));
+            counts[first..=at].fill(false);
+        }
+    }
+    counts
+}
+
+/// Returns the events that count.
+pub fn counting(events: &[Event]) -> impl Iterator<Item = &Event> {
+    events.iter().zip(counted(events)).filter_map(|(event, counts)| counts.then_some(event))
+}
+
 /// Reads a journal and checks its chain.
 pub fn parse(text: &str) -> Result<Vec<Event>, ChainError> {
     let mut events: Vec<Event> = Vec::new();

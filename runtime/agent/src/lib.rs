@@ -20,5 +20,5 @@ pub use gloaming_policies::Budget;
 pub use playbook::{Choice, Playbook, choose, declined, divided, parts};
 pub use team::{
     Action, Agent, Brief, Done, Event, Plan, Reading, Reproduced, Review, ReviewFinding, SHOWN, Shown,
-    Source, fenced, prompts,
+    Source, ends, fenced, prompt, prompts, recalls,
 };

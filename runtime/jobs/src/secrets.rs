@@ -74,6 +74,11 @@ impl Vault {
         Ok(())
     }
 
+    /// Returns what takes every one of them out of a text.
+    pub fn redactor(&self) -> Redactor {
+        Redactor::new(self.secrets.iter().map(|(name, value)| (name.as_str(), value.expose_secret())))
+    }
+
     /// Returns those that a permit names.
     pub(crate) fn given(&self, permit: &JobPermit) -> Given {
         let values: BTreeMap<String, SecretString> = self

@@ -1,5 +1,6 @@
 //! V2: what a patch must not bring in: secrets, binaries, links, text that does not show.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use gloaming_api::evidence::{FileChange, Finding};
@@ -25,6 +26,37 @@ static SECRETS: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
     ]
     .map(|(name, pattern)| (name, Regex::new(pattern).expect("a test compiles every pattern")))
     .into()
+});
+
+/// A piece of a text that has the shape of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretShape {
+    /// Where it stands, in bytes; of a private key with what follows its head.
+    pub range: Range<usize>,
+    /// What it looks like, in words.
+    pub what: &'static str,
+}
+
+/// Finds everything in a text that has the shape of a secret, in order. Of two that overlap both are named.
+pub fn secret_shapes(text: &str) -> Vec<SecretShape> {
+    let mut found: Vec<SecretShape> = SECRETS
+        .iter()
+        .flat_map(|(what, pattern)| pattern.find_iter(text).map(|hit| (*what, hit)))
+        .map(|(what, hit)| {
+            // The head of a key alone is no secret: what follows it is, up to its foot, or as far as it looks like one.
+            let body =
+                hit.as_str().starts_with("-----BEGIN").then(|| KEY_BODY.find(&text[hit.end()..])).flatten();
+            SecretShape { range: hit.start()..hit.end() + body.map_or(0, |body| body.end()), what }
+        })
+        .collect();
+    found.sort_by_key(|shape| (shape.range.start, shape.range.end));
+    found
+}
+
+/// What follows the head of a private key, in a file, in JSON, or with the numbers of lines.
+static KEY_BODY: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^(?:[^-]{0,20000}-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\\\s]*)")
+        .expect("a constant pattern")
 });
 
 pub(crate) fn forbidden(change: &Change) -> Found {
@@ -186,6 +218,31 @@ mod tests {
             check(None, "task-force = 'sk-short'\nrisk-assessment-of-everything-we-know-about\n")
                 .starts_with("no")
         );
+    }
+
+    #[test]
+    fn shapes_of_secrets_are_found_where_they_stand_and_keys_whole() {
+        let (head, foot) =
+            (format!("-----BEGIN {}-----", "PRIVATE KEY"), format!("-----END {}-----", "PRIVATE KEY"));
+        let token = secret("ghp_", 36);
+        for (text, expect) in [
+            (format!("a {token}, b"), vec![(token.as_str(), "a GitHub token")]),
+            (
+                format!("x\n{head}\nMIIE+/\n{foot}\ny"),
+                vec![(&*format!("{head}\nMIIE+/\n{foot}"), "a private key")],
+            ),
+            (format!("{head}\\nMIIE"), vec![(&*format!("{head}\\nMIIE"), "a private key")]),
+            (
+                format!("{head}\n{token}"),
+                vec![(&*format!("{head}\nghp"), "a private key"), (&token, "a GitHub token")],
+            ),
+            ("nothing".to_owned(), vec![]),
+        ] {
+            let shapes = secret_shapes(&text);
+            let found: Vec<(&str, &str)> =
+                shapes.iter().map(|shape| (&text[shape.range.clone()], shape.what)).collect();
+            assert_eq!(found, expect, "{text}");
+        }
     }
 
     #[test]

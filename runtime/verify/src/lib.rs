@@ -65,6 +65,7 @@ mod vacuous;
 mod verify;
 
 pub use baseline::{Baseline, Red, baseline, key as baseline_key};
+pub use content::{SecretShape, secret_shapes};
 pub use flakes::RerunRule;
 pub use inputs::{BaselineInputs, Baselines, Effort, Inputs, Progress, ProgressSink, VerifyError};
 pub use lint::{LintSeen, Seen as SeenFinding};

@@ -12,7 +12,8 @@ use gloaming_api::profile::CommandKind;
 use gloaming_api::tool::{CallDuration, CallRecord, Decided, PathDenial, ToolOutcome};
 use gloaming_api::{Digest, RelPath};
 use gloaming_model::{Model, ModelError, Request, Response, ToolDef};
-use gloaming_policies::{Access, MayWrite, RuleRef, WRITING_TOOLS};
+use gloaming_policies::{Access, Grant, MayWrite, RuleRef, WRITING_TOOLS};
+use gloaming_sandbox::Sandbox;
 use serde_json::Value;
 
 use crate::blueprint::Run;
@@ -60,7 +61,9 @@ impl Session {
         let agent = Agent::new(Brief {
             role,
             task: run.assignment.text.clone(),
-            tools: bench.map(|_| tools(run, role)).unwrap_or_default(),
+            tools: bench
+                .map(|_| offered(&run.equipment.grant, &run.equipment.sandbox, role))
+                .unwrap_or_default(),
             facts: bench.map(crate::blueprint::facts).unwrap_or_default(),
             instructions: bench.map(|bench| instructions(run, bench)).unwrap_or_default(),
             shown,
@@ -235,20 +238,15 @@ impl Session {
     }
 }
 
-/// The tools that a role may call: of those that the policy offers, for who only plans the reading ones.
-fn tools(run: &Run<'_>, role: AgentRole) -> Vec<ToolDef> {
-    let grant = &run.equipment.grant;
-    let mut specs = run.equipment.sandbox.tools();
+/// Returns the tools that a role may call: of those that the policy offers, for who only plans the reading ones.
+pub fn offered(grant: &Grant, sandbox: &Sandbox, role: AgentRole) -> Vec<ToolDef> {
+    let mut specs = sandbox.tools();
     specs.push(check::spec());
     let reads = |name: &str| name != "check" && !WRITING_TOOLS.contains(&name);
     specs
-        .into_iter()
+        .iter()
         .filter(|spec| grant.offers(&spec.name) && (role != AgentRole::Planner || reads(&spec.name)))
-        .map(|spec| ToolDef {
-            name: spec.name,
-            description: spec.description,
-            input_schema: spec.input_schema,
-        })
+        .map(ToolDef::from)
         .collect()
 }
 

@@ -32,6 +32,7 @@ mod triage;
 pub use base::GitBase;
 pub use blueprint::{Assignment, Equipment, Learn, Supplies, Team, WORKSPACE, run};
 pub use bow::invalid_repository_policy;
+pub use code::offered;
 pub use end::{Outcome, Unpublished, Verified, WorkerError};
 pub use journal::{ARTIFACTS, Journal, RecordError};
 pub use progress::{Progress, Update};

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use gloaming_api::Stage;
-use gloaming_api::journal::{Event, EventKind};
+use gloaming_api::journal::{Event, EventKind, counted};
 use serde_json::Value;
 
 /// Stages of which only the end counts: what they did is not done again when they had one, and all of it when not.
@@ -30,21 +30,9 @@ pub(crate) struct Tape(VecDeque<Item>);
 impl Tape {
     /// Returns the whole of a record that ended.
     pub(crate) fn of(events: Vec<Event>) -> Self {
-        let mut items: Vec<Item> = Vec::with_capacity(events.len());
-        for event in events {
-            if let EventKind::Resumed { dead, .. } = event.kind {
-                let first = items.len().saturating_sub(usize::try_from(dead).unwrap_or(usize::MAX));
-                for item in &mut items[first..] {
-                    if let Item::Live(event) = item {
-                        *item = Item::Dead(event.clone());
-                    }
-                }
-                items.push(Item::Dead(event));
-            } else {
-                items.push(Item::Live(event));
-            }
-        }
-        Self(items.into())
+        let counts = counted(&events);
+        let item = |(event, counts)| if counts { Item::Live(event) } else { Item::Dead(event) };
+        Self(events.into_iter().zip(counts).map(item).collect())
     }
 
     /// Returns what counts of a record that broke off, and the event that says so: the stage in which it is gone on

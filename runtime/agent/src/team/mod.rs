@@ -25,7 +25,8 @@ use recall::Results;
 use roles::{End, GivenUp};
 
 pub use context::SHOWN;
-pub use roles::{Done, PLAN_LINES, Plan, Reading, Reproduced, Review, ReviewFinding, prompts};
+pub use recall::recalls;
+pub use roles::{Done, PLAN_LINES, Plan, Reading, Reproduced, Review, ReviewFinding, ends, prompt, prompts};
 pub use untrusted::{Source, fenced};
 
 /// How often a model that says something and calls nothing is told to go on.
@@ -261,9 +262,7 @@ impl Agent {
         }
         self.phase = Phase::Model;
         let mut tools = self.brief.tools.clone();
-        if self.recalls() {
-            tools.push(recall::tool());
-        }
+        tools.extend(recalls(&tools));
         tools.extend(roles::ends(self.brief.role));
         vec![Action::CallModel(Request {
             system: roles::prompt(self.brief.role).to_owned(),
@@ -275,11 +274,6 @@ impl Agent {
 
     fn spend(&mut self, cost_usd: f64) {
         self.spent_usd += if cost_usd.is_finite() { cost_usd.max(0.0) } else { f64::INFINITY };
-    }
-
-    /// Whether earlier results can be asked for: where there are tools, and none of them goes by that name.
-    fn recalls(&self) -> bool {
-        !self.brief.tools.is_empty() && self.brief.tools.iter().all(|tool| tool.name != recall::RECALL)
     }
 
     fn answer(&mut self, response: Response, cost_usd: f64) -> Vec<Action> {
@@ -367,7 +361,7 @@ impl Agent {
             } else if self.brief.tools.iter().any(|tool| tool.name == call.name) {
                 self.phase = Phase::Tool(call.clone());
                 return vec![Action::CallTool { id: call.id, name: call.name, args: call.args }];
-            } else if call.name == recall::RECALL && self.recalls() {
+            } else if call.name == recall::RECALL && recalls(&self.brief.tools).is_some() {
                 self.recall(&call);
             } else {
                 let names: Vec<&str> = self.brief.tools.iter().map(|tool| tool.name.as_str()).collect();
@@ -410,7 +404,7 @@ impl Agent {
     fn tool_done(&mut self, call: &Call, ok: bool, text: &str, output: &Digest) -> Vec<Action> {
         self.loops.note(self.steps, &call.name, &call.args, ok, output);
         self.earlier.keep(call.number, text);
-        let number = self.recalls().then_some(call.number);
+        let number = recalls(&self.brief.tools).map(|_| call.number);
         let shown = context::shown(text, context::HEAD, context::TAIL, number);
         let fenced = untrusted::fenced(source_of(&call.name), &shown);
         let content = match number {

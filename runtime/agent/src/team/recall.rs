@@ -82,9 +82,11 @@ pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns the call as a model is offered it.
-pub(super) fn tool() -> ToolDef {
-    ToolDef {
+/// Returns the call by which a model sees earlier results again, for a role that has `tools`; none where one of them goes by
+/// that name.
+pub fn recalls(tools: &[ToolDef]) -> Option<ToolDef> {
+    let free = !tools.is_empty() && tools.iter().all(|tool| tool.name != RECALL);
+    free.then(|| ToolDef {
         name: RECALL.to_owned(),
         description:
             "Shows lines of an earlier result again, by its number: of one that was cut, or left out to save \
@@ -103,7 +105,7 @@ pub(super) fn tool() -> ToolDef {
             "required": ["result"],
             "additionalProperties": false
         }),
-    }
+    })
 }
 
 #[cfg(test)]

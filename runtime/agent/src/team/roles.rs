@@ -21,7 +21,7 @@ const FINDINGS: usize = 20;
 pub(super) const SUMMARY: &str = include_str!("../prompts/summary.md");
 
 /// Returns what a role is told before anything else.
-pub(super) fn prompt(role: AgentRole) -> &'static str {
+pub fn prompt(role: AgentRole) -> &'static str {
     match role {
         AgentRole::Triage => include_str!("../prompts/triage.md"),
         AgentRole::Reproducer => include_str!("../prompts/reproducer.md"),
@@ -272,7 +272,7 @@ fn given_up(role: AgentRole, args: &Value) -> Result<GivenUp, String> {
 }
 
 /// Returns the calls by which a role ends, as they are offered to a model.
-pub(super) fn ends(role: AgentRole) -> Vec<ToolDef> {
+pub fn ends(role: AgentRole) -> Vec<ToolDef> {
     let mut ends = vec![ToolDef {
         name: ending(role).into(),
         description: description(role).into(),
