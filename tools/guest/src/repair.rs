@@ -150,7 +150,7 @@ impl Width {
     /// Returns the width of a line's indentation in tabs, where it is known.
     fn tabs(&self, spaces: usize) -> Option<usize> {
         let tabs = spaces / self.spaces;
-        (spaces % self.spaces == 0 && self.knows(tabs)).then_some(tabs)
+        (spaces.is_multiple_of(self.spaces) && self.knows(tabs)).then_some(tabs)
     }
 
     fn knows(&self, tabs: usize) -> bool {
