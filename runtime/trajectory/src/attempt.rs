@@ -280,7 +280,7 @@ mod tests {
     /// A journal of these events behind the first.
     fn journal(kinds: Vec<EventKind>) -> Vec<Event> {
         let started: AttemptStarted = serde_json::from_value(json!({
-            "format": 1, "program": "0.1.0", "task": "t-1", "attempt": 1, "repo": "local/repo", "location": "repo",
+            "format": 1, "program": "0.1.0", "task": format!("t-{}", "0".repeat(20)), "attempt": 1, "repo": "local/repo", "location": "repo",
             "base": "0".repeat(40), "text": "Rename f to g", "policy": [], "grant": Digest::of("g"),
         }))
         .expect("an attempt begins like this");
