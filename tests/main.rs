@@ -10,6 +10,7 @@ mod complaints;
 mod contracts;
 mod endings;
 mod escape;
+mod evil;
 mod evil_model;
 mod jobs;
 mod layering;
