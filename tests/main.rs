@@ -25,4 +25,5 @@ mod run;
 mod support;
 mod tamper;
 mod team;
+mod their_tools;
 mod undo;

@@ -405,8 +405,9 @@ impl Looked<'_> {
         for text in self.case.told.iter().filter(|text| !told.contains(text.as_str())) {
             self.faults.push(format!("the model was not told {text:?}"));
         }
-        for text in self.case.untold.iter().filter(|text| told.contains(text.as_str())) {
-            self.faults.push(format!("the model was told {text:?}"));
+        for text in &self.case.untold {
+            let line = told.lines().find(|line| line.contains(text.as_str()));
+            self.faults.extend(line.map(|line| format!("the model was told {text:?}: {line}")));
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod progress;
 mod provision;
 mod tape;
 mod team;
+mod theirs;
 mod triage;
 
 pub use base::GitBase;
