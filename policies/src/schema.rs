@@ -127,7 +127,7 @@ fn mcp() -> Value {
             },
             "command": some(
                 "The program and its arguments, word by word.",
-                json!({"type": "string", "examples": ["python3", "tools/server.py"]}),
+                json!({"type": "string", "minLength": 1, "examples": ["python3", "tools/server.py"]}),
             ),
             "tools": some(
                 "The tools that may be used, by the server's own names.",

@@ -43,8 +43,7 @@ impl Reader<'_> {
             .map(|value| {
                 let words: Vec<String> =
                     self.strings(value, "command").into_iter().map(|(word, _)| word).collect();
-                if words.first().is_none_or(String::is_empty) || words.iter().any(|word| word.contains('\0'))
-                {
+                if words.is_empty() || words.iter().any(|word| word.is_empty() || word.contains('\0')) {
                     let hint = "write the program and its arguments, word by word".to_owned();
                     self.fault(value.span().start, "the command is none", Some(hint));
                 }
