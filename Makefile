@@ -47,6 +47,11 @@ tamper: tools ## The whole tamper suite: attacks on the gate and their benign tw
 	@tests/support/setup.sh test "$(CACHE)"
 	GLOAMING_TAMPER="$(or $(CASES),all)" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --test all tamper::
 
+.PHONY: evil
+evil: tools ## The whole evil suite: a model that tries everything (minutes; CASES=wire)
+	@tests/support/setup.sh test "$(CACHE)"
+	GLOAMING_EVIL="$(or $(CASES),all)" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --test all -- evil::
+
 ENGINES ?= embedded,docker,podman
 comma := ,
 

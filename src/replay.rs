@@ -15,7 +15,7 @@ use gloaming_workspace::{CommitId, Repository};
 use serde_json::json;
 
 use crate::attempt::{BASE, assignment};
-use crate::cli::{ReplayArgs, WeightsOf};
+use crate::cli::{PolicyChoice, ReplayArgs, WeightsOf};
 use crate::console::{Console, print_json};
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit, unless_cancelled};
@@ -55,6 +55,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
     cancel_on_signal(cancel);
     let artifacts = args.file.with_file_name(gloaming_worker::ARTIFACTS);
     let (repository, base) = base_of(args, started, &artifacts, work.path())?;
+    let refused = refused(started, &repository, &base)?;
     let grant = context::grant_of(&started.repo, &started.policy).map_err(|d| context::bad_policy(&d))?;
     let sandbox = context::sandbox(&home, &grant)?;
     let grant = grant.with_tools(started.components.clone());
@@ -93,10 +94,18 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
     let mut journal = Journal::replaying(&path, events.clone(), &artifacts).map_err(disk)?;
     journal.keep_next().map_err(WorkerError::from)?;
     let shown = console.clone();
-    let outcome = gloaming_worker::run(&assignment, &equipment, &mut journal, &move |update: Update| {
-        shown.show(update)
-    })
-    .await;
+    let outcome = match refused {
+        Some(bow_out) => journal
+            .append(EventKind::BowedOut { bow_out: Box::new(bow_out.clone()) })
+            .map(|()| Outcome::BowedOut(Box::new(bow_out), None))
+            .map_err(WorkerError::from),
+        None => {
+            gloaming_worker::run(&assignment, &equipment, &mut journal, &move |update: Update| {
+                shown.show(update)
+            })
+            .await
+        }
+    };
     console.close();
     let diverged = |why: String| {
         if args.json {
@@ -140,6 +149,21 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
         println!("different: the last event's hash is {head}, recorded is {}", events[events.len() - 1].hash);
     }
     Ok(ExitCode::from(if same { exit::OK } else { exit::BLOCK }))
+}
+
+/// What an attempt ends with whose repository's own policy does not load: nothing was begun, and no grant was made.
+fn refused(
+    started: &AttemptStarted,
+    repository: &Repository,
+    base: &CommitId,
+) -> anyhow::Result<Option<gloaming_api::BowOut>> {
+    if started.grant != Digest::zero() {
+        return Ok(None);
+    }
+    let choice = PolicyChoice { policy: None, name: None };
+    let diagnostics =
+        crate::run::policy_at(&choice, &started.repo, repository, base)?.err().unwrap_or_default();
+    Ok(Some(gloaming_worker::invalid_repository_policy(&started.task, started.attempt, &diagnostics)))
 }
 
 /// Returns the base: of the repository that is named, else as it travels with the record, else of the repository that the

@@ -47,6 +47,8 @@ pub struct PolicyFile {
     pub(crate) tests: Vec<InlineTest>,
     /// Registered tools the file knows.
     pub(crate) tools: Vec<ToolTable>,
+    /// MCP servers whose tools the file lets be used.
+    pub(crate) mcp: Vec<McpTable>,
     /// Where `repos` stands.
     pub(crate) repos_place: (u32, u32),
 }
@@ -147,12 +149,20 @@ impl PolicyFile {
                 self.tools.iter().map(|tool| (tool.name.as_str(), tool.digest.as_ref())).collect();
             content["tools"] = json!(tools);
         }
+        if !self.mcp.is_empty() {
+            let mut servers: Vec<Value> = self.mcp.iter().map(|server| server.content()).collect();
+            servers.sort_by_cached_key(ToString::to_string);
+            content["mcp"] = json!(servers);
+        }
         content
     }
 
-    /// Whether the file may grant a tool: Gloaming's own always, a registered one when a `[[tool]]` names it.
+    /// Whether the file may grant a tool: Gloaming's own always, a registered one when a `[[tool]]` names it, an MCP
+    /// server's when an `[[mcp]]` does.
     pub(crate) fn knows(&self, tool: &str) -> bool {
-        TOOLS.contains(&tool) || self.tools.iter().any(|known| known.name == tool)
+        TOOLS.contains(&tool)
+            || self.tools.iter().any(|known| known.name == tool)
+            || self.mcp.iter().any(|server| server.tools.iter().any(|(_, ours)| ours == tool))
     }
 }
 
@@ -174,6 +184,27 @@ pub(crate) struct ToolTable {
     /// The one component that may serve it.
     pub(crate) digest: Option<Digest>,
     pub(crate) line: u32,
+}
+
+/// One `[[mcp]]`: a server of the Model Context Protocol, and which of its tools may be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct McpTable {
+    pub(crate) name: String,
+    pub(crate) command: Vec<String>,
+    /// Its tools by its own names and by ours.
+    pub(crate) tools: Vec<(String, String)>,
+    /// Whether it sees a copy of the workspace.
+    pub(crate) workspace: bool,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+}
+
+impl McpTable {
+    fn content(&self) -> Value {
+        let mut tools: Vec<&str> = self.tools.iter().map(|(theirs, _)| theirs.as_str()).collect();
+        tools.sort_unstable();
+        json!({"name": self.name, "command": self.command, "tools": tools, "workspace": self.workspace})
+    }
 }
 
 /// One `[[allow]]` or `[[deny]]`.

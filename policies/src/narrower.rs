@@ -105,6 +105,19 @@ fn pins(old: &Grant, new: &Grant, found: &mut BTreeSet<String>) {
             found.insert(format!("the tool {} may be served by another component", tool.name));
         }
     }
+    let then = old.mcp_servers();
+    for server in new.mcp_servers() {
+        let same = |known: &&crate::McpServer| {
+            known.command == server.command && known.workspace >= server.workspace
+        };
+        if !then.iter().filter(|known| known.name == server.name).any(|known| same(&known)) {
+            found.insert(format!(
+                "the MCP server {} may be started: {}",
+                server.name,
+                server.command.join(" ")
+            ));
+        }
+    }
     for tool in now.iter().filter(|tool| !TOOLS.contains(&tool.name.as_str())) {
         if !old.declared_tools().iter().any(|known| known.name == tool.name) && new.offers(&tool.name) {
             found.insert(format!("the registered tool {} may be used", tool.name));

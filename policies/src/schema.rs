@@ -36,6 +36,7 @@ pub fn schema() -> Value {
             },
             "extends": extends(),
             "tool": list_of(tool()),
+            "mcp": list_of(mcp()),
             "allow": list_of(allow()),
             "deny": list_of(deny()),
             "jobs": jobs(),
@@ -114,6 +115,33 @@ fn tool() -> Value {
 }
 
 const DIGEST: &str = "^sha256:[0-9a-f]{64}$";
+
+fn mcp() -> Value {
+    table(
+        "A server of the Model Context Protocol over standard input and output, which is started as a job of the kind \
+         test for each call. Only an operator's file may name one.",
+        &["name", "command", "tools"],
+        json!({
+            "name": {
+                "description": "Its tools go by mcp_NAME_TOOL.",
+                "type": "string", "pattern": "^[a-z][a-z0-9]{0,19}$", "examples": ["docs"],
+            },
+            "command": some(
+                "The program and its arguments, word by word.",
+                json!({"type": "string", "minLength": 1, "examples": ["python3", "tools/server.py"]}),
+            ),
+            "tools": some(
+                "The tools that may be used, by the server's own names.",
+                json!({"type": "string", "minLength": 1, "maxLength": 59, "examples": ["lookup"]}),
+            ),
+            "workspace": {
+                "description": "\"read\" shows it a copy of the workspace, without what nobody may read; \"none\", as \
+                                where nothing is said, an empty folder.",
+                "type": "string", "enum": ["none", "read"],
+            },
+        }),
+    )
+}
 
 fn id() -> Value {
     json!({

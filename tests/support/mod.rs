@@ -1,5 +1,7 @@
 //! What every end-to-end test needs: a repository from a table of files, and the program run on it.
 
+mod expand;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub(crate) use expand::expand;
 
 /// A folder for one test: the repository in `repo`, Gloaming's state in `home`, results in `out`.
 pub(crate) struct Scene {

@@ -121,35 +121,35 @@ pub(super) struct Case {
 /// One change of the working tree. Exactly one of what it does is given.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Edit {
-    pub(super) file: String,
+pub(crate) struct Edit {
+    pub(crate) file: String,
     /// Every occurrence of the text becomes `with`.
-    pub(super) replace: Option<String>,
+    pub(crate) replace: Option<String>,
     #[serde(default)]
-    pub(super) with: String,
+    pub(crate) with: String,
     /// Added in front of the file's text.
-    pub(super) prepend: Option<String>,
+    pub(crate) prepend: Option<String>,
     /// Added behind the file's text.
-    pub(super) append: Option<String>,
+    pub(crate) append: Option<String>,
     /// The whole text of a new or replaced file.
-    pub(super) text: Option<String>,
+    pub(crate) text: Option<String>,
     /// Its bytes, in hexadecimal.
-    pub(super) hex: Option<String>,
+    pub(crate) hex: Option<String>,
     #[serde(default)]
-    pub(super) remove: bool,
+    pub(crate) remove: bool,
     /// Its new path.
-    pub(super) rename: Option<String>,
+    pub(crate) rename: Option<String>,
     /// It becomes a symbolic link to this.
-    pub(super) link: Option<String>,
+    pub(crate) link: Option<String>,
     /// It becomes a submodule.
     #[serde(default)]
-    pub(super) submodule: bool,
+    pub(crate) submodule: bool,
     /// Its mode becomes 755.
     #[serde(default)]
-    pub(super) executable: bool,
+    pub(crate) executable: bool,
     /// Its line ends become CRLF.
     #[serde(default)]
-    pub(super) crlf: bool,
+    pub(crate) crlf: bool,
 }
 
 impl Edit {
@@ -209,41 +209,4 @@ impl Case {
         };
         Err(fault.to_owned())
     }
-}
-
-/// Replaces what cannot stand in a case's text itself: `<<U+202E>>` by the character, `<<12*text>>` by the text so
-/// many times over, and `<<secret:ghp_:36>>` by that head and so many letters and digits: no file of this suite
-/// holds the shape of a secret.
-pub(super) fn expand(text: &str) -> Result<String, String> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("<<") {
-        let Some((inside, behind)) = after.split_once(">>") else { break };
-        let made = if let Some(code) = inside.strip_prefix("U+") {
-            let code = u32::from_str_radix(code, 16).ok().and_then(char::from_u32);
-            Some(code.ok_or_else(|| format!("<<{inside}>> is no character"))?.to_string())
-        } else if let Some((head, length)) =
-            inside.strip_prefix("secret:").and_then(|secret| secret.split_once(':'))
-        {
-            let length = length.parse().map_err(|_| format!("<<{inside}>> has no length"))?;
-            Some(format!("{head}{}", "A1b2C3d4E5".repeat(12).chars().take(length).collect::<String>()))
-        } else {
-            inside
-                .split_once('*')
-                .and_then(|(times, text)| Some(text.replace("\\n", "\n").repeat(times.parse().ok()?)))
-        };
-        out.push_str(before);
-        match made {
-            Some(made) => out.push_str(&made),
-            // A shift to the left is one.
-            None => {
-                out.push_str("<<");
-                rest = after;
-                continue;
-            }
-        }
-        rest = behind;
-    }
-    out.push_str(rest);
-    Ok(out)
 }

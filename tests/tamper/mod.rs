@@ -8,15 +8,18 @@
 mod case;
 mod run;
 
+pub(crate) use case::Edit;
+pub(crate) use run::{apply, copy_folder};
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use case::{Case, Class, expand};
+use case::{Case, Class};
 use run::{Bases, Half, Outcome, judge, missing};
 
-use crate::support::Scene;
+use crate::support::{Scene, expand};
 
 /// Patches judged at once.
 const WORKERS: usize = 2;

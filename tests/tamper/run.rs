@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::case::{Case, Edit, expand};
-use crate::support::Scene;
+use super::case::{Case, Edit};
+use crate::support::{Scene, expand};
 
 /// Which patch of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +190,7 @@ fn policy_on_dependencies(may: &str) -> String {
     )
 }
 
-fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
     let entries = std::fs::read_dir(from).map_err(|error| format!("{}: {error}", from.display()))?;
     for entry in entries.flatten() {
         // A fixture's own manifest would make the project's tools take it for theirs.
@@ -209,7 +209,7 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
 }
 
 /// Makes one change of the working tree.
-fn apply(root: &Path, edit: &Edit) -> Result<(), String> {
+pub(crate) fn apply(root: &Path, edit: &Edit) -> Result<(), String> {
     let name = expand(&edit.file)?;
     let path = root.join(&name);
     let failed = |error: std::io::Error| format!("{name}: {error}");

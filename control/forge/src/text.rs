@@ -3,12 +3,12 @@
 use gloaming_api::path::escape_name;
 
 /// Returns `text` on one line, without control and invisible characters, with Markdown's and HTML's
-/// active characters escaped, `@mentions` broken, and at most `max` characters long.
+/// active characters escaped, `@mentions` and bare addresses broken, and at most `max` characters long.
 pub fn inline(text: &str, max: usize) -> String {
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let clean = escape_name(gloaming_api::bowout::shorten(&one_line, max).as_bytes());
     let mut out = String::with_capacity(clean.len());
-    for c in clean.chars() {
+    for (at, c) in clean.char_indices() {
         match c {
             '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '|' | '~' => {
                 out.push('\\');
@@ -18,6 +18,9 @@ pub fn inline(text: &str, max: usize) -> String {
             '>' => out.push_str("&gt;"),
             // A zero-width joiner would be invisible text of our own; a visible space tells what happened.
             '@' => out.push_str("@ "),
+            // Bare addresses are made links of, to wherever whoever wrote the text wanted.
+            ':' if clean[at..].starts_with("://") => out.push_str("&#58;"),
+            '.' if clean[..at].to_ascii_lowercase().ends_with("www") => out.push_str("&#46;"),
             c => out.push(c),
         }
     }
@@ -56,6 +59,10 @@ mod tests {
         assert_eq!(
             inline("# Fixed\n<!-- x --> @admin [a](b)", 99),
             "\\# Fixed &lt;!-- x --&gt; @ admin \\[a\\](b)"
+        );
+        assert_eq!(
+            inline("see https://evil.acme.example or WWW.evil.acme.example.", 99),
+            "see https&#58;//evil.acme.example or WWW&#46;evil.acme.example."
         );
         assert_eq!(code("a`b|c"), "``a`b|c``");
         assert_eq!(code_cell("a`b|c"), "``a`b\\|c``");

@@ -1,7 +1,9 @@
 //! What the lanes can hold a rule to; a rule that none of them can does not load.
 
+use gloaming_api::job::JobPurpose;
+
 use super::Unit;
-use crate::file::{JobSection, TOOLS, Tools, WRITING_TOOLS};
+use crate::file::{JobSection, McpTable, TOOLS, Tools, WRITING_TOOLS};
 use crate::glob::Pattern;
 use crate::subject::{Kind, SCHEMES, Subject};
 use crate::{Diagnostic, Layer};
@@ -90,6 +92,34 @@ pub(super) fn unenforceable(units: &[Unit], lanes: Lanes) -> Vec<Diagnostic> {
                 ),
                 "name the other tools, allow `check` with `paths = [\"**\"]`, and deny it what it must not see",
             );
+        }
+        for server in &file.mcp {
+            let switched_off = units.iter().find_map(|unit| {
+                let section = unit.file.jobs.get(&JobPurpose::Test)?;
+                section.enabled.filter(|enabled| !enabled.value).map(|_| unit.file.name.as_str())
+            });
+            let same = |other: &&McpTable| other.name == server.name && *other != server;
+            let other = units.iter().flat_map(|unit| &unit.file.mcp).find(same);
+            let (message, hint) = if unit.layer != Layer::Operator {
+                let message = format!(
+                    "only an operator's file may name MCP servers, and this one names {}",
+                    server.name
+                );
+                (message, "leave the table out; a [[deny]] takes tools of the operator's servers away")
+            } else if let Some(by) = switched_off {
+                let message = format!(
+                    "the MCP server {} can never run: {by} switches jobs of the kind test off",
+                    server.name
+                );
+                (message, "leave the table out, or `enabled = false` in [jobs.test]")
+            } else if other.is_some() {
+                let message =
+                    format!("two tables name the MCP server {}, and say different things of it", server.name);
+                (message, "give one of them another name")
+            } else {
+                continue;
+            };
+            fault(server.line, server.column, message, hint);
         }
         // The floor's own rule is what keeps these tools from writing.
         for rule in file.deny.iter().filter(|rule| rule.only_writes && unit.layer != Layer::Floor) {

@@ -67,6 +67,19 @@ pub struct DeclaredTool {
     pub line: u32,
 }
 
+/// A server of the Model Context Protocol that the operator lets be started, as a job of the kind `test`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct McpServer {
+    /// Its name in the policy.
+    pub name: String,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// The tools that may be used, by the server's names and by ours (`mcp_NAME_TOOL`).
+    pub tools: Vec<(String, String)>,
+    /// Whether it sees a copy of the workspace.
+    pub workspace: bool,
+}
+
 /// A policy compiled for one attempt: its layers, their patterns and their numbers. Cheap to clone; two
 /// grants of the same content have the same digest, whatever the order of layers, rules and patterns.
 #[derive(Debug, Clone)]
@@ -365,10 +378,29 @@ impl Grant {
         declared.collect()
     }
 
+    /// Returns the MCP servers that the operator names, in the order of its files, each with those of its tools that no
+    /// layer denies; none that is left without any.
+    pub fn mcp_servers(&self) -> Vec<McpServer> {
+        let tables = self.inner.units.iter().flat_map(|unit| &unit.file.mcp);
+        let servers = tables.map(|table| McpServer {
+            name: table.name.clone(),
+            command: table.command.clone(),
+            tools: table.tools.iter().filter(|(_, ours)| self.offers(ours)).cloned().collect(),
+            workspace: table.workspace,
+        });
+        servers.filter(|server| !server.tools.is_empty()).collect()
+    }
+
     /// The tools that some layer knows.
     pub(crate) fn tool_names(&self) -> Vec<&str> {
         let registered = self.inner.units.iter().flat_map(|unit| &unit.file.tools);
-        TOOLS.iter().copied().chain(registered.map(|tool| tool.name.as_str())).collect()
+        let served = self.inner.units.iter().flat_map(|unit| &unit.file.mcp).flat_map(|server| &server.tools);
+        TOOLS
+            .iter()
+            .copied()
+            .chain(registered.map(|tool| tool.name.as_str()))
+            .chain(served.map(|(_, ours)| ours.as_str()))
+            .collect()
     }
 
     /// Returns the denial by which a file is kept out of every job's copy of the workspace; none when jobs see

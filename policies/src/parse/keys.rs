@@ -1,8 +1,8 @@
 //! The keys of a policy file, by the table they stand in; the JSON Schema has the same ones, by a test.
 
 pub(crate) const FILE: &[&str] = &[
-    "schema", "repos", "extends", "tool", "allow", "deny", "jobs", "budget", "change", "gate", "submit",
-    "model", "test",
+    "schema", "repos", "extends", "tool", "mcp", "allow", "deny", "jobs", "budget", "change", "gate",
+    "submit", "model", "test",
 ];
 /// Of `[[allow]]` and `[[deny]]` about files.
 pub(crate) const ALLOW: &[&str] = &["id", "tools", "paths", "because"];
@@ -13,6 +13,7 @@ pub(crate) const ALLOW_JOBS: &[&str] =
 pub(crate) const DENY_JOBS: &[&str] =
     &["id", "jobs", "because", "instead", "enforce", "commands", "hosts", "images", "env", "secrets"];
 pub(crate) const TOOL: &[&str] = &["name", "digest"];
+pub(crate) const MCP: &[&str] = &["name", "command", "tools", "workspace"];
 pub(crate) const JOBS: &[&str] = &["setup", "build", "test", "lint"];
 pub(crate) const JOB: &[&str] = &["network", "memory", "timeout", "cpus", "processes", "enabled"];
 pub(crate) const BUDGET: &[&str] = &["cost_usd", "steps", "wall", "tokens", "tool_bytes", "day"];

@@ -1,6 +1,7 @@
 //! Text to [`PolicyFile`]: every fault is collected, each at its exact place and with what to write.
 
 pub(crate) mod keys;
+mod mcp;
 mod rules;
 mod sections;
 mod values;
@@ -55,12 +56,22 @@ struct Reader<'a> {
     patterns: usize,
     /// The registered tools that the file's `[[tool]]` tables make known.
     registered: Vec<ToolTable>,
+    /// The names of the tools of MCP servers that its `[[mcp]]` tables make known.
+    served: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
     fn new(name: &'a str, text: &'a str) -> Self {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { name, text, line_starts, faults: Vec::new(), patterns: 0, registered: Vec::new() }
+        Self {
+            name,
+            text,
+            line_starts,
+            faults: Vec::new(),
+            patterns: 0,
+            registered: Vec::new(),
+            served: Vec::new(),
+        }
     }
 
     /// Line and column, in characters, of a byte.
@@ -103,6 +114,7 @@ impl<'a> Reader<'a> {
             model: None,
             tests: Vec::new(),
             tools: Vec::new(),
+            mcp: Vec::new(),
             repos_place: (1, 1),
         };
         match root.get("schema") {
@@ -137,6 +149,15 @@ impl<'a> Reader<'a> {
             file.tools.clone_from(&self.registered);
         }
         let mut ids = HashMap::new();
+        if let Some(value) = root.get("mcp") {
+            for value in self.tables(value, "mcp") {
+                if let Some((server, rule)) = self.mcp_table(value, &mut ids) {
+                    self.served.extend(server.tools.iter().map(|(_, ours)| ours.clone()));
+                    file.mcp.push(server);
+                    file.allow.push(rule);
+                }
+            }
+        }
         // In the file's order, so that the second of two equal ids is the one reported.
         let mut rules: Vec<(bool, &Value<'_>)> = Vec::new();
         for (key, deny) in [("allow", false), ("deny", true)] {

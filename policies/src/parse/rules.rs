@@ -78,7 +78,8 @@ impl Reader<'_> {
 
     /// The tools that the file's rules and tests may name.
     pub(super) fn tool_names(&self) -> Vec<&str> {
-        TOOLS.iter().copied().chain(self.registered.iter().map(|tool| tool.name.as_str())).collect()
+        let registered = self.registered.iter().map(|tool| tool.name.as_str());
+        TOOLS.iter().copied().chain(registered).chain(self.served.iter().map(String::as_str)).collect()
     }
 
     pub(super) fn rule<'i>(

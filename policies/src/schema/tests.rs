@@ -170,6 +170,7 @@ fn its_keys_are_those_the_parser_knows() {
         ("jobs.lint", keys::JOB),
         ("jobs.setup", keys::JOB),
         ("jobs.test", keys::JOB),
+        ("mcp", keys::MCP),
         ("model", keys::MODEL),
         // Whoever asks is a key.
         ("submit", &["*", "local"]),
@@ -211,6 +212,12 @@ fn what_is_compiled_in_and_what_the_guide_shows_fits() {
 const FULL: &str = r#"schema = 1
 repos = ["acme/*", "*", "umbrella/api-v*"]
 extends = ["preset:standard", "file:../base.toml"]
+
+[[mcp]]
+name = "docs"
+command = ["python3", "tools/server.py"]
+tools = ["lookup"]
+workspace = "read"
 
 [[tool]]
 name = "word_count"
@@ -403,6 +410,12 @@ fn what_is_refused_as_a_value_or_a_mixture_is_refused_by_both() {
         "schema = 1\nrepos = [\"acme\"]".to_owned(),
         "schema = 1\n[[tool]]\nname = \"edit\"".to_owned(),
         "schema = 1\n[[tool]]\nname = \"Edit\"".to_owned(),
+        "schema = 1\n[[mcp]]\nname = \"a_b\"\ncommand = [\"a\"]\ntools = [\"t\"]".to_owned(),
+        "schema = 1\n[[mcp]]\nname = \"a\"\ncommand = []\ntools = [\"t\"]".to_owned(),
+        "schema = 1\n[[mcp]]\nname = \"a\"\ncommand = [\"a\"]\ntools = []".to_owned(),
+        "schema = 1\n[[mcp]]\nname = \"a\"\ncommand = [\"a\"]".to_owned(),
+        "schema = 1\n[[mcp]]\nname = \"a\"\ncommand = [\"a\"]\ntools = [\"t\"]\nworkspace = \"write\""
+            .to_owned(),
         "schema = 1\n[[allow]]\nid = \"a\"\ntools = [\"read\"]\npaths = [\"**\"]\ninstead = \"x\"".to_owned(),
         "schema = 1\n[[allow]]\nid = \"a\"\ntools = [\"read\"]\npaths = [\"**\"]\naccess = \"write\""
             .to_owned(),

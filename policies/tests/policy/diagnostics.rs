@@ -48,7 +48,7 @@ expects = "allow"
 "#;
     insta::assert_snapshot!(faults(text), @r#"
     p.toml:2:1: a policy has no key `repo` (did you mean `repos`?)
-    p.toml:3:1: a policy has no key `frobnicate` (the keys of a policy are schema, repos, extends, tool, allow, deny, jobs, budget, change, gate, submit, model, test)
+    p.toml:3:1: a policy has no key `frobnicate` (the keys of a policy are schema, repos, extends, tool, mcp, allow, deny, jobs, budget, change, gate, submit, model, test)
     p.toml:4:3: a policy has no key `alow` (did you mean `allow`?)
     p.toml:8:1: [[allow]] has no key `tool` (did you mean `tools`?)
     p.toml:11:1: [[allow]] has no key `instead` (the keys of [[allow]] are id, tools, paths, because)

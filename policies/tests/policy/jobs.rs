@@ -318,7 +318,7 @@ fn files_extend_files_beside_them() {
     insta::assert_snapshot!(["file:none.toml", "file:ring.toml", "file:bad.toml", "file:/etc/passwd"].map(extends).concat(), @r#"
     policies/api.toml:2:12: cannot read policies/none.toml, which this file extends: there is none (write the path relative to this file)
     policies/ring2.toml:2:12: policies/ring.toml extends itself: policies/ring.toml extends policies/ring2.toml extends policies/ring.toml (take one of them out)
-    policies/bad.toml:2:1: a policy has no key `nonsense` (the keys of a policy are schema, repos, extends, tool, allow, deny, jobs, budget, change, gate, submit, model, test)
+    policies/bad.toml:2:1: a policy has no key `nonsense` (the keys of a policy are schema, repos, extends, tool, mcp, allow, deny, jobs, budget, change, gate, submit, model, test)
     policies/api.toml:2:12: "file:/etc/passwd" does not name a file (write it relative to this file, like `file:base.toml` or `file:../team.toml`)
     "#);
     // Names of what is compiled in, and more files than anybody has.

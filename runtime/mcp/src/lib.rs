@@ -4,6 +4,9 @@
 //! [`Grant`](gloaming_policies::Grant), over a pair of streams ([`Server::serve_streams`], for standard input
 //! and output) or over HTTP ([`Server::serve_http`]).
 //!
+//! The other way round [`list_their_tools`] and [`call_their_tool`] ask a server of somebody else's, over streams that the
+//! caller brings.
+//!
 //! What it is not: it makes no policy, chooses no folder and keeps no journal: it is handed all three. It
 //! starts no process and runs no job; `check` is not among the tools.
 //!
@@ -22,8 +25,10 @@ mod http;
 mod record;
 mod roots;
 mod server;
+mod theirs;
 mod tools;
 
 pub use http::{HttpError, Listener, Token};
 pub use record::Record;
 pub use server::{Served, Server, StreamError};
+pub use theirs::{NoAnswer, TheirResult, TheirTool, call_their_tool, list_their_tools};

@@ -76,7 +76,7 @@ pub fn spec() -> ToolSpec {
     }
 }
 
-fn denied(purpose: JobPurpose, denial: Denial) -> ToolError {
+pub(crate) fn denied(purpose: JobPurpose, denial: Denial) -> ToolError {
     ToolError {
         code: ToolErrorCode::Denied,
         rule: Some(denial.rule.id),
@@ -180,12 +180,9 @@ pub(crate) async fn on_copy(
     let (from, to, keep) = (bench.workspace.clone(), copy.clone(), scratch.clone());
     let grant = bench.grant.clone();
     let copied = tokio::task::spawn_blocking(move || {
-        if to.exists() {
-            std::fs::remove_dir_all(&to)?;
-        }
+        remove_if_there(&to)?;
         std::fs::create_dir_all(&keep)?;
-        gloaming_workspace::copy_tree(&from, &to)?;
-        gloaming_workspace::withhold(&to, &|path| grant.withheld(path).is_some())
+        seen_by_jobs(&from, &to, &grant)
     })
     .await;
     let withheld = match copied {
@@ -208,11 +205,7 @@ pub(crate) async fn on_copy(
         egress: bench.provision.and_then(|provision| provision.egress_for(bench.engine, &permit)),
         label,
     };
-    // Those of the base, also where the workspace asks for others by now: what they are is not the model's to say.
-    let own = bench.work_dir.join("own");
-    if let Some(dependencies) = bench.provision.and_then(|provision| provision.base)
-        && let Err(error) = remove_if_there(&own).and_then(|()| dependencies.equip(&mut job, &own))
-    {
+    if let Err(error) = give_dependencies(bench, &mut job) {
         return Ok(Err(ToolError::new(
             ToolErrorCode::Internal,
             format!("the dependencies could not be shown to the job: {error}"),
@@ -225,7 +218,27 @@ pub(crate) async fn on_copy(
     Ok(Ok(Ran { output, withheld, tree: copy }))
 }
 
-fn remove_if_there(folder: &std::path::Path) -> std::io::Result<()> {
+/// Shows a job the dependencies of the base, also where the workspace asks for others by now: what they are is not the
+/// model's to say.
+pub(crate) fn give_dependencies(bench: &Bench<'_>, job: &mut Job) -> std::io::Result<()> {
+    let own = bench.work_dir.join("own");
+    match bench.provision.and_then(|provision| provision.base) {
+        Some(dependencies) => remove_if_there(&own).and_then(|()| dependencies.equip(job, &own)),
+        None => Ok(()),
+    }
+}
+
+/// Makes a copy of a workspace for a job, and returns what of it no job sees.
+pub(crate) fn seen_by_jobs(
+    from: &std::path::Path,
+    to: &std::path::Path,
+    grant: &Grant,
+) -> std::io::Result<Vec<RelPath>> {
+    gloaming_workspace::copy_tree(from, to)?;
+    gloaming_workspace::withhold(to, &|path| grant.withheld(path).is_some())
+}
+
+pub(crate) fn remove_if_there(folder: &std::path::Path) -> std::io::Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -22,6 +22,7 @@ use crate::check;
 use crate::end::{End, WorkerError};
 use crate::provision::Bench;
 use crate::spend;
+use crate::theirs::{self, Lent};
 
 /// Tokens one answer may have.
 const MAX_TOKENS: u32 = 8192;
@@ -39,6 +40,7 @@ pub(crate) struct Session {
     calls: u32,
     begun: bool,
     bounds: Option<Bounds>,
+    lent: Vec<Lent>,
 }
 
 /// What one of the team begins with, beside the task.
@@ -51,11 +53,13 @@ pub(crate) struct Start<'a> {
     /// The most answers it may give, where that is less than the policy lets an attempt have.
     pub(crate) steps: u32,
     pub(crate) bounds: Option<Bounds>,
+    /// Tools of MCP servers that it may use.
+    pub(crate) lent: Vec<Lent>,
 }
 
 impl Session {
     pub(crate) fn new(run: &Run<'_>, start: Start<'_>) -> Self {
-        let Start { role, bench, shown, steps, bounds } = start;
+        let Start { role, bench, shown, steps, bounds, lent } = start;
         let mut budget = run.equipment.grant.budget();
         budget.steps = budget.steps.min(steps);
         let agent = Agent::new(Brief {
@@ -63,14 +67,17 @@ impl Session {
             task: run.assignment.text.clone(),
             tools: bench
                 .map(|_| offered(&run.equipment.grant, &run.equipment.sandbox, role))
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .into_iter()
+                .chain(lent.iter().map(|lent| lent.shown.clone()))
+                .collect(),
             facts: bench.map(crate::blueprint::facts).unwrap_or_default(),
             instructions: bench.map(|bench| instructions(run, bench)).unwrap_or_default(),
             shown,
             budget,
             max_tokens: MAX_TOKENS,
         });
-        Self { role, agent, calls: 0, begun: false, bounds }
+        Self { role, agent, calls: 0, begun: false, bounds, lent }
     }
 
     /// Works until the role says that it is done.
@@ -114,7 +121,10 @@ impl Session {
                     run.doing(format!("{name} {}", target(&args)));
                     // The numbers of calls begin anew with each role.
                     let id = format!("{}-{id}", self.role.as_str());
-                    let outcome = call_tool(run, bench, &id, &name, args, self.bounds.as_ref()).await?;
+                    let outcome = match self.lent.iter().find(|lent| lent.shown.name == name) {
+                        Some(lent) => theirs::call(run, bench, &id, lent, args).await?,
+                        None => call_tool(run, bench, &id, &name, args, self.bounds.as_ref()).await?,
+                    };
                     let id = id[self.role.as_str().len() + 1..].to_owned();
                     let text = outcome.for_model();
                     run.cost.tool_bytes += text.len().min(SHOWN) as u64;
@@ -352,7 +362,7 @@ pub(crate) async fn fix(
     Ok(outcome)
 }
 
-fn for_jobs<'a>(run: &'a Run<'_>, bench: &'a Bench) -> check::Bench<'a> {
+pub(crate) fn for_jobs<'a>(run: &'a Run<'_>, bench: &'a Bench) -> check::Bench<'a> {
     check::Bench {
         grant: &run.equipment.grant,
         profile: &bench.profile,
@@ -365,7 +375,12 @@ fn for_jobs<'a>(run: &'a Run<'_>, bench: &'a Bench) -> check::Bench<'a> {
 }
 
 /// Takes the answer of a job from the record, with the job's own.
-fn recorded_job(run: &mut Run<'_>, id: &str, name: &str, args: &Value) -> Result<ToolOutcome, End> {
+pub(crate) fn recorded_job(
+    run: &mut Run<'_>,
+    id: &str,
+    name: &str,
+    args: &Value,
+) -> Result<ToolOutcome, End> {
     if let Some(EventKind::Job { .. }) = run.journal.recorded().map_err(WorkerError::from)? {
         run.journal.keep_next().map_err(WorkerError::from)?;
     }
@@ -386,11 +401,17 @@ fn recorded_job(run: &mut Run<'_>, id: &str, name: &str, args: &Value) -> Result
     Ok(outcome)
 }
 
-fn record_job(run: &mut Run<'_>, label: &str, job: JobRecord) -> Result<(), WorkerError> {
+pub(crate) fn record_job(run: &mut Run<'_>, label: &str, job: JobRecord) -> Result<(), WorkerError> {
     run.record(EventKind::Job { label: label.to_owned(), record: Box::new(job) })
 }
 
-fn host_record(run: &Run<'_>, tool: &str, args: &Value, decision: Decided, micros: u128) -> CallRecord {
+pub(crate) fn host_record(
+    run: &Run<'_>,
+    tool: &str,
+    args: &Value,
+    decision: Decided,
+    micros: u128,
+) -> CallRecord {
     let total = u64::try_from(micros).unwrap_or(u64::MAX);
     CallRecord {
         duration_us: CallDuration { total, ..CallDuration::default() },

@@ -27,6 +27,7 @@ mod provision;
 mod spend;
 mod tape;
 mod team;
+mod theirs;
 mod triage;
 
 pub use base::GitBase;

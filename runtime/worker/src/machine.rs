@@ -153,7 +153,7 @@ pub(crate) async fn run(run: &mut Run<'_>) -> Result<Verified, End> {
                 } else {
                     None
                 };
-                State::Code(Box::new(Work::begin(run, ready, failing, plan)))
+                State::Code(Box::new(Work::begin(run, ready, failing, plan).await?))
             }
             State::Code(mut work) => {
                 run.begin(Stage::Code)?;
@@ -206,17 +206,22 @@ pub(crate) async fn run(run: &mut Run<'_>) -> Result<Verified, End> {
 }
 
 impl Work {
-    fn begin(run: &Run<'_>, ready: Ready, failing: Option<Failing>, plan: Option<Plan>) -> Self {
+    async fn begin(
+        run: &mut Run<'_>,
+        ready: Ready,
+        failing: Option<Failing>,
+        plan: Option<Plan>,
+    ) -> Result<Self, End> {
         let Ready { chosen, bench, baseline, map } = ready;
         let maker = match chosen.choice {
             Choice::Playbook(playbook) => Maker::Playbook(playbook),
             _ => {
                 let model = run.equipment.model.clone().expect("triage chose the model");
-                let session = team::coder(run, &bench, map, failing.as_ref(), plan.as_ref());
+                let session = team::coder(run, &bench, map, failing.as_ref(), plan.as_ref()).await?;
                 Maker::Model(model, Box::new(session))
             }
         };
-        Self {
+        Ok(Self {
             origin: chosen.origin,
             bench,
             baseline,
@@ -226,7 +231,7 @@ impl Work {
             failing,
             plan,
             reviewed: false,
-        }
+        })
     }
 
     async fn perform(&mut self, run: &mut Run<'_>) -> Result<Made, End> {

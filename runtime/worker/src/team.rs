@@ -38,8 +38,14 @@ const DIFF: usize = 40 << 10;
 
 /// What somebody has read in the task; none where nobody was asked.
 pub(crate) async fn read_task(run: &mut Run<'_>, model: &dyn Model) -> Result<Reading, End> {
-    let start =
-        Start { role: AgentRole::Triage, bench: None, shown: Vec::new(), steps: TRIAGE_STEPS, bounds: None };
+    let start = Start {
+        role: AgentRole::Triage,
+        bench: None,
+        shown: Vec::new(),
+        steps: TRIAGE_STEPS,
+        bounds: None,
+        lent: Vec::new(),
+    };
     let mut session = Session::new(run, start);
     match session.perform(run, None, model, None).await? {
         Done::Read(reading) => Ok(reading),
@@ -98,6 +104,7 @@ impl Reproducer {
                 shown: map.into_iter().collect(),
                 steps: REPRODUCER_STEPS,
                 bounds: Some(bounds),
+                lent: Vec::new(),
             },
         ))
     }
@@ -206,6 +213,7 @@ pub(crate) async fn plan(
         shown: map.into_iter().collect(),
         steps: PLANNER_STEPS,
         bounds: None,
+        lent: Vec::new(),
     };
     let mut session = Session::new(run, start);
     match session.perform(run, Some(bench), model, None).await? {
@@ -214,14 +222,16 @@ pub(crate) async fn plan(
     }
 }
 
-/// Returns the coder, told what is known by now, and kept from the files of the failing test.
-pub(crate) fn coder(
-    run: &Run<'_>,
+/// Returns the coder, told what is known by now, with the tools that MCP servers lend it, and kept from the files of the
+/// failing test.
+pub(crate) async fn coder(
+    run: &mut Run<'_>,
     bench: &Bench,
     map: Option<Shown>,
     failing: Option<&Failing>,
     plan: Option<&Plan>,
-) -> Session {
+) -> Result<Session, End> {
+    let lent = crate::theirs::lent(run, bench).await?;
     let mut shown: Vec<Shown> = map.into_iter().collect();
     if let Some(failing) = failing {
         let files: Vec<&str> = failing.files.iter().map(RelPath::as_str).collect();
@@ -251,7 +261,8 @@ pub(crate) fn coder(
         let kept: BTreeSet<RelPath> = failing.files.iter().cloned().collect();
         (rule, Arc::new(move |path: &RelPath| !kept.contains(path)))
     });
-    Session::new(run, Start { role: AgentRole::Coder, bench: Some(bench), shown, steps: u32::MAX, bounds })
+    let start = Start { role: AgentRole::Coder, bench: Some(bench), shown, steps: u32::MAX, bounds, lent };
+    Ok(Session::new(run, start))
 }
 
 /// Notes what a change does outside of its plan. Tests are nobody's worry.
@@ -282,7 +293,14 @@ pub(crate) async fn review(
     let diff = String::from_utf8_lossy(&patch.diff);
     let of_it = |title, text| Shown { source: Source::Change, title, text };
     let shown = vec![of_it("The change", cut(&diff)), of_it("What the system saw of it", seen(evidence))];
-    let start = Start { role: AgentRole::Reviewer, bench: None, shown, steps: REVIEWER_STEPS, bounds: None };
+    let start = Start {
+        role: AgentRole::Reviewer,
+        bench: None,
+        shown,
+        steps: REVIEWER_STEPS,
+        bounds: None,
+        lent: Vec::new(),
+    };
     let mut session = Session::new(run, start);
     match session.perform(run, None, model, None).await? {
         Done::Reviewed(review) => Ok(review),
