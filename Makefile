@@ -52,6 +52,11 @@ evil: tools ## The whole evil suite: a model that tries everything (minutes; CAS
 	@tests/support/setup.sh test "$(CACHE)"
 	GLOAMING_EVIL="$(or $(CASES),all)" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --test all -- evil::
 
+.PHONY: recorded
+recorded: tools ## Recordings of other agents, each call made again with our tools (clones their sources, some 400 MB)
+	@tests/recorded/get.sh "$(CACHE)/recordings"
+	GLOAMING_RECORDED_DIR="$(CACHE)/recordings" $(CARGO) test --workspace --locked --test all recorded:: -- --nocapture
+
 ENGINES ?= embedded,docker,podman
 comma := ,
 
