@@ -30,7 +30,7 @@ pub(crate) struct Places {
 
 /// Sorts a file's occurrences. Code and comments change; of strings, Python's docstrings and the entries of
 /// `__all__`, and the names that Rust's format strings capture. Any other string may be a key, a path or a
-/// message that something outside relies on.
+/// message that something outside relies on. Comments and docstrings are left where the task says so.
 pub(crate) fn places(file: &FileIdentifiers, request: &Request) -> Places {
     let text = file.text.as_deref().unwrap_or("");
     let python = file.language.as_deref() == Some("python");
@@ -39,6 +39,10 @@ pub(crate) fn places(file: &FileIdentifiers, request: &Request) -> Places {
     for found in &file.from {
         match found.kind {
             FoundKind::Code => places.code += 1,
+            FoundKind::Comment if request.code_only => {
+                places.leave.push(*found);
+                continue;
+            }
             FoundKind::Comment => places.comments += 1,
             FoundKind::String => {
                 let literal = literals.iter().find(|l| l.start <= found.start && found.end <= l.end);
@@ -49,7 +53,7 @@ pub(crate) fn places(file: &FileIdentifiers, request: &Request) -> Places {
                     })
                 };
                 match literal {
-                    Some(l) if l.role == Role::Documentation => places.comments += 1,
+                    Some(l) if l.role == Role::Documentation && !request.code_only => places.comments += 1,
                     Some(l) if l.role == Role::Export && whole(l) => places.code += 1,
                     _ if file.language.as_deref() == Some("rust")
                         && is_captured(text, found, request.kind) =>
@@ -103,7 +107,14 @@ mod tests {
     use crate::playbook::splice::tests::apply;
 
     fn request() -> Request {
-        Request { kind: Kind::Any, from: "foo".into(), to: "parse".into(), scope: None, everywhere: true }
+        Request {
+            kind: Kind::Any,
+            from: "foo".into(),
+            to: "parse".into(),
+            scope: None,
+            everywhere: true,
+            code_only: false,
+        }
     }
 
     /// Finds words as the host would, all of one kind.
@@ -176,6 +187,14 @@ mod tests {
             edit.after,
             "\"\"\"About parse.\"\"\"\n__all__ = ['parse', 'foo.bar']\nx = getattr(m, 'foo')\n"
         );
+        let code = Request { code_only: true, ..request() };
+        assert_eq!(
+            places(&file("python", python, FoundKind::String), &code).change.len(),
+            1,
+            "`__all__` is code"
+        );
+        let comment = places(&file("python", "# foo\n", FoundKind::Comment), &code);
+        assert_eq!((comment.change.len(), comment.leave.len()), (0, 1));
         let rust = "\"{foo} {foo:?} {{foo}} foo {foo.x}\"\n";
         assert_eq!(run("rust", rust, FoundKind::String).after, "\"{parse} {parse:?} {{foo}} foo {foo.x}\"\n");
         let file = file("rust", rust, FoundKind::String);

@@ -56,6 +56,8 @@ pub struct Request {
     pub scope: Option<String>,
     /// Whether the text says that every place is meant (`everywhere`, `throughout the code`).
     pub everywhere: bool,
+    /// Whether comments and docstrings are left as they are.
+    pub code_only: bool,
 }
 
 /// What a name names.

@@ -58,7 +58,14 @@ impl Rename {
 
     /// Makes a rename of every place.
     pub fn new(from: &str, to: &str) -> Self {
-        Self::of(Request { kind: Kind::Any, from: from.into(), to: to.into(), scope: None, everywhere: true })
+        Self::of(Request {
+            kind: Kind::Any,
+            from: from.into(),
+            to: to.into(),
+            scope: None,
+            everywhere: true,
+            code_only: false,
+        })
     }
 
     /// Makes the rename that was recognised.
@@ -346,7 +353,8 @@ impl Rename {
         }
         let places = places(file, request);
         for found in &places.leave {
-            self.left.push(format!("{}:{}: in a string", file.path, found.line));
+            let within = if found.kind == FoundKind::Comment { "a comment" } else { "a string" };
+            self.left.push(format!("{}:{}: in {within}", file.path, found.line));
         }
         if !places.change.is_empty() {
             let edit = edit(file, &places, request).map_err(|what| End::new(ReasonCode::Stuck, what))?;

@@ -24,18 +24,20 @@ pub(crate) fn recognise(text: &str) -> Recognised {
 
 fn of_sentences(sentences: &[Vec<Token>]) -> Recognised {
     let mut found: Option<Request> = None;
-    let mut everywhere = false;
+    let (mut everywhere, mut code_only) = (false, false);
     let mut trouble = None;
     for tokens in sentences {
         match sentence(tokens) {
             Sentence::Other => return Recognised::No,
             Sentence::Harmless => {}
             Sentence::UpdateUses => everywhere = true,
+            Sentence::CodeOnly => code_only = true,
             Sentence::Trouble(recognised) => trouble = Some(recognised),
             Sentence::Rename(request) => match &mut found {
                 None => found = Some(request),
                 Some(known) if known.from == request.from && known.to == request.to => {
                     known.everywhere |= request.everywhere;
+                    known.code_only |= request.code_only;
                     known.scope = known.scope.take().or(request.scope);
                     if known.kind == Kind::Any {
                         known.kind = request.kind;
@@ -56,6 +58,7 @@ fn of_sentences(sentences: &[Vec<Token>]) -> Recognised {
         (None, None) => Recognised::No,
         (None, Some(mut request)) => {
             request.everywhere |= everywhere;
+            request.code_only |= code_only;
             Recognised::Yes(request)
         }
     }
@@ -65,6 +68,8 @@ enum Sentence {
     Rename(Request),
     /// "Update all callers."
     UpdateUses,
+    /// "Leave the comments alone."
+    CodeOnly,
     /// "Thanks!", "No other changes."
     Harmless,
     /// A rename that cannot be done as it stands.
@@ -90,6 +95,7 @@ const EVERYWHERE: &str =
 const USES: &str = "all every each its the any of references reference usages usage uses use users callers caller calls \
     call sites site call-sites occurrences occurrence imports import tests test unit comments comment \
     docstrings to it them accordingly too as well also and everywhere in where needed ,";
+const COMMENTS: &str = "the any all comments docs docstrings documentation and or";
 const POLITE: &str = "please thanks thank you too now ,";
 /// Words that are hardly ever a name when they stand bare.
 const NO_NAMES: &str = "it this that them these those everything all things something anything file files folder directory \
@@ -227,6 +233,7 @@ fn noun(tokens: &[Token], mut at: usize) -> Option<Noun> {
 #[derive(Default)]
 struct Details {
     everywhere: bool,
+    code_only: bool,
     scope: Option<String>,
 }
 
@@ -244,7 +251,11 @@ fn suffix(
         if ends(token) {
             break;
         }
-        if token.is(EVERYWHERE) {
+        let only = code_only(&tokens[at..]);
+        if only > 0 {
+            details.code_only = true;
+            at += only;
+        } else if token.is(EVERYWHERE) {
             details.everywhere = true;
             at += 1;
         } else if token.is("in across throughout inside within of from over") {
@@ -294,6 +305,35 @@ fn uses(tokens: &[Token]) -> usize {
     if noun { verb + rest } else { 0 }
 }
 
+/// Returns how many tokens tell that comments are to be left: "in code only", "but leave the comments alone".
+fn code_only(tokens: &[Token]) -> usize {
+    let mut at = 0;
+    let mut take = |words: &str| {
+        let taken = tokens[at..].iter().take_while(|token| token.is(words)).count();
+        at += taken;
+        taken > 0
+    };
+    take(", but and ;");
+    let told = if take("only") {
+        take("in") && take("code")
+    } else if take("code") {
+        take("only")
+    } else if take("in") {
+        take("the");
+        take("code") && take("only")
+    } else if take("not don't never") {
+        let done = take("in") || take("touch change rename update");
+        done && take(COMMENTS)
+    } else if take("do") {
+        take("not") && take("touch change rename update") && take(COMMENTS)
+    } else if take("leave keep") {
+        take(COMMENTS) && take("alone unchanged untouched as they are is it")
+    } else {
+        false
+    };
+    if told { at } else { 0 }
+}
+
 /// A reason gives no further order.
 fn is_reason(tokens: &[Token]) -> bool {
     !tokens.iter().any(|token| {
@@ -305,6 +345,9 @@ fn is_reason(tokens: &[Token]) -> bool {
 fn harmless(tokens: &[Token]) -> Option<Sentence> {
     if tokens.iter().any(|token| token.quoted) {
         return None;
+    }
+    if code_only(tokens) == tokens.len() && tokens.len() > 1 {
+        return Some(Sentence::CodeOnly);
     }
     if uses(tokens) == tokens.len() && tokens.len() > 1 {
         return Some(Sentence::UpdateUses);
@@ -410,6 +453,7 @@ fn conclude(from: &Noun, to: &Noun, details: Details) -> Sentence {
         to: to.name.clone(),
         scope: details.scope,
         everywhere: details.everywhere,
+        code_only: details.code_only,
     })
 }
 
@@ -443,13 +487,16 @@ mod tests {
             Recognised::NoChange { name } => format!("no change: {name}"),
             Recognised::Refused { why } => format!("refused: {why}"),
             Recognised::Ambiguous { .. } => "ambiguous".into(),
-            Recognised::Yes(Request { kind, from, to, scope, everywhere }) => {
+            Recognised::Yes(Request { kind, from, to, scope, everywhere, code_only }) => {
                 let mut text = format!("{kind:?} {from} {to}");
                 if let Some(scope) = scope {
                     text.push_str(&format!(" in {scope}"));
                 }
                 if everywhere {
                     text.push_str(" everywhere");
+                }
+                if code_only {
+                    text.push_str(" in code only");
                 }
                 text
             }
@@ -462,6 +509,14 @@ mod tests {
             ("Rename the function foo_bar to parse_bar everywhere", "Function foo_bar parse_bar everywhere"),
             ("Rename foo_bar to parse_bar", "Any foo_bar parse_bar"),
             ("rename foo to bar", "Any foo bar"),
+            ("rename foo to bar in code only", "Any foo bar in code only"),
+            ("rename foo to bar everywhere, but not in comments", "Any foo bar everywhere in code only"),
+            (
+                "rename foo to bar in src/, but leave the comments and docs alone",
+                "Any foo bar in src in code only",
+            ),
+            ("Rename foo to bar. Don't touch comments or docstrings.", "Any foo bar in code only"),
+            ("rename foo to bar. Leave comments as they are.", "Any foo bar in code only"),
             ("rename `X` to `Y`", "Any X Y"),
             ("Rename `foo` to 'bar'.", "Any foo bar"),
             ("Rename “foo” into ‘bar’!", "Any foo bar"),
