@@ -159,6 +159,7 @@ fn trajectories(scene: &Scene) {
       "system triage",
       "system provision",
       "system baseline",
+      "agent  outline",
       "system The reproducer is asked.",
       "system reproduce",
       "system validate_reproducer",
