@@ -52,6 +52,11 @@ evil: tools ## The whole evil suite: a model that tries everything (minutes; CAS
 	@tests/support/setup.sh test "$(CACHE)"
 	GLOAMING_EVIL="$(or $(CASES),all)" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --test all -- evil::
 
+.PHONY: local-model
+local-model: tools ## A small language model on this machine, by llama.cpp: real tokens, answers held to a schema (150 MB once)
+	@tests/wire/local.sh "$(CACHE)/local-model"
+	GLOAMING_LOCAL_MODEL_DIR="$(CACHE)/local-model" $(CARGO) test --workspace --locked --test all local_model:: -- --test-threads 1
+
 .PHONY: recorded
 recorded: tools ## Recordings of other agents, each call made again with our tools (clones their sources, some 400 MB)
 	@tests/recorded/get.sh "$(CACHE)/recordings"

@@ -16,6 +16,7 @@ mod evil_model;
 mod exports;
 mod jobs;
 mod layering;
+mod local_model;
 mod mcp;
 mod models;
 mod own_tools;
