@@ -10,7 +10,7 @@ use gloaming_api::RelPath;
 use gloaming_api::job::{JobPurpose, JobRecord};
 use gloaming_api::journal::EventKind;
 use gloaming_api::tool::{Decided, PathDenial, ToolError, ToolErrorCode, ToolOutcome};
-use gloaming_jobs::{Cancel, Job, JobError, JobOutput};
+use gloaming_jobs::{Cancel, Job, JobError, JobOutput, Redactor};
 use gloaming_mcp::{NoAnswer, TheirTool, call_their_tool, list_their_tools};
 use gloaming_model::ToolDef;
 use gloaming_policies::McpServer;
@@ -44,9 +44,9 @@ pub(crate) async fn lent(run: &mut Run<'_>, bench: &Bench) -> Result<Vec<Lent>, 
     for server in run.equipment.grant.mcp_servers() {
         run.doing(format!("asking the MCP server {} for its tools", server.name));
         let name = format!("mcp_{}", server.name);
-        let wanted: Vec<&String> = server.tools.iter().map(|(theirs, _)| theirs).collect();
+        let wanted: Vec<String> = server.tools.iter().map(|(theirs, _)| theirs.clone()).collect();
         let args = json!({"list": wanted});
-        let outcome = recorded_or(run, bench, &name, &name, args, &server, Question::List).await?;
+        let outcome = recorded_or(run, bench, &name, &name, args, &server, Question::List(wanted)).await?;
         let Some(output) = outcome.output.filter(|_| outcome.ok) else {
             tracing::warn!(server = %server.name, error = ?outcome.error, "an MCP server lends no tools");
             continue;
@@ -101,7 +101,8 @@ pub(crate) async fn call(
 
 /// What a server is asked.
 enum Question {
-    List,
+    /// Which of these tools it has, and what it says of them.
+    List(Vec<String>),
     Call(String, Value),
 }
 
@@ -248,12 +249,25 @@ async fn ask(
         )),
         None => ToolOutcome::error(last("the server gave no answer".to_owned())),
     };
-    Ok((outcome, Some(output.record)))
+    Ok((without_secrets(outcome, &output.redactor), Some(output.record)))
+}
+
+/// Takes out of an answer the secrets that the server was handed as a job: it came through a pipe, and not as the output
+/// that they are taken out of.
+fn without_secrets(outcome: ToolOutcome, redactor: &Redactor) -> ToolOutcome {
+    ToolOutcome {
+        output: outcome.output.map(|output| redactor.value(output)),
+        error: outcome.error.map(|error| ToolError { message: redactor.text(&error.message), ..error }),
+        ..outcome
+    }
 }
 
 async fn talk(from: pipe::Receiver, to: pipe::Sender, question: Question) -> Result<Answer, NoAnswer> {
     match question {
-        Question::List => list_their_tools(from, to).await.map(Answer::Tools),
+        // What is not lent is nobody's to read, and a server may have any number of tools.
+        Question::List(wanted) => list_their_tools(from, to).await.map(|tools| {
+            Answer::Tools(tools.into_iter().filter(|tool| wanted.contains(&tool.name)).collect())
+        }),
         Question::Call(name, args) => {
             let arguments = args.as_object().cloned().unwrap_or_default();
             call_their_tool(from, to, &name, arguments).await.map(Answer::Result)
