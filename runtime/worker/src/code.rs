@@ -41,6 +41,8 @@ pub(crate) struct Session {
     begun: bool,
     bounds: Option<Bounds>,
     lent: Vec<Lent>,
+    /// Of what its model was shown again, the bytes that are counted already.
+    counted: u64,
 }
 
 /// What one of the team begins with, beside the task.
@@ -62,6 +64,7 @@ impl Session {
         let Start { role, bench, shown, steps, bounds, lent } = start;
         let mut budget = run.equipment.grant.budget();
         budget.steps = budget.steps.min(steps);
+        budget.tool_bytes = budget.tool_bytes.saturating_sub(run.cost.tool_bytes);
         let agent = Agent::new(Brief {
             role,
             task: run.assignment.text.clone(),
@@ -77,7 +80,7 @@ impl Session {
             budget,
             max_tokens: MAX_TOKENS,
         });
-        Self { role, agent, calls: 0, begun: false, bounds, lent }
+        Self { role, agent, calls: 0, begun: false, bounds, lent, counted: 0 }
     }
 
     /// Works until the role says that it is done.
@@ -97,6 +100,8 @@ impl Session {
         self.tell_time(run);
         let mut actions: std::collections::VecDeque<Action> = self.agent.step(first).into();
         while let Some(action) = actions.pop_front() {
+            let recalled = self.agent.recalled_bytes();
+            run.cost.tool_bytes += recalled - std::mem::replace(&mut self.counted, recalled);
             if run.stop.is_cancelled() {
                 return Err(End::Stopped);
             }

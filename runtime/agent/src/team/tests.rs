@@ -309,6 +309,37 @@ fn one_result_cannot_fill_the_context() {
 }
 
 #[test]
+fn what_is_shown_again_is_counted_and_ends_with_the_budget() {
+    let mut coder = coder(10);
+    coder.brief.budget.tool_bytes = 100_000;
+    coder.step(Event::Start);
+    coder.step(answer(&[("read", json!({}))]));
+    coder.step(done("call-1", true, &"x\n".repeat(50_000)));
+    // In one answer as in several.
+    let again: Vec<(&str, Value)> =
+        (1..=4).map(|from| ("recall", json!({"result": 1, "from": from, "lines": 2000}))).collect();
+    let actions = coder.step(answer(&again));
+    let [Action::CallModel(request)] = &actions[..] else { panic!("{actions:?}") };
+    let refused: Vec<bool> = request.messages[4]
+        .blocks
+        .iter()
+        .map(|block| match block {
+            Block::ToolResult { is_error, .. } => *is_error,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    // 48 KiB of the read, and 4 KB each time.
+    assert_eq!((refused, coder.recalled_bytes() / 4000), (vec![false; 4], 4));
+    coder.brief.budget.tool_bytes = 60_000;
+    let actions = coder.step(answer(&again[..1]));
+    let [Action::CallModel(request)] = &actions[..] else { panic!("{actions:?}") };
+    let Some(Block::ToolResult { content, is_error, .. }) = request.messages[6].blocks.first() else {
+        panic!()
+    };
+    assert!(*is_error && content.contains("as much as the budget lets them"), "{content}");
+}
+
+#[test]
 fn a_conversation_that_stays_too_long_is_summed_up_and_goes_on() {
     let mut coder = coder(1000);
     coder.brief.budget.cost_usd = 100.0;
