@@ -8,8 +8,7 @@ use std::time::Duration;
 use gloaming_agent::{Source, fenced};
 use gloaming_api::RelPath;
 use gloaming_api::job::{JobPurpose, JobRecord};
-use gloaming_api::journal::EventKind;
-use gloaming_api::tool::{Decided, PathDenial, ToolError, ToolErrorCode, ToolOutcome};
+use gloaming_api::tool::{Decided, ToolError, ToolErrorCode, ToolOutcome};
 use gloaming_jobs::{Cancel, Job, JobError, JobOutput, Redactor};
 use gloaming_mcp::{NoAnswer, TheirTool, call_their_tool, list_their_tools};
 use gloaming_model::ToolDef;
@@ -20,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::blueprint::Run;
 use crate::check::{self, denied, give_dependencies};
-use crate::code::{for_jobs, host_record, record_job, recorded_job};
+use crate::code::{for_jobs, forbidden, host_record, record_call, recorded_job};
 use crate::end::{End, WorkerError};
 use crate::provision::Bench;
 
@@ -84,16 +83,8 @@ pub(crate) async fn call(
 ) -> Result<ToolOutcome, End> {
     let name = lent.shown.name.as_str();
     if let Err(denial) = run.equipment.grant.permit_tool(name) {
-        let mut record = host_record(run, name, &args, Decided::Deny, 0);
-        record.denials.push(PathDenial { path: String::new(), rule: denial.rule.id.clone() });
-        let outcome = ToolOutcome::error(denial.of_tool(name));
-        run.record(EventKind::ToolCall {
-            id: id.to_owned(),
-            args,
-            outcome: outcome.clone(),
-            record: Box::new(record),
-        })?;
-        return Ok(outcome);
+        let (outcome, record) = forbidden(run, name, &args, denial);
+        return record_call(run, id, args, outcome, record, None);
     }
     let question = Question::Call(lent.theirs.clone(), args.clone());
     recorded_or(run, bench, id, name, args, &lent.server, question).await
@@ -128,16 +119,7 @@ async fn recorded_or(
     let since = std::time::Instant::now();
     let (outcome, job) = ask(&for_jobs(run, bench), server, question).await?;
     let record = host_record(run, name, &args, Decided::Allow, since.elapsed().as_micros());
-    if let Some(job) = job {
-        record_job(run, name, job)?;
-    }
-    run.record(EventKind::ToolCall {
-        id: id.to_owned(),
-        args,
-        outcome: outcome.clone(),
-        record: Box::new(record),
-    })?;
-    Ok(outcome)
+    record_call(run, id, args, outcome, record, job)
 }
 
 /// Starts the server, asks it, and sees it to its end.
