@@ -211,7 +211,7 @@ mod tests {
         };
         assert_eq!(told("See `src/a.py:12`, and ./src/b.py."), "src/a.py src/b.py | ");
         assert_eq!(told("a.py is wrong, b.py is not"), "src/a.py | ", "two files are called b.py");
-        assert_eq!(told("the Makefile's rule"), " | ");
+        assert_eq!(told("the Makefile's rule"), "Makefile | ");
         assert_eq!(told("Add src/new.py beside app/models/user.py"), " | app/models/user.py");
         assert_eq!(told("https://one.acme.example/x/y.html and ../../etc/x.conf"), " | ");
     }
