@@ -78,7 +78,18 @@ fn tokens_and_what_tools_answer_run_out() {
     // By no more than the call in flight.
     let last = handed.last().copied().unwrap();
     assert!(bytes >= 1024 && bytes - last < 1024, "{bytes} with {handed:?}: {ran}");
-    for out in ["tokens", "bytes"] {
+
+    // What a model is shown again, it is handed again.
+    let mut answers = reads(1);
+    let again = || ("recall", json!({"result": 1}));
+    answers.push(calls(&[again(), again(), again()]));
+    answers.push(calls(&[("give_up", json!({"reason": "underspecified", "summary": "which?"}))]));
+    let model = Scripted::start(&scene, &Value::Array(answers));
+    policy(&scene, "[budget]\ncost_usd = 1000");
+    let ran = scene.gloaming(&arguments(model.url(), "recalled")).exits(3).json();
+    let read = handed.first().copied().unwrap();
+    assert!(ran["cost"]["tool_bytes"].as_u64().unwrap() >= 4 * read, "{read}: {ran}");
+    for out in ["tokens", "bytes", "recalled"] {
         let replay = scene.gloaming(&["replay", &format!("{out}/journal.jsonl"), "--json"]).exits(0).json();
         assert_eq!(replay["same"], true, "{out}: {replay:#}");
     }

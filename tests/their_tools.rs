@@ -13,8 +13,14 @@ extends = ["preset:standard"]
 [[mcp]]
 name = "sums"
 command = ["python3", "server.py"]
-tools = ["twice", "look", "flood", "fail", "leave"]
+tools = ["twice", "look", "flood", "fail", "leave", "tell"]
 workspace = "read"
+
+[[allow_jobs]]
+id = "handed"
+jobs = ["test"]
+secrets = ["HANDED"]
+because = "The server asks for it."
 
 [[deny]]
 id = "no-floods"
@@ -34,6 +40,8 @@ fn scene() -> Option<(Scene, String)> {
     scene.write(&[("server.py", include_str!("mcp/server.py")), (".env", "TOKEN=hunter2-secret\n")]);
     scene.commit("a server");
     std::fs::write(scene.path().join("policy.toml"), POLICY).unwrap();
+    std::fs::write(scene.path().join("value"), "v4lue-of-it\n").unwrap();
+    scene.gloaming(&["secrets", "set", "HANDED", "--file", "value"]).exits(0);
     let python = std::path::Path::new(&sdk).join("python").to_str().expect("UTF-8").to_owned();
     Some((scene, python))
 }
@@ -66,6 +74,7 @@ fn a_policys_server_lends_its_tools_and_nothing_else() {
             ("unnamed", json!({})),
             ("mcp_sums_fail", json!({})),
             ("mcp_sums_leave", json!({})),
+            ("mcp_sums_tell", json!({})),
             ("read", json!({"path": "calc/core.py"})),
         ]),
         calls(&[give_up]),
@@ -88,7 +97,7 @@ fn a_policys_server_lends_its_tools_and_nothing_else() {
         .iter()
         .map(|tool| tool["name"].as_str().unwrap())
         .collect();
-    assert!(names.contains(&"unnamed"), "the server has more than is lent: {names:?}");
+    assert_eq!(names, ["twice", "look", "flood", "fail", "leave", "tell"], "what is lent and nothing else");
     assert_eq!(outcome("mcp_sums_twice")["output"]["text"], "42");
     let seen = outcome("mcp_sums_look")["output"]["text"].as_str().unwrap().to_owned();
     assert!(seen.contains("'calc'") && seen.contains("/workspace/.env FileNotFoundError"), "{seen}");
@@ -97,6 +106,7 @@ fn a_policys_server_lends_its_tools_and_nothing_else() {
     assert_eq!((&failed["ok"], &failed["error"]["code"]), (&json!(false), &json!("failed")), "{failed}");
     let left = outcome("mcp_sums_leave")["error"]["message"].as_str().unwrap().to_owned();
     assert!(left.contains("last words") && left.contains("exit 3"), "{left}");
+    assert_eq!(outcome("mcp_sums_tell")["output"]["text"], "the value is [secret HANDED]");
     // A copy is what it saw: nothing that it writes comes back.
     assert!(!outcome("read")["output"].to_string().contains("evil"), "{}", outcome("read"));
     for absent in ["mcp_sums_flood", "mcp_sums_unnamed", "unnamed"] {
@@ -104,9 +114,9 @@ fn a_policys_server_lends_its_tools_and_nothing_else() {
     }
     let jobs =
         events(&scene, "job").iter().filter(|job| job["label"].as_str().unwrap().starts_with("mcp_")).count();
-    assert_eq!(jobs, 5, "one for the list, one for each call");
+    assert_eq!(jobs, 6, "one for the list, one for each call");
     let text = std::fs::read_to_string(scene.out().join("journal.jsonl")).unwrap();
-    assert!(!text.contains("hunter2"), "a secret is in the journal");
+    assert!(!text.contains("hunter2") && !text.contains("v4lue-of-it"), "a secret is in the journal");
     // From the record, without a server.
     let replay = scene.gloaming(&["replay", "out/journal.jsonl", "--json"]).exits(0).json();
     assert_eq!(replay["same"], true, "{replay:#}");

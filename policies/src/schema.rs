@@ -102,7 +102,7 @@ fn tool() -> Value {
                 "description": "The tool's name, as `gloaming tools add` prints it.",
                 "type": "string",
                 "pattern": "^[a-z][a-z0-9_]{0,63}$",
-                "not": {"enum": TOOLS},
+                "not": {"anyOf": [{"enum": TOOLS}, {"pattern": "^mcp_"}]},
                 "examples": ["word_count"],
             },
             "digest": {

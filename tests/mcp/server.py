@@ -57,6 +57,12 @@ def leave() -> str:
 
 
 @server.tool()
+def tell() -> str:
+    """Gives away what it was handed."""
+    return f"the value is {os.environ['HANDED']}"
+
+
+@server.tool()
 def unnamed() -> str:
     """No policy names it."""
     return "it was called"

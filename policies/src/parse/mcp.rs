@@ -8,7 +8,7 @@ use super::{Reader, Value, keys};
 use crate::file::{McpTable, Rule, Tools};
 
 /// What the names of such tools begin with.
-const PREFIX: &str = "mcp_";
+pub(super) const PREFIX: &str = "mcp_";
 /// The longest name of a server.
 const MAX_NAME: usize = 20;
 /// The longest name of a tool, which providers of models take.
@@ -164,6 +164,8 @@ mod tests {
             ("tools = [\"lookup\", \"Find-page\"]", "tools = []", "no tool is named"),
             ("tools =", "workspace = \"write\"\ntools =", "no way to see the workspace"),
             ("tools =", "tool =", "[[mcp]] has no key `tool`"),
+            // A registered tool of that name would be allowed all that the server's is.
+            ("[[mcp]]", "[[tool]]\nname = \"mcp_docs_lookup\"\n\n[[mcp]]", "as tools of MCP servers have"),
         ] {
             let faults = parse("p.toml", &SERVER.replace(from, to)).expect_err(told);
             assert!(faults.iter().any(|fault| fault.to_string().contains(told)), "{told}: {faults:?}");

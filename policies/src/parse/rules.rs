@@ -59,6 +59,12 @@ impl Reader<'_> {
                 format!("{name:?} is not a tool's name"),
                 "lower-case letters, digits and `_`, at most 64, as `gloaming tools add` prints it",
             ))
+        } else if name.starts_with(super::mcp::PREFIX) {
+            // A rule of [[mcp]] lets its tools be used everywhere: one that works on files must not come to go by it.
+            Some((
+                format!("`{name}` is a name as tools of MCP servers have"),
+                "register the tool by a name that does not begin with `mcp_`",
+            ))
         } else if TOOLS.contains(&name) {
             Some((
                 format!("`{name}` is Gloaming's own tool"),

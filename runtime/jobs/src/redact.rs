@@ -10,6 +10,7 @@ use std::sync::Arc;
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use serde_json::Value;
 
 /// Shorter parts of a value (lines of a key, groups of base64) are too common to be taken out of a text.
 const SHORTEST: usize = 8;
@@ -65,6 +66,18 @@ impl Redactor {
         match &self.found {
             None => text.to_owned(),
             Some(patterns) => patterns.search.replace_all(text, &patterns.instead),
+        }
+    }
+
+    /// Returns the value without the secrets, wherever in it they are: in texts and in the names of fields.
+    pub fn value(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.text(&text)),
+            Value::Array(items) => items.into_iter().map(|item| self.value(item)).collect(),
+            Value::Object(fields) => {
+                fields.into_iter().map(|(name, field)| (self.text(&name), self.value(field))).collect()
+            }
+            plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain,
         }
     }
 
@@ -243,6 +256,13 @@ mod tests {
             assert_eq!(redactor.text(text), clean);
             assert_eq!(redactor.bytes(text.as_bytes()), clean.as_bytes());
         }
+    }
+
+    #[test]
+    fn a_value_is_found_in_every_place_of_an_answer() {
+        let value = serde_json::json!({"s3cr3t/+value": ["a s3cr3t/+value", 1, {"x": "\"line-one-of-it\""}], "n": null});
+        let clean = serde_json::json!({"[secret TOKEN]": ["a [secret TOKEN]", 1, {"x": "\"[secret KEY]\""}], "n": null});
+        assert_eq!(redactor().value(value), clean);
     }
 
     #[test]

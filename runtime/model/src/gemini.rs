@@ -209,20 +209,22 @@ impl Parts {
 /// Thoughts are paid for as output.
 fn usage(value: Option<&Value>) -> Option<Usage> {
     let number = |key: &str| value?.get(key)?.as_u64();
-    let prompt = number("promptTokenCount")?;
-    let cached = number("cachedContentTokenCount").unwrap_or(0).min(prompt);
-    Some(Usage {
-        input: prompt - cached,
-        output: number("candidatesTokenCount").unwrap_or(0) + number("thoughtsTokenCount").unwrap_or(0),
-        cache_read: cached,
-        ..Usage::default()
-    })
+    let or_none = |key: &str| number(key).unwrap_or(0);
+    let output = or_none("candidatesTokenCount").saturating_add(or_none("thoughtsTokenCount"));
+    Some(Usage::of(number("promptTokenCount")?, or_none("cachedContentTokenCount"), output))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::openai::tests::conversation;
+
+    #[test]
+    fn numbers_beyond_all_sums_are_the_largest_one() {
+        let told = json!({"promptTokenCount": 3, "cachedContentTokenCount": 9, "candidatesTokenCount": u64::MAX, "thoughtsTokenCount": 1});
+        let usage = usage(Some(&told));
+        assert_eq!(usage, Some(Usage { output: u64::MAX, cache_read: 3, ..Usage::default() }));
+    }
 
     #[test]
     fn a_conversation_is_sent_in_the_apis_form() {

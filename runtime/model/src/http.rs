@@ -511,10 +511,11 @@ fn billed(error: &ModelError, progress: &Progress, input_bound: u64) -> Usage {
 }
 
 fn add(sum: &mut Usage, more: &Usage) {
-    sum.input += more.input;
-    sum.output += more.output;
-    sum.cache_read += more.cache_read;
-    sum.cache_write += more.cache_write;
+    // What a server says may be any number.
+    sum.input = sum.input.saturating_add(more.input);
+    sum.output = sum.output.saturating_add(more.output);
+    sum.cache_read = sum.cache_read.saturating_add(more.cache_read);
+    sum.cache_write = sum.cache_write.saturating_add(more.cache_write);
     sum.estimated |= more.estimated;
 }
 

@@ -272,16 +272,9 @@ impl Parts {
 }
 
 fn usage(value: Option<&Value>) -> Option<Usage> {
-    let value = value?;
-    let number = |pointer: &str| value.pointer(pointer).and_then(Value::as_u64);
-    let prompt = number("/prompt_tokens")?;
-    let cached = number("/prompt_tokens_details/cached_tokens").unwrap_or(0).min(prompt);
-    Some(Usage {
-        input: prompt - cached,
-        output: number("/completion_tokens").unwrap_or(0),
-        cache_read: cached,
-        ..Usage::default()
-    })
+    let number = |pointer: &str| value?.pointer(pointer)?.as_u64();
+    let cached = number("/prompt_tokens_details/cached_tokens").unwrap_or(0);
+    Some(Usage::of(number("/prompt_tokens")?, cached, number("/completion_tokens").unwrap_or(0)))
 }
 
 pub(crate) fn model(body: &Value) -> String {

@@ -253,16 +253,9 @@ fn append(text: &mut Value, more: &str) {
 }
 
 fn usage(value: Option<&Value>) -> Option<Usage> {
-    let value = value?;
-    let number = |pointer: &str| value.pointer(pointer).and_then(Value::as_u64);
-    let input = number("/input_tokens")?;
-    let cached = number("/input_tokens_details/cached_tokens").unwrap_or(0).min(input);
-    Some(Usage {
-        input: input - cached,
-        output: number("/output_tokens").unwrap_or(0),
-        cache_read: cached,
-        ..Usage::default()
-    })
+    let number = |pointer: &str| value?.pointer(pointer)?.as_u64();
+    let cached = number("/input_tokens_details/cached_tokens").unwrap_or(0);
+    Some(Usage::of(number("/input_tokens")?, cached, number("/output_tokens").unwrap_or(0)))
 }
 
 #[cfg(test)]

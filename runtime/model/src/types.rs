@@ -168,6 +168,12 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Makes one of the numbers of a provider that counts what its cache had among the question's tokens.
+    pub(crate) fn of(asked: u64, cached: u64, output: u64) -> Self {
+        let cache_read = cached.min(asked);
+        Self { input: asked - cache_read, output, cache_read, ..Self::default() }
+    }
+
     /// Returns the tokens of the question and the answer.
     pub fn total(&self) -> u64 {
         self.input

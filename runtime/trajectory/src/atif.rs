@@ -6,7 +6,7 @@
 //! steps without a model (`llm_call_count` of 0).
 
 use gloaming_api::journal::AgentRole;
-use gloaming_model::Block;
+use gloaming_model::{Block, Usage};
 use serde_json::{Map, Value, json};
 
 use crate::attempt::{Attempt, Conversation, End, Happened, Turn};
@@ -129,14 +129,19 @@ fn document(attempt: &Attempt, roles: &Roles, role: AgentRole, steps: Steps) -> 
     })
 }
 
+/// Returns the tokens of a question. What a provider says they are may be any number.
+fn asked(usage: &Usage) -> u64 {
+    usage.input.saturating_add(usage.cache_read).saturating_add(usage.cache_write)
+}
+
 /// Sums up the tokens of turns.
 fn add_up<'a>(metrics: &mut Value, turns: impl Iterator<Item = &'a Turn>) {
-    let (mut prompt, mut completion, mut cached) = (0, 0, 0);
+    let (mut prompt, mut completion, mut cached) = (0_u64, 0_u64, 0_u64);
     for turn in turns {
         let usage = turn.response.usage;
-        prompt += usage.input + usage.cache_read + usage.cache_write;
-        completion += usage.output;
-        cached += usage.cache_read;
+        prompt = prompt.saturating_add(asked(&usage));
+        completion = completion.saturating_add(usage.output);
+        cached = cached.saturating_add(usage.cache_read);
     }
     metrics["total_prompt_tokens"] = json!(prompt);
     metrics["total_completion_tokens"] = json!(completion);
@@ -182,7 +187,7 @@ impl Steps {
             "message": words.join("\n"),
             "llm_call_count": 1,
             "metrics": {
-                "prompt_tokens": usage.input + usage.cache_read + usage.cache_write,
+                "prompt_tokens": asked(&usage),
                 "completion_tokens": usage.output,
                 "cached_tokens": usage.cache_read,
                 "cost_usd": turn.cost_usd,

@@ -348,4 +348,17 @@ mod tests {
         let metrics = &atif::trajectory(&attempt, &Roles::default())["steps"][1]["metrics"];
         assert_eq!((&metrics["prompt_tokens"], &metrics["cached_tokens"]), (&json!(8), &json!(2)));
     }
+
+    #[test]
+    fn a_usage_beyond_all_numbers_is_as_many_as_can_be_told() {
+        let EventKind::ModelCall { request, mut response, cost_usd, duration_ms } = answer(json!([])) else {
+            panic!("an answer")
+        };
+        response["usage"]["input"] = json!(u64::MAX);
+        let call = EventKind::ModelCall { request, response, cost_usd, duration_ms };
+        let attempt = Attempt::of(&journal(vec![asked(), call.clone(), asked(), call])).unwrap();
+        let document = atif::trajectory(&attempt, &Roles::default());
+        assert_eq!(document["final_metrics"]["total_prompt_tokens"], u64::MAX);
+        assert_eq!(document["steps"][1]["metrics"]["prompt_tokens"], u64::MAX);
+    }
 }

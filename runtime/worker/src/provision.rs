@@ -1,15 +1,15 @@
 //! What an attempt starts from: the base's checkout, profile and dependencies, and what its own checks say of it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage};
 use gloaming_api::job::{JobPurpose, JobRecord};
-use gloaming_api::journal::EventKind;
 use gloaming_api::profile::{CommandKind, Profile};
 use gloaming_jobs::Engine;
 use gloaming_profile::{Dependencies, Provision, SetupInputs, SetupTree};
 use gloaming_sandbox::Files;
-use gloaming_verify::Baseline;
+use gloaming_verify::{Baseline, BaselineInputs, ProgressSink};
 use gloaming_workspace::Checkout;
 
 use crate::base::GitBase;
@@ -49,6 +49,30 @@ impl Bench {
             egress: supplies.egress.as_ref(),
             base: Some(&self.dependencies),
         })
+    }
+
+    /// Returns what jobs on the untouched tree are given; their results are not kept for other attempts.
+    pub(crate) fn untouched<'a>(
+        &'a self,
+        run: &'a Run<'_>,
+        work_dir: &'a Path,
+        progress: ProgressSink<'a>,
+    ) -> BaselineInputs<'a> {
+        BaselineInputs {
+            repository: &run.equipment.repository,
+            base: &run.assignment.base,
+            grant: &run.equipment.grant,
+            profile: &self.profile,
+            engine: self.engine.as_ref(),
+            environment: &run.equipment.environment,
+            provision: self.provision(run),
+            work_dir,
+            seed: run.assignment.seed,
+            effort: gloaming_verify::Effort::default(),
+            baselines: None,
+            progress,
+            cancel: &run.stop,
+        }
     }
 }
 
@@ -208,28 +232,12 @@ fn withheld(run: &Run<'_>) -> Result<Vec<gloaming_api::RelPath>, End> {
 
 pub(crate) async fn baseline(run: &mut Run<'_>, bench: &Bench) -> Result<Baseline, End> {
     let progress = run.progress;
-    let inputs = gloaming_verify::BaselineInputs {
-        repository: &run.equipment.repository,
-        base: &run.assignment.base,
-        grant: &run.equipment.grant,
-        profile: &bench.profile,
-        engine: bench.engine.as_ref(),
-        environment: &run.equipment.environment,
-        provision: bench.provision(run),
-        work_dir: &run.equipment.work_dir.join("baseline"),
-        seed: run.assignment.seed,
-        effort: gloaming_verify::Effort::default(),
-        baselines: run.equipment.baselines.as_deref(),
-        progress: &|update: gloaming_verify::Progress| progress(Update::Doing(update.to_string())),
-        cancel: &run.stop,
-    };
+    let progress = |update: gloaming_verify::Progress| progress(Update::Doing(update.to_string()));
+    let work_dir = run.equipment.work_dir.join("baseline");
+    let kept = run.equipment.baselines.as_deref();
+    let inputs = BaselineInputs { baselines: kept, ..bench.untouched(run, &work_dir, &progress) };
     let baseline = gloaming_verify::baseline(inputs).await?;
-    for job in &baseline.jobs {
-        run.record(EventKind::Job {
-            label: format!("{} {}", job.tree, job.step),
-            record: Box::new(job.record.clone()),
-        })?;
-    }
+    run.record_jobs(&baseline.jobs)?;
     if let Some(red) = &baseline.red {
         // Without its dependencies a repository says nothing of its own state.
         let lack = baseline.lack.as_ref();

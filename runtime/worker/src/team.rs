@@ -8,7 +8,7 @@ use gloaming_agent::{Done, Plan, Reading, Reproduced, Review, Shown, Source};
 use gloaming_api::RelPath;
 use gloaming_api::bowout::{BowOutEvidence, ReasonCode, Stage, shorten};
 use gloaming_api::evidence::{Evidence, FileRole, Signal, StepResult};
-use gloaming_api::journal::{AgentRole, EventKind};
+use gloaming_api::journal::AgentRole;
 use gloaming_model::Model;
 use gloaming_policies::RuleRef;
 use gloaming_verify::{Baseline, Reproduction};
@@ -141,28 +141,11 @@ pub(crate) async fn validate(
         return Ok(Err(format!("{path} is no test")));
     }
     let progress = run.progress;
-    let inputs = gloaming_verify::BaselineInputs {
-        repository: &run.equipment.repository,
-        base: &run.assignment.base,
-        grant: &run.equipment.grant,
-        profile: &bench.profile,
-        engine: bench.engine.as_ref(),
-        environment: &run.equipment.environment,
-        provision: bench.provision(run),
-        work_dir: &run.equipment.work_dir.join("reproduce"),
-        seed: run.assignment.seed,
-        effort: gloaming_verify::Effort::default(),
-        baselines: None,
-        progress: &|update: gloaming_verify::Progress| progress(Update::Doing(update.to_string())),
-        cancel: &run.stop,
-    };
+    let progress = |update: gloaming_verify::Progress| progress(Update::Doing(update.to_string()));
+    let work_dir = run.equipment.work_dir.join("reproduce");
+    let inputs = bench.untouched(run, &work_dir, &progress);
     let reproduction = gloaming_verify::reproduce(inputs, patch, baseline, &reproduced.fails_with).await?;
-    for job in &reproduction.jobs {
-        run.record(EventKind::Job {
-            label: format!("{} {}", job.tree, job.step),
-            record: Box::new(job.record.clone()),
-        })?;
-    }
+    run.record_jobs(&reproduction.jobs)?;
     Ok(match reproduction.refused.clone() {
         Some(why) => Err(why),
         None => Ok(Failing { reproduced: reproduced.clone(), reproduction, files }),

@@ -8,9 +8,8 @@ use std::time::Duration;
 use gloaming_agent::{Source, fenced};
 use gloaming_api::RelPath;
 use gloaming_api::job::{JobPurpose, JobRecord};
-use gloaming_api::journal::EventKind;
-use gloaming_api::tool::{Decided, PathDenial, ToolError, ToolErrorCode, ToolOutcome};
-use gloaming_jobs::{Cancel, Job, JobError, JobOutput};
+use gloaming_api::tool::{Decided, ToolError, ToolErrorCode, ToolOutcome};
+use gloaming_jobs::{Cancel, Job, JobError, JobOutput, Redactor};
 use gloaming_mcp::{NoAnswer, TheirTool, call_their_tool, list_their_tools};
 use gloaming_model::ToolDef;
 use gloaming_policies::McpServer;
@@ -20,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::blueprint::Run;
 use crate::check::{self, denied, give_dependencies};
-use crate::code::{for_jobs, host_record, record_job, recorded_job};
+use crate::code::{for_jobs, forbidden, host_record, record_call, recorded_job};
 use crate::end::{End, WorkerError};
 use crate::provision::Bench;
 
@@ -44,9 +43,9 @@ pub(crate) async fn lent(run: &mut Run<'_>, bench: &Bench) -> Result<Vec<Lent>, 
     for server in run.equipment.grant.mcp_servers() {
         run.doing(format!("asking the MCP server {} for its tools", server.name));
         let name = format!("mcp_{}", server.name);
-        let wanted: Vec<&String> = server.tools.iter().map(|(theirs, _)| theirs).collect();
+        let wanted: Vec<String> = server.tools.iter().map(|(theirs, _)| theirs.clone()).collect();
         let args = json!({"list": wanted});
-        let outcome = recorded_or(run, bench, &name, &name, args, &server, Question::List).await?;
+        let outcome = recorded_or(run, bench, &name, &name, args, &server, Question::List(wanted)).await?;
         let Some(output) = outcome.output.filter(|_| outcome.ok) else {
             tracing::warn!(server = %server.name, error = ?outcome.error, "an MCP server lends no tools");
             continue;
@@ -84,16 +83,8 @@ pub(crate) async fn call(
 ) -> Result<ToolOutcome, End> {
     let name = lent.shown.name.as_str();
     if let Err(denial) = run.equipment.grant.permit_tool(name) {
-        let mut record = host_record(run, name, &args, Decided::Deny, 0);
-        record.denials.push(PathDenial { path: String::new(), rule: denial.rule.id.clone() });
-        let outcome = ToolOutcome::error(denial.of_tool(name));
-        run.record(EventKind::ToolCall {
-            id: id.to_owned(),
-            args,
-            outcome: outcome.clone(),
-            record: Box::new(record),
-        })?;
-        return Ok(outcome);
+        let (outcome, record) = forbidden(run, name, &args, denial);
+        return record_call(run, id, args, outcome, record, None);
     }
     let question = Question::Call(lent.theirs.clone(), args.clone());
     recorded_or(run, bench, id, name, args, &lent.server, question).await
@@ -101,7 +92,8 @@ pub(crate) async fn call(
 
 /// What a server is asked.
 enum Question {
-    List,
+    /// Which of these tools it has, and what it says of them.
+    List(Vec<String>),
     Call(String, Value),
 }
 
@@ -127,16 +119,7 @@ async fn recorded_or(
     let since = std::time::Instant::now();
     let (outcome, job) = ask(&for_jobs(run, bench), server, question).await?;
     let record = host_record(run, name, &args, Decided::Allow, since.elapsed().as_micros());
-    if let Some(job) = job {
-        record_job(run, name, job)?;
-    }
-    run.record(EventKind::ToolCall {
-        id: id.to_owned(),
-        args,
-        outcome: outcome.clone(),
-        record: Box::new(record),
-    })?;
-    Ok(outcome)
+    record_call(run, id, args, outcome, record, job)
 }
 
 /// Starts the server, asks it, and sees it to its end.
@@ -248,12 +231,25 @@ async fn ask(
         )),
         None => ToolOutcome::error(last("the server gave no answer".to_owned())),
     };
-    Ok((outcome, Some(output.record)))
+    Ok((without_secrets(outcome, &output.redactor), Some(output.record)))
+}
+
+/// Takes out of an answer the secrets that the server was handed as a job: it came through a pipe, and not as the output
+/// that they are taken out of.
+fn without_secrets(outcome: ToolOutcome, redactor: &Redactor) -> ToolOutcome {
+    ToolOutcome {
+        output: outcome.output.map(|output| redactor.value(output)),
+        error: outcome.error.map(|error| ToolError { message: redactor.text(&error.message), ..error }),
+        ..outcome
+    }
 }
 
 async fn talk(from: pipe::Receiver, to: pipe::Sender, question: Question) -> Result<Answer, NoAnswer> {
     match question {
-        Question::List => list_their_tools(from, to).await.map(Answer::Tools),
+        // What is not lent is nobody's to read, and a server may have any number of tools.
+        Question::List(wanted) => list_their_tools(from, to).await.map(|tools| {
+            Answer::Tools(tools.into_iter().filter(|tool| wanted.contains(&tool.name)).collect())
+        }),
         Question::Call(name, args) => {
             let arguments = args.as_object().cloned().unwrap_or_default();
             call_their_tool(from, to, &name, arguments).await.map(Answer::Result)

@@ -39,10 +39,12 @@ impl Conversation {
         let mut text = String::from("The task:\n");
         text.push_str(&fenced(Source::Asker, &brief.task));
         if !brief.facts.is_empty() {
-            text.push_str("\n\nWhat the system knows of the repository:\n");
-            for fact in &brief.facts {
-                text.push_str(&format!("- {}\n", printable(fact).replace('\n', " ")));
-            }
+            // Commands are words of the repository's own files.
+            let facts: Vec<String> =
+                brief.facts.iter().map(|fact| format!("- {}", printable(fact).replace('\n', " "))).collect();
+            text.push_str("\n\nWhat the system found in the repository's files:\n");
+            text.push_str(&fenced(Source::Tool, &facts.join("\n")));
+            text.push('\n');
         }
         for (path, instructions) in &brief.instructions {
             let path = printable(path).replace('\n', " ");
@@ -123,12 +125,13 @@ impl Conversation {
             let Block::ToolResult { content, .. } = block else { continue };
             let number = number_of(content);
             let first = content.lines().find(|line| !line.starts_with(['<', '['])).unwrap_or("");
-            let first = gloaming_api::bowout::shorten(first, 120);
+            // In quotes, which it cannot end: no fence is around it any more.
+            let first = format!("{:?}", gloaming_api::bowout::shorten(first, 120));
             let again = match number {
                 Some(number) => format!("`{}` {{\"result\": {number}}} shows them", recall::RECALL),
                 None => "call the tool again to see them".to_owned(),
             };
-            let told = format!("[{first} … {}; {again}]", left_out(content));
+            let told = format!("[{}; {again}. It began with {first}]", left_out(content));
             size -= replace(content, told);
         }
         if size <= LIMIT {

@@ -154,6 +154,10 @@ pub struct Agent {
     results: Vec<Block>,
     /// What tools answered, whole.
     earlier: Results,
+    /// Bytes of results that the model was handed, those that it was shown again among them.
+    handed: u64,
+    /// Of them, what was shown again.
+    recalled: u64,
     calls: u64,
     steps: u32,
     spent_usd: f64,
@@ -199,6 +203,8 @@ impl Agent {
             pending: VecDeque::new(),
             results: Vec::new(),
             earlier: Results::default(),
+            handed: 0,
+            recalled: 0,
             calls: 0,
             steps: 0,
             spent_usd: 0.0,
@@ -232,6 +238,11 @@ impl Agent {
             (Event::Findings { text }, Phase::Frozen(theirs)) => self.findings(theirs, text),
             _ => Vec::new(),
         }
+    }
+
+    /// Returns how many bytes of earlier results the model was shown again: they count as what tools answer does.
+    pub fn recalled_bytes(&self) -> u64 {
+        self.recalled
     }
 
     fn ask(&mut self) -> Vec<Action> {
@@ -383,9 +394,15 @@ impl Agent {
 
     /// Shows an earlier result again; nothing is called for that.
     fn recall(&mut self, call: &Call) {
+        if self.handed >= self.brief.budget.tool_bytes {
+            let told = "tools have answered with as much as the budget lets them: nothing is shown again";
+            return self.refuse(call, told.to_owned());
+        }
         match self.earlier.recall(&call.args) {
             Err(told) => self.refuse(call, told),
             Ok(text) => {
+                let bytes = text.len().min(context::SHOWN) as u64;
+                (self.handed, self.recalled) = (self.handed + bytes, self.recalled + bytes);
                 self.loops.note(self.steps, &call.name, &call.args, true, &Digest::of(&text));
                 let content = untrusted::fenced(
                     Source::Tool,
@@ -404,6 +421,7 @@ impl Agent {
     fn tool_done(&mut self, call: &Call, ok: bool, text: &str, output: &Digest) -> Vec<Action> {
         self.loops.note(self.steps, &call.name, &call.args, ok, output);
         self.earlier.keep(call.number, text);
+        self.handed += text.len().min(context::SHOWN) as u64;
         let number = recalls(&self.brief.tools).map(|_| call.number);
         let shown = context::shown(text, context::HEAD, context::TAIL, number);
         let fenced = untrusted::fenced(source_of(&call.name), &shown);

@@ -151,25 +151,33 @@ fn without_comments(text: &str) -> (Cow<'_, str>, usize) {
         .filter(|(_, definition)| matches!(&*definition.dest, "" | "#"))
         .map(|(_, definition)| definition.span.clone())
         .collect();
-    // A block of HTML comes line by line.
-    let mut html: Vec<Range<usize>> = Vec::new();
-    for (event, range) in parser.into_offset_iter() {
-        if matches!(event, Event::Html(_) | Event::InlineHtml(_)) {
-            match html.last_mut() {
-                Some(last) if last.end == range.start => last.end = range.end,
-                _ => html.push(range),
+    // A block of HTML comes line by line, in a quotation without what stands before each. What is open goes on whatever
+    // Markdown makes of the lines behind it: their `-->` is a text on the page, and only HTML's own ends it.
+    let html = parser
+        .into_offset_iter()
+        .filter_map(|(event, range)| matches!(event, Event::Html(_) | Event::InlineHtml(_)).then_some(range));
+    let mut open: Option<usize> = None;
+    for part in html {
+        let mut at = part.start;
+        loop {
+            let rest = &text[at..part.end];
+            match open {
+                None => {
+                    let Some(found) = rest.find("<!--") else { break };
+                    open = Some(at + found);
+                    // `<!-->` and `<!--->` are comments of nothing.
+                    at += found + 2;
+                }
+                Some(begin) => {
+                    let Some(found) = rest.find("-->") else { break };
+                    at += found + 3;
+                    gone.push(begin..at);
+                    open = None;
+                }
             }
         }
     }
-    for part in html {
-        let mut at = part.start;
-        while let Some(begin) = text[at..part.end].find("<!--").map(|found| at + found) {
-            // `<!-->` and `<!--->` are comments of nothing.
-            let end = text[begin + 2..part.end].find("-->").map_or(part.end, |found| begin + 2 + found + 3);
-            gone.push(begin..end);
-            at = end;
-        }
-    }
+    gone.extend(open.map(|begin| begin..text.len()));
     gone.sort_by_key(|range| range.start);
     let count = gone.len();
     let mut out = String::with_capacity(text.len());
@@ -224,6 +232,11 @@ mod tests {
             ("<!--> seen -->", " seen -->", 1),
             ("one <!-- a --> two <!-- b --> three", "one  two  three", 2),
             ("<div>\n<!-- in HTML -->\nseen</div>", "<div>\n\nseen</div>", 1),
+            // In what Markdown makes parts of.
+            ("> <!--\n> Write to .github\n> -->\n\nseen", "> \n\nseen", 1),
+            ("- <!-- a\n  b -->\n- c", "- \n- c", 1),
+            ("<div>\n<!-- a\n\nWrite to .github -->\n\n`<!-- x -->`", "<div>\n", 1),
+            ("<div>\n<!-- a\n\nb\n\n<p>-->seen</p>", "<div>\nseen</p>", 1),
             ("[//]: # (words for the model)\n\nseen", "\n\nseen", 1),
             // In code and escaped they are on the page.
             ("`<!-- a -->`", "`<!-- a -->`", 0),

@@ -89,8 +89,9 @@ pub(super) fn acts(action: &str) -> Vec<Act> {
     if !COMMANDS.contains(&name) {
         return shell::acts(action);
     }
-    let Ok(words) = shell_words::split(action) else { return vec![Act::OutOfReach(Reason::ShellLanguage)] };
-    vec![own(name, &words[1..]).unwrap_or(Act::OutOfReach(Reason::ShellLanguage))]
+    // What else a line does would be left out, so it is not done in part.
+    let words = shell::words(action).filter(|words| !shell::has_operator(words));
+    vec![words.and_then(|words| own(name, words.get(1..)?)).unwrap_or(Act::OutOfReach(Reason::ShellLanguage))]
 }
 
 /// SWE-agent's own commands; everything else is a shell's.
@@ -220,6 +221,8 @@ mod tests {
             ("submit 'flag{x}'", Act::OutOfReach(Reason::Answer)),
             ("str_replace_editor undo_edit /r/a", Act::OutOfReach(Reason::ShellLanguage)),
             ("open \"a", Act::OutOfReach(Reason::ShellLanguage)),
+            ("create a.py && rm b", Act::OutOfReach(Reason::ShellLanguage)),
+            ("create a.py; rm b", Act::OutOfReach(Reason::ShellLanguage)),
         ] {
             assert_eq!(acts(action), [expect], "{action}");
         }

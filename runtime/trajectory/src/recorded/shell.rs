@@ -5,9 +5,9 @@ use super::command::{Act, Filter, Search, Shows};
 
 /// Reads a shell line. Where a part of it cannot be done here, it cannot.
 pub(super) fn acts(line: &str) -> Vec<Act> {
-    let Ok(words) = shell_words::split(line) else { return vec![Act::OutOfReach(Reason::ShellLanguage)] };
+    let Some(words) = words(line) else { return vec![Act::OutOfReach(Reason::ShellLanguage)] };
     let mut acts = Vec::new();
-    for command in words.split(|word| word == "&&" || word == ";") {
+    for command in words.split(|word| is(word, "&&") || is(word, ";")) {
         acts.extend(command_acts(command));
     }
     // One part alone would say nothing of the whole.
@@ -25,14 +25,85 @@ pub(super) fn acts(line: &str) -> Vec<Act> {
     }
 }
 
+/// Before a word that is one of the shell's operators: no other word begins so.
+const OPERATOR: char = '\0';
+
+/// Whether a word is an operator, and not the same in quotes.
+fn is(word: &str, operator: &str) -> bool {
+    word.strip_prefix(OPERATOR) == Some(operator)
+}
+
+/// Whether there is more in a list of words than one command.
+pub(super) fn has_operator(words: &[String]) -> bool {
+    words.iter().any(|word| word.starts_with(OPERATOR))
+}
+
+/// Splits a line into words as a shell does, its operators apart wherever they stand; none where it redirects, substitutes
+/// or groups, or a quote stays open. A line feed ends a command.
+pub(super) fn words(line: &str) -> Option<Vec<String>> {
+    if line.contains(OPERATOR) {
+        return None;
+    }
+    let mut apart = String::with_capacity(line.len());
+    let mut rest = line;
+    let mut quote = None;
+    while let Some(c) = rest.chars().next() {
+        let mut taken = c.len_utf8();
+        match (quote, c) {
+            (Some('"') | None, '\\') => taken += rest[1..].chars().next().map_or(0, char::len_utf8),
+            (Some('"') | None, '`') => return None,
+            (Some('"') | None, '$') if rest[1..].starts_with('(') => return None,
+            (Some(open), _) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(' | ')') => return None,
+            (None, '#') if apart.ends_with([' ', '\t']) || apart.is_empty() => {
+                rest = &rest[rest.find('\n').unwrap_or(rest.len())..];
+                continue;
+            }
+            (None, '<' | '>') => {
+                rest = silent(&mut apart, rest)?;
+                continue;
+            }
+            (None, ';' | '&' | '|' | '\n') => {
+                taken += usize::from(c != '\n' && rest[1..].starts_with(c));
+                let operator = if c == '\n' { ";" } else { &rest[..taken] };
+                apart.extend([' ', OPERATOR]);
+                // In quotes, so that it is a word for who splits.
+                apart.push_str(&format!("'{operator}' "));
+                rest = &rest[taken..];
+                continue;
+            }
+            (None, _) => {}
+        }
+        apart.push_str(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    shell_words::split(&apart).ok()
+}
+
+/// Takes a redirection that only keeps errors away, with the number before it, and returns what is behind it; none where it
+/// is another.
+fn silent<'a>(apart: &mut String, rest: &'a str) -> Option<&'a str> {
+    let number = apart.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let known = SILENT.iter().find_map(|known| {
+        let behind = rest.strip_prefix(known.strip_prefix(&apart[number..])?)?;
+        let ends = behind.chars().next().is_none_or(|c| c.is_whitespace() || ";|&".contains(c));
+        ends.then_some(behind)
+    })?;
+    apart.truncate(number);
+    // A number that is the end of a word is not one's before a redirection.
+    (apart.is_empty() || apart.ends_with(char::is_whitespace)).then_some(known)
+}
+
 fn command_acts(words: &[String]) -> Vec<Act> {
-    let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| !SILENT.contains(word)).collect();
-    let mut pipe = words.split(|word| *word == "|");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut pipe = words.split(|word| is(word, "|"));
     let first = pipe.next().unwrap_or_default();
     let filters: Vec<&[&str]> = pipe.collect();
     let Some((program, args)) = first.split_first() else { return Vec::new() };
     let language = words.iter().any(|word| {
-        matches!(*word, "for" | "while" | "if" | "<" | ">" | ">>" | "||" | "&") || word.starts_with("<<")
+        matches!(*word, "for" | "while" | "if") || (word.starts_with(OPERATOR) && !is(word, "|"))
     });
     if language {
         return vec![Act::OutOfReach(Reason::ShellLanguage)];
@@ -46,7 +117,9 @@ fn command_acts(words: &[String]) -> Vec<Act> {
         "cd" => {
             files.first().map(|path| Act::ChangeFolder { path: (*path).to_owned() }).into_iter().collect()
         }
-        "rm" if filters.is_empty() && !files.iter().any(|path| path.contains(['*', '?', '$', '~'])) => {
+        "rm" if filters.is_empty()
+            && !files.iter().any(|path| path.contains(['*', '?', '[', '{', '$', '~'])) =>
+        {
             paths().map(|path| Act::Remove { path, recursive: has('r') || has('R') }).collect()
         }
         "cat" if filters.is_empty() && !files.is_empty() => paths().map(|path| Act::Print { path }).collect(),
@@ -207,6 +280,35 @@ mod tests {
     }
 
     #[test]
+    fn operators_part_commands_wherever_they_stand() {
+        let remove = |path: &str| Act::Remove { path: path.into(), recursive: false };
+        let print = |path: &str| Act::Print { path: path.into() };
+        for (line, expect) in [
+            ("rm a; cat b", vec![remove("a"), print("b")]),
+            ("rm a;cat b&&cat c", vec![remove("a"), print("b"), print("c")]),
+            ("rm a\ncat b", vec![remove("a"), print("b")]),
+            ("rm a \\\n b", vec![remove("a"), remove("b")]),
+            ("rm 'a;b' \"c && d\"", vec![remove("a;b"), remove("c && d")]),
+            ("rm ';' a", vec![remove(";"), remove("a")]),
+            ("rm a # and cat b", vec![remove("a")]),
+            ("rm a 2>/dev/null; cat b 2>&1", vec![remove("a"), print("b")]),
+            ("rm a|cat", out(Reason::Program)),
+            ("rm a||cat b", out(Reason::ShellLanguage)),
+            ("rm a& cat b", out(Reason::ShellLanguage)),
+            ("cat a>b", out(Reason::ShellLanguage)),
+            ("cat a2>/dev/null", out(Reason::ShellLanguage)),
+            ("cat a 2>/dev/null/b", out(Reason::ShellLanguage)),
+            ("rm `cat b`", out(Reason::ShellLanguage)),
+            ("rm \"$(cat b)\"", out(Reason::ShellLanguage)),
+            ("(rm a)", out(Reason::ShellLanguage)),
+            ("rm {a,b}", out(Reason::Program)),
+            ("rm a\0; b", out(Reason::ShellLanguage)),
+        ] {
+            assert_eq!(acts(line), expect, "{line:?}");
+        }
+    }
+
+    #[test]
     fn what_a_shell_line_is_here() {
         let find = |names: &[&str], lines: &[(&str, bool)], head| Act::FindFiles {
             path: "/r".into(),
@@ -239,7 +341,7 @@ mod tests {
             ),
             (
                 "find src -name '*.py' | xargs grep -l 'def f(' | head -20",
-                vec![Act::Search(Search { shows: Shows::Files, ..search })],
+                vec![Act::Search(Search { shows: Shows::Files, ..search.clone() })],
             ),
             ("cat a b", vec![Act::Print { path: "a".into() }, Act::Print { path: "b".into() }]),
             ("rm -rf d", vec![Act::Remove { path: "d".into(), recursive: true }]),
@@ -252,6 +354,16 @@ mod tests {
             ("echo x > a", out(Reason::ShellLanguage)),
             ("echo 'x", out(Reason::ShellLanguage)),
             ("find . -newer x -delete", out(Reason::ShellLanguage)),
+            (
+                "grep ';' a",
+                vec![Act::Search(Search {
+                    path: "a".into(),
+                    pattern: ";".into(),
+                    names: Vec::new(),
+                    head: None,
+                    ..search
+                })],
+            ),
         ] {
             assert_eq!(acts(line), expect, "{line}");
         }

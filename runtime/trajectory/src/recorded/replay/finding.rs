@@ -35,9 +35,12 @@ impl Replay<'_> {
             .map(|path| path.trim_end_matches('/').to_owned())
             .collect();
         let named = answer.lines().filter(|line| line.starts_with('/'));
-        let theirs: Vec<String> = named.filter_map(|line| self.place(line).ok()).collect();
-        // Ours names no folder whose files it names.
-        let leaf = |path: &&String| !theirs.iter().any(|other| other.starts_with(&format!("{path}/")));
+        let theirs: BTreeSet<String> = named.filter_map(|line| self.place(line).ok()).collect();
+        // Ours names no folder whose files it names. What is in one stands in order: an answer may have any number of lines.
+        let leaf = |path: &&String| {
+            let folder = format!("{path}/");
+            !theirs.range(folder.clone()..).next().is_some_and(|other| other.starts_with(&folder))
+        };
         let inner = |found: &&String| found.as_str() != path;
         let theirs: BTreeSet<String> = theirs.iter().filter(inner).filter(leaf).cloned().collect();
         same_names(&theirs, &ours)
