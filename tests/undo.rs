@@ -287,7 +287,7 @@ fn a_call_of_an_attempt_is_undone_until_the_attempt_ends() {
     let call = loop {
         let text = std::fs::read_to_string(&journal).unwrap_or_default();
         let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        if let Some(event) = events.into_iter().find(|event| event["event"] == "tool_call") {
+        if let Some(event) = events.into_iter().find(|event| event["data"]["record"]["tool"] == "edit") {
             break event;
         }
         assert!(child.try_wait().expect("it can be asked").is_none(), "it ended: {text}");
