@@ -16,11 +16,10 @@ command = ["python3", "server.py"]
 tools = ["twice", "look", "flood", "fail", "leave", "tell"]
 workspace = "read"
 
-[[allow_jobs]]
+[[allow]]
 id = "handed"
 jobs = ["test"]
 secrets = ["HANDED"]
-because = "The server asks for it."
 
 [[deny]]
 id = "no-floods"
