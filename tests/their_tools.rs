@@ -96,7 +96,7 @@ fn a_policys_server_lends_its_tools_and_nothing_else() {
         .iter()
         .map(|tool| tool["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["twice", "look", "flood", "fail", "leave", "tell"], "what is lent and nothing else");
+    assert_eq!(names, ["twice", "look", "fail", "leave", "tell"], "what is lent and nothing else");
     assert_eq!(outcome("mcp_sums_twice")["output"]["text"], "42");
     let seen = outcome("mcp_sums_look")["output"]["text"].as_str().unwrap().to_owned();
     assert!(seen.contains("'calc'") && seen.contains("/workspace/.env FileNotFoundError"), "{seen}");
