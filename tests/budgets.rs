@@ -87,7 +87,11 @@ fn tokens_and_what_tools_answer_run_out() {
     let model = Scripted::start(&scene, &Value::Array(answers));
     policy(&scene, "[budget]\ncost_usd = 1000");
     let ran = scene.gloaming(&arguments(model.url(), "recalled")).exits(3).json();
-    let read = handed.first().copied().unwrap();
+    let read = events(&scene.path().join("recalled"))
+        .iter()
+        .find(|event| event["data"]["id"] == "coder-call-1")
+        .map(|event| event["data"]["outcome"]["output"]["text"].as_str().unwrap().len() as u64)
+        .unwrap();
     assert!(ran["cost"]["tool_bytes"].as_u64().unwrap() >= 4 * read, "{read}: {ran}");
     for out in ["tokens", "bytes", "recalled"] {
         let replay = scene.gloaming(&["replay", &format!("{out}/journal.jsonl"), "--json"]).exits(0).json();

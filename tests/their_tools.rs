@@ -16,11 +16,10 @@ command = ["python3", "server.py"]
 tools = ["twice", "look", "flood", "fail", "leave", "tell"]
 workspace = "read"
 
-[[allow_jobs]]
+[[allow]]
 id = "handed"
 jobs = ["test"]
 secrets = ["HANDED"]
-because = "The server asks for it."
 
 [[deny]]
 id = "no-floods"
@@ -97,7 +96,7 @@ fn a_policys_server_lends_its_tools_and_nothing_else() {
         .iter()
         .map(|tool| tool["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["twice", "look", "flood", "fail", "leave", "tell"], "what is lent and nothing else");
+    assert_eq!(names, ["twice", "look", "fail", "leave", "tell"], "what is lent and nothing else");
     assert_eq!(outcome("mcp_sums_twice")["output"]["text"], "42");
     let seen = outcome("mcp_sums_look")["output"]["text"].as_str().unwrap().to_owned();
     assert!(seen.contains("'calc'") && seen.contains("/workspace/.env FileNotFoundError"), "{seen}");
@@ -132,9 +131,9 @@ fn a_server_that_is_none_lends_nothing_and_the_work_goes_on() {
         calls(&[("give_up", json!({"reason": "underspecified", "summary": "no such tool"}))]),
     ]);
     run(&scene, &python, &transcript).exits(3);
-    // Before them the map of the code was drawn.
-    let all: Vec<Value> =
-        events(&scene, "tool_call").into_iter().filter(|call| call["record"]["tool"] != "outline").collect();
+    // The map of the code is drawn before.
+    let mut all = events(&scene, "tool_call");
+    all.retain(|call| call["record"]["tool"] != "outline");
     assert_eq!((&all[0]["record"]["tool"], &all[0]["outcome"]["ok"]), (&json!("mcp_sums"), &json!(false)));
     assert_eq!((&all[1]["record"]["tool"], &all[1]["outcome"]["ok"]), (&json!("read"), &json!(true)));
     let replay = scene.gloaming(&["replay", "out/journal.jsonl", "--json"]).exits(0).json();
