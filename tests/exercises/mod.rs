@@ -131,3 +131,39 @@ fn right_fixes_are_published_and_wrong_ones_are_not() {
     }));
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
+
+#[test]
+fn the_exercises_are_as_many_as_is_promised() {
+    let read: BTreeMap<String, Exercise> = exercises()
+        .into_iter()
+        .map(|(name, exercise)| exercise.map(|exercise| (name, exercise)))
+        .collect::<Result<_, _>>()
+        .expect("exercises that can be read");
+    let of = |head: &str| read.keys().filter(|name| name.starts_with(head)).count();
+    assert!(of("py_") >= 12 && of("rs_") >= 8, "{} and {}", of("py_"), of("rs_"));
+    let tries: Vec<&Try> = read.values().flat_map(|exercise| &exercise.tries).collect();
+    for kind in Kind::ALL.iter().filter(|kind| **kind != Kind::Mutant) {
+        assert!(tries.iter().any(|attempt| attempt.kind == *kind), "no try is {}", kind_name(*kind));
+    }
+    for (name, exercise) in &read {
+        let right = exercise.tries.iter().filter(|attempt| attempt.kind == Kind::Right).count();
+        assert!(right == 1 && exercise.tries.len() >= 3, "{name} has {right} right tries");
+    }
+}
+
+/// A suite that cannot fail shows nothing: this try does not end as it says, and must be told so.
+#[test]
+fn a_try_that_does_not_hold_is_told() {
+    let text = "title = \"T\"\nlanguage = \"python\"\ntask = \"Do it.\"\n[files]\n\"a.py\" = \"x = 1\\n\"\n[[try]]\n";
+    let parse = |attempt: &str| {
+        let exercise: Exercise = toml::from_str(&format!("{text}{attempt}")).expect("an exercise");
+        exercise.checked()
+    };
+    let published = parse("kind = \"veto\"\nends = \"branch\"\n");
+    assert!(published.is_err_and(|fault| fault.contains("does not end with branch")));
+    let exercise = parse("kind = \"unfixable\"\nends = \"stuck\"\nreading = { needs_credentials = true }\n");
+    let exercise = exercise.expect("an exercise");
+    let home = Scene::bare_folder();
+    let outcome = run::run(&exercise, &exercise.tries[0], &home.home());
+    assert_eq!(outcome.faults, ["ended with needs_credentials, not with stuck"], "{}", outcome.said);
+}
