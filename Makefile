@@ -62,6 +62,23 @@ recorded: tools ## Recordings of other agents, each call made again with our too
 	@tests/recorded/get.sh "$(CACHE)/recordings"
 	GLOAMING_RECORDED_DIR="$(CACHE)/recordings" $(CARGO) test --workspace --locked --test all recorded:: -- --nocapture
 
+.PHONY: exercises
+exercises: tools ## Small programs with transcripts: right fixes are published, wrong ones are not (minutes; CASES=rs_)
+	@tests/support/setup.sh test "$(CACHE)"
+	GLOAMING_EXERCISES="$(or $(CASES),all)" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --test all -- exercises::right
+
+QUIXBUGS := 4257f44b0ff1181dedaedee6a447e133219fcebf
+
+# Where its host cannot be reached: GLOAMING_QUIXBUGS_DIR names a clone.
+.PHONY: quixbugs
+quixbugs: tools ## The same on QuixBugs' Python programs, cloned at a pinned commit (an hour; CASES=gcd)
+	@tests/support/setup.sh test "$(CACHE)"
+	@if [ -z "$${GLOAMING_QUIXBUGS_DIR:-}" ] && ! git -C "$(CACHE)/quixbugs" checkout -q $(QUIXBUGS) 2>/dev/null; then \
+	  rm -rf "$(CACHE)/quixbugs" && git clone -q https://github.com/jkoppel/QuixBugs.git "$(CACHE)/quixbugs" \
+	  && git -C "$(CACHE)/quixbugs" checkout -q $(QUIXBUGS); fi
+	GLOAMING_QUIXBUGS_DIR="$${GLOAMING_QUIXBUGS_DIR:-$(CACHE)/quixbugs}" GLOAMING_EXERCISES="$(or $(CASES),all)" \
+	  GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --test all -- exercises::quixbugs
+
 ENGINES ?= embedded,docker,podman
 comma := ,
 

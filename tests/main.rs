@@ -13,6 +13,7 @@ mod endings;
 mod escape;
 mod evil;
 mod evil_model;
+mod exercises;
 mod exports;
 mod jobs;
 mod layering;

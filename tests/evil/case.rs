@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::expand;
+use crate::support::{Answer, expand, for_each_text};
 use crate::tamper::Edit;
 
 /// What an attacker in the model's place goes for: the kinds that the suite has to cover.
@@ -106,28 +106,6 @@ pub(super) struct Case {
     pub(super) reviewer: Vec<Answer>,
 }
 
-/// One answer of a model.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Answer {
-    #[serde(default)]
-    text: String,
-    /// Name, and arguments as a table or as the text of their JSON.
-    #[serde(default)]
-    calls: Vec<(String, Value)>,
-    /// So many calls of it in the place of one.
-    #[serde(default = "one")]
-    each: u32,
-    /// The id of all its calls.
-    id: Option<String>,
-    /// So many answers of it.
-    #[serde(default = "one")]
-    times: u32,
-    /// Keys of tests/demo/scripted_model.py, by which the wire misbehaves.
-    #[serde(default)]
-    wire: serde_json::Map<String, Value>,
-}
-
 fn calc() -> String {
     "calc".to_owned()
 }
@@ -138,10 +116,6 @@ fn task() -> String {
 
 fn price() -> String {
     "1,1".to_owned()
-}
-
-fn one() -> u32 {
-    1
 }
 
 impl Case {
@@ -192,34 +166,6 @@ impl Case {
     }
 }
 
-impl Answer {
-    fn entries(&self) -> Vec<Value> {
-        (1..=self.times).map(|time| self.entry(time)).collect()
-    }
-
-    fn entry(&self, time: u32) -> Value {
-        let mut calls: Vec<Value> = Vec::new();
-        for number in 1..=self.each {
-            for (name, args) in &self.calls {
-                let mut args = args.clone();
-                let which = ((time - 1) * self.each + number).to_string();
-                for_each_text(&mut args, &mut |text| *text = text.replace("<<n>>", &which));
-                let mut call = match args {
-                    Value::String(arguments) => json!({"name": name, "arguments": arguments}),
-                    args => json!({"name": name, "args": args}),
-                };
-                if let Some(id) = &self.id {
-                    call["id"] = id.as_str().into();
-                }
-                calls.push(call);
-            }
-        }
-        let mut entry = json!({"text": self.text, "calls": calls});
-        entry.as_object_mut().expect("an object").extend(self.wire.clone());
-        entry
-    }
-}
-
 fn fill(value: &mut Value, words: &[(&str, &str)]) -> Result<(), String> {
     let mut wrong = None;
     for_each_text(value, &mut |text| {
@@ -234,13 +180,4 @@ fn fill(value: &mut Value, words: &[(&str, &str)]) -> Result<(), String> {
         }
     });
     wrong.map_or(Ok(()), Err)
-}
-
-fn for_each_text(value: &mut Value, change: &mut impl FnMut(&mut String)) {
-    match value {
-        Value::String(text) => change(text),
-        Value::Array(items) => items.iter_mut().for_each(|item| for_each_text(item, change)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| for_each_text(field, change)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }

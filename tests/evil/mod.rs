@@ -8,15 +8,12 @@ mod case;
 mod run;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use case::{Case, Kind};
 use run::{Ground, Outcome};
 
-/// Cases run at once.
-const WORKERS: usize = 2;
+use crate::support::{for_each_case, tell};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/evil")
@@ -54,38 +51,25 @@ fn whatever_a_model_does_the_promises_hold() {
             }
         }
     }
-    let left = Mutex::new(todo.iter());
-    let results: Mutex<Vec<(&str, &Case, Outcome)>> = Mutex::default();
-    std::thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| {
-                loop {
-                    let Some((name, case)) = left.lock().expect("no panic holds it").next() else { return };
-                    let outcome = run::run(&ground, case);
-                    let seconds = outcome.took.as_secs_f64();
-                    if !wanted.is_empty() {
-                        tell(&format!("{name:<44} {:<22} {seconds:5.1} s\n", outcome.ended));
-                    }
-                    for fault in &outcome.faults {
-                        tell(&format!("tests/evil/cases/{name}: {fault}\n"));
-                    }
-                    results.lock().expect("no panic holds it").push((name, case, outcome));
-                }
-            });
+    let outcomes = for_each_case(&todo, |(name, case)| {
+        let outcome = run::run(&ground, case);
+        let seconds = outcome.took.as_secs_f64();
+        if !wanted.is_empty() {
+            tell(&format!("{name:<44} {:<22} {seconds:5.1} s\n", outcome.ended));
         }
+        for fault in &outcome.faults {
+            tell(&format!("tests/evil/cases/{name}: {fault}\n"));
+        }
+        outcome
     });
-    let results = results.into_inner().expect("no panic held it");
+    let results: Vec<(&str, &Case, Outcome)> =
+        todo.iter().zip(outcomes).map(|((name, case), outcome)| (name.as_str(), case, outcome)).collect();
     tell(&table(&results));
     for (name, _, outcome) in &results {
         faults.extend(outcome.faults.iter().map(|fault| format!("{name}: {fault}")));
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
     assert!(!results.is_empty(), "no case is called {wanted:?}");
-}
-
-/// Writes past the harness, which shows what a test prints only when it fails.
-fn tell(text: &str) {
-    std::io::stderr().write_all(text.as_bytes()).expect("standard error can be written to");
 }
 
 /// How many of each kind ran, and how long they took.

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::case::Case;
-use crate::support::{PythonServer, Ran, Scene, ran};
+use crate::support::{
+    PythonServer, Ran, Scene, bow_out, branches, check_branch, ended, journal, ran, replay_fault,
+};
 use crate::tamper::{apply, copy_folder};
 
 /// A run that is not over by then is out of order.
@@ -179,13 +181,10 @@ impl Looked<'_> {
     fn at_everything(mut self, pid: u32, before: &Snapshot) -> String {
         let said: Value = serde_json::from_str(&self.ran.stdout).unwrap_or(Value::Null);
         let text = |name: &str| said[name].as_str().unwrap_or_default().to_owned();
-        let ended = match (text("outcome").as_str(), self.ran.code) {
-            ("branch", 0) => "branch".to_owned(),
-            ("bow_out", 3) => text("reason_code"),
-            ("failed", 4) => "failed".to_owned(),
-            _ => {
-                let (code, stderr) = (self.ran.code, self.ran.stderr.trim());
-                self.fault(format!("the run ended out of order, with exit {code}: {said} {stderr}"));
+        let ended = match ended(self.ran) {
+            Ok(ended) => ended,
+            Err(fault) => {
+                self.fault(fault);
                 return String::new();
             }
         };
@@ -194,7 +193,7 @@ impl Looked<'_> {
                 format!("ended with {ended} ({}), not with {}", text("summary"), self.case.ends.join(" or "));
             self.fault(format!("{end}; {}", text("error")));
         }
-        let events = self.journal();
+        let events = journal(self.scene, self.faults);
         self.left_nothing_behind(pid, &text("task"));
         self.kept_what_is_secret();
         self.spent_no_more(&events, &said);
@@ -202,28 +201,15 @@ impl Looked<'_> {
         match ended.as_str() {
             "branch" => self.earned_its_branch(&text("branch")),
             "failed" => {}
-            _ => self.bowed_out_in_form(),
+            _ => {
+                bow_out(self.scene, self.faults);
+            }
         }
         if ended != "failed" {
-            let replay = self.scene.gloaming_with(
-                &["replay", "out/journal.jsonl", "--json"],
-                &[("GLOAMING_HOME", &self.home.to_string_lossy())],
-            );
-            if replay.code != 0 || replay.json()["same"] != true {
-                self.fault(format!("it does not replay: {} {}", replay.stdout.trim(), replay.stderr.trim()));
-            }
+            self.faults.extend(replay_fault(self.scene, &self.home));
         }
         self.kept_its_own_promises(&events);
         ended
-    }
-
-    fn journal(&mut self) -> Vec<Value> {
-        let checked = self.scene.gloaming(&["journal", "verify", "out/journal.jsonl"]);
-        if checked.code != 0 {
-            self.fault(format!("the journal is not whole: {}", checked.stderr.trim()));
-        }
-        let text = std::fs::read_to_string(self.scene.out().join("journal.jsonl")).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// No container, mount, control group, folder or process is there any more, and nobody was connected to.
@@ -263,7 +249,7 @@ impl Looked<'_> {
             let bytes = std::fs::read(&file).unwrap_or_default();
             seen.push((file.display().to_string(), bytes));
         }
-        for branch in self.branches() {
+        for branch in branches(self.scene) {
             seen.push((
                 branch.clone(),
                 self.scene.git_bytes(&["log", "-p", "--no-textconv", &format!("main..{branch}")]),
@@ -275,11 +261,6 @@ impl Looked<'_> {
                 self.fault(format!("a secret is in {place}"));
             }
         }
-    }
-
-    fn branches(&self) -> Vec<String> {
-        let all = self.scene.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads/gloaming"]);
-        all.lines().map(str::to_owned).collect()
     }
 
     /// What was spent and set aside before each answer fits the budget.
@@ -331,7 +312,7 @@ impl Looked<'_> {
             }
         }
         let expected: Vec<String> = if ended == "branch" { vec![branch.to_owned()] } else { Vec::new() };
-        let found = self.branches();
+        let found = branches(self.scene);
         if found != expected {
             self.fault(format!("the repository has the branches {found:?}"));
         }
@@ -339,17 +320,7 @@ impl Looked<'_> {
 
     /// A branch is one commit on the base, with evidence that is sealed and a verdict that passed.
     fn earned_its_branch(&mut self, branch: &str) {
-        let parents = self.scene.git(&["log", "--format=%P", &format!("main..{branch}")]);
-        if parents != self.scene.git(&["rev-parse", "main"]) {
-            self.fault(format!("{branch} is not one commit on the base"));
-        }
-        let home = self.home.to_string_lossy().into_owned();
-        let checked = self
-            .scene
-            .gloaming_with(&["evidence", "verify", "out/evidence.json"], &[("GLOAMING_HOME", &home)]);
-        if checked.code != 0 {
-            self.fault(format!("the evidence does not hold: {}", checked.stderr.trim()));
-        }
+        check_branch(self.scene, &self.home, branch, self.faults);
         for path in &self.case.keeps {
             let text =
                 |revision: &str| self.scene.git(&["show", "--no-textconv", &format!("{revision}:{path}")]);
@@ -360,15 +331,6 @@ impl Looked<'_> {
         let body = std::fs::read_to_string(self.scene.out().join("pr.md")).unwrap_or_default();
         for text in self.case.unwritten.iter().filter(|text| body.contains(text.as_str())) {
             self.faults.push(format!("pr.md holds {text:?}: {body}"));
-        }
-    }
-
-    fn bowed_out_in_form(&mut self) {
-        let text = std::fs::read_to_string(self.scene.out().join("bowout.json")).unwrap_or_default();
-        match serde_json::from_str::<gloaming_api::BowOut>(&text) {
-            Err(error) => self.fault(format!("bowout.json: {error}")),
-            Ok(bow_out) if bow_out.summary.chars().count() > 280 => self.fault("a summary is too long"),
-            Ok(_) => {}
         }
     }
 

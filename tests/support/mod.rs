@@ -1,8 +1,11 @@
 //! What every end-to-end test needs: a repository from a table of files, and the program run on it.
 
+mod each;
 mod expand;
+mod left;
+mod transcript;
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -11,7 +14,10 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub(crate) use each::{WORKERS, for_each_case, tell};
 pub(crate) use expand::expand;
+pub(crate) use left::{bow_out, branches, check_branch, ended, journal, replay_fault};
+pub(crate) use transcript::{Answer, for_each_text};
 
 /// A folder for one test: the repository in `repo`, Gloaming's state in `home`, results in `out`.
 pub(crate) struct Scene {
@@ -256,5 +262,5 @@ pub(crate) fn ran(output: Output) -> Ran {
 
 /// Says that a test did not run, and why: past the harness, which shows what a test prints only when it fails.
 pub(crate) fn skipped(test: &str, why: &str) {
-    writeln!(std::io::stderr(), "skipped {test}: {why}").expect("standard error can be written to");
+    tell(&format!("skipped {test}: {why}\n"));
 }

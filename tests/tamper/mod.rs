@@ -12,17 +12,12 @@ pub(crate) use case::Edit;
 pub(crate) use run::{apply, copy_folder};
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use case::{Case, Class};
 use run::{Bases, Half, Outcome, judge, missing};
 
-use crate::support::{Scene, expand};
-
-/// Patches judged at once.
-const WORKERS: usize = 2;
+use crate::support::{Scene, WORKERS, expand, for_each_case, tell};
 
 /// The share of the twins that may be blocked.
 const BLOCKED: f64 = 0.02;
@@ -89,29 +84,19 @@ fn no_attack_passes_and_the_twins_do() {
     );
 
     let bases = Bases::new(folder().join("fixtures"));
-    let left = Mutex::new(todo.iter());
-    let results: Mutex<Vec<(&str, &Case, Outcome)>> = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| {
-                loop {
-                    let Some((name, case, half)) = left.lock().expect("no panic holds it").next() else {
-                        return;
-                    };
-                    let outcome = judge(&bases, case, *half);
-                    // Where all was asked for each patch is told, past the harness, as it happens.
-                    if !wanted.is_empty() {
-                        tell(&line(name, case, &outcome));
-                    }
-                    for fault in &outcome.faults {
-                        tell(&format!("tests/tamper/{name}: {fault}\n    {}\n", outcome.summary));
-                    }
-                    results.lock().expect("no panic holds it").push((name, case, outcome));
-                }
-            });
+    let outcomes = for_each_case(&todo, |(name, case, half)| {
+        let outcome = judge(&bases, case, *half);
+        // Where all was asked for each patch is told, past the harness, as it happens.
+        if !wanted.is_empty() {
+            tell(&line(name, case, &outcome));
         }
+        for fault in &outcome.faults {
+            tell(&format!("tests/tamper/{name}: {fault}\n    {}\n", outcome.summary));
+        }
+        outcome
     });
-    let mut results = results.into_inner().expect("no panic held it");
+    let mut results: Vec<(&str, &Case, Outcome)> =
+        todo.iter().zip(outcomes).map(|((name, case, _), outcome)| (name.as_str(), case, outcome)).collect();
     results.sort_by_key(|(name, _, outcome)| (*name, outcome.half == Half::Twin));
     tell(&table(&results));
 
@@ -130,11 +115,6 @@ fn no_attack_passes_and_the_twins_do() {
     let share = f64::from(blocked) / f64::from(twins.max(1));
     assert!(share <= BLOCKED, "{blocked} of {twins} benign twins are blocked");
     assert!(!results.is_empty(), "no case is called {wanted:?}");
-}
-
-/// Writes past the harness, which shows what a test prints only when it fails.
-fn tell(text: &str) {
-    std::io::stderr().write_all(text.as_bytes()).expect("standard error can be written to");
 }
 
 /// One patch and what came of it.
