@@ -38,17 +38,28 @@ impl Llama {
             .spawn()
             .expect("python starts; else run make local-model again");
         let lines = BufReader::new(child.stdout.take().expect("it is a pipe")).lines();
-        let said = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("listening ").map(str::to_owned));
+        let said =
+            lines.map_while(Result::ok).find_map(|line| line.strip_prefix("listening ").map(str::to_owned));
         Some(Self { child, url: format!("{}/v1", said.expect("it says where it listens")) })
     }
 }
 
 #[test]
 fn a_model_without_tool_calls_makes_them_by_a_schema() {
-    let Some(llama) = Llama::start("local_model::a_model_without_tool_calls_makes_them_by_a_schema") else { return };
+    let Some(llama) = Llama::start("local_model::a_model_without_tool_calls_makes_them_by_a_schema") else {
+        return;
+    };
     let scene = Scene::new(FILES);
     let args = [
-        "models", "test", "openai:smollm2", "--model-url", &llama.url, "--model-price", "0,0", "--model-tools", "schema",
+        "models",
+        "test",
+        "openai:smollm2",
+        "--model-url",
+        &llama.url,
+        "--model-price",
+        "0,0",
+        "--model-tools",
+        "schema",
         "--json",
     ];
     let report = scene.gloaming_with(&args, &[("OPENAI_API_KEY", "none")]).json();
@@ -65,15 +76,34 @@ fn a_model_without_tool_calls_makes_them_by_a_schema() {
 
 #[test]
 fn a_run_by_a_model_that_can_do_nothing_ends_in_order() {
-    let Some(llama) = Llama::start("local_model::a_run_by_a_model_that_can_do_nothing_ends_in_order") else { return };
+    let Some(llama) = Llama::start("local_model::a_run_by_a_model_that_can_do_nothing_ends_in_order") else {
+        return;
+    };
     for team in ["full", "coder"] {
         let scene = Scene::new(FILES);
         let policy = "schema = 1\nrepos = [\"*/*\"]\nextends = [\"preset:standard\"]\n[budget]\nsteps = 6\nwall = \"8m\"\n";
         std::fs::write(scene.path().join("policy.toml"), policy).expect("write");
         let args = [
-            "run", "--repo", "repo", "--task", "twice(3) gives 5 and should give 6", "--model", "openai:smollm2",
-            "--model-url", &llama.url, "--model-price", "0,0", "--model-tools", "schema", "--policy", "policy.toml",
-            "--team", team, "--out", "out", "--json",
+            "run",
+            "--repo",
+            "repo",
+            "--task",
+            "twice(3) gives 5 and should give 6",
+            "--model",
+            "openai:smollm2",
+            "--model-url",
+            &llama.url,
+            "--model-price",
+            "0,0",
+            "--model-tools",
+            "schema",
+            "--policy",
+            "policy.toml",
+            "--team",
+            team,
+            "--out",
+            "out",
+            "--json",
         ];
         let ran = scene.gloaming_with(&args, &[("OPENAI_API_KEY", "none")]).exits(3);
         assert_eq!(scene.git(&["branch", "--list", "gloaming/*"]), "", "{}", ran.stdout);
