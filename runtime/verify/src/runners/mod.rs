@@ -72,6 +72,18 @@ pub(crate) struct Place {
     pub(crate) passed: usize,
 }
 
+/// Returns a text with its middle left out where it has more than `max` characters: a deep trace says at its end what failed.
+fn begin_and_end(text: &str, max: usize) -> String {
+    let count = text.chars().count();
+    if count <= max {
+        return text.to_owned();
+    }
+    let half = max.saturating_sub(1) / 2;
+    let begin: String = text.chars().take(half).collect();
+    let end: String = text.chars().skip(count - half).collect();
+    format!("{begin}…{end}")
+}
+
 impl Report {
     /// Adds a result. Of two results for one id the worse one counts, so that a second can never improve
     /// the first.
@@ -79,7 +91,7 @@ impl Report {
         if status == TestStatus::Failed
             && let Some(message) = message.map(str::trim).filter(|message| !message.is_empty())
         {
-            self.messages.entry(id.clone()).or_insert_with(|| gloaming_api::bowout::shorten(message, 2000));
+            self.messages.entry(id.clone()).or_insert_with(|| begin_and_end(message, 2000));
         }
         let severity = |status| match status {
             TestStatus::Passed => 0,
@@ -354,6 +366,16 @@ mod tests {
         report.add("b".into(), TestStatus::Failed, None);
         assert_eq!(lines(&report), "a = failed\nb = failed\n");
         assert_eq!(report.messages["a"], "boom");
+    }
+
+    #[test]
+    fn a_deep_trace_keeps_what_it_says_at_its_end() {
+        let mut report = Report::default();
+        let trace = format!("begin\n{}ValueError: not enough", "in a call\n".repeat(1000));
+        report.add("a".into(), TestStatus::Failed, Some(&trace));
+        let kept = &report.messages["a"];
+        assert!(kept.starts_with("begin") && kept.ends_with("ValueError: not enough"), "{kept}");
+        assert!(kept.chars().count() <= 2000);
     }
 
     #[test]
