@@ -11,6 +11,7 @@ use gloaming_api::evidence::{Evidence, Origin};
 use gloaming_api::job::{JobRecord, RefusedHost};
 use gloaming_api::journal::EventKind;
 use gloaming_api::profile::Profile;
+use gloaming_api::tool::{CallRecord, ToolOutcome};
 use gloaming_api::triage::Feasible;
 use gloaming_api::{Attempt, Digest, Judge, RepoId, TaskId};
 use gloaming_jobs::{Caches, Cancel, Egress, Engine, NoEngine};
@@ -246,6 +247,18 @@ impl Run<'_> {
         Ok(self.journal.append(kind)?)
     }
 
+    /// Records one call, also one that the host answered by itself.
+    pub(crate) fn record_call(
+        &mut self,
+        id: &str,
+        args: serde_json::Value,
+        outcome: &ToolOutcome,
+        record: CallRecord,
+    ) -> Result<(), WorkerError> {
+        let (id, outcome, record) = (id.to_owned(), outcome.clone(), Box::new(record));
+        self.record(EventKind::ToolCall { id, args, outcome, record })
+    }
+
     /// Returns how long the attempt was worked on: by the journal's times, which a replay has too.
     pub(crate) fn elapsed(&self) -> Duration {
         self.journal.elapsed()
@@ -377,6 +390,23 @@ fn may_work(run: &Run<'_>, origin: &Origin) -> Result<(), End> {
     Ok(())
 }
 
+/// Ends a task for another version of a dependency where manifests and lockfiles are to stay as they are: whatever would be
+/// made of them could not pass.
+fn may_change_dependencies(run: &Run<'_>, playbook: &str) -> Result<(), End> {
+    let Err(denial) = run.equipment.grant.permit_lockfiles() else { return Ok(()) };
+    let summary = format!(
+        "The policy keeps this repository's dependencies as they are, so `{playbook}` was not begun."
+    );
+    Err(Draft::new(Stage::Triage, ReasonCode::PolicyBlocked, summary)
+        .evidence(BowOutEvidence::note("policy", denial.to_string()))
+        .unblock(
+            "let dependencies change",
+            "in the operator's policy: `[change]` with `dependencies = \"change\"`, and no layer with \"keep\"; set-up jobs reach the \
+             package registry by `[jobs.setup]` with `network = [\"registry\"]`",
+        )
+        .into())
+}
+
 pub(crate) fn choose_origin(run: &mut Run<'_>, choice: &Choice) -> Result<Origin, End> {
     let (origin, because) = match choice {
         Choice::Playbook(playbook) => {
@@ -416,6 +446,11 @@ pub(crate) fn choose_origin(run: &mut Run<'_>, choice: &Choice) -> Result<Origin
         }
     };
     may_work(run, &origin)?;
+    if let Choice::Playbook(playbook) = choice
+        && playbook.changes_dependencies()
+    {
+        may_change_dependencies(run, playbook.name())?;
+    }
     run.record(EventKind::OriginChosen { origin: origin.clone(), because })?;
     Ok(origin)
 }

@@ -324,12 +324,7 @@ pub(crate) async fn call_tool(
     if let Some(job) = job {
         record_job(run, name, job)?;
     }
-    run.record(EventKind::ToolCall {
-        id: id.to_owned(),
-        args,
-        outcome: outcome.clone(),
-        record: Box::new(record),
-    })?;
+    run.record_call(id, args, &outcome, record)?;
     Ok(outcome)
 }
 
@@ -353,12 +348,7 @@ pub(crate) async fn fix(
     if let Some(job) = job {
         record_job(run, name, job)?;
     }
-    run.record(EventKind::ToolCall {
-        id: id.to_owned(),
-        args,
-        outcome: outcome.clone(),
-        record: Box::new(record),
-    })?;
+    run.record_call(id, args, &outcome, record)?;
     Ok(outcome)
 }
 
