@@ -348,7 +348,7 @@ fn artifact(source: std::io::Error) -> End {
 }
 
 /// Holds who asked against the policy, and which model would see the code, before either costs anything.
-fn may_work(run: &Run<'_>, origin: &Origin) -> Result<(), End> {
+pub(crate) fn may_work(run: &Run<'_>, origin: &Origin) -> Result<(), End> {
     let grant = &run.equipment.grant;
     let blocked = |summary: String, evidence: String, action: &str, detail: String| {
         let draft = Draft::new(Stage::Authorize, ReasonCode::PolicyBlocked, summary);

@@ -122,7 +122,8 @@ fn npm(text: &str, name: &str) -> Option<Vec<Declaration>> {
         let Ok(section) = serde_json::from_str::<BTreeMap<&str, &RawValue>>(section.get()) else { continue };
         let Some(value) = section.get(name) else { continue };
         let raw = value.get();
-        let start = (raw.as_ptr() as usize).checked_sub(text.as_ptr() as usize)? + 1;
+        // What was not parsed yet is a piece of the text itself.
+        let start = raw.as_ptr().addr().checked_sub(text.as_ptr().addr())? + 1;
         let says = match serde_json::from_str::<&str>(raw) {
             Ok(version) if text.get(start..start + version.len()) == Some(version) => {
                 Says::Requirement { text: version.to_owned(), start, end: start + version.len() }

@@ -7,6 +7,8 @@
 mod declared;
 mod locked;
 mod plan;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use gloaming_api::ReasonCode;
@@ -227,7 +229,7 @@ impl Bump {
     fn failed(&self, command: &str, ended: &str, network: bool, text: String) -> End {
         if !network {
             let summary = format!(
-                "`{command}` ended with {ended}, and the policy gives set-up jobs no network here: in the operator's policy it is \
+                "`{command}` ended with {ended}, and set-up jobs have no network here: the operator's policy gives it by \
                  `[jobs.setup] network = [\"registry\"]`."
             );
             return End::new(ReasonCode::NeedsNetwork, summary)
