@@ -88,22 +88,22 @@ fn a_registry_that_has_no_such_version_or_is_not_reached_ends_it() {
 
 #[test]
 fn npms_manifest_and_lockfile_go_together() {
-    let manifest = "{\n  \"name\": \"x\",\n  \"dependencies\": {\"a\": \"^1.0.0\"}\n}\n";
+    let manifest = "{\n  \"name\": \"x\",\n  \"dependencies\": {\"ms\": \"^1.0.0\"}\n}\n";
     let lock =
-        r#"{"packages": {"": {"dependencies": {"a": "^1.0.0"}}, "node_modules/a": {"version": "1.0.0"}}}"#;
+        r#"{"packages": {"": {"dependencies": {"ms": "^1.0.0"}}, "node_modules/ms": {"version": "1.0.0"}}}"#;
     let mut repo = Repo::new(&[("package.json", manifest), ("package-lock.json", lock)]);
     repo.manager = |_, lock| made(0, Some(lock.replace("1.0.0", "1.2.0")), &["package.json"], true);
-    assert!(repo.run("Bump the npm package a to 1.2.0").starts_with("done: Bump a from 1.0.0 to 1.2.0."));
+    assert!(repo.run("Bump the npm package ms to 1.2.0").starts_with("done: Bump ms from 1.0.0 to 1.2.0."));
     assert!(repo.files["package.json"].contains("^1.2.0"));
     assert_eq!(
         repo.story[3..5],
         [
             "read 1 files",
-            "lock package-lock.json: npm install a@1.2.0 --package-lock-only --ignore-scripts --no-audit --no-fund --save-prefix=^"
+            "lock package-lock.json: npm install ms@1.2.0 --package-lock-only --ignore-scripts --no-audit --no-fund --save-prefix=^"
         ]
     );
     let mut repo = Repo::new(&[("package.json", manifest), ("yarn.lock", "")]);
-    assert!(repo.run("Bump a to 1.2.0").starts_with("out_of_scope: yarn.lock is not npm's"));
+    assert!(repo.run("Bump ms to 1.2.0").starts_with("out_of_scope: yarn.lock is not npm's"));
 }
 
 #[test]
@@ -135,5 +135,5 @@ fn a_dependency_in_two_places_is_asked_about() {
         ("b/Cargo.toml", "[dependencies]\nlog = \"0.4\"\n"),
         ("b/Cargo.lock", LOCK),
     ]);
-    insta::assert_snapshot!(repo.run("Bump log to 0.4.20"), @"underspecified: log is a dependency in several places: a/Cargo.lock, b/Cargo.lock. | Which of them is meant? | a/Cargo.lock, b/Cargo.lock");
+    insta::assert_snapshot!(repo.run("Bump log to 0.4.20"), @"underspecified: log is a dependency in several places: a/Cargo.lock, b/Cargo.lock. | Which of them is meant? | a/Cargo.lock; b/Cargo.lock");
 }
