@@ -29,6 +29,10 @@ build: tools ## Build target/release/gloaming
 demo: build ## Run the main job on a real published project (about two minutes when warm)
 	@tests/demo/run.sh "$(TARGET)/release/gloaming" "$(CACHE)"
 
+.PHONY: playbooks
+playbooks: build ## Run each playbook on five published packages and print what came of it
+	@tests/packages/run.sh "$(TARGET)/release/gloaming" "$(CACHE)" $(PLAYBOOK)
+
 .PHONY: test
 test: tools ## The default suite: format, lints, docs, every test
 	@tests/support/setup.sh test "$(CACHE)"

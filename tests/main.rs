@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod budgets;
+mod bumps;
 mod clone;
 mod complaints;
 mod contracts;

@@ -53,7 +53,9 @@ pub use difference::{Change, Difference, PastChange, difference};
 pub use explain::Explanation;
 pub use file::{PolicyFile, TOOLS, WRITING_TOOLS};
 pub use flip::{Edit, Flip};
-pub use grant::{Budget, ChangeCaps, DeclaredTool, Grant, JobPermit, Lanes, MayWrite, McpServer, ToolPermit};
+pub use grant::{
+    Budget, ChangeCaps, DeclaredTool, Grant, JobPermit, Lanes, MANAGER, MayWrite, McpServer, ToolPermit,
+};
 pub use hosts::{ClientSettings, HostSets};
 pub use import::{Imported, Note, NoteKind, Source as ImportSource, import, import_goose};
 pub use learn::{Learned, Lesson, learn};

@@ -3,7 +3,7 @@
 use gloaming_api::RelPath;
 use gloaming_api::job::JobPurpose;
 
-use super::{DeniedBy, Grant};
+use super::{DeniedBy, Grant, MANAGER};
 use crate::file::{Rule, TOOLS, WRITING_TOOLS, forebears};
 use crate::glob::{Pattern, Spelled};
 use crate::preset::{FLOOR_NAME, STANDARD_NAME, floor_line, standard};
@@ -96,7 +96,17 @@ fn of_rule(rule: &Rule) -> Reason<'_> {
 }
 
 impl Grant {
+    /// What a patch may touch: what a writing tool could have changed, and a lockfile that follows its manifest.
     pub(super) fn judge_change(&self, path: &RelPath) -> Judged<'_> {
+        let by_tools = self.judge_tools_change(path);
+        if by_tools.allow {
+            return by_tools;
+        }
+        let by_manager = self.judge_lockfile(path);
+        if by_manager.allow { by_manager } else { by_tools }
+    }
+
+    pub(super) fn judge_tools_change(&self, path: &RelPath) -> Judged<'_> {
         let mut denied: Option<Judged<'_>> = None;
         for tool in WRITING_TOOLS {
             let judged = self.judge(tool, Access::Write, path);
@@ -112,11 +122,14 @@ impl Grant {
     }
 
     pub(crate) fn judge(&self, tool: &str, access: Access, path: &RelPath) -> Judged<'_> {
+        if tool == MANAGER {
+            return self.judge_lockfile(path);
+        }
         let judged = self.judge_own(tool, access, path);
         // No rule can know what a registered tool is for. So none of them writes where a patch may not: a
         // denial for edit, write and patch was not meant to leave a way round, and the gate would refuse it.
         if judged.allow && access == Access::Write && !TOOLS.contains(&tool) {
-            let change = self.judge_change(path);
+            let change = self.judge_tools_change(path);
             if !change.allow {
                 return change;
             }

@@ -3,6 +3,7 @@
 mod jobs;
 mod judge;
 mod lanes;
+mod lockfile;
 mod object;
 mod permit;
 
@@ -16,6 +17,7 @@ use gloaming_api::{Digest, RelPath, RepoId};
 
 pub(crate) use self::judge::Judged;
 pub use self::lanes::Lanes;
+pub use self::lockfile::MANAGER;
 pub use self::permit::{JobPermit, MayWrite, ToolPermit};
 use crate::allowances::Allowances;
 use crate::file::{PolicyFile, TOOLS};
@@ -359,7 +361,7 @@ impl Grant {
     }
 
     /// Decides whether a patch may touch a path, whoever wrote the patch: whether a writing tool could
-    /// have changed it under this grant.
+    /// have changed it under this grant, or it is a lockfile that follows its manifest ([`Grant::permit_lockfiles`]).
     pub fn decide_change(&self, path: &RelPath) -> Decision {
         self.judge_change(path).into_decision()
     }

@@ -2,7 +2,7 @@
 
 use gloaming_api::RelPath;
 use gloaming_api::job::JobPurpose;
-use gloaming_policies::{Access, Decision};
+use gloaming_policies::{Access, Decision, Grant};
 
 use crate::{check, operator, resolve};
 
@@ -550,4 +550,55 @@ fn calls_that_make_no_sense_are_said_to() {
         assert_eq!(grant.explain(call).unwrap_err(), want);
     }
     assert_eq!(grant.explain("read a file with spaces.txt").unwrap().rule, "look-at-every-file");
+}
+
+#[test]
+fn a_lockfile_follows_its_manifest_and_no_tool_writes_it() {
+    let lock = path("Cargo.lock");
+    let with = |more: &str| {
+        operator(&format!(
+            "schema = 1\nextends = [\"preset:standard\"]\n[change]\ndependencies = \"change\"\n{more}"
+        ))
+    };
+    let decided = |grant: &Grant, lock: &RelPath| {
+        let permit = grant.permit_lockfiles().map_err(|denial| denial.rule.id)?;
+        match permit.decide(Access::Write, lock) {
+            Decision::Allow(rule) => Ok(rule.id),
+            Decision::Deny(denial) => Err(denial.rule.id),
+        }
+    };
+    let open = with("");
+    assert_eq!(decided(&open, &lock), Ok("change.dependencies".to_owned()));
+    assert!(open.decide_change(&lock).is_allow());
+    // No tool has it, also none that was registered, and nothing but a lockfile is written so.
+    for tool in ["edit", "write", "patch", "move", "remove", "check", "their-tool"] {
+        assert!(!open.allows(tool, Access::Write, &lock), "{tool}");
+    }
+    for other in ["src/lib.rs", "Cargo.toml", "yarn.lock", "src", ".gloaming/policy.toml"] {
+        assert_eq!(decided(&open, &path(other)), Err("change.dependencies".to_owned()), "{other}");
+    }
+    // Where dependencies are kept, nobody gets the permit.
+    let kept = operator("schema = 1\nextends = [\"preset:standard\"]\n");
+    assert_eq!(decided(&kept, &lock), Err("change.dependencies".to_owned()));
+    assert!(!kept.decide_change(&lock).is_allow());
+    // Denials for all tools, protected paths, and a manifest that nobody may change keep it as it is.
+    for (more, rule) in [
+        ("protected = [\"*.lock\"]\n", "protected"),
+        (
+            "[[deny]]\nid = \"mine\"\ntools = [\"*\"]\naccess = \"write\"\npaths = [\"Cargo.lock\"]\nbecause = \"x\"\n",
+            "mine",
+        ),
+        (
+            "[[deny]]\nid = \"manifest\"\ntools = [\"*\"]\naccess = \"write\"\npaths = [\"Cargo.toml\"]\nbecause = \"x\"\n",
+            "manifest",
+        ),
+        (
+            "[[allow]]\nid = \"src\"\ntools = [\"edit\", \"write\", \"patch\", \"move\", \"remove\"]\npaths = [\"src/**\"]\n",
+            "default-deny",
+        ),
+    ] {
+        let grant = with(more);
+        assert_eq!(decided(&grant, &lock), Err(rule.to_owned()), "{more}");
+        assert!(!grant.decide_change(&lock).is_allow(), "{more}");
+    }
 }

@@ -188,7 +188,13 @@ fn journals_teach_the_tightest_policy() {
 
     [[deny]]
     id = "no-lockfile-changes"
-    tools = ["*"]
+    tools = [
+        "edit",
+        "write",
+        "patch",
+        "move",
+        "remove",
+    ]
     access = "write"
     paths = [
         "*.lock",

@@ -38,6 +38,7 @@ pub use readiness::{FAST_SUITE_MS, readiness};
 pub use remedy::lacks_dependencies;
 pub use requirements::{declares_encoding, is_requirements, requirement_lines};
 pub use setup::{
-    Dependencies, Lack, Provision, SetupError, SetupInputs, SetupTree, decided_by, deciding, set_up,
+    Dependencies, Lack, Provision, SetupError, SetupInputs, SetupTree, decided_by, deciding, own_places,
+    set_up,
 };
 pub use yaml::yaml_value;

@@ -133,20 +133,7 @@ impl Sandbox {
         // A call that failed has changed files all the same, where it made several changes.
         outcome.note = state.session.new_syntax_errors();
         let undo = state.session.undo_record();
-        let access = &state.session.access;
         let record = CallRecord {
-            tool: permit.tool().to_owned(),
-            component: None,
-            grant: permit.grant().digest().clone(),
-            args_digest: Digest::zero(),
-            decision: access.decision(),
-            denials: access.denials(),
-            warnings: access.warnings(permit),
-            reads: access.reads(),
-            reads_total: access.reads_total,
-            writes: access.writes(),
-            bytes_read: access.bytes_read,
-            bytes_written: access.bytes_written,
             undo,
             duration_us: CallDuration {
                 total: 0,
@@ -156,6 +143,7 @@ impl Sandbox {
             },
             ticks: state.ticks,
             peak_memory: state.limits.peak as u64,
+            ..state.session.access.record(permit)
         };
         Call { outcome, record, log: state.log.into_lines() }
     }

@@ -346,7 +346,7 @@ fn artifact(source: std::io::Error) -> End {
 }
 
 /// Holds who asked against the policy, and which model would see the code, before either costs anything.
-fn may_work(run: &Run<'_>, origin: &Origin) -> Result<(), End> {
+pub(crate) fn may_work(run: &Run<'_>, origin: &Origin) -> Result<(), End> {
     let grant = &run.equipment.grant;
     let blocked = |summary: String, evidence: String, action: &str, detail: String| {
         let draft = Draft::new(Stage::Authorize, ReasonCode::PolicyBlocked, summary);
@@ -388,6 +388,23 @@ fn may_work(run: &Run<'_>, origin: &Origin) -> Result<(), End> {
     Ok(())
 }
 
+/// Ends a task for another version of a dependency where manifests and lockfiles are to stay as they are: whatever would be
+/// made of them could not pass.
+fn may_change_dependencies(run: &Run<'_>, playbook: &str) -> Result<(), End> {
+    let Err(denial) = run.equipment.grant.permit_lockfiles() else { return Ok(()) };
+    let summary = format!(
+        "The policy keeps this repository's dependencies as they are, so `{playbook}` was not begun."
+    );
+    Err(Draft::new(Stage::Triage, ReasonCode::PolicyBlocked, summary)
+        .evidence(BowOutEvidence::note("policy", denial.to_string()))
+        .unblock(
+            "let dependencies change",
+            "in the operator's policy: `[change]` with `dependencies = \"change\"`, and no layer with \"keep\"; set-up jobs reach the \
+             package registry by `[jobs.setup]` with `network = [\"registry\"]`",
+        )
+        .into())
+}
+
 pub(crate) fn choose_origin(run: &mut Run<'_>, choice: &Choice) -> Result<Origin, End> {
     let (origin, because) = match choice {
         Choice::Playbook(playbook) => {
@@ -427,6 +444,11 @@ pub(crate) fn choose_origin(run: &mut Run<'_>, choice: &Choice) -> Result<Origin
         }
     };
     may_work(run, &origin)?;
+    if let Choice::Playbook(playbook) = choice
+        && playbook.changes_dependencies()
+    {
+        may_change_dependencies(run, playbook.name())?;
+    }
     run.record(EventKind::OriginChosen { origin: origin.clone(), because })?;
     Ok(origin)
 }

@@ -160,9 +160,12 @@ pub(crate) struct Ran {
     pub(crate) withheld: Vec<RelPath>,
     /// The copy, as it left it.
     pub(crate) tree: PathBuf,
+    /// Whether it had network.
+    pub(crate) reaches: bool,
 }
 
-/// Runs a command of the profile, or a form of it, on a copy of the workspace, where its kind of job may run.
+/// Runs a command of the profile, or a form of it, on a copy of the workspace, where its kind of job may run. A job of
+/// set-up gets places of its own for what it fetches and no secret; every other sees the dependencies of the base.
 pub(crate) async fn on_copy(
     bench: &Bench<'_>,
     command: &Command,
@@ -171,6 +174,7 @@ pub(crate) async fn on_copy(
     label: String,
 ) -> Result<Result<Ran, ToolError>, JobError> {
     let permit = match bench.grant.permit_command(purpose, &command.argv, command.env.keys()) {
+        Ok(permit) if purpose == JobPurpose::Setup => permit.without_secrets(),
         Ok(permit) => permit,
         Err(denial) => return Ok(Err(denied(purpose, denial))),
     };
@@ -205,7 +209,17 @@ pub(crate) async fn on_copy(
         egress: bench.provision.and_then(|provision| provision.egress_for(bench.engine, &permit)),
         label,
     };
-    if let Err(error) = give_dependencies(bench, &mut job) {
+    let reaches = job.egress.is_some();
+    let given = match purpose {
+        // Without network all it can have is what the machine has.
+        JobPurpose::Setup if !reaches => Ok(()),
+        JobPurpose::Setup => {
+            let own = bench.work_dir.join("fetched");
+            remove_if_there(&own).and_then(|()| gloaming_profile::own_places(&mut job, &own))
+        }
+        _ => give_dependencies(bench, &mut job),
+    };
+    if let Err(error) = given {
         return Ok(Err(ToolError::new(
             ToolErrorCode::Internal,
             format!("the dependencies could not be shown to the job: {error}"),
@@ -215,7 +229,7 @@ pub(crate) async fn on_copy(
         Err(JobError::Denied { denial, .. }) => return Ok(Err(denied(purpose, *denial))),
         output => output?,
     };
-    Ok(Ok(Ran { output, withheld, tree: copy }))
+    Ok(Ok(Ran { output, withheld, tree: copy, reaches }))
 }
 
 /// Shows a job the dependencies of the base, also where the workspace asks for others by now: what they are is not the

@@ -351,7 +351,10 @@ pub(crate) fn for_jobs<'a>(run: &'a Run<'_>, bench: &'a Bench) -> check::Bench<'
         grant: &run.equipment.grant,
         profile: &bench.profile,
         engine: bench.engine.as_ref(),
-        provision: bench.provision(run),
+        provision: bench.provision(run).map(|of_base| match &bench.handed {
+            Some(handed) => gloaming_profile::Provision { base: Some(handed), ..of_base },
+            None => of_base,
+        }),
         workspace: bench.checkout.dir().to_owned(),
         work_dir: run.equipment.work_dir.join("check"),
         cancel: &run.stop,

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use gloaming_agent::{Choice, Done, Plan, Playbook, Review, ReviewFinding, Shown, choose};
+use gloaming_agent::{Choice, Done, Plan, Playbook, Review, ReviewFinding, Shown, Source, choose};
 use gloaming_api::bowout::{Attempted, BowOutEvidence, ReasonCode, Stage, Unblock, shorten};
-use gloaming_api::evidence::{ChangedFile, Evidence, Origin, StepResult, VerdictKind};
+use gloaming_api::evidence::{ChangedFile, Evidence, Finding, Origin, StepResult, Verdict, VerdictKind};
 use gloaming_api::journal::EventKind;
 use gloaming_api::profile::CommandKind;
 use gloaming_api::triage::TaskFeatures;
@@ -13,10 +13,10 @@ use gloaming_model::Model;
 use gloaming_verify::Baseline;
 use gloaming_workspace::Patch;
 
-use crate::blueprint::{ROUNDS, Run, choose_origin, freeze, keep, parts, verify};
+use crate::blueprint::{ROUNDS, Run, choose_origin, freeze, keep, may_work, parts, verify};
 use crate::bow::{Draft, from_verdict};
 use crate::end::{End, Unpublished, Verified, WorkerError};
-use crate::provision::{Bench, Ground, baseline, provision};
+use crate::provision::{Bench, Ground, baseline, provision, set_up_for};
 use crate::team::{Failing, REPRODUCER_TRIES, Reproducer};
 use crate::{code, facts, playbook, team, triage};
 
@@ -33,6 +33,7 @@ enum State {
     Verify(Box<Work>, Made, Patch),
     Review(Box<Work>, Made, Patch, Box<Evidence>),
     Gate(Box<Work>, Made, Patch, Box<Evidence>, Option<Review>),
+    HandOver(Box<Work>, Made, Patch, HandedOver),
     Done(Box<Verified>),
 }
 
@@ -69,6 +70,8 @@ struct Work {
     plan: Option<Plan>,
     /// Whether a reviewer has sent it back already.
     reviewed: bool,
+    /// What a playbook did before a model went on, in its words.
+    before: Option<String>,
 }
 
 /// Who works on the task, with what it takes to.
@@ -200,6 +203,9 @@ pub(crate) async fn run(run: &mut Run<'_>) -> Result<Verified, End> {
             State::Gate(work, made, patch, evidence, review) => {
                 gate(run, work, made, patch, evidence, review)?
             }
+            State::HandOver(work, made, patch, handed) => {
+                State::Code(Box::new(work.hand_over(run, made, &patch, handed).await?))
+            }
             State::Done(verified) => return Ok(*verified),
         };
     }
@@ -217,7 +223,8 @@ impl Work {
             Choice::Playbook(playbook) => Maker::Playbook(playbook),
             _ => {
                 let model = run.equipment.model.clone().expect("triage chose the model");
-                let session = team::coder(run, &bench, map, failing.as_ref(), plan.as_ref()).await?;
+                let shown = map.into_iter().collect();
+                let session = team::coder(run, &bench, shown, failing.as_ref(), plan.as_ref()).await?;
                 Maker::Model(model, Box::new(session))
             }
         };
@@ -231,7 +238,43 @@ impl Work {
             failing,
             plan,
             reviewed: false,
+            before: None,
         })
+    }
+
+    /// Hands a playbook's work to a model, which goes on in the same workspace. From here on all of it is judged as the
+    /// model's: nobody looks at who wrote which line.
+    async fn hand_over(
+        mut self: Box<Self>,
+        run: &mut Run<'_>,
+        made: Made,
+        patch: &Patch,
+        handed: HandedOver,
+    ) -> Result<Self, End> {
+        let HandedOver { model, findings, because } = handed;
+        let origin = Origin::Model(model.spec().to_owned());
+        run.record(EventKind::OriginChosen { origin: origin.clone(), because })?;
+        let dependencies = set_up_for(run, &self.bench, patch).await?;
+        self.bench.handed = dependencies;
+        let map = team::map(run, &self.bench).await?;
+        let shown = vec![
+            Shown {
+                source: Source::Team,
+                title: "A playbook did this part of the task already; keep it",
+                text: made.summary.clone(),
+            },
+            Shown {
+                source: Source::Team,
+                title: "What verification found of it, which is left for you",
+                text: findings,
+            },
+        ];
+        let shown = map.into_iter().chain(shown).collect();
+        let session = team::coder(run, &self.bench, shown, None, None).await?;
+        self.origin = origin;
+        self.maker = Maker::Model(model, Box::new(session));
+        self.before = Some(made.summary);
+        Ok(*self)
     }
 
     async fn perform(&mut self, run: &mut Run<'_>) -> Result<Made, End> {
@@ -248,8 +291,32 @@ impl Work {
                 }
             }
         };
+        let summary = match &self.before {
+            Some(before) => format!("{before}\n\nWhat that left was done by the model:\n\n{summary}"),
+            None => summary,
+        };
         Ok(Made { summary })
     }
+}
+
+/// Who goes on with a playbook's work, and with what.
+struct HandedOver {
+    model: Arc<dyn Model>,
+    findings: String,
+    because: String,
+}
+
+/// Returns the model that goes on where a playbook's change breaks the code around it; none where there is no model, the
+/// policy does not let it see the code, or something else is wrong with the change too.
+fn taker(run: &Run<'_>, work: &Work, verdict: &Verdict) -> Option<Arc<dyn Model>> {
+    let left = |code| matches!(code, Some(Finding::BuildFailed | Finding::Regression));
+    let mut failed = verdict.steps.iter().filter(|step| step.result == StepResult::Fail).peekable();
+    let for_a_model = matches!(work.maker, Maker::Playbook(_))
+        && work.round < ROUNDS
+        && failed.peek().is_some()
+        && failed.all(|step| left(step.code));
+    let model = run.equipment.model.clone().filter(|_| for_a_model)?;
+    may_work(run, &Origin::Model(model.spec().to_owned())).is_ok().then_some(model)
 }
 
 /// Looks at what is known, has the task read, and ends where it is not worth beginning. Returns whether it reports a bug.
@@ -378,6 +445,14 @@ fn gate(
     let again = work.round < ROUNDS
         && matches!(work.maker, Maker::Model(..))
         && (verdict.verdict != VerdictKind::Pass || (veto.is_some() && !work.reviewed));
+    if let Some(model) = taker(run, &work, &verdict) {
+        let findings = code::findings(&verdict, &evidence);
+        run.record(EventKind::FindingsTold { round: work.round, text: findings.clone() })?;
+        work.round += 1;
+        let because =
+            format!("what the playbook did is kept, and what it breaks is for a model: {}", verdict.summary);
+        return Ok(State::HandOver(work, made, patch, HandedOver { model, findings, because }));
+    }
     if !again {
         if let Maker::Playbook(playbook) = &work.maker
             && draft.code == ReasonCode::TooLarge

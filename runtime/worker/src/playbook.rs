@@ -15,6 +15,7 @@ use crate::blueprint::Run;
 use crate::bow::Draft;
 use crate::code::{call_tool, fix};
 use crate::end::End;
+use crate::lock;
 use crate::provision::Bench;
 
 /// Files larger than this are not looked into, bytes.
@@ -60,6 +61,18 @@ pub(crate) async fn perform(
                 run.go_on()?;
                 run.doing(format!("running the fixes of the {} command", kind.as_str()));
                 let outcome = fix(run, bench, &id, kind).await?;
+                actions.extend(playbook.step(Event::ToolDone { id, outcome }));
+            }
+            Action::Lock { id, argv, path } => {
+                run.go_on()?;
+                run.doing(format!("running {}", argv.join(" ")));
+                let outcome = lock::make(run, bench, &id, argv, &path).await?;
+                actions.extend(playbook.step(Event::ToolDone { id, outcome }));
+            }
+            Action::Place { id, path, content } => {
+                run.go_on()?;
+                run.doing(format!("putting {path} in place"));
+                let outcome = lock::place(run, bench, &id, &path, content)?;
                 actions.extend(playbook.step(Event::ToolDone { id, outcome }));
             }
             Action::Match { pattern, replacement, paths } => {

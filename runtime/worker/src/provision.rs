@@ -28,6 +28,9 @@ pub(crate) struct Bench {
     pub(crate) engine: Arc<dyn Engine>,
     /// What the set-up phase fetched for the base.
     pub(crate) dependencies: Dependencies,
+    /// What it fetched for what a playbook left, where a model goes on with that: `check` shows these. Verification does
+    /// not, for it sets each tree up by itself.
+    pub(crate) handed: Option<Dependencies>,
 }
 
 impl Bench {
@@ -141,9 +144,9 @@ pub(crate) async fn provision(run: &mut Run<'_>, ground: Option<Ground>) -> Resu
     let dependencies = if run.journal.is_replay() {
         Dependencies::default()
     } else {
-        set_up(run, checkout.dir(), &profile, engine.as_ref()).await?
+        set_up(run, checkout.dir(), &profile, engine.as_ref(), SetupTree::Base).await?
     };
-    let bench = Bench { checkout, files, profile, engine, dependencies };
+    let bench = Bench { checkout, files, profile, engine, dependencies, handed: None };
     if !again {
         let detail = format!("tests: {}{}", tests_of(&bench), told(&bench.dependencies));
         run.hand_on(detail, &Provisioned { profile: bench.profile.clone() })?;
@@ -165,12 +168,29 @@ pub(crate) fn workspace(run: &Run<'_>) -> Result<Ground, End> {
     Ok(Ground { checkout, files })
 }
 
-/// Runs the set-up phase on the base, before any tool writes to it.
+/// Runs the set-up phase on what a playbook made of the workspace, before a model writes to it; none where nothing is
+/// fetched.
+pub(crate) async fn set_up_for(
+    run: &Run<'_>,
+    bench: &Bench,
+    patch: &gloaming_workspace::Patch,
+) -> Result<Option<Dependencies>, End> {
+    // A replay runs no jobs.
+    if run.journal.is_replay() {
+        return Ok(None);
+    }
+    let (dir, tree) = (bench.checkout.dir(), patch.tree.to_string());
+    let made = set_up(run, dir, &bench.profile, bench.engine.as_ref(), SetupTree::Patched(&tree)).await?;
+    Ok(Some(made).filter(|made| !made.is_empty()))
+}
+
+/// Runs the set-up phase on a tree that no model wrote to: the base, or what a playbook made of it.
 async fn set_up(
     run: &Run<'_>,
     base: &std::path::Path,
     profile: &Profile,
     engine: &dyn Engine,
+    whose: SetupTree<'_>,
 ) -> Result<Dependencies, End> {
     let Some(supplies) = &run.equipment.supplies else { return Ok(Dependencies::default()) };
     let progress = run.progress;
@@ -187,7 +207,7 @@ async fn set_up(
         engine,
         environment: &run.equipment.environment,
         tree: base,
-        whose: SetupTree::Base,
+        whose,
         work_dir: &run.equipment.work_dir.join("setup"),
         progress: &|doing: &str| progress(Update::Doing(doing.to_owned())),
         cancel: &run.stop,

@@ -210,12 +210,11 @@ pub(crate) async fn plan(
 pub(crate) async fn coder(
     run: &mut Run<'_>,
     bench: &Bench,
-    map: Option<Shown>,
+    mut shown: Vec<Shown>,
     failing: Option<&Failing>,
     plan: Option<&Plan>,
 ) -> Result<Session, End> {
     let lent = crate::theirs::lent(run, bench).await?;
-    let mut shown: Vec<Shown> = map.into_iter().collect();
     if let Some(failing) = failing {
         let files: Vec<&str> = failing.files.iter().map(RelPath::as_str).collect();
         let ids = failing.reproduction.tests.join("\n");

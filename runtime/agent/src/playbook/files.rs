@@ -52,6 +52,16 @@ impl Listing {
         Self { globs: extensions.map(|end| format!("*.{end}")).collect(), scope, paths: Vec::new() }
     }
 
+    /// Files by what their names are like.
+    pub(super) fn named(globs: &[&str], scope: Option<String>) -> Self {
+        Self { globs: globs.iter().map(|glob| (*glob).to_owned()).collect(), scope, paths: Vec::new() }
+    }
+
+    /// The file or folder that they are in; none for everywhere.
+    pub(super) fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
+    }
+
     /// Returns the arguments of the first call of `list`. The workspace holds what git has: what is ignored there is
     /// somebody's all the same.
     pub(super) fn first(&self) -> Value {

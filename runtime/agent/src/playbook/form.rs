@@ -100,6 +100,25 @@ pub enum Action {
         /// The kind.
         kind: CommandKind,
     },
+    /// Have a package manager make a lockfile anew, on a copy; answered by [`Event::ToolDone`]. The outcome holds the
+    /// command, how it ended, whether it had network, and the lockfile's new content where it changed.
+    Lock {
+        /// Unique within the attempt.
+        id: String,
+        /// The command.
+        argv: Vec<String>,
+        /// The lockfile; the command is run in its folder.
+        path: String,
+    },
+    /// Put a package manager's lockfile in its place, as the policy lets the system; answered by [`Event::ToolDone`].
+    Place {
+        /// Unique within the attempt.
+        id: String,
+        /// The lockfile.
+        path: String,
+        /// Its whole new content.
+        content: String,
+    },
     /// Match a pattern of code in these files; answered by [`Event::Matched`].
     Match {
         /// The pattern.

@@ -14,6 +14,8 @@ pub(super) struct Repo {
     pub(super) story: Vec<String>,
     /// What a tool's fixes made.
     pub(super) fixes: Option<ToolOutcome>,
+    /// What a package manager answers to a command, and to what its lockfile is.
+    pub(super) manager: fn(&[String], &str) -> ToolOutcome,
     /// What matches in a file.
     pub(super) matcher: fn(&str, &str) -> Result<FileMatches, LanguageFault>,
 }
@@ -25,6 +27,7 @@ impl Repo {
             files,
             story: Vec::new(),
             fixes: None,
+            manager: |argv, _| panic!("nothing is run like {argv:?}"),
             matcher: |path, _| panic!("nothing is matched in {path}"),
         }
     }
@@ -48,6 +51,16 @@ impl Repo {
                 Action::Fix { id, kind } => {
                     self.story.push(format!("fix {}", kind.as_str()));
                     Event::ToolDone { id, outcome: self.fixes.clone().unwrap() }
+                }
+                Action::Lock { id, argv, path } => {
+                    self.story.push(format!("lock {path}: {}", argv.join(" ")));
+                    let outcome = (self.manager)(&argv, &self.files[&path]);
+                    Event::ToolDone { id, outcome }
+                }
+                Action::Place { id, path, content } => {
+                    self.story.push(format!("place {path}"));
+                    self.files.insert(path, content);
+                    Event::ToolDone { id, outcome: ToolOutcome::ok(json!({})) }
                 }
                 Action::Match { pattern, paths, .. } => {
                     self.story.push(format!("match {pattern} in {} files", paths.len()));

@@ -3,6 +3,7 @@
 //! A playbook reads a task's text by a small grammar of its own ([`Fit`]), and works as a machine: [`Event`] in,
 //! [`Action`] out, one at a time.
 
+mod bump;
 mod codemod;
 mod files;
 mod form;
@@ -18,6 +19,7 @@ mod splice;
 
 use gloaming_api::ReasonCode;
 
+pub use bump::Bump;
 pub use codemod::{Codemod, FileMatches, LanguageFault, Matches};
 pub use files::FileText;
 pub use form::{Action, Event, Fit};
@@ -40,6 +42,7 @@ const ROWS: &[Row] = &[
     Row { name: "header", fit: header::fit, like: "Add the header `Copyright 2026 Us` to all Rust files" },
     Row { name: "codemod", fit: codemod::fit, like: "Replace `$A.unwrap()` with `$A?` in all Rust files" },
     Row { name: "lint-fix", fit: lint_fix::fit, like: "Fix the findings of the linter" },
+    Row { name: "bump", fit: bump::fit, like: "Bump serde to 1.0.220" },
 ];
 
 /// The most bytes of a task's text.
@@ -141,6 +144,8 @@ pub enum Playbook {
     Codemod(Codemod),
     /// Has the linter or the formatter fix what it can.
     LintFix(LintFix),
+    /// Brings a dependency to a version.
+    Bump(Bump),
 }
 
 impl Playbook {
@@ -151,6 +156,7 @@ impl Playbook {
             Self::Header(_) => "header",
             Self::Codemod(_) => "codemod",
             Self::LintFix(_) => "lint-fix",
+            Self::Bump(_) => "bump",
         }
     }
 
@@ -161,23 +167,29 @@ impl Playbook {
             Self::Header(header) => header.describe(),
             Self::Codemod(codemod) => codemod.describe(),
             Self::LintFix(fix) => fix.describe(),
+            Self::Bump(bump) => bump.describe(),
         }
     }
 
     /// Returns the text of the task that does the same in one place, a file or a folder; none where half of it is wrong.
     pub fn within(&self, place: &str) -> Option<String> {
         match self {
-            Self::Rename(_) | Self::LintFix(_) => None,
+            Self::Rename(_) | Self::LintFix(_) | Self::Bump(_) => None,
             Self::Header(header) => Some(header.within(place)),
             Self::Codemod(codemod) => Some(codemod.within(place)),
         }
+    }
+
+    /// Whether it changes what manifests and lockfiles say of dependencies, which the policy has to let it.
+    pub fn changes_dependencies(&self) -> bool {
+        matches!(self, Self::Bump(_))
     }
 
     /// Whether it needs to look at every file of source, so that one which no tool can name ends it.
     pub fn needs_all_source(&self) -> bool {
         match self {
             Self::Rename(_) | Self::Header(_) | Self::Codemod(_) => true,
-            Self::LintFix(_) => false,
+            Self::LintFix(_) | Self::Bump(_) => false,
         }
     }
 
@@ -189,6 +201,7 @@ impl Playbook {
             Self::Header(header) => header.step(event),
             Self::Codemod(codemod) => codemod.step(event),
             Self::LintFix(fix) => fix.step(event),
+            Self::Bump(bump) => bump.step(event),
         }
     }
 }

@@ -78,6 +78,16 @@ impl Reader {
         self.at > from
     }
 
+    /// Takes the next word, quoted or not, where it is such a one; returns it as it is written.
+    pub(super) fn word(&mut self, fits: impl Fn(&str) -> bool) -> Option<String> {
+        let (Said::Word(word) | Said::Quoted(word)) = self.said.get(self.at)?;
+        let word = word.clone();
+        fits(&word).then(|| {
+            self.at += 1;
+            word
+        })
+    }
+
     /// Takes a quoted piece.
     pub(super) fn quoted(&mut self) -> Option<String> {
         let Some(Said::Quoted(text)) = self.said.get(self.at) else { return None };

@@ -216,6 +216,18 @@ impl Dependencies {
     }
 }
 
+/// Gives a job that only asks its package registry places of its own, empty ones below `dir`, for what it fetches: neither
+/// the machine's nor any cache, and nobody gets what it leaves there.
+///
+/// # Errors
+/// `dir` is there already, or cannot be made.
+pub fn own_places(job: &mut Job, dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let words: Vec<&str> = job.argv.iter().map(String::as_str).collect();
+    job.mounts.extend(content::begin(dir, &plan::parts_of(&words))?);
+    Ok(())
+}
+
 /// Returns the files of a checkout that say what an install command fetches or runs: manifests, lockfiles, scripts. The code
 /// that it only copies is not among them.
 pub fn deciding(checkout: &Path, command: &Command, ecosystems: &[Ecosystem]) -> BTreeSet<RelPath> {

@@ -42,6 +42,31 @@ impl Part {
     const fn plain(name: &'static str, mount: &'static str) -> Self {
         Self { name, mount, env: &[], filling: &[], filled: &[] }
     }
+
+    fn ecosystem(&self) -> Ecosystem {
+        match self.name {
+            "go-modules" => Ecosystem::Go,
+            "venv" => Ecosystem::Python,
+            _ => Ecosystem::Rust,
+        }
+    }
+}
+
+/// Whose package manager a command is.
+fn of_program(words: &[&str]) -> Option<Ecosystem> {
+    Some(match words {
+        ["cargo", ..] => Ecosystem::Rust,
+        ["npm" | "pnpm" | "yarn", ..] => Ecosystem::Node,
+        ["go", ..] => Ecosystem::Go,
+        ["pip" | "pip3" | "python" | "python3" | "uv" | "poetry" | "pdm" | "pipenv", ..] => Ecosystem::Python,
+        _ => return None,
+    })
+}
+
+/// Returns the folders outside of a tree that a package manager of its own name fetches into.
+pub(crate) fn parts_of(words: &[&str]) -> Vec<Part> {
+    let of = of_program(words);
+    PARTS.iter().copied().filter(|part| Some(part.ecosystem()) == of).collect()
 }
 
 const PARTS: &[Part] = &[CARGO_REGISTRY, CARGO_GIT, GO_MODULES, VENV];
@@ -67,28 +92,15 @@ impl Plan {
     pub(crate) fn of(command: &Command, ecosystems: &[Ecosystem]) -> Result<Self, String> {
         let words: Vec<&str> = command.argv.iter().map(String::as_str).collect();
         let of = match words.as_slice() {
-            ["cargo", ..] => vec![Ecosystem::Rust],
-            ["npm" | "pnpm" | "yarn", ..] => vec![Ecosystem::Node],
-            ["go", ..] => vec![Ecosystem::Go],
-            ["pip" | "pip3" | "python" | "python3" | "uv" | "poetry" | "pdm" | "pipenv", ..] => {
-                vec![Ecosystem::Python]
-            }
             [program @ ("mvn" | "./mvnw" | "gradle" | "./gradlew"), ..] => {
                 return Err(format!(
                     "{program} fetches more while it builds than it can be told to fetch before, so what it fetches is \
                      not kept"
                 ));
             }
-            _ => ecosystems.to_vec(),
+            words => of_program(words).map_or_else(|| ecosystems.to_vec(), |one| vec![one]),
         };
-        let parts = PARTS.iter().copied().filter(|part| {
-            of.contains(&match part.name {
-                "go-modules" => Ecosystem::Go,
-                "venv" => Ecosystem::Python,
-                _ => Ecosystem::Rust,
-            })
-        });
-        let parts: Vec<Part> = parts.collect();
+        let parts: Vec<Part> = PARTS.iter().copied().filter(|part| of.contains(&part.ecosystem())).collect();
         let in_tree = of.contains(&Ecosystem::Node) || of.contains(&Ecosystem::Python);
         if parts.is_empty() && !in_tree {
             return Err(format!("nothing is known of where `{}` puts what it fetches", words.join(" ")));

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use gloaming_api::RelPath;
 use gloaming_api::path::escape_name;
-use gloaming_api::tool::{Decided, PathBytes, PathDenial};
+use gloaming_api::tool::{CallRecord, Decided, PathBytes, PathDenial};
 use gloaming_policies::{Access, ToolPermit};
+use serde_json::Value;
 
 /// How many paths of each kind a record names.
 const PATHS: usize = 1_000;
@@ -25,6 +26,20 @@ pub(crate) struct AccessLog {
 }
 
 impl AccessLog {
+    /// Returns what is recorded of a call of this permit, as far as it is known here.
+    pub(crate) fn record(&self, permit: &ToolPermit) -> CallRecord {
+        CallRecord {
+            denials: self.denials(),
+            warnings: self.warnings(permit),
+            reads: self.reads(),
+            reads_total: self.reads_total,
+            writes: self.writes(),
+            bytes_read: self.bytes_read,
+            bytes_written: self.bytes_written,
+            ..CallRecord::without_run(permit.tool(), permit.grant().digest(), &Value::Null, self.decision())
+        }
+    }
+
     /// Notes bytes read of a file. A file read twice counts once while it is among those named.
     pub(crate) fn read(&mut self, path: &RelPath, bytes: u64) {
         self.bytes_read += bytes;

@@ -1,0 +1,234 @@
+//! Reading a task's text: one dependency to one version and nothing else, or not ours.
+
+use gloaming_api::ReasonCode;
+
+use super::{Bump, Manager};
+use crate::playbook::Playbook;
+use crate::playbook::form::Fit;
+use crate::playbook::said::{ASKING, Reader, THANKS};
+
+const NOUNS: &str = "dependency dependencies crate package library module dev-dependency";
+/// What has a version and is no dependency.
+const OTHERS: &[&str] = &[
+    "version",
+    "versions",
+    "python",
+    "node",
+    "nodejs",
+    "rust",
+    "rustc",
+    "go",
+    "golang",
+    "java",
+    "msrv",
+    "toolchain",
+    "edition",
+    "copyright",
+    "schema",
+    "api",
+    "protocol",
+    "compiler",
+    "docs",
+    "readme",
+    "changelog",
+    "release",
+    "timeout",
+    "limit",
+    "year",
+];
+/// The longest name that a registry has.
+const LONGEST: usize = 214;
+
+/// Says whether a text asks for a dependency at a version and nothing else.
+pub(crate) fn fit(text: &str) -> Fit {
+    match Reader::new(text).and_then(read) {
+        None => Fit::No,
+        Some(Asked { name, version: Some(version), manager, advisory, scope, .. }) => {
+            Fit::Yes(Box::new(Playbook::Bump(Bump::new(name, version, manager, advisory, scope))))
+        }
+        Some(Asked { name, advisory: Some(advisory), .. }) => Fit::Refused {
+            code: ReasonCode::Underspecified,
+            summary: format!(
+                "which version of {name} is past {advisory} is not known here: there is no database of advisories to be asked; \
+                 say it like: Bump {name} to VERSION past {advisory}"
+            ),
+            question: "Which version is the first that the advisory does not speak of?",
+        },
+        Some(Asked { name, .. }) => Fit::Declined {
+            why: format!("the text does not say to which version; like: Bump {name} to 1.2.3"),
+        },
+    }
+}
+
+struct Asked {
+    name: String,
+    version: Option<String>,
+    manager: Option<Manager>,
+    advisory: Option<String>,
+    scope: Option<String>,
+}
+
+/// "Bump serde to 1.0.220", "Update the npm package lodash from 4.17.20 to 4.17.21 in web", "Upgrade requests past
+/// CVE-2024-35195".
+fn read(mut reader: Reader) -> Option<Asked> {
+    reader.any(ASKING);
+    reader.one("bump update upgrade raise")?;
+    let (mut manager, mut noun) = (None, false);
+    loop {
+        if let Some(word) = reader.one("crate npm cargo pip pypi") {
+            manager = Some(match word.as_str() {
+                "npm" => Manager::Npm,
+                "crate" | "cargo" => Manager::Cargo,
+                _ => Manager::Pip,
+            });
+            noun |= word == "crate";
+        } else if reader.any(NOUNS) {
+            noun = true;
+        } else if !reader.any("the our a version of python rust node") {
+            break;
+        }
+    }
+    let name =
+        reader.word(|word| is_name(word) && (noun || !OTHERS.contains(&word.to_lowercase().as_str())))?;
+    loop {
+        if reader.one("crate").is_some() {
+            (manager, noun) = (Some(Manager::Cargo), true);
+        } else if reader.any(NOUNS) {
+            noun = true;
+        } else {
+            break;
+        }
+    }
+    if reader.one("from").is_some() {
+        reader.any("version");
+        reader.word(|word| version_of(word, true).is_some())?;
+    }
+    let mut version = None;
+    if reader.one("to").is_some() {
+        if reader.any("at least") || reader.any("version") {
+            noun = true;
+            reader.any("version");
+        }
+        let word = reader.word(|word| version_of(word, noun).is_some())?;
+        version = version_of(&word, noun);
+    }
+    let mut scope = None;
+    if reader.one("in below").is_some() {
+        reader.any("the this folder directory");
+        if reader.one("repository repo project codebase workspace").is_none() {
+            scope = Some(reader.path()?);
+        }
+        reader.any("folder directory");
+    }
+    let said = reader.any(
+        "past beyond for because of fixes fix to for against address resolve which that is the advisory",
+    );
+    let advisory = reader.word(is_advisory).map(|word| word.to_uppercase());
+    if said && advisory.is_none() {
+        return None;
+    }
+    reader.any(THANKS);
+    // Neither a version nor an advisory: words that others have too ("Update the docs").
+    (reader.is_over() && (version.is_some() || advisory.is_some() || noun)).then_some(Asked {
+        name,
+        version,
+        manager,
+        advisory,
+        scope,
+    })
+}
+
+fn is_name(word: &str) -> bool {
+    let plain = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    let fits = match word.strip_prefix('@') {
+        Some(scoped) => scoped.split_once('/').is_some_and(|(scope, name)| plain(scope) && plain(name)),
+        None => plain(word),
+    };
+    fits && word.len() <= LONGEST && word.contains(|c: char| c.is_ascii_alphabetic())
+}
+
+/// Returns a version without the `v` before it. `Python to 3.12` is no dependency's: two numbers alone are a version where
+/// the text says that it means one.
+fn version_of(word: &str, two: bool) -> Option<String> {
+    let bare = word.strip_prefix(['v', 'V']).unwrap_or(word);
+    let end = bare.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(bare.len());
+    let (numbers, rest) = bare.split_at(end);
+    let numbers = numbers.trim_end_matches('.');
+    let parts = numbers.split('.').count();
+    let well_formed = numbers.split('.').all(|part| !part.is_empty() && part.len() < 10)
+        && rest.len() < 40
+        && rest != "x"
+        && rest.chars().all(|c| c.is_ascii_alphanumeric() || ".+-".contains(c));
+    (well_formed && (parts >= 3 || (two && parts == 2))).then(|| bare.to_owned())
+}
+
+/// `CVE-2024-35195`, `GHSA-9wx4-h78v-vm56`, `RUSTSEC-2024-0001`, `PYSEC-2023-74`.
+fn is_advisory(word: &str) -> bool {
+    let upper = word.to_uppercase();
+    let known = ["CVE-", "GHSA-", "RUSTSEC-", "PYSEC-", "GO-"];
+    known.iter().any(|prefix| upper.starts_with(prefix) && upper.len() > prefix.len() + 3)
+        && upper.len() < 40
+        && upper.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> String {
+        match fit(text) {
+            Fit::Yes(playbook) => playbook.describe(),
+            Fit::Refused { code, summary, .. } => format!("{}: {summary}", code.as_str()),
+            Fit::Declined { why } => format!("declined: {why}"),
+            Fit::No => "no".into(),
+        }
+    }
+
+    #[test]
+    fn texts_that_ask_for_a_dependency_at_a_version() {
+        for (text, want) in [
+            ("Bump serde to 1.0.220", "serde to 1.0.220"),
+            ("Please update lodash to v4.17.21.", "lodash to 4.17.21"),
+            ("Bump lodash from 4.17.20 to 4.17.21", "lodash to 4.17.21"),
+            ("Upgrade the npm package `@types/node` to 20.1.0 in web/", "@types/node to 20.1.0 in web"),
+            ("Bump the crate time to 0.3.36 (RUSTSEC-2020-0071)", "time to 0.3.36, past RUSTSEC-2020-0071"),
+            (
+                "Update requests to 2.32.0 because of CVE-2024-35195",
+                "requests to 2.32.0, past CVE-2024-35195",
+            ),
+            ("Bump the dependency idna to version 3.7", "idna to 3.7"),
+            ("Bump serde to 2.0.0-rc.1", "serde to 2.0.0-rc.1"),
+        ] {
+            assert_eq!(told(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_advisory_alone_says_no_version() {
+        insta::assert_snapshot!(told("Upgrade requests past GHSA-9wx4-h78v-vm56"), @"underspecified: which version of requests is past GHSA-9WX4-H78V-VM56 is not known here: there is no database of advisories to be asked; say it like: Bump requests to VERSION past GHSA-9WX4-H78V-VM56");
+        insta::assert_snapshot!(told("Bump the serde crate"), @"declined: the text does not say to which version; like: Bump serde to 1.2.3");
+    }
+
+    #[test]
+    fn texts_that_ask_for_something_else_or_more() {
+        for text in [
+            "Update Python to 3.12",
+            "Update the copyright to 2026",
+            "Bump the version to 1.2.3",
+            "Bump the MSRV to 1.70.0",
+            "Update the docs",
+            "Update README for CVE handling",
+            "Bump serde to 1.0.220 and fix the tests",
+            "Bump serde to 1.0.220 and lodash to 4.17.21",
+            "Do not bump serde to 1.0.220",
+            "Bump serde to the newest version",
+            "Bump --config=x to 1.0.0",
+            "Bump serde to 1.0.220;id",
+        ] {
+            assert_eq!(told(text), "no", "{text}");
+        }
+    }
+}
