@@ -188,13 +188,7 @@ fn journals_teach_the_tightest_policy() {
 
     [[deny]]
     id = "no-lockfile-changes"
-    tools = [
-        "edit",
-        "write",
-        "patch",
-        "move",
-        "remove",
-    ]
+    tools = ["edit", "write", "patch", "move", "remove"]
     access = "write"
     paths = [
         "*.lock",
