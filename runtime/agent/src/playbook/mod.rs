@@ -145,7 +145,7 @@ pub enum Playbook {
     /// Has the linter or the formatter fix what it can.
     LintFix(LintFix),
     /// Brings a dependency to a version.
-    Bump(Bump),
+    Bump(Box<Bump>),
 }
 
 impl Playbook {

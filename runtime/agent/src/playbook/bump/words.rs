@@ -44,7 +44,8 @@ pub(crate) fn fit(text: &str) -> Fit {
     match Reader::new(text).and_then(read) {
         None => Fit::No,
         Some(Asked { name, version: Some(version), manager, advisory, scope, .. }) => {
-            Fit::Yes(Box::new(Playbook::Bump(Bump::new(name, version, manager, advisory, scope))))
+            let bump = Bump::new(name, version, manager, advisory, scope);
+            Fit::Yes(Box::new(Playbook::Bump(Box::new(bump))))
         }
         Some(Asked { name, advisory: Some(advisory), .. }) => Fit::Refused {
             code: ReasonCode::Underspecified,
