@@ -35,7 +35,7 @@ published() { # client, package, version: prints the folder with its files
     work=$(mktemp -d)
     case $1 in
       pip)
-        "$cache/python/bin/pip" download --quiet --no-deps --no-build-isolation --no-binary :all: --dest "$work" "$2==$3"
+        "$cache/python/bin/pip" download --quiet --no-deps --no-binary :all: --dest "$work" "$2==$3"
         mkdir "$work/files"
         tar --no-same-owner --strip-components 1 -xzf "$work"/*.tar.gz -C "$work/files"
         ;;
