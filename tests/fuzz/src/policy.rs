@@ -143,7 +143,10 @@ fn on_top<'a>(
     assert!(after.tokens <= before.tokens, "{after:?} over {before:?}");
     assert!(after.tool_bytes <= before.tool_bytes, "{after:?} over {before:?}");
     // A policy has a cap of each kind, so none is never the narrower.
-    assert!(after.day.cost_usd.is_some() && after.day.cost_usd <= before.day.cost_usd, "{after:?} over {before:?}");
+    assert!(
+        after.day.cost_usd.is_some() && after.day.cost_usd <= before.day.cost_usd,
+        "{after:?} over {before:?}"
+    );
     assert!(after.day.tokens.is_some() && after.day.tokens <= before.day.tokens, "{after:?} over {before:?}");
     let (before, after) = (below.change(), above.change());
     assert!(after.files <= before.files && after.lines <= before.lines, "{after:?} over {before:?}");
