@@ -71,6 +71,12 @@ fn holds(before: &Tree, items: &[Item], args: &Args, wanted: Option<&Tree>) {
     if has_returns && items.len() > 1 {
         return;
     }
+    // A near miss is repaired only where the text itself does not occur; lines of files have their number before them.
+    let repaired = |text: &str| text.lines().any(|line| line.starts_with("[repaired: "));
+    if result.as_ref().is_ok_and(|output| repaired(&output.text)) {
+        assert!(wanted.is_none(), "{result:?}, and expected was {wanted:?}");
+        return;
+    }
     assert_eq!(result.is_ok(), wanted.is_some(), "{result:?}, and expected was {wanted:?}");
     let Some(wanted) = wanted else { return };
     if has_returns {
