@@ -79,44 +79,40 @@ fn a_run_by_a_model_that_can_do_nothing_ends_in_order() {
     let Some(llama) = Llama::start("local_model::a_run_by_a_model_that_can_do_nothing_ends_in_order") else {
         return;
     };
-    for team in ["full", "coder"] {
-        let scene = Scene::new(FILES);
-        let policy = "schema = 1\nrepos = [\"*/*\"]\nextends = [\"preset:standard\"]\n[budget]\nsteps = 6\nwall = \"8m\"\n";
-        std::fs::write(scene.path().join("policy.toml"), policy).expect("write");
-        let args = [
-            "run",
-            "--repo",
-            "repo",
-            "--task",
-            "twice(3) gives 5 and should give 6",
-            "--model",
-            "openai:smollm2",
-            "--model-url",
-            &llama.url,
-            "--model-price",
-            "0,0",
-            "--model-tools",
-            "schema",
-            "--policy",
-            "policy.toml",
-            "--team",
-            team,
-            "--out",
-            "out",
-            "--json",
-        ];
-        let ran = scene.gloaming_with(&args, &[("OPENAI_API_KEY", "none")]).exits(3);
-        assert_eq!(scene.git(&["branch", "--list", "gloaming/*"]), "", "{}", ran.stdout);
-        let journal = std::fs::read_to_string(scene.out().join("journal.jsonl")).expect("a journal");
-        let events = journal.lines().map(|line| serde_json::from_str::<Value>(line).expect("an event"));
-        let answers: Vec<Value> = events.filter(|event| event["event"] == "model_call").collect();
-        assert!(!answers.is_empty(), "{journal}");
-        for answer in &answers {
-            let usage = &answer["data"]["response"]["usage"];
-            assert_ne!(usage["estimated"], true, "the server's own numbers: {usage}");
-            assert!(usage["input"].as_u64().is_some_and(|tokens| tokens > 0), "{usage}");
-        }
-        let replay = scene.gloaming(&["replay", "out/journal.jsonl", "--json"]).exits(0).json();
-        assert_eq!(replay["same"], true, "{replay:#}");
+    let scene = Scene::new(FILES);
+    let policy = "schema = 1\nrepos = [\"*/*\"]\nextends = [\"preset:standard\"]\n[budget]\nsteps = 2\nwall = \"5m\"\n";
+    std::fs::write(scene.path().join("policy.toml"), policy).expect("write");
+    let args = [
+        "run",
+        "--repo",
+        "repo",
+        "--task",
+        "twice(3) gives 5 and should give 6",
+        "--model",
+        "openai:smollm2",
+        "--model-url",
+        &llama.url,
+        "--model-price",
+        "0,0",
+        "--model-tools",
+        "schema",
+        "--policy",
+        "policy.toml",
+        "--out",
+        "out",
+        "--json",
+    ];
+    let ran = scene.gloaming_with(&args, &[("OPENAI_API_KEY", "none")]).exits(3);
+    assert_eq!(scene.git(&["branch", "--list", "gloaming/*"]), "", "{}", ran.stdout);
+    let journal = std::fs::read_to_string(scene.out().join("journal.jsonl")).expect("a journal");
+    let events = journal.lines().map(|line| serde_json::from_str::<Value>(line).expect("an event"));
+    let answers: Vec<Value> = events.filter(|event| event["event"] == "model_call").collect();
+    assert!(!answers.is_empty(), "{journal}");
+    for answer in &answers {
+        let usage = &answer["data"]["response"]["usage"];
+        assert_ne!(usage["estimated"], true, "the server's own numbers: {usage}");
+        assert!(usage["input"].as_u64().is_some_and(|tokens| tokens > 0), "{usage}");
     }
+    let replay = scene.gloaming(&["replay", "out/journal.jsonl", "--json"]).exits(0).json();
+    assert_eq!(replay["same"], true, "{replay:#}");
 }
