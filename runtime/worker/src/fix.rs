@@ -166,13 +166,9 @@ pub(crate) async fn call(
         Ok::<_, gloaming_sandbox::SandboxError>((changed, left))
     })
     .await;
-    let (changed, left): (Vec<Value>, Vec<String>) = match compared {
-        Ok(Ok(compared)) => compared,
-        Ok(Err(error)) => {
-            let message = format!("what the job made could not be looked at: {error}");
-            return refuse(ToolError::new(ToolErrorCode::Internal, message));
-        }
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    let (changed, left): (Vec<Value>, Vec<String>) = match looked_at(compared) {
+        Ok(compared) => compared,
+        Err(error) => return refuse(error),
     };
     let record = job.output.record;
     let outcome = ToolOutcome::ok(json!({
@@ -184,6 +180,19 @@ pub(crate) async fn call(
         "left": left,
     }));
     Ok((outcome, Some(record)))
+}
+
+/// Returns what was found in the folder that a job has left.
+pub(crate) fn looked_at<T>(
+    compared: Result<Result<T, gloaming_sandbox::SandboxError>, tokio::task::JoinError>,
+) -> Result<T, ToolError> {
+    match compared {
+        Ok(found) => found.map_err(|error| {
+            let message = format!("what the job made could not be looked at: {error}");
+            ToolError::new(ToolErrorCode::Internal, message)
+        }),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
 }
 
 #[cfg(test)]

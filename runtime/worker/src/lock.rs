@@ -19,6 +19,7 @@ use crate::blueprint::Run;
 use crate::check::{Bench, on_copy, render};
 use crate::code::{for_jobs, host_record, record_call, recorded_job};
 use crate::end::{End, WorkerError};
+use crate::fix::looked_at;
 use crate::provision;
 
 /// Other changed files that are named.
@@ -137,18 +138,14 @@ async fn call(
         Ok::<_, gloaming_sandbox::SandboxError>((content, others))
     })
     .await;
-    let (content, others) = match compared {
-        Ok(Ok((Ok(content), others))) => (content, others),
-        Ok(Ok((Err(why), _))) => {
+    let (content, others) = match looked_at(compared) {
+        Ok((Ok(content), others)) => (content, others),
+        Ok((Err(why), _)) => {
             let error =
                 ToolError::new(ToolErrorCode::InvalidInput, format!("the lockfile is not taken: {why}"));
             return Ok((ToolOutcome::error(error), Some(job.output.record)));
         }
-        Ok(Err(error)) => {
-            let message = format!("what the job made could not be looked at: {error}");
-            return refuse(ToolError::new(ToolErrorCode::Internal, message));
-        }
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        Err(error) => return refuse(error),
     };
     let record = job.output.record;
     let outcome = ToolOutcome::ok(json!({
