@@ -9,18 +9,23 @@
 //! - a [`journal::Chain`] accepts an event only in order and only with the right predecessor's hash.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod bowout;
 pub mod budget;
 pub mod canonical;
+pub mod endpoints;
 pub mod evidence;
 pub mod ids;
 pub mod job;
 pub mod journal;
 pub mod path;
+pub mod problem;
 pub mod profile;
+pub mod task;
 pub mod text;
 pub mod tool;
 pub mod triage;
+pub mod worker;
 
 pub use bowout::{BowOut, ReasonCode, Stage};
 pub use canonical::canonical_json;

@@ -10,5 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod ledger;
+mod plane;
 
 pub use ledger::{BudgetLedger, RepositoryDay};
+pub use plane::*;

@@ -1,0 +1,410 @@
+//! Every way the control plane can be asked: one table, from which requests are routed, limited and authorised, and the
+//! OpenAPI document is made. What is not in it is not served.
+
+use schemars::{Schema, SchemaGenerator};
+
+use crate::access::{NewToken, Scope, TokenMade, TokenView};
+use crate::evidence::Verdict;
+use crate::profile::Profile;
+use crate::task::{NewTask, TaskAccepted, TaskEvent, TaskPage, TaskView};
+use crate::worker::{AttemptResult, Lease, LeaseRequest, Renewal, Renewed, Uploaded};
+
+/// A method of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "RFC 9110 tells them")]
+pub enum Method {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+impl Method {
+    /// Returns the method as it is written in a request.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// Who is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// Anybody: what is answered tells nothing of any repository or person.
+    Public,
+    /// A bearer token of this scope, for the repository in the path or of the task in it.
+    Token(Scope),
+    /// Whoever signed the raw body with the secret shared with this kind of sender.
+    Signature,
+    /// A person who is logged in to the web page, or a bearer token, of this scope.
+    Session(Scope),
+}
+
+/// What an answer or a body is.
+#[derive(Clone, Copy)]
+pub enum Content {
+    /// Nothing.
+    None,
+    /// JSON of this type.
+    Json(fn(&mut SchemaGenerator) -> Schema),
+    /// A stream of events of this type (`text/event-stream`).
+    Events(fn(&mut SchemaGenerator) -> Schema),
+    /// Lines of JSON (`application/jsonl`).
+    Lines,
+    /// Bytes (`application/octet-stream`).
+    Bytes,
+    /// Text (`text/plain`).
+    Text,
+    /// A page (`text/html`).
+    Page,
+    /// A form of a page (`application/x-www-form-urlencoded`).
+    Form,
+}
+
+/// One way the control plane can be asked.
+#[derive(Clone, Copy)]
+pub struct Endpoint {
+    /// What it is called: the OpenAPI operation's id, and the label in metrics.
+    pub name: &'static str,
+    /// The method.
+    pub method: Method,
+    /// The path, parameters in braces.
+    pub path: &'static str,
+    /// Who is let in.
+    pub auth: Auth,
+    /// The largest body taken, bytes.
+    pub body_cap: usize,
+    /// Requests of one client a second, on average; a burst may be ten times as many. 0 is no limit.
+    pub rate: u32,
+    /// The body.
+    pub body: Content,
+    /// The answer.
+    pub answer: Content,
+    /// Its status where all went well.
+    pub status: u16,
+    /// One line on what it does.
+    pub summary: &'static str,
+}
+
+fn json<T: schemars::JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// A small body.
+const SMALL: usize = 64 << 10;
+/// A body with a task's text, JSON-escaped.
+const TASK: usize = 2 << 20;
+/// What a code host sends at most (GitHub's own cap).
+const DELIVERY: usize = 25 << 20;
+
+const BASE: Endpoint = Endpoint {
+    name: "",
+    method: Method::Get,
+    path: "",
+    auth: Auth::Token(Scope::Read),
+    body_cap: 0,
+    rate: 20,
+    body: Content::None,
+    answer: Content::None,
+    status: 200,
+    summary: "",
+};
+
+/// The table.
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        name: "submit_task",
+        method: Method::Post,
+        path: "/v1/tasks",
+        auth: Auth::Token(Scope::Submit),
+        body_cap: TASK,
+        body: Content::Json(json::<NewTask>),
+        answer: Content::Json(json::<TaskAccepted>),
+        status: 202,
+        summary: "Ask for a task. With the header Idempotency-Key, the same request a second time gets the first one's answer.",
+        ..BASE
+    },
+    Endpoint {
+        name: "list_tasks",
+        path: "/v1/tasks",
+        answer: Content::Json(json::<TaskPage>),
+        summary: "List tasks, the newest first. Query: repo, state, before, limit (at most 100).",
+        ..BASE
+    },
+    Endpoint {
+        name: "show_task",
+        path: "/v1/tasks/{id}",
+        answer: Content::Json(json::<TaskView>),
+        summary: "Show a task.",
+        ..BASE
+    },
+    Endpoint {
+        name: "watch_task",
+        path: "/v1/tasks/{id}/events",
+        answer: Content::Events(json::<TaskEvent>),
+        summary: "Stream what happens to a task, from the beginning or after the header Last-Event-ID, until it ends.",
+        ..BASE
+    },
+    Endpoint {
+        name: "task_patch",
+        path: "/v1/tasks/{id}/patch",
+        answer: Content::Text,
+        summary: "The patch of a task's latest attempt that made one.",
+        ..BASE
+    },
+    Endpoint {
+        name: "task_evidence",
+        path: "/v1/tasks/{id}/evidence",
+        answer: Content::Bytes,
+        summary: "The signed evidence of what was published (an in-toto statement in a DSSE envelope).",
+        ..BASE
+    },
+    Endpoint {
+        name: "task_trajectory",
+        path: "/v1/tasks/{id}/trajectory",
+        answer: Content::Lines,
+        summary: "The journal of a task's latest attempt, a line for each event.",
+        ..BASE
+    },
+    Endpoint {
+        name: "task_verdict",
+        path: "/v1/tasks/{id}/verdict",
+        answer: Content::Json(json::<Verdict>),
+        summary: "What the gate decided on the evidence, as this control plane computed it.",
+        ..BASE
+    },
+    Endpoint {
+        name: "cancel_task",
+        method: Method::Post,
+        path: "/v1/tasks/{id}/cancel",
+        auth: Auth::Token(Scope::Submit),
+        body_cap: SMALL,
+        answer: Content::Json(json::<TaskView>),
+        summary: "Stop a task. One that runs ends when its worker renews next.",
+        ..BASE
+    },
+    Endpoint {
+        name: "retry_task",
+        method: Method::Post,
+        path: "/v1/tasks/{id}/retry",
+        auth: Auth::Token(Scope::Submit),
+        body_cap: SMALL,
+        answer: Content::Json(json::<TaskView>),
+        summary: "Put a task that has ended without a pull request back into the queue.",
+        ..BASE
+    },
+    Endpoint {
+        name: "repo_policy",
+        path: "/v1/repos/{owner}/{name}/policy",
+        answer: Content::Json(json::<serde_json::Value>),
+        summary: "The operator's policy for a repository: its layers, and what they let an attempt do.",
+        ..BASE
+    },
+    Endpoint {
+        name: "repo_explain",
+        path: "/v1/repos/{owner}/{name}/explain",
+        answer: Content::Json(json::<serde_json::Value>),
+        summary: "Why the operator's policy allows or denies a call. Query: call, such as `edit src/lib.rs`.",
+        ..BASE
+    },
+    Endpoint {
+        name: "repo_profile",
+        path: "/v1/repos/{owner}/{name}/profile",
+        answer: Content::Json(json::<Profile>),
+        summary: "What is known of a repository, with its proofs. Carries an ETag.",
+        ..BASE
+    },
+    Endpoint {
+        name: "lease",
+        method: Method::Post,
+        path: "/v1/leases",
+        auth: Auth::Token(Scope::Worker),
+        body_cap: SMALL,
+        rate: 50,
+        body: Content::Json(json::<LeaseRequest>),
+        answer: Content::Json(json::<Lease>),
+        summary: "Wait for a task that fits; 204 where there was none in time.",
+        ..BASE
+    },
+    Endpoint {
+        name: "renew_lease",
+        method: Method::Put,
+        path: "/v1/leases/{task}/{attempt}",
+        auth: Auth::Token(Scope::Worker),
+        body_cap: SMALL,
+        rate: 50,
+        body: Content::Json(json::<Renewal>),
+        answer: Content::Json(json::<Renewed>),
+        summary: "Keep a lease, say what is being done, and hear whether to stop.",
+        ..BASE
+    },
+    Endpoint {
+        name: "lease_events",
+        method: Method::Post,
+        path: "/v1/leases/{task}/{attempt}/events",
+        auth: Auth::Token(Scope::Worker),
+        body_cap: crate::worker::CHUNK_CAP,
+        rate: 100,
+        body: Content::Lines,
+        answer: Content::Json(json::<Uploaded>),
+        summary: "Hand over lines of the attempt's journal. Query: from, the number of the first. Lines that are there are not taken twice.",
+        ..BASE
+    },
+    Endpoint {
+        name: "lease_artifact",
+        method: Method::Put,
+        path: "/v1/leases/{task}/{attempt}/artifacts/{digest}",
+        auth: Auth::Token(Scope::Worker),
+        body_cap: crate::worker::ARTIFACT_CAP,
+        rate: 100,
+        body: Content::Bytes,
+        status: 204,
+        summary: "Hand over an artifact, named by its digest.",
+        ..BASE
+    },
+    Endpoint {
+        name: "lease_result",
+        method: Method::Post,
+        path: "/v1/leases/{task}/{attempt}/result",
+        auth: Auth::Token(Scope::Worker),
+        body_cap: 8 << 20,
+        rate: 50,
+        body: Content::Json(json::<AttemptResult>),
+        status: 204,
+        summary: "End an attempt.",
+        ..BASE
+    },
+    Endpoint {
+        name: "release_lease",
+        method: Method::Delete,
+        path: "/v1/leases/{task}/{attempt}",
+        auth: Auth::Token(Scope::Worker),
+        rate: 50,
+        status: 204,
+        summary: "Give a lease back; another worker goes on, and the try is not counted.",
+        ..BASE
+    },
+    Endpoint {
+        name: "create_token",
+        method: Method::Post,
+        path: "/v1/tokens",
+        auth: Auth::Token(Scope::Admin),
+        body_cap: SMALL,
+        body: Content::Json(json::<NewToken>),
+        answer: Content::Json(json::<TokenMade>),
+        status: 201,
+        summary: "Make a token. Its secret is told in this answer and never again.",
+        ..BASE
+    },
+    Endpoint {
+        name: "list_tokens",
+        path: "/v1/tokens",
+        auth: Auth::Token(Scope::Admin),
+        answer: Content::Json(json::<Vec<TokenView>>),
+        summary: "List tokens, without their secrets.",
+        ..BASE
+    },
+    Endpoint {
+        name: "revoke_token",
+        method: Method::Delete,
+        path: "/v1/tokens/{id}",
+        auth: Auth::Token(Scope::Admin),
+        status: 204,
+        summary: "Revoke a token.",
+        ..BASE
+    },
+    Endpoint {
+        name: "stats",
+        path: "/v1/stats",
+        answer: Content::Json(json::<serde_json::Value>),
+        summary: "What came of tasks, by repository and week: opened, merged, closed, abstained and why, and what it cost.",
+        ..BASE
+    },
+    Endpoint {
+        name: "livez",
+        path: "/livez",
+        auth: Auth::Public,
+        rate: 0,
+        answer: Content::Text,
+        summary: "Whether the process answers.",
+        ..BASE
+    },
+    Endpoint {
+        name: "readyz",
+        path: "/readyz",
+        auth: Auth::Public,
+        rate: 0,
+        answer: Content::Text,
+        summary: "Whether it can do its work: 503 while it drains or its database cannot be written.",
+        ..BASE
+    },
+    Endpoint {
+        name: "metrics",
+        path: "/metrics",
+        auth: Auth::Token(Scope::Admin),
+        rate: 0,
+        answer: Content::Text,
+        summary: "Counters and durations, in the text format of Prometheus.",
+        ..BASE
+    },
+    Endpoint {
+        name: "openapi",
+        path: "/openapi.json",
+        auth: Auth::Public,
+        answer: Content::Json(json::<serde_json::Value>),
+        summary: "This description.",
+        ..BASE
+    },
+    Endpoint {
+        name: "hook_github",
+        method: Method::Post,
+        path: "/hooks/github",
+        auth: Auth::Signature,
+        body_cap: DELIVERY,
+        rate: 0,
+        body: Content::Json(json::<serde_json::Value>),
+        answer: Content::None,
+        status: 202,
+        summary: "Deliveries of the code host, signed (X-Hub-Signature-256).",
+        ..BASE
+    },
+];
+
+/// Returns the endpoint of a name.
+pub fn named(name: &str) -> Option<&'static Endpoint> {
+    ENDPOINTS.iter().find(|endpoint| endpoint.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_and_routes_are_unique_and_bodies_are_bounded() {
+        let names: BTreeSet<&str> = ENDPOINTS.iter().map(|one| one.name).collect();
+        let routes: BTreeSet<_> = ENDPOINTS.iter().map(|one| (one.method, one.path)).collect();
+        assert_eq!((names.len(), routes.len()), (ENDPOINTS.len(), ENDPOINTS.len()));
+        for one in ENDPOINTS {
+            assert!(
+                one.path.starts_with('/') && !one.name.is_empty() && one.summary.ends_with('.'),
+                "{}",
+                one.name
+            );
+            assert!(matches!(one.body, Content::None) || one.body_cap > 0, "{}", one.name);
+            assert!(one.method != Method::Get || one.body_cap == 0, "{}", one.name);
+        }
+    }
+
+    #[test]
+    fn only_what_tells_nothing_is_public() {
+        let public: Vec<&str> =
+            ENDPOINTS.iter().filter(|one| one.auth == Auth::Public).map(|one| one.name).collect();
+        assert_eq!(public, ["livez", "readyz", "openapi"]);
+    }
+}

@@ -1,0 +1,329 @@
+//! A task as people, bots and code hosts see it: how it is asked for, what becomes of it, and what is told on the way.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::bowout::{BowOut, Cost, Stage};
+use crate::{Attempt, Digest, RepoId, TaskId};
+
+/// The longest text of a task, bytes.
+pub const TEXT_CAP: usize = 256 * 1024;
+
+/// The longest key of any sort that a client may choose, bytes.
+pub const KEY_CAP: usize = 200;
+
+/// The largest and smallest priority.
+pub const PRIORITIES: std::ops::RangeInclusive<i32> = -100..=100;
+
+/// What somebody asks for: the body of `POST /v1/tasks`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTask {
+    /// The repository, `owner/name`.
+    pub repo: RepoId,
+    /// What is to be done, in words; at most 256 KiB of UTF-8.
+    pub text: String,
+    /// The branch, tag or commit to start from; the repository's default branch where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// Higher goes first among the tasks of the same repository, from -100 to 100. It takes nothing from others.
+    #[serde(default)]
+    pub priority: i32,
+    /// Not to be begun before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// A task of the same repository with the same key that has not ended is superseded by this one; at most 200 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersede: Option<String>,
+    /// Labels that a worker must have, such as `arch:aarch64` or `engine:docker`; at most 16 of at most 200 bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// The most that it may cost, US dollars. It narrows what the repository's policy allows, and never widens it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+}
+
+/// Where a task came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Source {
+    /// The HTTP API.
+    Api,
+    /// An issue of the code host.
+    Issue {
+        /// Its number.
+        number: u64,
+    },
+    /// A comment on an issue or a pull request.
+    Comment {
+        /// The number of the issue or pull request.
+        number: u64,
+        /// The comment's id.
+        comment: u64,
+    },
+    /// A chat.
+    Chat {
+        /// The workspace.
+        team: String,
+        /// The channel.
+        channel: String,
+        /// The message that the answers are a thread of.
+        thread: String,
+    },
+    /// A schedule of the operator's.
+    Schedule {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// It waits for a worker, or for its time.
+    Queued,
+    /// A worker has it.
+    Running,
+    /// A worker is done with it, and what it made is being published.
+    Publishing,
+    /// The end: a pull request is open, or was.
+    Published,
+    /// The end: no pull request, and why.
+    BowedOut,
+    /// The end: infrastructure failed as often as it may.
+    Failed,
+    /// The end: it killed as many workers as it may. Nobody takes it before it is retried by name.
+    Quarantined,
+    /// The end: somebody stopped it.
+    Cancelled,
+    /// The end: another task took its place.
+    Superseded,
+}
+
+impl TaskState {
+    /// Every state.
+    pub const ALL: &[Self] = &[
+        Self::Queued,
+        Self::Running,
+        Self::Publishing,
+        Self::Published,
+        Self::BowedOut,
+        Self::Failed,
+        Self::Quarantined,
+        Self::Cancelled,
+        Self::Superseded,
+    ];
+
+    /// Returns the state as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Publishing => "publishing",
+            Self::Published => "published",
+            Self::BowedOut => "bowed_out",
+            Self::Failed => "failed",
+            Self::Quarantined => "quarantined",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
+        }
+    }
+
+    /// Returns the state of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.as_str() == name)
+    }
+
+    /// Whether nothing happens to it any more unless somebody retries it.
+    pub fn is_end(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running | Self::Publishing)
+    }
+}
+
+/// What became of a pull request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PullRequestOutcome {
+    /// It was merged.
+    Merged,
+    /// It was closed without.
+    Closed,
+    /// It was merged, and taken back later.
+    Reverted,
+}
+
+/// A pull request of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PullRequest {
+    /// Its number.
+    pub number: u64,
+    /// Its page.
+    pub url: String,
+    /// The branch that was written.
+    pub branch: String,
+    /// The commit on it.
+    pub commit: String,
+    /// What became of it, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<PullRequestOutcome>,
+}
+
+/// A task as it is shown: the answer of `GET /v1/tasks/{id}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskView {
+    /// Its id.
+    pub id: TaskId,
+    /// The repository.
+    pub repo: RepoId,
+    /// What is to be done.
+    pub text: String,
+    /// What it starts from, where that was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// Where it came from.
+    pub source: Source,
+    /// Who asked, as a policy's `[submit]` names them: `token:NAME`, `github:LOGIN`, `slack:TEAM/USER`.
+    pub asker: String,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Its latest attempt; 0 before the first.
+    pub attempt: Attempt,
+    /// See [`NewTask::priority`].
+    pub priority: i32,
+    /// See [`NewTask::not_before`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When anything about it changed last.
+    pub updated_at: Timestamp,
+    /// Whether somebody asked for its end; a worker hears of it when it renews its lease.
+    pub cancelling: bool,
+    /// The stage its worker is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+    /// What its worker does there, in a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doing: Option<String>,
+    /// What all its attempts took.
+    pub cost: Cost,
+    /// Its pull request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<PullRequest>,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bow_out: Option<Box<BowOut>>,
+    /// What failed, of the infrastructure's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// The task that took its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<TaskId>,
+    /// Digest of the grant its latest attempt worked under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Digest>,
+}
+
+/// One page of tasks, the newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskPage {
+    /// The tasks.
+    pub tasks: Vec<TaskView>,
+    /// Give it as `before` for the next page; none where there is no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<TaskId>,
+}
+
+/// The answer to a request for a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskAccepted {
+    /// Its id.
+    pub id: TaskId,
+    /// Where it stands.
+    pub state: TaskState,
+}
+
+/// Something that happened to a task; what `GET /v1/tasks/{id}/events` streams, with `seq` as the event's id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskEvent {
+    /// Its position among the task's, from 1.
+    pub seq: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: TaskEventKind,
+}
+
+/// What happened to a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum TaskEventKind {
+    /// It was asked for.
+    Submitted {
+        /// By whom.
+        asker: String,
+    },
+    /// A worker took it.
+    Leased {
+        /// The attempt that this began.
+        attempt: Attempt,
+        /// The worker's name.
+        worker: String,
+    },
+    /// Its worker said what it does. Kept where the stage changed, or stages ended; not every line.
+    Progress {
+        /// The attempt.
+        attempt: Attempt,
+        /// The stage.
+        stage: Stage,
+        /// In a line.
+        detail: String,
+    },
+    /// Its worker was not heard of in time; it goes back into the queue.
+    LeaseExpired {
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// Its worker gave it back, as one does that is shut down.
+    Released {
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// An attempt ended for the infrastructure's fault.
+    AttemptFailed {
+        /// The attempt.
+        attempt: Attempt,
+        /// Why.
+        error: String,
+    },
+    /// A worker is done; the change is being published.
+    Verified {
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// The state that no more follows after, unless it is retried.
+    Ended {
+        /// Which.
+        state: TaskState,
+        /// In a line: the pull request's page, the bow-out's summary, the error.
+        detail: String,
+    },
+    /// Somebody asked for its end while a worker had it.
+    CancelAsked {
+        /// Who.
+        by: String,
+    },
+    /// Somebody put it back into the queue.
+    Retried {
+        /// Who.
+        by: String,
+    },
+    /// Its pull request was merged, closed or reverted.
+    Outcome {
+        /// Which.
+        outcome: PullRequestOutcome,
+    },
+}

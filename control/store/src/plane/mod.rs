@@ -1,0 +1,456 @@
+//! What the control plane remembers of tasks: one state machine behind [`Store`], which every backend keeps in the same way.
+//!
+//! A store reads no clock: each call carries its time, and time does not run backwards for it: a call with an earlier time than
+//! one before counts as made at that one's. Calls block.
+
+use std::time::Duration;
+
+use gloaming_api::access::{NewToken, TokenView};
+use gloaming_api::bowout::{BowOut, Cost};
+use gloaming_api::task::{NewTask, PullRequest, PullRequestOutcome, Source, TaskEvent, TaskState, TaskView};
+use gloaming_api::worker::{LeaseKey, Renewal, Renewed, VerifiedChange};
+use gloaming_api::{Attempt, Digest, RepoId, TaskId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a store is set to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// How many attempts a task has that end for the infrastructure's fault, the last of them among it.
+    pub failures: u32,
+    /// How many leases of a task may run out before it is quarantined.
+    pub losses: u32,
+    /// How long a task waits after its first failed attempt; twice as long after each further one.
+    pub backoff: Duration,
+    /// Tasks of one repository that may run at once, where nothing else is set for it.
+    pub running: u32,
+    /// Tasks that may wait, of all repositories; one more is refused.
+    pub queued: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { failures: 3, losses: 3, backoff: Duration::from_secs(30), running: 4, queued: 100_000 }
+    }
+}
+
+/// How much of the workers a repository is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Its weight, from 1 to 1,000; twice the weight is twice the tasks while both have some that wait.
+    pub weight: u32,
+    /// How many of its tasks may run at once.
+    pub running: u32,
+}
+
+/// A request for a task, with what the server knows of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submission {
+    /// What is asked for.
+    pub new: NewTask,
+    /// Where it came from.
+    pub source: Source,
+    /// Who asks.
+    pub asker: String,
+    /// Whether somebody asked for this by name: only then is a bow-out told where it came from.
+    pub by_name: bool,
+    /// The key of the request, with whose it is: the same key and the same request is the same task.
+    pub idempotency: Option<Idempotency>,
+    /// What is to be done to the outside when it was taken, in the same transaction.
+    pub effects: Vec<NewEffect>,
+}
+
+/// What makes two requests one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Idempotency {
+    /// Whose key it is: a token's id, or a kind of delivery.
+    pub scope: String,
+    /// The key.
+    pub key: String,
+    /// Digest of the request.
+    pub request: Digest,
+}
+
+/// What became of a request for a task.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Submitted {
+    /// A new task, and those that it supersedes.
+    New(TaskId),
+    /// The task of the same request before.
+    Again(TaskId),
+    /// The key was used for another request.
+    Conflict,
+    /// As many tasks wait as may.
+    Full,
+}
+
+/// A worker that asks for a task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimant {
+    /// Its name.
+    pub worker: String,
+    /// The token it shows, by id: writes under the lease are taken from that token alone.
+    pub token: String,
+    /// What it has.
+    pub labels: Vec<String>,
+    /// Whose tasks it is handed.
+    pub repos: Vec<gloaming_api::access::RepoPattern>,
+}
+
+/// A task as a worker is handed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    /// Task and attempt.
+    pub lease: LeaseKey,
+    /// The task.
+    pub task: TaskView,
+    /// When the lease runs out.
+    pub expires_at: Timestamp,
+}
+
+/// What is known of a task beside what is shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskRecord {
+    /// What is shown.
+    pub view: TaskView,
+    /// Whether somebody asked for it by name.
+    pub by_name: bool,
+    /// What was asked for.
+    pub new: NewTask,
+    /// The change of its latest verified attempt.
+    pub change: Option<VerifiedChange>,
+    /// How often it re-entered after a review or a failed check.
+    pub follow_ups: u32,
+}
+
+/// Why a write of a worker is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no such lease, or it is another token's, or over.
+    Lost,
+    /// Lines before these are missing; the number is the one wanted next.
+    Gap(u64),
+    /// The attempt has ended already, and with another result.
+    Ended,
+}
+
+/// How an attempt ends, as the server found it: a verified change only after its evidence was judged again.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AttemptEnd {
+    /// It is to be published.
+    Verified(Box<VerifiedChange>),
+    /// No change.
+    BowedOut(Box<BowOut>),
+    /// Infrastructure failed.
+    Failed {
+        /// Why.
+        error: String,
+        /// What it took.
+        cost: Cost,
+    },
+    /// It was stopped.
+    Cancelled {
+        /// What it took.
+        cost: Cost,
+    },
+}
+
+/// Something to be done to the outside, written down with the change of state that asks for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewEffect {
+    /// Names it for good: a second one of the same key is the first one.
+    pub key: String,
+    /// What it is, such as `publish`, `comment`, `check`, `slack`, `webhook`.
+    pub kind: String,
+    /// What it needs.
+    pub payload: Value,
+}
+
+/// An effect that is due.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effect {
+    /// Its number.
+    pub id: i64,
+    /// The task it is for, where it is for one.
+    pub task: Option<TaskId>,
+    /// What it is.
+    pub what: NewEffect,
+    /// How often it was tried before.
+    pub tries: u32,
+}
+
+/// What became of an effect.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EffectEnd {
+    /// It is done, with what is to be known of it.
+    Done(Value),
+    /// Not this time; again at a time.
+    Later {
+        /// When.
+        at: Timestamp,
+        /// Why.
+        error: String,
+    },
+    /// Never: it stays visible until somebody takes it up.
+    Dead {
+        /// Why.
+        error: String,
+    },
+}
+
+/// Which tasks are listed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskFilter {
+    /// Of these repositories; none for all.
+    pub repos: Option<Vec<gloaming_api::access::RepoPattern>>,
+    /// Of this one alone.
+    pub repo: Option<RepoId>,
+    /// In this state.
+    pub state: Option<TaskState>,
+    /// Older than this one.
+    pub before: Option<TaskId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A delivery of a code host or chat, as it came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// Who sends: `github`, `slack`.
+    pub sender: String,
+    /// The sender's id of it.
+    pub id: String,
+    /// The sender's name of its kind.
+    pub event: String,
+    /// Its body, verified.
+    pub body: Vec<u8>,
+}
+
+/// An entry of the audit log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// Its position, from 1.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Who: a token's id, `github:LOGIN`, `operator`, `system`.
+    pub who: String,
+    /// What was decided: `allow`, `deny`.
+    pub decision: String,
+    /// On what: an endpoint's name or a command.
+    pub action: String,
+    /// About what: a task, a repository, a token's id.
+    pub subject: String,
+    /// Why.
+    pub detail: String,
+    /// Hash of the entry before, 64 zeros for the first.
+    pub prev: Digest,
+    /// Hash of this entry's canonical JSON without `hash`.
+    pub hash: Digest,
+}
+
+/// A store failed. Nothing of the call was done.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {doing}")]
+pub struct StoreError {
+    /// What could not be done, and where.
+    pub doing: String,
+    /// Why.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// What a store answers.
+pub type Stored<T> = Result<T, StoreError>;
+
+/// What the control plane remembers. Each call is one transaction: done whole, and on the disk when it returns, or not done.
+pub trait Store: Send + Sync {
+    /// Takes a request for a task. Tasks of the same repository and supersede key that have not ended are superseded: one
+    /// that waits ends, one that runs is cancelled.
+    fn submit(&self, submission: &Submission, now: Timestamp) -> Stored<Submitted>;
+
+    /// Hands a worker the task that is due: leases that ran out are swept first; among the repositories that have a task
+    /// which fits and may run one more, the one that had least for its weight (stride scheduling); of that one's, by priority
+    /// and then age.
+    fn claim(&self, claimant: &Claimant, lease: Duration, now: Timestamp) -> Stored<Option<Claimed>>;
+
+    /// Keeps a lease and takes note of what its worker says.
+    fn renew(
+        &self,
+        lease: &LeaseKey,
+        token: &str,
+        renewal: &Renewal,
+        hold: Duration,
+        now: Timestamp,
+    ) -> Stored<Result<Renewed, Refused>>;
+
+    /// Appends lines to an attempt's journal; those that are there are skipped. Returns the number wanted next.
+    fn append(
+        &self,
+        lease: &LeaseKey,
+        token: &str,
+        from: u64,
+        lines: &[&str],
+        now: Timestamp,
+    ) -> Stored<Result<u64, Refused>>;
+
+    /// Keeps an artifact of an attempt by its digest, which the caller has computed.
+    fn put_artifact(
+        &self,
+        lease: &LeaseKey,
+        token: &str,
+        digest: &Digest,
+        content: &[u8],
+        now: Timestamp,
+    ) -> Stored<Result<(), Refused>>;
+
+    /// Ends an attempt: the task's state, its events and the effects that follow are one transaction. A second time with the
+    /// same end changes nothing. A failed one goes back into the queue as often as it may.
+    fn finish(
+        &self,
+        lease: &LeaseKey,
+        token: &str,
+        end: &AttemptEnd,
+        effects: &[NewEffect],
+        now: Timestamp,
+    ) -> Stored<Result<TaskState, Refused>>;
+
+    /// Gives a lease back: the task waits again, and the try is not counted.
+    fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<(), Refused>>;
+
+    /// Takes back leases that ran out. Returns the tasks they were of.
+    fn sweep(&self, now: Timestamp) -> Stored<Vec<TaskId>>;
+
+    /// Asks for a task's end: one that waits ends at once, one that runs when its worker renews. Returns its state, none
+    /// where there is no such task.
+    fn cancel(
+        &self,
+        task: &TaskId,
+        by: &str,
+        effects: &[NewEffect],
+        now: Timestamp,
+    ) -> Stored<Option<TaskState>>;
+
+    /// Puts a task that ended without a pull request back into the queue, with its failures and losses forgotten. `Ok(Err)`
+    /// says the state it is in instead.
+    fn retry(&self, task: &TaskId, by: &str, now: Timestamp) -> Stored<Option<Result<(), TaskState>>>;
+
+    /// Lets a published task re-enter for a review or a failed check, at most `most` times, with words added to its text.
+    fn follow_up(
+        &self,
+        task: &TaskId,
+        text: &str,
+        by: &str,
+        most: u32,
+        now: Timestamp,
+    ) -> Stored<Option<bool>>;
+
+    /// Notes the pull request of a task that was being published: its end.
+    fn published(
+        &self,
+        task: &TaskId,
+        request: &PullRequest,
+        effects: &[NewEffect],
+        now: Timestamp,
+    ) -> Stored<bool>;
+
+    /// Ends a task that was being published without a pull request.
+    fn unpublished(
+        &self,
+        task: &TaskId,
+        end: &AttemptEnd,
+        effects: &[NewEffect],
+        now: Timestamp,
+    ) -> Stored<bool>;
+
+    /// Notes what became of a pull request; false where nothing changed by it.
+    fn outcome(&self, task: &TaskId, outcome: PullRequestOutcome, now: Timestamp) -> Stored<bool>;
+
+    /// Returns a task.
+    fn task(&self, task: &TaskId) -> Stored<Option<TaskRecord>>;
+
+    /// Lists tasks, the newest first.
+    fn tasks(&self, filter: &TaskFilter) -> Stored<Vec<TaskView>>;
+
+    /// Returns what happened to a task after an event, oldest first.
+    fn events(&self, task: &TaskId, after: u64, limit: u32) -> Stored<Vec<TaskEvent>>;
+
+    /// Returns lines of an attempt's journal from one on.
+    fn journal(&self, task: &TaskId, attempt: Attempt, from: u64, limit: u32) -> Stored<Vec<String>>;
+
+    /// Returns an artifact of a task.
+    fn artifact(&self, task: &TaskId, digest: &Digest) -> Stored<Option<Vec<u8>>>;
+
+    /// Sets what a repository is given of the workers.
+    fn set_share(&self, repo: &RepoId, share: Share, now: Timestamp) -> Stored<()>;
+
+    /// Writes down an effect of no change of state.
+    fn add_effect(&self, task: Option<&TaskId>, effect: &NewEffect, now: Timestamp) -> Stored<()>;
+
+    /// Takes effects that are due, at most `limit`, for a while in which nobody else gets them; oldest first, and of one task
+    /// never a later one before an earlier one is done or dead.
+    fn effects(&self, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Effect>>;
+
+    /// Notes what became of an effect.
+    fn effect_ended(&self, id: i64, end: &EffectEnd, now: Timestamp) -> Stored<()>;
+
+    /// Returns effects that are dead, newest first.
+    fn dead_effects(&self, limit: u32) -> Stored<Vec<(Effect, String)>>;
+
+    /// Returns what an effect of a key came to, where it is done.
+    fn effect_done(&self, key: &str) -> Stored<Option<Value>>;
+
+    /// Keeps a delivery for whoever works on it; false where that id is known.
+    fn deliver(&self, delivery: &Delivery, now: Timestamp) -> Stored<bool>;
+
+    /// Takes deliveries nobody has worked on, at most `limit`, for a while.
+    fn deliveries(&self, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Delivery>>;
+
+    /// Notes that a delivery is worked on, with an error where it was in vain.
+    fn delivered(&self, sender: &str, id: &str, error: Option<&str>, now: Timestamp) -> Stored<()>;
+
+    /// Keeps a token: its id, and the SHA-256 of its secret.
+    fn add_token(&self, id: &str, secret: &Digest, token: &NewToken, now: Timestamp) -> Stored<()>;
+
+    /// Returns a token and the digest of its secret.
+    fn token(&self, id: &str) -> Stored<Option<(TokenView, Digest)>>;
+
+    /// Lists tokens, newest first.
+    fn tokens(&self) -> Stored<Vec<TokenView>>;
+
+    /// Notes that a token was used; kept to the minute.
+    fn token_used(&self, id: &str, now: Timestamp) -> Stored<()>;
+
+    /// Revokes a token; false where there is none or it was.
+    fn revoke_token(&self, id: &str, now: Timestamp) -> Stored<bool>;
+
+    /// Adds to the audit log; `seq`, `prev` and `hash` are made here.
+    fn audit(
+        &self,
+        who: &str,
+        decision: &str,
+        action: &str,
+        subject: &str,
+        detail: &str,
+        now: Timestamp,
+    ) -> Stored<()>;
+
+    /// Returns the audit log after an entry.
+    fn audit_log(&self, after: u64, limit: u32) -> Stored<Vec<AuditEntry>>;
+
+    /// Keeps what is known of a repository under a content key.
+    fn put_profile(&self, repo: &RepoId, key: &Digest, profile: &Value, now: Timestamp) -> Stored<()>;
+
+    /// Returns what is known of a repository: the newest, with its key.
+    fn profile(&self, repo: &RepoId) -> Stored<Option<(Digest, Value)>>;
+
+    /// Keeps a value of the server's own under a name, such as the last delivery that was fetched.
+    fn set_value(&self, name: &str, value: &str) -> Stored<()>;
+
+    /// Returns such a value.
+    fn value(&self, name: &str) -> Stored<Option<String>>;
+
+    /// Removes ended tasks, their journals and artifacts, deliveries and done effects of before a time. Returns how many tasks.
+    fn forget(&self, before: Timestamp, now: Timestamp) -> Stored<u64>;
+}
