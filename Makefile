@@ -51,6 +51,11 @@ tamper: tools ## The whole tamper suite: attacks on the gate and their benign tw
 	@tests/support/setup.sh test "$(CACHE)"
 	GLOAMING_TAMPER="$(or $(CASES),all)" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --test all tamper::
 
+.PHONY: schemathesis
+schemathesis: setup ## Requests made from the OpenAPI document, right and wrong ones, by schemathesis (PyPI; a minute)
+	@test -x "$(CACHE)/schemathesis/bin/schemathesis" || { python3 -m venv "$(CACHE)/schemathesis" && "$(CACHE)/schemathesis/bin/pip" install -q schemathesis==4.32.5; }
+	GLOAMING_SCHEMATHESIS="$(CACHE)/schemathesis/bin/schemathesis" $(CARGO) test -p gloaming-server --locked --test server schemathesis -- --nocapture
+
 .PHONY: evil
 evil: tools ## The whole evil suite: a model that tries everything (minutes; CASES=wire)
 	@tests/support/setup.sh test "$(CACHE)"

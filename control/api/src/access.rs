@@ -54,6 +54,7 @@ impl FromStr for Scope {
 /// Which repositories: `*`, `owner/*` or `owner/name`. Nothing else is a pattern.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("pattern" = r"^(\*|[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}/(\*|[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}))$"))]
 pub struct RepoPattern(String);
 
 impl RepoPattern {
@@ -116,13 +117,17 @@ impl<'de> Deserialize<'de> for RepoPattern {
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// What it is called; tasks asked for with it say `token:NAME`. 1 to 64 letters, digits, `-`, `_` and `.`.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{1,64}$"))]
     pub name: String,
     /// What it is for.
+    #[schemars(length(min = 1, max = 4))]
     pub scopes: Vec<Scope>,
     /// Which repositories it is for. A worker's token is handed tasks of these alone.
+    #[schemars(length(min = 1, max = 100))]
     pub repos: Vec<RepoPattern>,
     /// Seconds until it is no longer taken; none for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3_162_240_000_u64))]
     pub expires_s: Option<u64>,
 }
 

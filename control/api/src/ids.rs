@@ -46,6 +46,7 @@ macro_rules! string_id {
 /// milliseconds (the layout of a UUID version 7, RFC 9562, shortened), so that ids sort by age.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("pattern" = "^t-[0-9a-f]{20}$"))]
 pub struct TaskId(String);
 string_id!(TaskId, "task id");
 
@@ -93,6 +94,7 @@ impl fmt::Display for Attempt {
 /// the repository itself.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("pattern" = "^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$"))]
 pub struct RepoId(String);
 string_id!(RepoId, "repository");
 
@@ -132,6 +134,7 @@ impl FromStr for RepoId {
 /// A SHA-256 digest, written `sha256:` and 64 lower-case hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("pattern" = "^sha256:[0-9a-f]{64}$"))]
 pub struct Digest(String);
 string_id!(Digest, "digest");
 

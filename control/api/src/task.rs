@@ -23,24 +23,30 @@ pub struct NewTask {
     /// The repository, `owner/name`.
     pub repo: RepoId,
     /// What is to be done, in words; at most 256 KiB of UTF-8.
+    #[schemars(length(min = 1, max = 262_144), regex(pattern = r"\S"))]
     pub text: String,
     /// The branch, tag or commit to start from; the repository's default branch where none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f-][^\x00-\x1f\x7f-\x9f]*$"))]
     pub base: Option<String>,
     /// Higher goes first among the tasks of the same repository, from -100 to 100. It takes nothing from others.
     #[serde(default)]
+    #[schemars(range(min = -100, max = 100))]
     pub priority: i32,
     /// Not to be begun before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
     /// A task of the same repository with the same key that has not ended is superseded by this one; at most 200 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"))]
     pub supersede: Option<String>,
     /// Labels that a worker must have, such as `arch:aarch64` or `engine:docker`; at most 16 of at most 200 bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 200), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")))]
     pub needs: Vec<String>,
     /// The most that it may cost, US dollars. It narrows what the repository's policy allows, and never widens it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
     pub cost_usd: Option<f64>,
 }
 

@@ -42,8 +42,10 @@ pub struct LeaseRequest {
     /// [`PROTOCOL`].
     pub protocol: u32,
     /// The worker's name, unique among the control plane's workers.
+    #[schemars(length(max = 200), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"))]
     pub worker: String,
     /// What it has, such as `engine:embedded` and `arch:x86_64`.
+    #[schemars(length(max = 64), inner(length(max = 200), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")))]
     pub labels: Vec<String>,
     /// Seconds to wait for a task, at most 30.
     pub wait_s: u64,

@@ -131,7 +131,7 @@ impl App {
             store,
             certificates: settings.tls.clone().map(Certificates::open).transpose()?,
             recorder: meters::recorder(),
-            rates: Rates::new(),
+            rates: Rates::new(settings.rate_factor),
             phase: watch::channel(Phase::Running).0,
             waiting: Arc::new(Semaphore::new(caps.waiting)),
             streams: Arc::new(Semaphore::new(caps.streams)),
@@ -301,6 +301,7 @@ impl App {
         }
         asked.query = parse_query(endpoint, query)?;
         body::check(endpoint, &asked.headers, &incoming)?;
+        body::acceptable(endpoint, &asked.headers)?;
         if endpoint.name == "lease_artifact" {
             // The largest body there is: whether it will be taken is asked before it is read.
             handlers::leases::held(self, asked).await?;

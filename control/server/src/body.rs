@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use gloaming_api::endpoints::{Content, Endpoint};
 use gloaming_api::problem::ProblemCode;
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use serde::de::DeserializeOwned;
@@ -49,15 +49,10 @@ pub(crate) fn check(endpoint: &Endpoint, headers: &HeaderMap, body: &Incoming) -
         let detail = "a body is taken as it is; send it without Content-Encoding";
         return Err(Fault::new(ProblemCode::UnsupportedMediaType, detail));
     }
-    let wanted: &[&str] = match endpoint.body {
-        Content::Json(_) | Content::Events(_) => &["application/json"],
-        Content::Lines => &["application/jsonl", "application/x-ndjson"],
-        Content::Bytes => &["application/octet-stream"],
-        Content::Text => &["text/plain"],
-        Content::Page => &["text/html"],
-        Content::Form => &["application/x-www-form-urlencoded"],
-        Content::None => return Ok(()),
-    };
+    let wanted = types(endpoint.body);
+    if wanted.is_empty() {
+        return Ok(());
+    }
     let given = single(headers, CONTENT_TYPE.as_str())?.unwrap_or_default();
     let mut parts = given.split(';').map(str::trim);
     let kind = parts.next().unwrap_or_default();
@@ -70,6 +65,46 @@ pub(crate) fn check(endpoint: &Endpoint, headers: &HeaderMap, body: &Incoming) -
     }
     let wanted = wanted.join(" or ");
     Err(Fault::new(ProblemCode::UnsupportedMediaType, format!("the Content-Type must be {wanted}")))
+}
+
+/// The media types of a content, the usual one first.
+fn types(content: Content) -> &'static [&'static str] {
+    match content {
+        Content::Json(_) => &["application/json"],
+        Content::Events(_) => &["text/event-stream"],
+        Content::Lines => &["application/jsonl", "application/x-ndjson"],
+        Content::Bytes => &["application/octet-stream"],
+        Content::Text => &["text/plain"],
+        Content::Page => &["text/html"],
+        Content::Form => &["application/x-www-form-urlencoded"],
+        Content::None => &[],
+    }
+}
+
+/// Refuses a client that takes none of what the endpoint answers in (RFC 9110, section 12.5.1; weights but 0 say nothing, as
+/// there is nothing to choose from).
+pub(crate) fn acceptable(endpoint: &Endpoint, headers: &HeaderMap) -> Result<(), Fault> {
+    let Some(offered) = types(endpoint.answer).first() else { return Ok(()) };
+    let mut wanted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
+    if wanted.peek().is_none() {
+        return Ok(());
+    }
+    let fits = wanted.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let refused =
+            parts.any(|part| matches!(part.strip_prefix("q="), Some("0" | "0." | "0.0" | "0.00" | "0.000")));
+        let family = kind.strip_suffix('*').filter(|family| family.ends_with('/'));
+        let fits = kind == "*/*"
+            || kind.eq_ignore_ascii_case(offered)
+            || family.is_some_and(|family| offered.starts_with(&family.to_ascii_lowercase()));
+        fits && !refused
+    });
+    if fits {
+        Ok(())
+    } else {
+        Err(Fault::new(ProblemCode::NotAcceptable, format!("this endpoint answers {offered}")))
+    }
 }
 
 fn too_large(cap: usize) -> Fault {

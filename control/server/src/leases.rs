@@ -185,6 +185,15 @@ fn clone_url(pattern: &str, repo: &RepoId) -> String {
     pattern.replace("{repo}", repo.as_str())
 }
 
+/// Checks what a worker says that an attempt took: what is below nothing would give back what others spent.
+fn check_cost(cost: &Cost) -> Result<(), Fault> {
+    let sound = |value: f64| value.is_finite() && value >= 0.0;
+    if sound(cost.usd) && sound(cost.wall_s) {
+        return Ok(());
+    }
+    Err(Fault::new(ProblemCode::InvalidBody, "at `cost`: want US dollars and seconds of 0 or more"))
+}
+
 /// Keeps a lease.
 pub(crate) fn renew(
     app: &App,
@@ -193,6 +202,7 @@ pub(crate) fn renew(
     renewal: &Renewal,
     now: Timestamp,
 ) -> Result<Renewed, Fault> {
+    check_cost(&renewal.cost)?;
     let mut renewal = renewal.clone();
     cut(&mut renewal.doing, KEY_CAP);
     let renewed = app.store.renew(key, token, &renewal, app.settings.lease, now)?;
@@ -265,6 +275,11 @@ pub(crate) fn result(
     audited: &Audited,
     now: Timestamp,
 ) -> Result<(), Fault> {
+    check_cost(match result {
+        AttemptResult::Verified(change) => &change.cost,
+        AttemptResult::BowedOut { bow_out } => &bow_out.cost,
+        AttemptResult::Failed { cost, .. } | AttemptResult::Cancelled { cost } => cost,
+    })?;
     let (end, effects) = match result {
         AttemptResult::Verified(change) => judged(app, key, token, change, now)?,
         AttemptResult::BowedOut { bow_out } => (AttemptEnd::BowedOut(bow_out.clone()), Vec::new()),

@@ -43,6 +43,7 @@ use tokio::net::TcpListener;
 pub use accept::{Accepted, Acceptor, Claim, RefuseAll, envelope_value, verdict_value};
 pub use auth::{bootstrap, make_token};
 pub use in_process::InProcess;
+pub use meters::METRICS;
 pub use policies::Policies;
 pub use settings::{Caps, Clock, Settings, Timeouts, Tls};
 pub use tls::TlsError;

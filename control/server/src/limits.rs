@@ -14,7 +14,7 @@ const REFUSALS: u32 = 5;
 /// The limits of the table, a set of buckets for each endpoint.
 pub(crate) struct Rates {
     endpoints: Vec<Option<DefaultKeyedRateLimiter<String>>>,
-    refusals: DefaultKeyedRateLimiter<String>,
+    refusals: Option<DefaultKeyedRateLimiter<String>>,
     clock: DefaultClock,
 }
 
@@ -24,10 +24,14 @@ fn quota(rate: u32) -> Option<Quota> {
 }
 
 impl Rates {
-    pub(crate) fn new() -> Self {
-        let refusals = RateLimiter::keyed(quota(REFUSALS).expect("it is not 0"));
-        let endpoints = ENDPOINTS.iter().map(|one| quota(one.rate).map(RateLimiter::keyed)).collect();
-        Self { endpoints, refusals, clock: DefaultClock::default() }
+    /// Makes the limits, multiplied by a factor; 0 is no limit.
+    pub(crate) fn new(factor: u32) -> Self {
+        let limit = |rate: u32| quota(rate.saturating_mul(factor)).map(RateLimiter::keyed);
+        Self {
+            endpoints: ENDPOINTS.iter().map(|one| limit(one.rate)).collect(),
+            refusals: limit(REFUSALS),
+            clock: DefaultClock::default(),
+        }
     }
 
     /// Counts a request of a client; the error is how long to wait.
@@ -41,7 +45,7 @@ impl Rates {
 
     /// Counts a refusal of an address; the error is how long to wait.
     pub(crate) fn refused(&self, client: &str) -> Result<(), Duration> {
-        self.ask(&self.refusals, client)
+        self.refusals.as_ref().map_or(Ok(()), |limiter| self.ask(limiter, client))
     }
 
     fn ask(&self, limiter: &DefaultKeyedRateLimiter<String>, client: &str) -> Result<(), Duration> {
@@ -50,7 +54,7 @@ impl Rates {
 
     /// Forgets clients whose buckets are full again: what is remembered is bounded by what was asked lately.
     pub(crate) fn forget(&self) {
-        for limiter in self.endpoints.iter().flatten().chain([&self.refusals]) {
+        for limiter in self.endpoints.iter().flatten().chain(&self.refusals) {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }

@@ -11,7 +11,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Every metric: name, kind, what it says.
-pub(crate) const METRICS: &[(&str, &str, &str)] = &[
+pub const METRICS: &[(&str, &str, &str)] = &[
     (
         "gloaming_http_request_seconds",
         "histogram",

@@ -26,6 +26,8 @@ pub struct Settings {
     pub clone: String,
     /// The secret shared with GitHub; without one its deliveries are refused.
     pub github_secret: Option<SecretString>,
+    /// By how much the table's limits of requests a second are multiplied; 0 is no limit, for a closed network.
+    pub rate_factor: u32,
     /// How often leases are swept, policy files and certificates looked at.
     pub tick: Duration,
 }
@@ -39,6 +41,7 @@ impl Default for Settings {
             lease: LEASE,
             clone: "https://github.com/{repo}.git".to_owned(),
             github_secret: None,
+            rate_factor: 1,
             tick: Duration::from_secs(1),
         }
     }

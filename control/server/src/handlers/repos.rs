@@ -11,6 +11,9 @@ use serde_json::json;
 use crate::answer::{Answered, Fault, bytes, empty, json as answer_json};
 use crate::app::{App, Asked};
 
+/// The longest call that is explained, characters; the table says so too.
+const CALL_CAP: usize = 4096;
+
 /// Returns the repository of the path, where the caller may see it.
 fn repo(asked: &Asked) -> Result<RepoId, Fault> {
     let name = format!("{}/{}", asked.param("owner"), asked.param("name"));
@@ -37,6 +40,10 @@ pub(super) async fn policy(app: &Arc<App>, asked: &Asked) -> Answered {
 pub(super) async fn explain(app: &Arc<App>, asked: &Asked) -> Answered {
     let repo = repo(asked)?;
     let call = asked.query("call").unwrap_or_default().to_owned();
+    if call.is_empty() || call.chars().count() > CALL_CAP {
+        let detail = format!("the query's `call`: want 1 to {CALL_CAP} characters");
+        return Err(Fault::new(ProblemCode::BadRequest, detail));
+    }
     let told = app.ask(move |app, _| {
         let granted = app.policies.granted(&repo).map_err(|why| Fault::new(ProblemCode::NotFound, why))?;
         let wrong = |why| Fault::new(ProblemCode::BadRequest, format!("the query's `call`: {why}"));

@@ -154,6 +154,22 @@ async fn a_media_type_that_is_not_taken_is_refused() {
 }
 
 #[tokio::test]
+async fn what_a_client_does_not_take_is_not_sent() {
+    let running = Running::start().await;
+    let token = running.token("bot", &[Scope::Read], "*");
+    let ask = async |accept: &'static str| {
+        running.send("GET", "/v1/tasks", &token, &[("accept", accept)], vec![]).await
+    };
+    for good in ["*/*", "application/*", "text/html, application/json;q=0.5", "APPLICATION/JSON"] {
+        assert_eq!(ask(good).await.status, 200, "{good}");
+    }
+    for bad in ["text/html", "application/json;q=0", "text/*", "*", "", "application/xml, text/plain"] {
+        let answer = ask(bad).await;
+        assert_eq!((answer.status, answer.code()), (406, "not_acceptable".into()), "{bad}");
+    }
+}
+
+#[tokio::test]
 async fn head_and_options_are_answered_as_http_has_it() {
     let running = Running::start().await;
     let token = running.token("bot", &[Scope::Submit], "*");

@@ -43,6 +43,18 @@ async fn a_lease_is_worked_under_and_ends() {
     let renewed = running.send("PUT", &path, &worker, &json_type, renewal.clone().into()).await;
     assert_eq!(renewed.json(), json!({"expires_s": 60, "cancel": false}));
 
+    // A cost below nothing would take back what others spent. Found by schemathesis.
+    for cost in
+        [json!({"usd": -1.0, "calls": 1, "wall_s": 1.0}), json!({"usd": 1.0, "calls": 1, "wall_s": -1.0})]
+    {
+        let renewal = json!({"cost": cost}).to_string();
+        assert_eq!(
+            running.send("PUT", &path, &worker, &json_type, renewal.into()).await.code(),
+            "invalid_body"
+        );
+        let end = json!({"kind": "cancelled", "cost": cost});
+        assert_eq!(running.post(&format!("{path}/result"), &worker, end).await.code(), "invalid_body");
+    }
     let lines = b"{\"seq\":0}\n{\"seq\":1}\n".to_vec();
     let upload = async |from: u64, lines: Vec<u8>| {
         running.send("POST", &format!("{path}/events?from={from}"), &worker, &LINES, lines).await
