@@ -129,6 +129,10 @@ cedar: ## Hold the export to Cedar against Cedar itself
 	$(CARGO) fmt --check --manifest-path tests/cedar/Cargo.toml
 	$(CARGO) test --manifest-path tests/cedar/Cargo.toml --locked
 
+.PHONY: bench-server
+bench-server: setup ## Measure requests a second and p99 of the control plane beside a bare hyper "hello", in one run
+	$(CARGO) bench -p gloaming-server --locked --bench http
+
 .PHONY: bench-policy
 bench-policy: ## Measure what a decision costs, for 10 to 10,000 rules and against Cedar's, in one run
 	$(CARGO) bench --manifest-path tests/cedar/Cargo.toml --locked --bench decide -- --quick nothing
