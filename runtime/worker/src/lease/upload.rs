@@ -34,13 +34,15 @@ pub struct Follower {
     line: u64,
     started: Option<Timestamp>,
     standing: Renewal,
+    /// What was read and is not known to be handed over.
+    pending: Option<Followed>,
 }
 
 impl Follower {
     /// Follows the journal of a path, which need not be there yet.
     pub fn new(path: &Path) -> Self {
         let standing = Renewal { stage: None, doing: String::new(), cost: Cost::default(), grant: None };
-        Self { path: path.to_owned(), at: 0, line: 0, started: None, standing }
+        Self { path: path.to_owned(), at: 0, line: 0, started: None, standing, pending: None }
     }
 
     /// Returns where the attempt stands, as far as it was read.
@@ -135,17 +137,23 @@ pub async fn persist<T, F: Future<Output = Result<T, ControlError>>>(
 }
 
 impl Follower {
-    /// Hands over what there is of the journal.
+    /// Hands over what there is of the journal. May be dropped at any point and called again.
     ///
     /// # Errors
     /// The lease is lost, or what is handed over is refused.
     pub async fn hand_over<C: Control>(&mut self, control: &C, lease: &LeaseKey) -> Result<(), ControlError> {
         loop {
-            let next = self.next().map_err(|error| {
-                ControlError::Refused(format!("the journal {} cannot be read: {error}", self.path.display()))
-            })?;
-            let Some(chunk) = next else { return Ok(()) };
+            if self.pending.is_none() {
+                self.pending = self.next().map_err(|error| {
+                    ControlError::Refused(format!(
+                        "the journal {} cannot be read: {error}",
+                        self.path.display()
+                    ))
+                })?;
+            }
+            let Some(chunk) = &self.pending else { return Ok(()) };
             persist(|| control.events(lease, chunk.from, &chunk.lines)).await?;
+            self.pending = None;
         }
     }
 }
