@@ -319,7 +319,7 @@ fn a_new_tool_in_javascript_builds_is_accepted_and_obeys_the_policy() {
 #[test]
 fn a_name_that_the_host_keeps_for_itself_is_refused() {
     let scene = Scene::new(FILES);
-    for name in ["finish", "recall", "map"] {
+    for name in ["finish", "recall", "fix"] {
         let file = component(&scene, name, 7);
         let said = add(&scene, &file, &["--wit", &format!("{name}.wit")]).exits(2).stderr;
         assert!(
