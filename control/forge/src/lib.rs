@@ -11,8 +11,10 @@
 pub mod body;
 pub mod github;
 pub mod host;
+pub mod memory;
 pub mod text;
 
 pub use body::{Change, commit_message, pull_request_body};
 pub use github::GitHub;
 pub use host::{CodeHost, HostError};
+pub use memory::MemoryHost;

@@ -293,7 +293,7 @@ mod tests {
                 r#"{"message": "You have exceeded a secondary rate limit."}"#,
             ),
             told(429, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795780830")], "{}"),
-            told(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "9999999999")], "{}"),
+            told(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1799999999")], "{}"),
             told(403, &[], r#"{"message": "You have exceeded a secondary rate limit."}"#),
             told(429, &[("retry-after", "-5")], "<html>"),
             told(403, &[], r#"{"message": "Resource not accessible by integration"}"#),
@@ -308,6 +308,17 @@ mod tests {
             told(503, &[("retry-after", "7")], r#"{"message": "busy"}"#),
         ];
         insta::assert_snapshot!(said.join("\n"), @r"
+        GET x: not before 2026-11-27T12:00:30Z: You have exceeded a secondary rate limit.
+        GET x: not before 2026-11-27T12:00:32Z: (no message)
+        GET x: not before 2026-11-27T14:00:00Z: (no message)
+        GET x: not before 2026-11-27T12:01:00Z: You have exceeded a secondary rate limit.
+        GET x: not before 2026-11-27T12:01:00Z: (no message)
+        GET x: refused with status 403: Resource not accessible by integration
+        GET x: refused with status 422: Validation Failed; already\u{1b} exists
+        GET x: refused with status 401: Bad credentials
+        GET x: there is no such thing, or the credentials do not reach it
+        GET x: status 502: (no message); it may have been done all the same
+        GET x: not before 2026-11-27T12:00:07Z: busy
         ");
     }
 }

@@ -81,6 +81,8 @@ pub enum Identity {
 pub enum SettingsError {
     #[error("{0:?} is no address of an API; want https://api.github.com or https://HOST/api/v3")]
     Address(String),
+    #[error("the API's address has a user's name or password in it; a token is given apart")]
+    Credentials,
     #[error("{0:?} is not https, and not on this machine: tokens would be read on the way")]
     Insecure(String),
     #[error("the App's key is no RSA private key in PEM")]
@@ -214,6 +216,9 @@ fn at(repo: &RepoId, tail: &str) -> String {
 
 /// Returns where people and git find what an API is of.
 fn web_of(api: &str) -> Result<String, SettingsError> {
+    if api.contains('@') {
+        return Err(SettingsError::Credentials);
+    }
     let address = || SettingsError::Address(api.to_owned());
     let uri: Uri = api.parse().map_err(|_| address())?;
     let host = uri.host().ok_or_else(address)?;
@@ -223,7 +228,7 @@ fn web_of(api: &str) -> Result<String, SettingsError> {
         Some("http") => return Err(SettingsError::Insecure(api.to_owned())),
         _ => return Err(address()),
     }
-    if uri.query().is_some() || uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+    if uri.query().is_some() {
         return Err(address());
     }
     Ok(match host {
@@ -585,7 +590,15 @@ mod tests {
             "ftp://git.acme.example",
             "git.acme.example",
         ];
-        insta::assert_snapshot!(all.map(told).join("\n"), @"");
+        insta::assert_snapshot!(all.map(told).join("\n"), @r#"
+        https://github.com
+        https://git.acme.example
+        http://127.0.0.1:4001
+        "http://git.acme.example/api/v3" is not https, and not on this machine: tokens would be read on the way
+        the API's address has a user's name or password in it; a token is given apart
+        "ftp://git.acme.example" is no address of an API; want https://api.github.com or https://HOST/api/v3
+        "git.acme.example" is no address of an API; want https://api.github.com or https://HOST/api/v3
+        "#);
     }
 
     #[test]
