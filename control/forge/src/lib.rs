@@ -8,13 +8,15 @@
 //! and no log, and reaches one repository with the permissions of one use.
 #![forbid(unsafe_code)]
 
+pub mod answer;
 pub mod body;
 pub mod github;
 pub mod host;
 pub mod memory;
 pub mod text;
 
-pub use body::{Change, commit_message, pull_request_body};
+pub use answer::{bow_out_comment, failure_comment};
+pub use body::{Change, commit_message, marker, pull_request_body, pull_request_body_in};
 pub use github::GitHub;
 pub use host::{CodeHost, HostError};
 pub use memory::MemoryHost;
