@@ -5,5 +5,6 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+pub mod publish;
 
-pub use accept::{Accepted, Acceptor, Claim, RefuseAll, envelope_value, verdict_value};
+pub use accept::{Accepted, Acceptor, Claim, Refusal, RefuseAll, envelope_value, verdict_value};
