@@ -343,7 +343,7 @@ pub(crate) struct Resolved {
 pub(crate) fn narrow(resolved: Resolved, repo: &RepoId, layer: PolicyLayerText) -> anyhow::Result<Resolved> {
     let mut layers = resolved.layers;
     layers.push(layer);
-    let grant = grant_of(repo, &layers).map_err(|diagnostics| bad_policy(&diagnostics))?;
+    let grant = Grant::of_layers(repo, &layers).map_err(|diagnostics| bad_policy(&diagnostics))?;
     Ok(Resolved { grant, layers })
 }
 
@@ -358,52 +358,29 @@ pub(crate) fn resolve_policy(
     if let Some(path) = &choice.policy {
         layers.append(&mut operator_layers(path, repo)?);
     }
-    let operator = grant_of(repo, &layers).map_err(|diagnostics| bad_policy(&diagnostics))?;
+    let operator = Grant::of_layers(repo, &layers).map_err(|diagnostics| bad_policy(&diagnostics))?;
     let Some(text) = repository_policy else {
         return Ok(Ok(Resolved { grant: operator, layers }));
     };
     layers.push(PolicyLayerText { layer: "repository".into(), file: REPOSITORY_POLICY.into(), text });
-    Ok(grant_of(repo, &layers).map(|grant| Resolved { grant, layers }))
+    Ok(Grant::of_layers(repo, &layers).map(|grant| Resolved { grant, layers }))
 }
 
 /// Reads an operator's policy, and the files that it extends: one file, `preset:NAME`, or those of a folder's own files
 /// that are for the repository. Folders below it are for what these extend.
 fn operator_layers(path: &Path, repo: &RepoId) -> anyhow::Result<Vec<PolicyLayerText>> {
-    let mut layers = Vec::new();
-    let mut faults = Vec::new();
-    for named in policy_files(path, false)? {
-        let (file, text) = policy_text(&named)?;
-        let bases = std::cell::RefCell::new(Vec::new());
-        let read = |name: &str| {
-            let text = read_base(name)?;
-            let (layer, file) = (BASE.to_owned(), name.to_owned());
-            bases.borrow_mut().push(PolicyLayerText { layer, file, text: text.clone() });
-            Ok(text)
-        };
-        match gloaming_policies::load(&file, &text, &read) {
-            Err(found) => faults.extend(found),
-            Ok(loaded) if path.is_dir() && !loaded.applies_to(repo) => {}
-            Ok(_) => {
-                layers.append(&mut bases.into_inner());
-                layers.push(PolicyLayerText { layer: "operator".into(), file, text });
-            }
-        }
-    }
-    if !faults.is_empty() {
-        return Err(bad_policy(&faults));
-    }
+    let files =
+        policy_files(path, false)?.iter().map(|named| policy_text(named)).collect::<Result<Vec<_>, _>>()?;
+    let only_for = path.is_dir().then_some(repo);
+    let layers = gloaming_policies::operator_layers(&files, only_for, &read_base)
+        .map_err(|faults| bad_policy(&faults))?;
     if layers.is_empty() {
         return Err(Failure::usage(format!("no policy in {} is for {repo}", path.display()))
             .hint("name the repository with `--as owner/name`, or write one: gloaming policy new OWNER/NAME")
             .into());
     }
-    layers.sort_by(|a, b| (a.layer != BASE, &a.file).cmp(&(b.layer != BASE, &b.file)));
-    layers.dedup();
     Ok(layers)
 }
-
-/// The layer by which a journal names a file that one of the operator's extends.
-const BASE: &str = "base";
 
 fn read_base(name: &str) -> Result<String, String> {
     read_text(Path::new(name), "the policy file", FILE_CAP).map_err(|error| error.to_string())
@@ -460,31 +437,6 @@ pub(crate) fn policy_files(path: &Path, below: bool) -> anyhow::Result<Vec<PathB
 pub(crate) fn load_policy(path: &Path) -> anyhow::Result<Result<PolicyFile, Vec<Diagnostic>>> {
     let (name, text) = policy_text(path)?;
     Ok(gloaming_policies::load(&name, &text, &read_base))
-}
-
-/// Makes a grant of layers as a journal carries them.
-pub(crate) fn grant_of(repo: &RepoId, layers: &[PolicyLayerText]) -> Result<Grant, Vec<Diagnostic>> {
-    let read = |name: &str| {
-        let base = layers.iter().find(|layer| layer.layer == BASE && layer.file == name);
-        match base {
-            Some(base) => Ok(base.text.clone()),
-            None => Err("it is not among the layers".to_owned()),
-        }
-    };
-    let mut files: Vec<(Layer, PolicyFile)> = Vec::new();
-    for layer in layers.iter().filter(|layer| layer.layer != BASE) {
-        let kind = match layer.layer.as_str() {
-            "operator" => Layer::Operator,
-            "repository" => Layer::Repository,
-            _ => Layer::Task,
-        };
-        let parsed = match kind {
-            Layer::Repository => gloaming_policies::parse(&layer.file, &layer.text)?,
-            _ => gloaming_policies::load(&layer.file, &layer.text, &read)?,
-        };
-        files.push((kind, parsed));
-    }
-    Grant::resolve_on(repo, files, Lanes::ALL)
 }
 
 /// Makes a grant of one operator's file.

@@ -270,7 +270,9 @@ impl Export<'_> {
     fn roles(&self, started: &AttemptStarted) -> anyhow::Result<Roles> {
         let prompts = AgentRole::ALL.iter().map(|role| (*role, gloaming_agent::prompt(*role).to_owned()));
         let mut roles = Roles { prompts: prompts.collect(), tools: BTreeMap::new() };
-        let Ok(grant) = context::grant_of(&started.repo, &started.policy) else { return Ok(roles) };
+        let Ok(grant) = gloaming_policies::Grant::of_layers(&started.repo, &started.policy) else {
+            return Ok(roles);
+        };
         let sandbox = context::built_in_sandbox(self.home)?;
         let same = |name: &str, component: Option<&Digest>| started.components.get(name) == component;
         let specs = sandbox.tools();

@@ -56,7 +56,8 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
     let artifacts = args.file.with_file_name(gloaming_worker::ARTIFACTS);
     let (repository, base) = base_of(args, started, &artifacts, work.path())?;
     let refused = refused(started, &repository, &base)?;
-    let grant = context::grant_of(&started.repo, &started.policy).map_err(|d| context::bad_policy(&d))?;
+    let grant = gloaming_policies::Grant::of_layers(&started.repo, &started.policy)
+        .map_err(|d| context::bad_policy(&d))?;
     let sandbox = context::sandbox(&home, &grant)?;
     let grant = grant.with_tools(started.components.clone());
     if *grant.digest() != started.grant {

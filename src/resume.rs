@@ -73,7 +73,8 @@ async fn go_on(args: &ResumeArgs, traces: &mut Traces) -> anyhow::Result<ExitCod
     let repository =
         Repository::open(Path::new(&started.location), &work.path().join("git")).map_err(repo_failure)?;
     let base = repository.resolve(Some(&started.base)).map_err(repo_failure)?;
-    let grant = context::grant_of(&started.repo, &started.policy).map_err(|d| context::bad_policy(&d))?;
+    let grant = gloaming_policies::Grant::of_layers(&started.repo, &started.policy)
+        .map_err(|d| context::bad_policy(&d))?;
     let sandbox = context::sandbox(&home, &grant)?;
     let grant = grant.with_tools(context::components(&sandbox));
     if *grant.digest() != started.grant {

@@ -37,7 +37,7 @@ pub(crate) fn main(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let Some(EventKind::AttemptStarted(started)) = events.first().map(|event| &event.kind) else {
         return Err(Failure::usage("the journal does not begin with an attempt").into());
     };
-    let recorded = context::grant_of(&started.repo, &started.policy).map_err(|d| context::bad_policy(&d))?;
+    let recorded = Grant::of_layers(&started.repo, &started.policy).map_err(|d| context::bad_policy(&d))?;
     let (gate, policy) = swapped(&args.swap, started, &recorded)?;
     let again = verdicts(args, &events, &gate)?;
     let past = Past::of(&args.file.display().to_string(), &events);

@@ -150,7 +150,7 @@ impl<'a> Session<'a> {
             }
             layers.push(layer);
         }
-        context::grant_of(self.repo, &layers).map_err(|diagnostics| context::bad_policy(&diagnostics))
+        Grant::of_layers(self.repo, &layers).map_err(|diagnostics| context::bad_policy(&diagnostics))
     }
 }
 

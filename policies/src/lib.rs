@@ -31,6 +31,7 @@ mod glob;
 mod grant;
 mod hosts;
 mod import;
+mod layers;
 mod learn;
 mod limits;
 mod load;
@@ -58,6 +59,7 @@ pub use grant::{
 };
 pub use hosts::{ClientSettings, HostSets};
 pub use import::{Imported, Note, NoteKind, Source as ImportSource, import, import_goose};
+pub use layers::operator_layers;
 pub use learn::{Learned, Lesson, learn};
 pub use load::load;
 pub use parse::parse;

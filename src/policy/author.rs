@@ -291,7 +291,7 @@ fn beginning(events: &[Event]) -> Option<Beginning> {
         EventKind::ServingStarted(started) => (&started.repo, &started.location, &started.policy),
         _ => return None,
     };
-    let grant = context::grant_of(repo, policy).ok();
+    let grant = Grant::of_layers(repo, policy).ok();
     Some(Beginning { repo: repo.clone(), location: location.clone(), grant })
 }
 

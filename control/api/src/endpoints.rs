@@ -65,6 +65,19 @@ pub enum Content {
     Form,
 }
 
+/// A parameter of a query or a header of a request, beside those that all have.
+#[derive(Clone, Copy)]
+pub struct Param {
+    /// Its name.
+    pub name: &'static str,
+    /// Its JSON Schema, as text.
+    pub schema: &'static str,
+    /// Whether it must be there.
+    pub required: bool,
+    /// One line on what it is.
+    pub about: &'static str,
+}
+
 /// One way the control plane can be asked.
 #[derive(Clone, Copy)]
 pub struct Endpoint {
@@ -80,6 +93,10 @@ pub struct Endpoint {
     pub body_cap: usize,
     /// Requests of one client a second, on average; a burst may be ten times as many. 0 is no limit.
     pub rate: u32,
+    /// What its query may hold; anything else there is refused.
+    pub query: &'static [Param],
+    /// Headers of its own that it reads.
+    pub headers: &'static [Param],
     /// The body.
     pub body: Content,
     /// The answer.
@@ -108,11 +125,26 @@ const BASE: Endpoint = Endpoint {
     auth: Auth::Token(Scope::Read),
     body_cap: 0,
     rate: 20,
+    query: &[],
+    headers: &[],
     body: Content::None,
     answer: Content::None,
     status: 200,
     summary: "",
 };
+
+/// What parameters in paths hold, as JSON Schema.
+pub const PATH_PARAMS: &[(&str, &str)] = &[
+    ("id", r#"{"type":"string","minLength":1,"maxLength":40}"#),
+    ("task", r#"{"type":"string","pattern":"^t-[0-9a-f]{20}$"}"#),
+    ("attempt", r#"{"type":"integer","minimum":1,"maximum":4294967295}"#),
+    ("digest", r#"{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}"#),
+    ("owner", r#"{"type":"string","pattern":"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$"}"#),
+    ("name", r#"{"type":"string","pattern":"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$"}"#),
+];
+
+/// The most tasks of one page.
+pub const PAGE: u32 = 100;
 
 /// The table.
 pub const ENDPOINTS: &[Endpoint] = &[
@@ -122,6 +154,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
         path: "/v1/tasks",
         auth: Auth::Token(Scope::Submit),
         body_cap: TASK,
+        headers: &[Param {
+            name: "Idempotency-Key",
+            schema: r#"{"type":"string","pattern":"^[!-~]{1,200}$"}"#,
+            required: false,
+            about: "Chosen by the client: the same key with the same body is the same task.",
+        }],
         body: Content::Json(json::<NewTask>),
         answer: Content::Json(json::<TaskAccepted>),
         status: 202,
@@ -131,8 +169,34 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         name: "list_tasks",
         path: "/v1/tasks",
+        query: &[
+            Param {
+                name: "repo",
+                schema: r#"{"type":"string","pattern":"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$"}"#,
+                required: false,
+                about: "Of this repository alone.",
+            },
+            Param {
+                name: "state",
+                schema: r##"{"$ref":"#/components/schemas/TaskState"}"##,
+                required: false,
+                about: "In this state.",
+            },
+            Param {
+                name: "before",
+                schema: r#"{"type":"string","pattern":"^t-[0-9a-f]{20}$"}"#,
+                required: false,
+                about: "Older than this one; the `next` of the page before.",
+            },
+            Param {
+                name: "limit",
+                schema: r#"{"type":"integer","minimum":1,"maximum":100}"#,
+                required: false,
+                about: "At most so many; 50 where it is left out.",
+            },
+        ],
         answer: Content::Json(json::<TaskPage>),
-        summary: "List tasks, the newest first. Query: repo, state, before, limit (at most 100).",
+        summary: "List tasks, the newest first.",
         ..BASE
     },
     Endpoint {
@@ -145,6 +209,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         name: "watch_task",
         path: "/v1/tasks/{id}/events",
+        headers: &[Param {
+            name: "Last-Event-ID",
+            schema: r#"{"type":"integer","minimum":0}"#,
+            required: false,
+            about: "The `seq` of the last event that was seen.",
+        }],
         answer: Content::Events(json::<TaskEvent>),
         summary: "Stream what happens to a task, from the beginning or after the header Last-Event-ID, until it ends.",
         ..BASE
@@ -208,12 +278,24 @@ pub const ENDPOINTS: &[Endpoint] = &[
         name: "repo_explain",
         path: "/v1/repos/{owner}/{name}/explain",
         answer: Content::Json(json::<serde_json::Value>),
-        summary: "Why the operator's policy allows or denies a call. Query: call, such as `edit src/lib.rs`.",
+        query: &[Param {
+            name: "call",
+            schema: r#"{"type":"string","minLength":1,"maxLength":4096}"#,
+            required: true,
+            about: "Such as `edit src/lib.rs`.",
+        }],
+        summary: "Why the operator's policy allows or denies a call.",
         ..BASE
     },
     Endpoint {
         name: "repo_profile",
         path: "/v1/repos/{owner}/{name}/profile",
+        headers: &[Param {
+            name: "If-None-Match",
+            schema: r#"{"type":"string"}"#,
+            required: false,
+            about: "The ETag of what the client has; 304 where that is still it.",
+        }],
         answer: Content::Json(json::<Profile>),
         summary: "What is known of a repository, with its proofs. Carries an ETag.",
         ..BASE
@@ -251,7 +333,13 @@ pub const ENDPOINTS: &[Endpoint] = &[
         rate: 100,
         body: Content::Lines,
         answer: Content::Json(json::<Uploaded>),
-        summary: "Hand over lines of the attempt's journal. Query: from, the number of the first. Lines that are there are not taken twice.",
+        query: &[Param {
+            name: "from",
+            schema: r#"{"type":"integer","minimum":0}"#,
+            required: true,
+            about: "The number of the first line, from 0.",
+        }],
+        summary: "Hand over lines of the attempt's journal. Lines that are there are not taken twice.",
         ..BASE
     },
     Endpoint {
@@ -366,6 +454,26 @@ pub const ENDPOINTS: &[Endpoint] = &[
         auth: Auth::Signature,
         body_cap: DELIVERY,
         rate: 0,
+        headers: &[
+            Param {
+                name: "X-Hub-Signature-256",
+                schema: r#"{"type":"string","pattern":"^sha256=[0-9a-f]{64}$"}"#,
+                required: true,
+                about: "HMAC-SHA-256 of the raw body, keyed with the shared secret.",
+            },
+            Param {
+                name: "X-GitHub-Delivery",
+                schema: r#"{"type":"string","pattern":"^[!-~]{1,200}$"}"#,
+                required: true,
+                about: "The delivery's id; one that is known is not taken twice.",
+            },
+            Param {
+                name: "X-GitHub-Event",
+                schema: r#"{"type":"string","pattern":"^[a-z_]{1,100}$"}"#,
+                required: true,
+                about: "What it tells of.",
+            },
+        ],
         body: Content::Json(json::<serde_json::Value>),
         answer: Content::None,
         status: 202,
@@ -398,6 +506,14 @@ mod tests {
             );
             assert!(matches!(one.body, Content::None) || one.body_cap > 0, "{}", one.name);
             assert!(one.method != Method::Get || one.body_cap == 0, "{}", one.name);
+            let parts = one.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+            for part in parts {
+                assert!(PATH_PARAMS.iter().any(|(name, _)| *name == part), "{}: {part}", one.name);
+            }
+            let schemas = one.query.iter().chain(one.headers).map(|param| param.schema);
+            for schema in schemas.chain(PATH_PARAMS.iter().map(|(_, schema)| *schema)) {
+                assert!(serde_json::from_str::<serde_json::Value>(schema).is_ok(), "{schema}");
+            }
         }
     }
 

@@ -1,8 +1,18 @@
 //! What the control plane remembers of tasks: one state machine behind [`Store`], which every backend keeps in the same way.
 //!
-//! A store reads no clock: each call carries its time, and time does not run backwards for it: a call with an earlier time than
-//! one before counts as made at that one's. Calls block.
+//! A store reads no clock and makes no ids: each call carries its time, kept to the microsecond, and a new task its id. It
+//! needs no order between the times of calls: a clock that was ahead and was set right makes what was written meanwhile hold
+//! longer by that much, and nothing else. (Were time made to run forwards by the store, every lease would hold until the
+//! clock is there again.) Calls block.
+//!
+//! What a task goes through is decided in one place, [`machine`], a function of values; a backend keeps what it returns,
+//! finds it again, and does each call whole or not at all.
 
+mod audit;
+mod machine;
+mod memory;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gloaming_api::access::{NewToken, TokenView};
@@ -13,6 +23,9 @@ use gloaming_api::{Attempt, Digest, RepoId, TaskId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use audit::{AuditBreak, verify_audit};
+pub use memory::MemoryStore;
 
 /// What a store is set to.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,26 +40,43 @@ pub struct Limits {
     pub running: u32,
     /// Tasks that may wait, of all repositories; one more is refused.
     pub queued: u32,
+    /// Bytes of journal and artifacts that one attempt may hand over.
+    pub bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { failures: 3, losses: 3, backoff: Duration::from_secs(30), running: 4, queued: 100_000 }
+        Self {
+            failures: 3,
+            losses: 3,
+            backoff: Duration::from_secs(30),
+            running: 4,
+            queued: 100_000,
+            bytes: 256 << 20,
+        }
     }
 }
 
 /// How much of the workers a repository is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// Its weight, from 1 to 1,000; twice the weight is twice the tasks while both have some that wait.
+    /// Its weight, from 1 to 1,000 (what is beyond is taken for the nearest); twice the weight is twice the tasks while both
+    /// have some that wait. Where nothing was set it is [`Share::WEIGHT`].
     pub weight: u32,
-    /// How many of its tasks may run at once.
+    /// How many of its tasks may run at once; 0 holds it.
     pub running: u32,
+}
+
+impl Share {
+    /// The weight of a repository that none was set for.
+    pub const WEIGHT: u32 = 100;
 }
 
 /// A request for a task, with what the server knows of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Submission {
+    /// The id of the task that this becomes, where it is a new one.
+    pub id: TaskId,
     /// What is asked for.
     pub new: NewTask,
     /// Where it came from.
@@ -133,10 +163,13 @@ pub enum Refused {
     Gap(u64),
     /// The attempt has ended already, and with another result.
     Ended,
+    /// The attempt has handed over as much as it may, see [`Limits::bytes`].
+    Full,
 }
 
 /// How an attempt ends, as the server found it: a verified change only after its evidence was judged again.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AttemptEnd {
     /// It is to be published.
     Verified(Box<VerifiedChange>),
@@ -197,6 +230,34 @@ pub enum EffectEnd {
         /// Why.
         error: String,
     },
+}
+
+/// An event among those of all tasks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// Its position among all, from 1; positions of forgotten tasks are missing.
+    pub position: u64,
+    /// Whose it is.
+    pub task: TaskId,
+    /// What happened.
+    pub event: TaskEvent,
+}
+
+/// How much there is to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Tasks by where they stand.
+    pub tasks: BTreeMap<TaskState, u64>,
+    /// Those that wait and may be begun.
+    pub ready: u64,
+    /// Since when the one of these waits that waits the longest.
+    pub ready_since: Option<Timestamp>,
+    /// Effects that are neither done nor dead.
+    pub effects: u64,
+    /// Effects that are dead.
+    pub dead_effects: u64,
+    /// Deliveries that nobody is done with.
+    pub deliveries: u64,
 }
 
 /// Which tasks are listed.
@@ -267,12 +328,12 @@ pub type Stored<T> = Result<T, StoreError>;
 /// What the control plane remembers. Each call is one transaction: done whole, and on the disk when it returns, or not done.
 pub trait Store: Send + Sync {
     /// Takes a request for a task. Tasks of the same repository and supersede key that have not ended are superseded: one
-    /// that waits ends, one that runs is cancelled.
+    /// that waits ends, one that runs or is being published is asked to.
     fn submit(&self, submission: &Submission, now: Timestamp) -> Stored<Submitted>;
 
     /// Hands a worker the task that is due: leases that ran out are swept first; among the repositories that have a task
     /// which fits and may run one more, the one that had least for its weight (stride scheduling); of that one's, by priority
-    /// and then age.
+    /// and then age. A repository that had nothing to be handed out for a while has not saved anything up by it.
     fn claim(&self, claimant: &Claimant, lease: Duration, now: Timestamp) -> Stored<Option<Claimed>>;
 
     /// Keeps a lease and takes note of what its worker says.
@@ -285,7 +346,10 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Stored<Result<Renewed, Refused>>;
 
-    /// Appends lines to an attempt's journal; those that are there are skipped. Returns the number wanted next.
+    /// Whether a lease is held by a token.
+    fn holds(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<bool>;
+
+    /// Appends lines to an attempt's journal, the first of them the `from`th, from 0; those that are there are skipped. Returns the number wanted next.
     fn append(
         &self,
         lease: &LeaseKey,
@@ -306,7 +370,9 @@ pub trait Store: Send + Sync {
     ) -> Stored<Result<(), Refused>>;
 
     /// Ends an attempt: the task's state, its events and the effects that follow are one transaction. A second time with the
-    /// same end changes nothing. A failed one goes back into the queue as often as it may.
+    /// same end changes nothing, and returns what the first did. A failed one goes back into the queue as often as it may. A
+    /// task whose end was asked for ends so, whatever its worker made. The effects are written where the task comes to where
+    /// this end leads and no other: a verified one to `publishing`, a failed one to `failed`, and so on.
     fn finish(
         &self,
         lease: &LeaseKey,
@@ -322,7 +388,8 @@ pub trait Store: Send + Sync {
     /// Takes back leases that ran out. Returns the tasks they were of.
     fn sweep(&self, now: Timestamp) -> Stored<Vec<TaskId>>;
 
-    /// Asks for a task's end: one that waits ends at once, one that runs when its worker renews. Returns its state, none
+    /// Asks for a task's end: one that waits ends at once, and the effects are written; one that runs ends when its worker
+    /// hears of it, one that is being published when its publisher looks, see [`Store::unpublished`]. Returns its state, none
     /// where there is no such task.
     fn cancel(
         &self,
@@ -332,11 +399,12 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Stored<Option<TaskState>>;
 
-    /// Puts a task that ended without a pull request back into the queue, with its failures and losses forgotten. `Ok(Err)`
-    /// says the state it is in instead.
+    /// Puts a task that ended without a pull request back into the queue, with its failures and losses forgotten; not one
+    /// that another took the place of. `Ok(Err)` says the state it is in instead.
     fn retry(&self, task: &TaskId, by: &str, now: Timestamp) -> Stored<Option<Result<(), TaskState>>>;
 
-    /// Lets a published task re-enter for a review or a failed check, at most `most` times, with words added to its text.
+    /// Lets a published task re-enter for a review or a failed check, at most `most` times, with words added to its text, as
+    /// long as its pull request is open. False where it may not.
     fn follow_up(
         &self,
         task: &TaskId,
@@ -346,7 +414,7 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Stored<Option<bool>>;
 
-    /// Notes the pull request of a task that was being published: its end.
+    /// Notes the pull request of a task that was being published: its end. False, and nothing done, where it was not.
     fn published(
         &self,
         task: &TaskId,
@@ -355,7 +423,8 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Stored<bool>;
 
-    /// Ends a task that was being published without a pull request.
+    /// Ends a task that was being published without a pull request. False, and nothing done, where it was not, or where the
+    /// end is a verified change. Whether its end was asked for is in [`TaskView::cancelling`]: then it ends so.
     fn unpublished(
         &self,
         task: &TaskId,
@@ -364,7 +433,8 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Stored<bool>;
 
-    /// Notes what became of a pull request; false where nothing changed by it.
+    /// Notes what became of a pull request; false where nothing changed by it. What was merged can only be reverted, and what
+    /// was reverted stays so: deliveries come in any order.
     fn outcome(&self, task: &TaskId, outcome: PullRequestOutcome, now: Timestamp) -> Stored<bool>;
 
     /// Returns a task.
@@ -375,6 +445,10 @@ pub trait Store: Send + Sync {
 
     /// Returns what happened to a task after an event, oldest first.
     fn events(&self, task: &TaskId, after: u64, limit: u32) -> Stored<Vec<TaskEvent>>;
+
+    /// Returns what happened to all tasks after a position, oldest first: whoever reacts to it, with effects whose keys are
+    /// made of task and event, and keeps the position then, misses nothing and does nothing twice.
+    fn feed(&self, after: u64, limit: u32) -> Stored<Vec<Told>>;
 
     /// Returns lines of an attempt's journal from one on.
     fn journal(&self, task: &TaskId, attempt: Attempt, from: u64, limit: u32) -> Stored<Vec<String>>;
@@ -392,11 +466,14 @@ pub trait Store: Send + Sync {
     /// never a later one before an earlier one is done or dead.
     fn effects(&self, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Effect>>;
 
-    /// Notes what became of an effect.
+    /// Notes what became of an effect; of one that is done or dead nothing any more.
     fn effect_ended(&self, id: i64, end: &EffectEnd, now: Timestamp) -> Stored<()>;
 
     /// Returns effects that are dead, newest first.
     fn dead_effects(&self, limit: u32) -> Stored<Vec<(Effect, String)>>;
+
+    /// Takes up a dead effect: it is due again. False where it is not dead.
+    fn revive_effect(&self, id: i64, now: Timestamp) -> Stored<bool>;
 
     /// Returns what an effect of a key came to, where it is done.
     fn effect_done(&self, key: &str) -> Stored<Option<Value>>;
@@ -451,6 +528,38 @@ pub trait Store: Send + Sync {
     /// Returns such a value.
     fn value(&self, name: &str) -> Stored<Option<String>>;
 
-    /// Removes ended tasks, their journals and artifacts, deliveries and done effects of before a time. Returns how many tasks.
+    /// Returns how much there is to do.
+    fn load(&self, now: Timestamp) -> Stored<Load>;
+
+    /// Removes tasks that ended before a time and have no effect that is not done, with their journals, artifacts, effects
+    /// and idempotency keys; and deliveries and effects of no task that were done before. Returns how many tasks.
     fn forget(&self, before: Timestamp, now: Timestamp) -> Stored<u64>;
+}
+
+impl StoreError {
+    /// Something that a store says of itself.
+    fn said(doing: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { doing: doing.into(), source: why.into().into() }
+    }
+}
+
+/// A token that was just made.
+fn token_view(id: &str, token: &NewToken, now: Timestamp) -> TokenView {
+    let now = machine::kept(now);
+    TokenView {
+        id: id.to_owned(),
+        name: token.name.clone(),
+        scopes: token.scopes.clone(),
+        repos: token.repos.clone(),
+        created_at: now,
+        expires_at: token.expires_s.map(|seconds| machine::later(now, Duration::from_secs(seconds))),
+        last_used_at: None,
+        revoked_at: None,
+    }
+}
+
+/// The minute of a time.
+fn minute(at: Timestamp) -> Timestamp {
+    let second = at.as_second();
+    Timestamp::from_second(second - second.rem_euclid(60)).unwrap_or(at)
 }

@@ -1,0 +1,134 @@
+//! Bodies: bounded before a byte of them is read, and in time.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use gloaming_api::endpoints::{Content, Endpoint};
+use gloaming_api::problem::ProblemCode;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use crate::answer::Fault;
+
+/// Bytes a second that a client must send at least, over the whole of a body.
+const SLOWEST: u64 = 16 << 10;
+
+/// Returns the one value of a header, none where it is not there.
+pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Fault> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Fault::new(ProblemCode::BadRequest, format!("the header {name} is there more than once")));
+    }
+    let text = first.map(|value| value.to_str()).transpose();
+    text.map_err(|_| Fault::new(ProblemCode::BadRequest, format!("the header {name} is not visible ASCII")))
+}
+
+/// Refuses a body that is too large by its own word, or of a type that is not taken.
+pub(crate) fn check(endpoint: &Endpoint, headers: &HeaderMap, body: &Incoming) -> Result<(), Fault> {
+    let cap = endpoint.body_cap;
+    let least = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if least > cap {
+        return Err(too_large(cap));
+    }
+    if body.is_end_stream() {
+        return Ok(());
+    }
+    if cap == 0 {
+        return Err(too_large(cap));
+    }
+    if headers.contains_key(CONTENT_ENCODING) {
+        let detail = "a body is taken as it is; send it without Content-Encoding";
+        return Err(Fault::new(ProblemCode::UnsupportedMediaType, detail));
+    }
+    let wanted: &[&str] = match endpoint.body {
+        Content::Json(_) | Content::Events(_) => &["application/json"],
+        Content::Lines => &["application/jsonl", "application/x-ndjson"],
+        Content::Bytes => &["application/octet-stream"],
+        Content::Text => &["text/plain"],
+        Content::Page => &["text/html"],
+        Content::Form => &["application/x-www-form-urlencoded"],
+        Content::None => return Ok(()),
+    };
+    let given = single(headers, CONTENT_TYPE.as_str())?.unwrap_or_default();
+    let mut parts = given.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default();
+    let utf8 = parts.all(|part| {
+        !part.to_ascii_lowercase().starts_with("charset=")
+            || part["charset=".len()..].trim_matches('"').eq_ignore_ascii_case("utf-8")
+    });
+    if utf8 && wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(kind)) {
+        return Ok(());
+    }
+    let wanted = wanted.join(" or ");
+    Err(Fault::new(ProblemCode::UnsupportedMediaType, format!("the Content-Type must be {wanted}")))
+}
+
+fn too_large(cap: usize) -> Fault {
+    let detail = match cap {
+        0 => "this endpoint takes no body".to_owned(),
+        cap => format!("the body is larger than {cap} bytes, the most that this endpoint takes"),
+    };
+    Fault::new(ProblemCode::TooLarge, detail)
+}
+
+/// Reads a whole body, at most the endpoint's cap. `held` bounds the bytes of all bodies together, and the permit holds them
+/// until the request is done.
+pub(crate) async fn read<'a>(
+    endpoint: &Endpoint,
+    mut body: Incoming,
+    stall: Duration,
+    held: &'a Semaphore,
+) -> Result<(Bytes, Option<SemaphorePermit<'a>>), Fault> {
+    if body.is_end_stream() {
+        return Ok((Bytes::new(), None));
+    }
+    let cap = endpoint.body_cap;
+    let said = body.size_hint().exact().and_then(|size| usize::try_from(size).ok());
+    let most = u32::try_from(said.unwrap_or(cap).min(cap)).unwrap_or(u32::MAX);
+    let permit = held.try_acquire_many(most).map_err(|_| {
+        Fault::after(ProblemCode::Overloaded, Duration::from_secs(1), "too many bodies are being read at once")
+    })?;
+    let end = Instant::now() + stall + Duration::from_secs(u64::from(most) / SLOWEST);
+    let mut read = BytesMut::with_capacity(said.unwrap_or(0).min(64 << 10));
+    loop {
+        let by = end.min(Instant::now() + stall);
+        let frame = match tokio::time::timeout_at(by, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) => {
+                return Err(Fault::new(ProblemCode::BadRequest, format!("the body could not be read: {error}")));
+            }
+            Ok(None) => return Ok((read.freeze(), Some(permit))),
+            Err(_) => {
+                return Err(Fault::new(ProblemCode::RequestTimeout, "the body did not come in time"));
+            }
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        if read.len() + data.len() > cap {
+            return Err(too_large(cap));
+        }
+        read.extend_from_slice(&data);
+    }
+}
+
+/// Reads JSON of a type; the error names the place.
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let place = error.path().to_string();
+        let place = if place == "." { String::new() } else { format!("at `{place}`: ") };
+        match error.inner().classify() {
+            serde_json::error::Category::Data => {
+                Fault::new(ProblemCode::InvalidBody, format!("{place}{}", error.inner()))
+            }
+            _ => Fault::new(ProblemCode::BadRequest, format!("the body is not JSON: {}", error.inner())),
+        }
+    })?;
+    reader.end().map_err(|error| Fault::new(ProblemCode::BadRequest, format!("the body is not JSON: {error}")))?;
+    Ok(value)
+}
