@@ -95,6 +95,8 @@ fn main() -> ExitCode {
             cli::Command::Export(args) => export::main(&args),
             cli::Command::Outcome(args) => outcome::main(&args),
             cli::Command::Import(args) => import::main(args).await,
+            cli::Command::Serve(args) => plane::serve(args, true).await,
+            cli::Command::Control(args) => plane::serve(args, false).await,
             cli::Command::Worker(args) => worker::main(*args).await,
             cli::Command::Task(args) => plane::task(args).await,
             cli::Command::Token(args) => plane::token(args).await,

@@ -24,10 +24,10 @@ pub(crate) use self::judge::{
 };
 pub(crate) use self::models::{ModelsArgs, ModelsCommand, ModelsTestArgs};
 pub(crate) use self::plane::{
-    Left, PlaneArgs, SubmitArgs, TaskArgs, TaskCommand, TokenArgs, TokenCommand, WorkerArgs,
+    Left, PlaneArgs, ServeArgs, SubmitArgs, TaskArgs, TaskCommand, TokenArgs, TokenCommand, WorkerArgs,
 };
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};
-pub(crate) use self::run::{OnboardArgs, ProfileArgs, ReachArgs, ResumeArgs, RunArgs, TeamChoice, ToolsBy};
+pub(crate) use self::run::{ModelArgs, OnboardArgs, ProfileArgs, ReachArgs, ResumeArgs, RunArgs, TeamChoice, ToolsBy};
 pub(crate) use self::tools::{Language, ToolsArgs, ToolsCommand};
 pub(crate) use self::trajectory::{
     ExportArgs, ExportFormat, ImportArgs, ImportCommand, ImportTrajArgs, OutcomeArgs, OutcomeChoice,
@@ -87,6 +87,10 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Record what became of a run's branch: merged, closed or reverted
     Outcome(OutcomeArgs),
+    /// Run the control plane and a worker in one process; needs no configuration
+    Serve(ServeArgs),
+    /// Run the control plane alone; workers come to it
+    Control(ServeArgs),
     /// Take tasks of a control plane and work on them
     Worker(Box<WorkerArgs>),
     /// Ask a control plane for tasks, and see what becomes of them
@@ -170,6 +174,7 @@ impl Command {
                 | TokenCommand::List { json }
                 | TokenCommand::Revoke { json, .. } => *json,
             },
+            Self::Serve(args) | Self::Control(args) => args.json,
             Self::Worker(_) => false,
             // Its standard output belongs to the protocol.
             Self::Mcp(_) => false,

@@ -1,6 +1,9 @@
-//! The control plane from the command line: asking one (`task`, `token`).
+//! The control plane from the command line: running one (`serve`, `control`) and asking one (`task`, `token`).
 
 mod ask;
+mod config;
+mod host;
+mod serve;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +13,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::ask::{task, token};
+pub(crate) use self::serve::serve;
 use crate::cli::PlaneArgs;
 use crate::context::{self, Home};
 use crate::failure::Failure;

@@ -28,7 +28,7 @@ pub(crate) async fn main(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let cancel = Cancel::new();
     cancel_on_signal(&cancel);
     let name = args.name.clone().unwrap_or_else(host_name);
-    let labels = labels(&args).await?;
+    let labels = labels(&args, crate::engine::name(&Home::open()?).await?.as_deref());
     eprintln!("{name} takes tasks for {}", labels.join(", "));
     let equipment = Arc::new(Equipment::of(Home::open()?, &args)?);
     let once = args.once;
@@ -41,16 +41,14 @@ fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// What this worker has: its engine, its architecture, and what its operator says.
-async fn labels(args: &WorkerArgs) -> anyhow::Result<Vec<String>> {
+/// What a worker has: its engine, its architecture, and what its operator says.
+pub(crate) fn labels(args: &WorkerArgs, engine: Option<&str>) -> Vec<String> {
     let mut labels = vec![format!("arch:{}", std::env::consts::ARCH)];
-    if let Some(engine) = crate::engine::name(&Home::open()?).await? {
-        labels.push(format!("engine:{engine}"));
-    }
+    labels.extend(engine.map(|engine| format!("engine:{engine}")));
     labels.extend(args.labels.iter().cloned());
     labels.sort();
     labels.dedup();
-    Ok(labels)
+    labels
 }
 
 /// Takes tasks until it is told to stop, `jobs` at once. An attempt that runs then is stopped and given back.
