@@ -156,8 +156,8 @@ pub(super) fn ask(
     now: Timestamp,
 ) -> Result<(), Cause> {
     db.prepare_cached(
-        "INSERT INTO effect (key, task, kind, payload, due_at) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (key) DO NOTHING",
+        "INSERT INTO effect (key, task, kind, payload, due_at)
+         SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM effect WHERE key = ?1)",
     )?
     .execute(params![
         what.key,
