@@ -11,6 +11,7 @@
 
 mod ledger;
 mod plane;
+mod sqlite;
 
 pub use ledger::{BudgetLedger, RepositoryDay};
 pub use plane::*;

@@ -110,7 +110,8 @@ impl Try {
 
 /// A time as it is kept: to the microsecond.
 pub(super) fn kept(at: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(at.as_microsecond()).expect("it was a time before it was rounded")
+    // The last second that there is has no parts in the library's count of microseconds.
+    Timestamp::from_microsecond(at.as_microsecond()).or(Timestamp::from_second(at.as_second())).unwrap_or(at)
 }
 
 /// A time so much later.

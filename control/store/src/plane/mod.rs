@@ -11,6 +11,7 @@
 mod audit;
 mod machine;
 mod memory;
+mod sqlite;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use serde_json::Value;
 
 pub use audit::{AuditBreak, verify_audit};
 pub use memory::MemoryStore;
+pub use sqlite::{Health, SqliteStore};
 
 /// What a store is set to.
 #[derive(Debug, Clone, PartialEq)]

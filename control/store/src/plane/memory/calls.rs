@@ -497,6 +497,7 @@ impl Store for MemoryStore {
             (None, _) => true,
         });
         kept.deliveries.retain(|received| received.done_at.is_none_or(|at| at >= before));
+        kept.handed.retain(|_, (_, at)| *at >= before);
         Ok(gone.len() as u64)
     }
 }
