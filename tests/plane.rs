@@ -82,7 +82,8 @@ fn a_task_goes_the_whole_way_to_a_change_that_no_code_host_takes() {
     let server = Running::server(&scene, "serve", &config(&scene));
     let asked = task(&scene, &["submit", "acme/calc", TASK, "--watch"]).exits(3);
     let id = asked.stdout.lines().next().unwrap().to_owned();
-    for said in ["asked for by token:owner", "attempt 1 begins on beside", "baseline", "verify", "bowed_out"] {
+    for said in ["asked for by token:owner", "attempt 1 begins on beside", "baseline", "verify", "bowed_out"]
+    {
         assert!(asked.stdout.contains(said), "{said} is not in\n{}", asked.stdout);
     }
     let shown = task(&scene, &["show", &id, "--json"]).exits(0).json();
@@ -95,7 +96,8 @@ fn a_task_goes_the_whole_way_to_a_change_that_no_code_host_takes() {
     // What was made is kept, and was judged where it would have been published.
     let patch = task(&scene, &["get", &id, "patch"]).exits(0).stdout;
     assert!(patch.contains("+pub fn sum("), "{patch}");
-    let verdict: Value = serde_json::from_str(&task(&scene, &["get", &id, "verdict"]).exits(0).stdout).unwrap();
+    let verdict: Value =
+        serde_json::from_str(&task(&scene, &["get", &id, "verdict"]).exits(0).stdout).unwrap();
     assert_eq!(verdict["verdict"], "pass", "{verdict:#}");
     let evidence = task(&scene, &["get", &id, "evidence"]).exits(0).stdout;
     std::fs::write(scene.path().join("evidence.json"), evidence).unwrap();
@@ -109,7 +111,8 @@ fn a_task_goes_the_whole_way_to_a_change_that_no_code_host_takes() {
 /// No process's folder is left behind.
 fn left_nothing(scene: &Scene) {
     let work = scene.home().join("cache/work");
-    let left: Vec<_> = std::fs::read_dir(&work).into_iter().flatten().flatten().map(|one| one.path()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(&work).into_iter().flatten().flatten().map(|one| one.path()).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -121,9 +124,12 @@ fn a_worker_apart_takes_what_its_token_is_for() {
         .gloaming(&["token", "create", "--scope", "worker", "--repo", "acme/*", "--expires", "1d", "--json"])
         .exits(0)
         .json();
-    let id = task(&scene, &["submit", "acme/calc", "Add the header `SPDX-License-Identifier: MIT` to all Rust files", "--json"])
-        .exits(0)
-        .json()["id"]
+    let id = task(
+        &scene,
+        &["submit", "acme/calc", "Add the header `SPDX-License-Identifier: MIT` to all Rust files", "--json"],
+    )
+    .exits(0)
+    .json()["id"]
         .as_str()
         .unwrap()
         .to_owned();

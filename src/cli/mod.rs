@@ -27,7 +27,9 @@ pub(crate) use self::plane::{
     Left, PlaneArgs, ServeArgs, SubmitArgs, TaskArgs, TaskCommand, TokenArgs, TokenCommand, WorkerArgs,
 };
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};
-pub(crate) use self::run::{ModelArgs, OnboardArgs, ProfileArgs, ReachArgs, ResumeArgs, RunArgs, TeamChoice, ToolsBy};
+pub(crate) use self::run::{
+    ModelArgs, OnboardArgs, ProfileArgs, ReachArgs, ResumeArgs, RunArgs, TeamChoice, ToolsBy,
+};
 pub(crate) use self::tools::{Language, ToolsArgs, ToolsCommand};
 pub(crate) use self::trajectory::{
     ExportArgs, ExportFormat, ImportArgs, ImportCommand, ImportTrajArgs, OutcomeArgs, OutcomeChoice,

@@ -131,7 +131,8 @@ fn parse(text: &str, folder: &Path) -> Result<Config, String> {
 /// Reads a secret's file, which nobody but its owner may be able to read.
 pub(crate) fn secret(path: &Path, what: &str) -> anyhow::Result<SecretString> {
     let text = context::read_text(path, what, 64 << 10)?;
-    let mode = path.metadata().map_err(|error| Failure::disk(&format!("look at {}", path.display()), error))?.mode();
+    let mode =
+        path.metadata().map_err(|error| Failure::disk(&format!("look at {}", path.display()), error))?.mode();
     if mode & 0o077 != 0 {
         return Err(Failure::usage(format!("{what} {} can be read by others", path.display()))
             .hint(format!("chmod 600 {}", path.display()))
@@ -159,7 +160,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let refused = |text: &str| parse(text, Path::new("/")).unwrap_err().lines().last().unwrap_or("").to_owned();
+        let refused =
+            |text: &str| parse(text, Path::new("/")).unwrap_err().lines().last().unwrap_or("").to_owned();
         insta::assert_snapshot!(refused("schema = 2"), @"schema = 2 is not known here; want schema = 1");
         insta::assert_snapshot!(refused("schema = 1\nclone = \"/srv/git\""), @"`clone` says nothing of the repository; want `{repo}` in it");
         insta::assert_snapshot!(refused("schema = 1\n[github]\napp = 1"), @"[github] wants either `app` and `key_file`, or `token_file`, and not both");

@@ -117,12 +117,19 @@ fn end_without_host(store: &dyn Store, task: &TaskId) -> Result<EffectEnd, Store
         attempt: record.view.attempt,
         stage: Stage::Publish,
         reason_code: ReasonCode::NeedsCredentials,
-        summary: "the change passes, and no code host is configured on which a pull request could be made".to_owned(),
-        evidence: vec![BowOutEvidence::note("system", "[github] is not in the control plane's configuration")],
+        summary: "the change passes, and no code host is configured on which a pull request could be made"
+            .to_owned(),
+        evidence: vec![BowOutEvidence::note(
+            "system",
+            "[github] is not in the control plane's configuration",
+        )],
         attempted: Vec::new(),
         what_would_unblock: vec![
             Unblock::by_hand("take the patch", format!("gloaming task get {task} patch | git apply --index")),
-            Unblock::by_hand("configure a code host", "name an App or a token under [github] (docs/github.md), and retry the task"),
+            Unblock::by_hand(
+                "configure a code host",
+                "name an App or a token under [github] (docs/github.md), and retry the task",
+            ),
         ],
         questions: Vec::new(),
         confidence: None,
@@ -135,7 +142,12 @@ fn end_without_host(store: &dyn Store, task: &TaskId) -> Result<EffectEnd, Store
 }
 
 /// Does what is to be done to the outside, as it comes due, until it is told to stop. What was begun is ended first.
-pub(crate) async fn work_off(store: Arc<dyn Store>, host: Option<Arc<dyn CodeHost>>, gate: Gate, cancel: Cancel) {
+pub(crate) async fn work_off(
+    store: Arc<dyn Store>,
+    host: Option<Arc<dyn CodeHost>>,
+    gate: Gate,
+    cancel: Cancel,
+) {
     let executor = host.map(|host| Executor::new(store.clone(), host, gate));
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -164,7 +176,9 @@ async fn done(store: &Arc<dyn Store>, executor: Option<&Executor>, effect: &Effe
             let ended = blocking(store, move |store| end_without_host(store, &task)).await;
             ended.unwrap_or_else(|| later("the store failed".to_owned()))
         }
-        (kind, Some(executor), _) if Executor::KINDS.contains(&kind) => executor.run(effect, context::now()).await,
+        (kind, Some(executor), _) if Executor::KINDS.contains(&kind) => {
+            executor.run(effect, context::now()).await
+        }
         (kind, _, _) => later(format!("nobody here does {kind:?}: is the code host still configured?")),
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use gloaming_api::access::{NewToken, RepoPattern, Scope, TokenMade};
 use gloaming_jobs::Cancel;
 use gloaming_server::{Policies, Server, Settings};
-use gloaming_store::{SqliteStore, Store};
+use gloaming_store::{Limits, SqliteStore, Store};
 use serde_json::json;
 
 use super::config::{self, Config, LISTEN};
@@ -43,7 +43,7 @@ pub(crate) async fn serve(args: ServeArgs, with_worker: bool) -> anyhow::Result<
 
     let database = home.data.join("plane.db");
     let store: Arc<dyn Store> = Arc::new(
-        SqliteStore::open(&database)
+        SqliteStore::open(&database, Limits::default())
             .map_err(|error| Failure::infrastructure(&format!("open {}", database.display()), error))?,
     );
     let folder = config.policies.clone().or_else(|| {
@@ -54,10 +54,10 @@ pub(crate) async fn serve(args: ServeArgs, with_worker: bool) -> anyhow::Result<
         .map_err(|faults| Failure::usage(format!("the policies do not load\n{faults}")))?;
     let parts = super::host::open(&home, &config, folder.clone())?;
     let mut settings = Settings { github_secret: parts.webhook_secret, ..Settings::default() };
-    settings.tls = config.tls.as_ref().map(|tls| gloaming_server::Tls {
-        certificate: tls.certificate.clone(),
-        key: tls.key.clone(),
-    });
+    settings.tls = config
+        .tls
+        .as_ref()
+        .map(|tls| gloaming_server::Tls { certificate: tls.certificate.clone(), key: tls.key.clone() });
     if let Some(clone) = &config.clone {
         settings.clone.clone_from(clone);
     }
@@ -79,10 +79,20 @@ pub(crate) async fn serve(args: ServeArgs, with_worker: bool) -> anyhow::Result<
         true => Some(beside(&home, &config, store.as_ref()).await?),
         false => None,
     };
-    told(&args, &Told { url: &url, config: read_from.as_deref(), database: &database, policies: folder.as_deref(), host: parts.name, worker: worker.as_ref(), owner: &owner });
+    told(
+        &args,
+        &Told {
+            url: &url,
+            config: read_from.as_deref(),
+            database: &database,
+            policies: folder.as_deref(),
+            host: parts.name,
+            worker: worker.as_ref(),
+            owner: &owner,
+        },
+    );
 
-    let effects =
-        tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, cancel.clone()));
+    let effects = tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, cancel.clone()));
     let working = worker.map(|beside| {
         let control = Arc::new(server.in_process(beside.token));
         let cancel = cancel.clone();
@@ -161,8 +171,12 @@ fn token(store: &dyn Store, name: &str, scope: Scope) -> anyhow::Result<TokenMad
             store.revoke_token(&old.id, now).map_err(failed)?;
         }
     }
-    let new =
-        NewToken { name: name.to_owned(), scopes: vec![scope], repos: vec![RepoPattern::all()], expires_s: None };
+    let new = NewToken {
+        name: name.to_owned(),
+        scopes: vec![scope],
+        repos: vec![RepoPattern::all()],
+        expires_s: None,
+    };
     let made = gloaming_server::make_token(store, &new, now).map_err(failed)?;
     made.map_err(|why| anyhow::anyhow!("the token {name}: {why}"))
 }
@@ -214,7 +228,9 @@ fn told(args: &ServeArgs, told: &Told<'_>) {
         }));
         return;
     }
-    let path = |path: Option<&Path>, none: &str| path.map_or_else(|| none.to_owned(), |path| path.display().to_string());
+    let path = |path: Option<&Path>, none: &str| {
+        path.map_or_else(|| none.to_owned(), |path| path.display().to_string())
+    };
     let mut lines = vec![
         ("config", path(told.config, "none; everything is as it is by default")),
         ("store", told.database.display().to_string()),
