@@ -178,7 +178,7 @@ fn look(connection: &mut Connection) -> Result<Health, Cause> {
 
 /// What must find nothing: what it is, and how it is asked.
 const CHECKS: &[(&str, &str)] = &[
-    ("a row names one that is not there", "SELECT \"table\" || ' ' || rowid FROM pragma_foreign_key_check"),
+    ("a row names one that is not there", "SELECT \"table\" || ' of ' || parent FROM pragma_foreign_key_check"),
     (
         "a task's row does not say what is searched for",
         "SELECT id FROM task WHERE state IS NOT standing ->> 'state'

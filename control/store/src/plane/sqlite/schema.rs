@@ -175,3 +175,11 @@ const STEPS: &[M<'_>] = &[M::up(
 )];
 
 pub(super) const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_steps_lead_somewhere() {
+        super::MIGRATIONS.validate().unwrap();
+    }
+}
