@@ -148,7 +148,10 @@ const TAMPERED: &[(&str, &str)] = &[
     ),
     ("DELETE FROM event WHERE task = 1 AND seq = 2", "events of a task are missing: t-00000000000000000001"),
     ("UPDATE tally SET tasks = 7 WHERE state = 'running'", "tasks are not counted right: running"),
-    ("PRAGMA foreign_keys = 0; DELETE FROM content", "a row names one that is not there: artifact of content"),
+    (
+        "PRAGMA foreign_keys = 0; DELETE FROM content",
+        "a row names one that is not there: artifact of content",
+    ),
 ];
 
 #[test]
