@@ -7,6 +7,7 @@
     reason = "its scripts, files that it breaks on purpose, and whether to write anew"
 )]
 
+mod files;
 mod model;
 mod script;
 

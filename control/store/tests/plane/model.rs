@@ -63,7 +63,7 @@ fn queue() -> impl Strategy<Value = String> {
         any_of(&["hold=60", "hold=10", "hold=5"]),
     )
         .prop_map(|(worker, labels, repos, hold)| format!("claim {worker} {labels} {repos} {hold}"));
-    prop_oneof![5 => submit, 6 => claim, 1 => Just("sweep".to_owned())]
+    prop_oneof![5 => submit, 6 => claim, 1 => any_of(&["sweep", "sweep", "grace hold=9"]).prop_map(str::to_owned)]
 }
 
 fn worker() -> impl Strategy<Value = String> {

@@ -16,9 +16,9 @@ use serde_json::Value;
 use super::audit::{Decided, chained};
 use super::machine::{self, Task, Try, is_superseded, kept, kind, later, repo_key, stride};
 use super::{
-    AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd, Idempotency, Limits, Load,
-    NewEffect, Refused, Share, Store, StoreError, Stored, Submission, Submitted, TaskFilter, TaskRecord,
-    Told, minute, token_view,
+    AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd, FORGOTTEN_AT_ONCE, Figure,
+    Idempotency, Limits, Load, NewEffect, Refused, Share, Store, StoreError, Stored, Submission, Submitted,
+    TaskFilter, TaskRecord, Told, minute, token_view,
 };
 
 /// The reference of what a [`Store`] does, and a store for tests.

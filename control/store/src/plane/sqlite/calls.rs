@@ -14,8 +14,8 @@ use super::rows::{self, TaskRow};
 use super::{SqliteStore, access, health, outbox, queue};
 use crate::plane::machine::{kept, repo_key};
 use crate::plane::{
-    AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd, Load, NewEffect, Refused, Share,
-    Store, Stored, Submission, Submitted, TaskFilter, TaskRecord, Told,
+    AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd, Figure, Load, NewEffect, Refused,
+    Share, Store, Stored, Submission, Submitted, TaskFilter, TaskRecord, Told,
 };
 use crate::sqlite::Cause;
 
@@ -190,6 +190,10 @@ impl Store for SqliteStore {
 
     fn sweep(&self, now: Timestamp) -> Stored<Vec<TaskId>> {
         self.write("take leases back that ran out", |tx| queue::sweep(tx, &self.limits, kept(now)))
+    }
+
+    fn grace(&self, hold: Duration, now: Timestamp) -> Stored<u64> {
+        self.write("let leases hold on", |tx| queue::grace(tx, hold, kept(now)))
     }
 
     fn cancel(
@@ -498,6 +502,18 @@ impl Store for SqliteStore {
         self.read("read a value", |tx| {
             let mut query = tx.prepare_cached("SELECT value FROM value WHERE name = ?1")?;
             Ok(query.query_row([name], |row| row.get(0)).optional()?)
+        })
+    }
+
+    fn figures(&self, since: Timestamp) -> Stored<Vec<Figure>> {
+        self.read("read what came of tasks", |tx| {
+            let sql = format!(
+                "SELECT {} FROM task t JOIN asked a ON a.task = t.seq WHERE t.created_at >= ?1 ORDER BY t.seq",
+                rows::TASK
+            );
+            let mut query = tx.prepare_cached(&sql)?;
+            let found = query.query_map([kept(since).as_microsecond()], rows::task_of)?;
+            Ok(found.map(|row| Ok(row?.task.figure())).collect::<rusqlite::Result<_>>()?)
         })
     }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
 use super::{SqliteStore, access, rows, schema};
-use crate::plane::{AuditBreak, Load, StoreError, Stored, verify_audit};
+use crate::plane::{AuditBreak, FORGOTTEN_AT_ONCE, Load, StoreError, Stored, verify_audit};
 use crate::sqlite::{Cause, PATIENCE, refuse_newer};
 
 /// Audit entries that are checked at a time.
@@ -178,7 +178,10 @@ fn look(connection: &mut Connection) -> Result<Health, Cause> {
 
 /// What must find nothing: what it is, and how it is asked.
 const CHECKS: &[(&str, &str)] = &[
-    ("a row names one that is not there", "SELECT \"table\" || ' ' || rowid FROM pragma_foreign_key_check"),
+    (
+        "a row names one that is not there",
+        "SELECT \"table\" || ' of ' || parent FROM pragma_foreign_key_check",
+    ),
     (
         "a task's row does not say what is searched for",
         "SELECT id FROM task WHERE state IS NOT standing ->> 'state'
@@ -243,8 +246,9 @@ pub(super) fn forget(tx: &Transaction<'_>, before: Timestamp) -> Result<u64, Cau
         "INSERT INTO gone SELECT seq, id FROM task t
          WHERE state IN ('published', 'bowed_out', 'failed', 'quarantined', 'cancelled', 'superseded')
            AND updated_at < ?1
-           AND NOT EXISTS (SELECT 1 FROM effect e WHERE e.task = t.id AND e.state IN ('pending', 'dead'))",
-        [before],
+           AND NOT EXISTS (SELECT 1 FROM effect e WHERE e.task = t.id AND e.state IN ('pending', 'dead'))
+         ORDER BY updated_at, id LIMIT ?2",
+        params![before, FORGOTTEN_AT_ONCE],
     )?;
     tx.execute("DELETE FROM effect WHERE task IN (SELECT id FROM gone)", [])?;
     // Its events, attempts, journals, keys and artifacts go with it.

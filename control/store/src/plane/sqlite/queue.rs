@@ -77,21 +77,34 @@ fn superseded(tx: &Transaction<'_>, submission: &Submission) -> Result<Vec<TaskR
 /// Takes back the leases that ran out, the oldest first.
 pub(super) fn sweep(tx: &Transaction<'_>, limits: &Limits, now: Timestamp) -> Result<Vec<TaskId>, Cause> {
     let mut lost = Vec::new();
-    let sql = format!(
-        "SELECT {} FROM task t JOIN asked a ON a.task = t.seq
-         WHERE t.expires_at IS NOT NULL AND t.expires_at <= ?1 ORDER BY t.expires_at, t.seq",
-        rows::TASK
-    );
-    let due: Vec<TaskRow> = tx
-        .prepare_cached(&sql)?
-        .query_map([now.as_microsecond()], rows::task_of)?
-        .collect::<Result<_, _>>()?;
-    for mut row in due {
+    for mut row in overdue(tx, now)? {
         row.task.lose(limits, now);
         rows::save(tx, &mut row, now)?;
         lost.push(row.task.asked.id);
     }
     Ok(lost)
+}
+
+/// Lets the leases that ran out hold on.
+pub(super) fn grace(tx: &Transaction<'_>, hold: Duration, now: Timestamp) -> Result<u64, Cause> {
+    let due = overdue(tx, now)?;
+    let held = due.len() as u64;
+    for mut row in due {
+        row.task.hold_on(hold, now);
+        rows::save(tx, &mut row, now)?;
+    }
+    Ok(held)
+}
+
+fn overdue(tx: &Transaction<'_>, now: Timestamp) -> Result<Vec<TaskRow>, Cause> {
+    let sql = format!(
+        "SELECT {} FROM task t JOIN asked a ON a.task = t.seq
+         WHERE t.expires_at IS NOT NULL AND t.expires_at <= ?1 ORDER BY t.expires_at, t.seq",
+        rows::TASK
+    );
+    let mut query = tx.prepare_cached(&sql)?;
+    let found = query.query_map([now.as_microsecond()], rows::task_of)?;
+    Ok(found.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn claim(

@@ -56,8 +56,9 @@ pub(super) fn insert(db: &Connection, task: Task, now: Timestamp) -> Result<Task
     needs.sort();
     needs.dedup();
     db.prepare_cached(
-        "INSERT INTO task (id, repo, state, priority, needs, supersede, ready, ready_at, expires_at, updated_at, standing)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT INTO task (id, repo, state, priority, needs, supersede, ready, ready_at, expires_at, created_at,
+                           updated_at, standing)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?
     .execute(params![
         task.asked.id.as_str(),
@@ -69,6 +70,7 @@ pub(super) fn insert(db: &Connection, task: Task, now: Timestamp) -> Result<Task
         is_ready(&task),
         task.now.ready_at.map(Timestamp::as_microsecond),
         expires_at(&task),
+        task.asked.created_at.as_microsecond(),
         task.now.updated_at.as_microsecond(),
         json(&task.now)?,
     ])?;

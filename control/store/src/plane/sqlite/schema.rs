@@ -17,6 +17,7 @@ const STEPS: &[M<'_>] = &[M::up(
         ready INTEGER NOT NULL CHECK (ready IN (0, 1)), -- whether its time has come, as was last looked
         ready_at INTEGER,
         expires_at INTEGER,                             -- when its lease runs out
+        created_at INTEGER NOT NULL,
         updated_at INTEGER NOT NULL,
         standing TEXT NOT NULL,                         -- JSON; the columns above say nothing that it does not
         CHECK ((state = 'queued') = (ready_at IS NOT NULL)),
@@ -29,6 +30,7 @@ const STEPS: &[M<'_>] = &[M::up(
     CREATE INDEX task_running ON task (repo) WHERE state = 'running';
     CREATE INDEX task_of_key ON task (supersede, repo)
         WHERE supersede IS NOT NULL AND state IN ('queued', 'running', 'publishing');
+    CREATE INDEX task_of_time ON task (created_at);
     CREATE INDEX task_of_repo ON task (repo, id);
     CREATE INDEX task_of_state ON task (state, id);
 
@@ -175,3 +177,11 @@ const STEPS: &[M<'_>] = &[M::up(
 )];
 
 pub(super) const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_steps_lead_somewhere() {
+        super::MIGRATIONS.validate().unwrap();
+    }
+}

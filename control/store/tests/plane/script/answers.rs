@@ -3,7 +3,7 @@
 use gloaming_api::TaskId;
 use gloaming_api::access::TokenView;
 use gloaming_api::task::{TaskEvent, TaskEventKind};
-use gloaming_store::{AuditEntry, Claimed, Effect, Load, Refused, Submitted, TaskRecord};
+use gloaming_store::{AuditEntry, Claimed, Effect, Figure, Load, Refused, Submitted, TaskRecord};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -113,6 +113,19 @@ pub(crate) fn one_effect(effect: &Effect) -> String {
     let what = &effect.what;
     assert_eq!(what.payload, super::effect(&what.key).payload, "the payload comes back as it was given");
     format!("{} {} {}{task} tried {}", effect.id, what.kind, what.key, effect.tries)
+}
+
+pub(crate) fn figure(figure: &Figure) -> String {
+    let reason = figure.reason.map_or("-", |reason| reason.as_str());
+    let request = figure.pull_request.map_or("-".into(), |outcome| serde_json::json!(outcome).to_string());
+    format!(
+        "{} {} from {} to {} request {request} reason {reason} usd {}",
+        figure.repo,
+        figure.state.as_str(),
+        time(figure.created_at),
+        time(figure.updated_at),
+        figure.cost.usd
+    )
 }
 
 pub(crate) fn load(load: &Load) -> String {

@@ -257,6 +257,7 @@ fn ask_queue(store: &dyn Store, line: &Line<'_>) -> Answer {
             store.release(&lease, token, now).map(|done| taken(done, |()| "taken back".into()))
         }
         "sweep" => store.sweep(now).map(|lost| listed(&lost, " ", short)),
+        "grace" => store.grace(line.hold(), now).map(|held| format!("{held} leases")),
         "cancel" => {
             let by = line.words.get(1).copied().unwrap_or("somebody");
             store
@@ -323,6 +324,7 @@ fn ask_queue(store: &dyn Store, line: &Line<'_>) -> Answer {
         "get" => store
             .artifact(&line.task(), &Digest::of(line.word(1)))
             .map(|content| known(content, |content| String::from_utf8_lossy(&content).into_owned())),
+        "figures" => store.figures(epoch() + seconds(line.word(0))).map(|tasks| listed(&tasks, "; ", figure)),
         "load" => store.load(now).map(|there| load(&there)),
         "forget" => {
             let before = epoch() + seconds(line.word(0));
@@ -432,7 +434,15 @@ pub(crate) fn dump(store: &dyn Store, tasks: u64, effects: &[String]) -> String 
             ask(format!("0 journal {task}/{attempt} - limit=1000"));
         }
     }
-    for line in ["list limit=1000", "feed limit=10000", "dead", "tokens", "audit-log limit=10000", "load"] {
+    for line in [
+        "list limit=1000",
+        "feed limit=10000",
+        "dead",
+        "tokens",
+        "audit-log limit=10000",
+        "load",
+        "figures 0",
+    ] {
         ask(format!("0 {line}"));
     }
     effects.iter().for_each(|key| ask(format!("0 result {key}")));
