@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+pub mod hooks;
 pub mod publish;
 
 pub use accept::{Accepted, Acceptor, Claim, Refusal, RefuseAll, envelope_value, verdict_value};
