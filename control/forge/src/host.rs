@@ -281,14 +281,14 @@ pub trait CodeHost: Send + Sync {
     /// Returns an issue or pull request.
     fn issue<'a>(&'a self, repo: &'a RepoId, number: u64) -> Answer<'a, Issue>;
 
-    /// Returns the open issues with a label, the last changed first, at most 100.
-    fn labelled<'a>(&'a self, repo: &'a RepoId, label: &'a str) -> Answer<'a, Vec<Issue>>;
-
     /// Returns the comments on an issue or pull request, oldest first, at most 1,000.
     fn comments<'a>(&'a self, repo: &'a RepoId, number: u64) -> Answer<'a, Vec<Comment>>;
 
     /// Returns the remarks on the lines of a pull request, oldest first, at most 1,000.
     fn line_comments<'a>(&'a self, repo: &'a RepoId, number: u64) -> Answer<'a, Vec<LineComment>>;
+
+    /// Returns what a review of a pull request says as a whole.
+    fn review<'a>(&'a self, repo: &'a RepoId, number: u64, review: u64) -> Answer<'a, Comment>;
 
     /// Writes a comment on an issue or pull request. Returns its id.
     fn create_comment<'a>(&'a self, repo: &'a RepoId, number: u64, body: &'a str) -> Answer<'a, u64>;

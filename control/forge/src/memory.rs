@@ -41,6 +41,7 @@ pub struct State {
     pub issues: BTreeMap<u64, Issue>,
     pub comments: BTreeMap<u64, Vec<Comment>>,
     pub line_comments: BTreeMap<u64, Vec<LineComment>>,
+    pub reviews: BTreeMap<u64, Comment>,
     pub blobs: BTreeMap<String, Vec<u8>>,
     pub trees: BTreeMap<String, BTreeMap<String, File>>,
     pub commits: BTreeMap<String, Commit>,
@@ -259,13 +260,6 @@ impl CodeHost for MemoryHost {
         self.call("issue", move |state| state.issues.get(&number).cloned().ok_or_else(|| missing("issue")))
     }
 
-    fn labelled<'a>(&'a self, _: &'a RepoId, label: &'a str) -> Answer<'a, Vec<Issue>> {
-        self.call("labelled", move |state| {
-            let with = |issue: &&Issue| issue.open && issue.labels.iter().any(|one| one == label);
-            Ok(state.issues.values().filter(with).cloned().collect())
-        })
-    }
-
     fn comments<'a>(&'a self, _: &'a RepoId, number: u64) -> Answer<'a, Vec<Comment>> {
         self.call("comments", move |state| Ok(state.comments.get(&number).cloned().unwrap_or_default()))
     }
@@ -274,6 +268,10 @@ impl CodeHost for MemoryHost {
         self.call("line_comments", move |state| {
             Ok(state.line_comments.get(&number).cloned().unwrap_or_default())
         })
+    }
+
+    fn review<'a>(&'a self, _: &'a RepoId, _: u64, review: u64) -> Answer<'a, Comment> {
+        self.call("review", move |state| state.reviews.get(&review).cloned().ok_or_else(|| missing("review")))
     }
 
     fn create_comment<'a>(&'a self, _: &'a RepoId, number: u64, body: &'a str) -> Answer<'a, u64> {

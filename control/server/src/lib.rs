@@ -19,6 +19,7 @@ mod bells;
 mod body;
 mod guard;
 mod handlers;
+pub mod hooks;
 mod in_process;
 mod leases;
 mod limits;

@@ -368,17 +368,6 @@ impl CodeHost for GitHub {
             .boxed()
     }
 
-    fn labelled<'a>(&'a self, repo: &'a RepoId, label: &'a str) -> Answer<'a, Vec<Issue>> {
-        async move {
-            let label = segment(label);
-            let tail =
-                format!("issues?labels={label}&state=open&sort=updated&direction=desc&per_page={PAGE}");
-            let found: Vec<wire::IssueBody> = self.poll(repo, &tail).await?;
-            Ok(found.into_iter().map(Issue::from).collect())
-        }
-        .boxed()
-    }
-
     fn comments<'a>(&'a self, repo: &'a RepoId, number: u64) -> Answer<'a, Vec<Comment>> {
         async move { self.list::<wire::CommentBody, _>(repo, &format!("issues/{number}/comments")).await }
             .boxed()
@@ -387,6 +376,13 @@ impl CodeHost for GitHub {
     fn line_comments<'a>(&'a self, repo: &'a RepoId, number: u64) -> Answer<'a, Vec<LineComment>> {
         async move { self.list::<wire::CommentBody, _>(repo, &format!("pulls/{number}/comments")).await }
             .boxed()
+    }
+
+    fn review<'a>(&'a self, repo: &'a RepoId, number: u64, review: u64) -> Answer<'a, Comment> {
+        async move {
+            Ok(self.get::<wire::CommentBody>(repo, &format!("pulls/{number}/reviews/{review}")).await?.into())
+        }
+        .boxed()
     }
 
     fn create_comment<'a>(&'a self, repo: &'a RepoId, number: u64, body: &'a str) -> Answer<'a, u64> {
