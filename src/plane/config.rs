@@ -58,6 +58,10 @@ pub(crate) struct GitHub {
     pub(crate) token_file: Option<PathBuf>,
     /// The file of the secret that webhooks are signed with; without one none is taken.
     pub(crate) webhook_secret_file: Option<PathBuf>,
+    /// The label by which work is asked for; `gloaming` where none is given.
+    pub(crate) label: Option<String>,
+    /// The name that is spoken to in comments, without `@`; `gloaming` where none is given.
+    pub(crate) name: Option<String>,
 }
 
 /// The worker in the same process as the control plane. The names are those of the options of `gloaming worker`.

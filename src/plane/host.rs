@@ -10,6 +10,7 @@ use gloaming_forge::github::{GitHub, Identity, Settings};
 use gloaming_forge::host::CodeHost;
 use gloaming_gate::Gate;
 use gloaming_jobs::Cancel;
+use gloaming_server::hooks::github::{Called, Hooks};
 use gloaming_server::publish::{Executor, Grants, Publisher};
 use gloaming_server::{Accepted, Acceptor, Claim, Refusal};
 use gloaming_store::{AttemptEnd, Effect, EffectEnd, NewEffect, Store, StoreError};
@@ -27,6 +28,9 @@ const GITHUB: &str = "https://api.github.com";
 
 /// How often the outbox is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How often it is asked after what was missed.
+const ROUND: Duration = Duration::from_secs(300);
 
 /// For how long an effect that was taken is nobody else's.
 const HOLD: Duration = Duration::from_secs(300);
@@ -46,8 +50,8 @@ pub(crate) struct Parts {
     pub(crate) acceptor: Arc<dyn Acceptor>,
     /// What deliveries are signed with.
     pub(crate) webhook_secret: Option<SecretString>,
-    /// The host.
-    pub(crate) host: Option<Arc<dyn CodeHost>>,
+    /// The host, and what it is asked for work by.
+    pub(crate) host: Option<(Arc<dyn CodeHost>, Called)>,
     /// What it is called.
     pub(crate) name: Option<String>,
     /// What patches are judged by.
@@ -87,11 +91,14 @@ pub(crate) fn open(home: &Home, config: &Config, policies: Option<PathBuf>) -> a
         .transpose()?;
     let host = GitHub::new(Settings { api: api.clone(), identity }, Arc::new(context::now))
         .map_err(|error| Failure::usage(format!("[github]: {error}")))?;
+    let mut called = Called::default();
+    called.label = github.label.clone().unwrap_or(called.label);
+    called.name = github.name.clone().unwrap_or(called.name);
     let deliveries = if webhook_secret.is_some() { "" } else { ", no webhooks: name `webhook_secret_file`" };
     Ok(Parts {
         acceptor: Arc::new(publisher),
         webhook_secret,
-        host: Some(Arc::new(host)),
+        host: Some((Arc::new(host), called)),
         name: Some(format!("{api}, as {whose}{deliveries}")),
         gate,
     })
@@ -141,20 +148,43 @@ fn end_without_host(store: &dyn Store, task: &TaskId) -> Result<EffectEnd, Store
     Ok(EffectEnd::Done(Value::Null))
 }
 
-/// Does what is to be done to the outside, as it comes due, until it is told to stop. What was begun is ended first.
+/// Works on deliveries, does what is to be done to the outside as it comes due, and asks after what was missed, until it is
+/// told to stop. What was begun is ended first.
 pub(crate) async fn work_off(
     store: Arc<dyn Store>,
-    host: Option<Arc<dyn CodeHost>>,
+    host: Option<(Arc<dyn CodeHost>, Called)>,
     gate: Gate,
     cancel: Cancel,
 ) {
-    let executor = host.map(|host| Executor::new(store.clone(), host, gate));
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (executor, hooks) = match host {
+        Some((host, called)) => (
+            Some(Executor::new(store.clone(), host.clone(), gate)),
+            Some(Hooks::new(store.clone(), host, called)),
+        ),
+        None => (None, None),
+    };
+    let tick = |every| {
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    };
+    let (mut looks, mut rounds) = (tick(LOOK), tick(ROUND));
     loop {
         tokio::select! {
             _ = looks.tick() => {}
+            _ = rounds.tick() => if let Some(hooks) = &hooks {
+                let reconciled = hooks.reconcile(context::now()).await;
+                for error in reconciled.errors {
+                    tracing::warn!(error, "the code host could not be asked");
+                }
+            },
             () = cancel.cancelled() => return,
+        }
+        if let Some(hooks) = &hooks {
+            let taken = blocking(&store, |store| store.deliveries(AT_ONCE, HOLD, context::now())).await;
+            for delivery in taken.unwrap_or_default() {
+                hooks.work(&delivery, context::now()).await;
+            }
         }
         let taken = blocking(&store, |store| store.effects(AT_ONCE, HOLD, context::now())).await;
         for effect in taken.unwrap_or_default() {

@@ -66,6 +66,11 @@ pub(crate) async fn serve(args: ServeArgs, with_worker: bool) -> anyhow::Result<
         .map_err(|error| Failure::usage(error.to_string()))?;
     let store = server.store();
 
+    // Whoever worked while this was away could not renew.
+    store
+        .grace(gloaming_api::worker::LEASE, context::now())
+        .map_err(|error| Failure::infrastructure("look at the leases", error))?;
+
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| {
         Failure::infrastructure(&format!("listen on {listen}"), error)
             .hint("another server may be there: name another address with --listen")
