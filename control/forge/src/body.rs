@@ -63,20 +63,125 @@ fn wrap(text: &str, width: usize) -> String {
     out
 }
 
+/// The parts of a pull request's body, each ending in a line feed.
+struct Parts {
+    asked: String,
+    done: String,
+    checks: String,
+    reproduce: String,
+    risks: String,
+    files: String,
+    details: String,
+    marker: String,
+}
+
+impl Parts {
+    fn of(change: &Change<'_>) -> Self {
+        Self {
+            asked: format!("{}\n", quote(change.text, 600)),
+            done: done(change),
+            checks: checks(change.evidence),
+            reproduce: reproduce(change),
+            risks: risks(change),
+            files: files(change.evidence),
+            details: details(change),
+            marker: marker(change.task, change.attempt),
+        }
+    }
+}
+
+/// Returns the hidden line by which a pull request or comment is known to be of a task and attempt.
+pub fn marker(task: &TaskId, attempt: Attempt) -> String {
+    format!("<!-- gloaming task={task} attempt={attempt} -->\n")
+}
+
 /// Returns the pull request's body: what and why, the checks before and after, how to reproduce them,
 /// what was not verified, the files; details folded; last a hidden marker of task and attempt, by which
 /// the request is found again.
 pub fn pull_request_body(change: &Change<'_>) -> String {
-    let evidence = change.evidence;
+    let Parts { asked, done, checks, reproduce, risks, files, details, marker } = Parts::of(change);
+    format!(
+        "{asked}\n{done}\n{checks}\n**To see it yourself**\n\n{reproduce}\n**Not verified, and risks**\n\n{risks}\n\
+         **Files**\n\n{files}\n{details}\n{marker}"
+    )
+}
+
+/// The largest body that GitHub takes, characters, with room for a line or two around it.
+const BODY_CAP: usize = 65_000;
+
+/// Returns the same in the order and under the headings of a repository's template: what a heading asks for stands under
+/// it, what no heading asks for behind all of them. Boxes to tick stay as they are; hints in comments are left out.
+///
+/// A template that makes it too long, or has no headings, is not followed.
+pub fn pull_request_body_in(template: &str, change: &Change<'_>) -> String {
+    let plain = pull_request_body(change);
+    let template = without_comments(template);
+    if !template.lines().any(|line| heading(line).is_some()) {
+        return plain;
+    }
+    let parts = Parts::of(change);
+    let marker = parts.marker.clone();
+    let mut left: Vec<(&[&str], Option<&str>, String)> = vec![
+        (
+            &["why", "motivation", "context", "background", "problem", "issue"],
+            Some("What was asked"),
+            parts.asked,
+        ),
+        (&["what", "summary", "description", "change", "overview", "solution"], None, parts.done),
+        (&["test", "verif", "checks", "qa"], None, format!("{}\n{}", parts.checks, parts.reproduce)),
+        (&["risk", "not verified", "impact", "concern"], Some("Not verified, and risks"), parts.risks),
+        (&["files"], Some("Files"), parts.files),
+        (&[], None, parts.details),
+    ];
     let mut out = String::new();
-    let author = match &evidence.origin {
+    for line in template.lines() {
+        let _ = writeln!(out, "{line}");
+        let Some(title) = heading(line).map(str::to_lowercase) else { continue };
+        let wanted = left.iter().position(|(words, ..)| words.iter().any(|word| title.contains(word)));
+        if let Some(at) = wanted {
+            let _ = write!(out, "\n{}", left.remove(at).2);
+        }
+    }
+    for (_, title, part) in left {
+        if let Some(title) = title {
+            let _ = write!(out, "\n**{title}**\n");
+        }
+        let _ = write!(out, "\n{part}");
+    }
+    let _ = write!(out, "\n{marker}");
+    if out.chars().count() > BODY_CAP { plain } else { out }
+}
+
+/// Returns what an ATX heading says (CommonMark 4.2).
+fn heading(line: &str) -> Option<&str> {
+    let rest = line.trim_start_matches('#');
+    let level = line.len() - rest.len();
+    ((1..=6).contains(&level) && rest.starts_with(' ')).then(|| rest.trim())
+}
+
+fn without_comments(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, comment)) = rest.split_once("<!--") {
+        out.push_str(before);
+        // One that is not closed reaches to the end, as in HTML.
+        rest = comment.split_once("-->").map_or("", |(_, after)| after);
+    }
+    out.push_str(rest);
+    out
+}
+
+fn done(change: &Change<'_>) -> String {
+    let author = match &change.evidence.origin {
         Origin::Model(spec) => format!("the model {}", code(spec)),
         Origin::Playbook(name) => format!("the playbook {} (no model)", code(name)),
         Origin::External => "somebody else".to_owned(),
     };
-    let _ = writeln!(out, "{}\n", quote(change.text, 600));
-    let _ = writeln!(out, "**What was done**, in the words of {author}: {}\n", inline(change.summary, 600));
+    format!("**What was done**, in the words of {author}: {}\n", inline(change.summary, 600))
+}
 
+fn checks(evidence: &Evidence) -> String {
+    let mut out = String::new();
     let before = counts(&evidence.baseline_tests);
     let after = counts(&evidence.patched_tests);
     out.push_str("| check | before | after |\n| --- | --- | --- |\n");
@@ -107,13 +212,30 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
             list(&evidence.told_fail_to_pass(), 3, "<br>")
         );
     }
+    if let Some(mutants) = &evidence.mutants
+        && let Some(own) = &mutants.own
+    {
+        let noticed = mutants.killed.saturating_add(mutants.timed_out);
+        let all = noticed.saturating_add(mutants.survived);
+        let judged = own.noticed.saturating_add(own.missed);
+        let _ = writeln!(
+            out,
+            "| faults planted in the changed lines, noticed | — | {noticed} of {all}; {} of {judged} by the tests of \
+             this change alone |",
+            own.noticed
+        );
+    }
     if !evidence.flaky.is_empty() {
         let _ = writeln!(out, "| flaky | {} | |", list(&evidence.flaky, 3, ", "));
     }
+    out
+}
 
-    out.push_str("\n**To see it yourself**\n\n```sh\n");
+fn reproduce(change: &Change<'_>) -> String {
+    let mut out = String::new();
+    out.push_str("```sh\n");
     let _ = writeln!(out, "git switch {}", change.task.branch());
-    if let Some(test) = evidence.commands.iter().find(|command| command.kind == CommandKind::Test) {
+    if let Some(test) = change.evidence.commands.iter().find(|command| command.kind == CommandKind::Test) {
         let mut line = shell_words::join(&test.argv);
         if !test.cwd.is_root() {
             line = format!("cd {} && {line}", shell_words::quote(test.cwd.as_str()));
@@ -121,8 +243,12 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
         let _ = writeln!(out, "{}", gloaming_api::path::escape_name(line.as_bytes()));
     }
     out.push_str("```\n");
+    out
+}
 
-    out.push_str("\n**Not verified, and risks**\n\n");
+fn risks(change: &Change<'_>) -> String {
+    let evidence = change.evidence;
+    let mut out = String::new();
     let mut any = false;
     for step in
         evidence.steps.iter().filter(|step| matches!(step.result, StepResult::Skipped | StepResult::Unknown))
@@ -143,8 +269,11 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
             "- Every step of verification applied and passed; what tests do not cover stays unknown.\n",
         );
     }
+    out
+}
 
-    out.push_str("\n**Files**\n\n");
+fn files(evidence: &Evidence) -> String {
+    let mut out = String::new();
     for file in evidence.files.iter().take(20) {
         let why = match file.role {
             FileRole::Code => "code",
@@ -158,8 +287,13 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
     if evidence.files.len() > 20 {
         let _ = writeln!(out, "- and {} more", evidence.files.len() - 20);
     }
+    out
+}
 
-    out.push_str("\n<details><summary>Every step of verification</summary>\n\n| step | result | seen |\n| --- | --- | --- |\n");
+fn details(change: &Change<'_>) -> String {
+    let evidence = change.evidence;
+    let mut out = String::new();
+    out.push_str("<details><summary>Every step of verification</summary>\n\n| step | result | seen |\n| --- | --- | --- |\n");
     for step in &evidence.steps {
         let result = match step.result {
             StepResult::Pass => "pass",
@@ -171,7 +305,7 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
     }
     let _ = writeln!(
         out,
-        "\n{}, {:.2} needed. Base {}. Evidence: {}, {}.\n\n</details>\n",
+        "\n{}, {:.2} needed. Base {}. Evidence: {}, {}.\n\n</details>",
         match change.verdict.p_merge {
             Some(p) => format!("P(merge) {p:.2}, calibrated on outcomes"),
             None => format!("Confidence {:.2}, not calibrated", change.verdict.confidence),
@@ -181,7 +315,6 @@ pub fn pull_request_body(change: &Change<'_>) -> String {
         code("evidence.json"),
         code(change.evidence_digest.as_str()),
     );
-    let _ = writeln!(out, "<!-- gloaming task={} attempt={} -->", change.task, change.attempt);
     out
 }
 

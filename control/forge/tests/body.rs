@@ -2,7 +2,7 @@
 
 use gloaming_api::evidence::{Evidence, Verdict};
 use gloaming_api::{Attempt, Digest};
-use gloaming_forge::{Change, commit_message, pull_request_body};
+use gloaming_forge::{Change, commit_message, pull_request_body, pull_request_body_in};
 use serde_json::json;
 
 fn evidence() -> Evidence {
@@ -59,6 +59,7 @@ fn evidence() -> Evidence {
         "fail_to_pass": ["a::two"],
         "without_code": [{"id": "a::two", "by": "assertion", "said": "left | `right` <b>\n| x |"}],
         "flaky": [],
+        "mutants": {"killed": 3, "survived": 1, "timed_out": 1, "own": {"noticed": 2, "missed": 2, "unknown": 1}},
         "signals": []
     });
     serde_json::from_value(value).expect("the evidence is valid")
@@ -83,5 +84,9 @@ fn body_and_commit_message_are_readable_and_hold_hostile_words_down() {
         verdict: &verdict,
     };
     insta::assert_snapshot!("body", pull_request_body(&change));
+    let template = "<!-- Thank you! -->\n## Summary\n<!-- what\ndid you do -->\n\n## Checklist\n- [ ] I read the guide\n\n\
+                    ## How was it tested?\n<!-- not closed";
+    insta::assert_snapshot!("templated", pull_request_body_in(template, &change));
+    assert_eq!(pull_request_body_in("no headings <!-- x -->", &change), pull_request_body(&change));
     insta::assert_snapshot!("commit", commit_message(&change));
 }

@@ -1,5 +1,6 @@
 //! The seam between a worker's word and what is published of it.
 
+use gloaming_api::bowout::BowOut;
 use gloaming_api::evidence::Verdict;
 use gloaming_api::worker::{LeaseKey, VerifiedChange};
 use gloaming_api::{Attempt, TaskId};
@@ -33,8 +34,17 @@ pub struct Accepted {
 
 /// Judges a worker's change again. Blocks; reads no clock and no network.
 pub trait Acceptor: Send + Sync {
-    /// Decides whether a change may be published. The error is why not, in a sentence: it ends the attempt as failed.
-    fn accept(&self, claim: &Claim<'_>) -> Result<Accepted, String>;
+    /// Decides whether a change may be published. The error is why not.
+    fn accept(&self, claim: &Claim<'_>) -> Result<Accepted, Refusal>;
+}
+
+/// Why a change is not taken: how its attempt ends instead.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Refusal {
+    /// It must not be published.
+    BowOut(Box<BowOut>),
+    /// It could not be judged here; another attempt may be.
+    Failed(String),
 }
 
 /// Takes nothing: what a server does that was not told how to publish.
@@ -42,8 +52,9 @@ pub trait Acceptor: Send + Sync {
 pub struct RefuseAll;
 
 impl Acceptor for RefuseAll {
-    fn accept(&self, _: &Claim<'_>) -> Result<Accepted, String> {
-        Err("this control plane is not set up to publish; configure a code host and a signing key".to_owned())
+    fn accept(&self, _: &Claim<'_>) -> Result<Accepted, Refusal> {
+        let why = "this control plane is not set up to publish; configure a code host and a signing key";
+        Err(Refusal::Failed(why.to_owned()))
     }
 }
 

@@ -19,10 +19,11 @@ use serde::de::IgnoredAny;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::accept::{Claim, envelope_value, verdict_value};
+use crate::accept::{Claim, Refusal, envelope_value, verdict_value};
 use crate::answer::Fault;
 use crate::app::{App, Audited, Phase, overloaded};
 use crate::meters;
+use crate::publish;
 
 /// Labels that a worker may have.
 const LABELS: usize = 64;
@@ -290,6 +291,11 @@ pub(crate) fn result(
         }
         AttemptResult::Cancelled { cost } => (AttemptEnd::Cancelled { cost: *cost }, Vec::new()),
     };
+    let effects = match (&end, app.store.task(&key.task)?) {
+        // Whoever asked is told why there is nothing. Of a failure only the last is one, which the store alone knows.
+        (AttemptEnd::BowedOut(_), Some(task)) => publish::of_end(&task, key.attempt, &end),
+        _ => effects,
+    };
     let (outcome, cost) = match &end {
         AttemptEnd::Verified(change) => ("verified", change.cost),
         AttemptEnd::BowedOut(bow_out) => ("bowed_out", bow_out.cost),
@@ -338,9 +344,14 @@ fn judged(
     let claim = Claim { lease: key, task: &task, change, evidence: &evidence, patch: &patch };
     let accepted = match app.acceptor.accept(&claim) {
         Ok(accepted) => accepted,
-        Err(why) => {
+        Err(Refusal::BowOut(bow_out)) => {
             meters::judged("refused");
-            tracing::warn!(task = %key.task, attempt = %key.attempt, why, "a verified change is refused");
+            tracing::warn!(task = %key.task, attempt = %key.attempt, why = bow_out.summary, "a verified change is refused");
+            return Ok((AttemptEnd::BowedOut(bow_out), Vec::new()));
+        }
+        Err(Refusal::Failed(why)) => {
+            meters::judged("refused");
+            tracing::warn!(task = %key.task, attempt = %key.attempt, why, "a verified change cannot be judged");
             let error = format!("the control plane does not take the change: {why}");
             return Ok((AttemptEnd::Failed { error, cost: change.cost }, Vec::new()));
         }

@@ -73,6 +73,7 @@ impl Store for Watched {
         read holds(lease: &LeaseKey, token: &str, now: Timestamp) -> bool;
         read feed(after: u64, limit: u32) -> Vec<Told>;
         read load(now: Timestamp) -> Load;
+        read figures(since: Timestamp) -> Vec<Figure>;
         read journal(task: &TaskId, attempt: Attempt, from: u64, limit: u32) -> Vec<String>;
         read artifact(task: &TaskId, digest: &Digest) -> Option<Vec<u8>>;
         read dead_effects(limit: u32) -> Vec<(Effect, String)>;
@@ -97,6 +98,7 @@ impl Store for Watched {
         write revoke_token(id: &str, now: Timestamp) -> bool;
         write audit(who: &str, decision: &str, action: &str, subject: &str, detail: &str, now: Timestamp) -> ();
         write set_value(name: &str, value: &str) -> ();
+        write grace(hold: Duration, now: Timestamp) -> u64;
         write forget(before: Timestamp, now: Timestamp) -> u64;
         task cancel(task by: &str, effects: &[NewEffect], now: Timestamp) -> Option<TaskState>;
         task retry(task by: &str, now: Timestamp) -> Option<Result<(), TaskState>>;

@@ -7,7 +7,7 @@ use gloaming_api::access::Scope;
 use gloaming_api::evidence::{Verdict, VerdictKind};
 use gloaming_api::task::PullRequest;
 use gloaming_api::{Digest, TaskId};
-use gloaming_server::{Accepted, Acceptor, Claim, Settings, Timeouts};
+use gloaming_server::{Accepted, Acceptor, Claim, Refusal, Settings, Timeouts};
 use gloaming_store::NewEffect;
 use serde_json::{Value, json};
 
@@ -17,9 +17,9 @@ use crate::support::{Answer, LONG, Running, Setup};
 struct ByWord;
 
 impl Acceptor for ByWord {
-    fn accept(&self, claim: &Claim<'_>) -> Result<Accepted, String> {
+    fn accept(&self, claim: &Claim<'_>) -> Result<Accepted, Refusal> {
         if claim.evidence != b"good" {
-            return Err("the evidence is not good".into());
+            return Err(Refusal::Failed("the evidence is not good".into()));
         }
         let verdict = Verdict {
             verdict: VerdictKind::Pass,

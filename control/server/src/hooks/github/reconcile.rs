@@ -1,0 +1,194 @@
+//! What deliveries would have told, asked for: a reconciler takes no input but the store.
+
+use gloaming_api::task::{PullRequestOutcome, TaskState, TaskView};
+use gloaming_api::{RepoId, TaskId};
+use gloaming_forge::host::{Commit, HostError};
+use gloaming_store::{AttemptEnd, TaskFilter};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Handled, HookError, Hooks, told};
+use crate::publish::of_end;
+
+/// How long after its task's end a pull request is still asked for.
+const WATCHED: SignedDuration = SignedDuration::from_hours(24 * 90);
+
+/// Deliveries older than this are kept by GitHub no longer.
+const DELIVERIES: SignedDuration = SignedDuration::from_hours(72);
+
+/// Tasks of one page, and pages.
+const PAGE: u32 = 100;
+const PAGES: usize = 20;
+
+/// What a round of the reconciler did.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Pull requests whose outcome is known since.
+    pub outcomes: Vec<(TaskId, PullRequestOutcome)>,
+    /// Deliveries that were asked for again.
+    pub redelivered: usize,
+    /// What could not be asked, in its words.
+    pub errors: Vec<String>,
+}
+
+impl Hooks {
+    /// Asks for missed deliveries, and what became of pull requests; says of quarantined tasks that they are. One repository
+    /// that cannot be asked does not keep the others.
+    pub async fn reconcile(&self, now: Timestamp) -> Reconciled {
+        let mut done = Reconciled::default();
+        if let Err(error) = self.missed(now, &mut done).await {
+            done.errors.push(error.to_string());
+        }
+        match self.tasks(TaskState::Published, now).await {
+            Ok(tasks) => self.outcomes(tasks, now, &mut done).await,
+            Err(error) => done.errors.push(error.to_string()),
+        }
+        if let Err(error) = self.tell_quarantined(now).await {
+            done.errors.push(error.to_string());
+        }
+        done
+    }
+
+    async fn missed(&self, now: Timestamp, done: &mut Reconciled) -> Result<(), HookError> {
+        let mut asked = std::collections::BTreeSet::new();
+        for failed in self.host.failed_deliveries().await? {
+            if now.duration_since(failed.at) < DELIVERIES && asked.insert(failed.guid) {
+                self.host.redeliver(failed.id).await?;
+                done.redelivered += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the tasks in a state that changed not too long ago, the newest first.
+    async fn tasks(&self, state: TaskState, now: Timestamp) -> Result<Vec<TaskView>, HookError> {
+        let mut all: Vec<TaskView> = Vec::new();
+        for _ in 0..PAGES {
+            let before = all.last().map(|task| task.id.clone());
+            let filter = TaskFilter { state: Some(state), before, limit: PAGE, ..TaskFilter::default() };
+            let page = self.ask(move |store| store.tasks(&filter)).await?;
+            let last = page.len() < PAGE as usize;
+            all.extend(page);
+            if last {
+                break;
+            }
+        }
+        all.retain(|task| now.duration_since(task.updated_at) < WATCHED);
+        Ok(all)
+    }
+
+    async fn outcomes(&self, tasks: Vec<TaskView>, now: Timestamp, done: &mut Reconciled) {
+        let mut merged: Vec<RepoId> = Vec::new();
+        for task in tasks {
+            let Some(request) = &task.pull_request else { continue };
+            match request.outcome {
+                None | Some(PullRequestOutcome::Closed) => {
+                    match self.host.request(&task.repo, request.number).await.map(|found| told(found.state)) {
+                        Ok(Some(outcome)) if request.outcome != Some(outcome) => {
+                            match self.outcome(task.id.clone(), outcome, now).await {
+                                Ok(_) => done.outcomes.push((task.id, outcome)),
+                                Err(error) => done.errors.push(error.to_string()),
+                            }
+                        }
+                        Ok(_) => {}
+                        // Later for one is later for all.
+                        Err(error @ HostError::Later { .. }) => return done.errors.push(error.to_string()),
+                        Err(error) => done.errors.push(error.to_string()),
+                    }
+                }
+                Some(PullRequestOutcome::Merged) if !merged.contains(&task.repo) => merged.push(task.repo),
+                Some(_) => {}
+            }
+        }
+        for repo in merged {
+            match self.reverts(&repo, now).await {
+                Ok(Some((task, outcome))) => done.outcomes.push((task, outcome)),
+                Ok(None) => {}
+                Err(error) => done.errors.push(error.to_string()),
+            }
+        }
+    }
+
+    /// Reads the default branch since the last time it was read.
+    async fn reverts(
+        &self,
+        repo: &RepoId,
+        now: Timestamp,
+    ) -> Result<Option<(TaskId, PullRequestOutcome)>, HookError> {
+        let name = format!("github:read:{repo}");
+        let key = name.clone();
+        let read = self.ask(move |store| store.value(&key)).await?;
+        let since = read.and_then(|text| text.parse().ok()).unwrap_or(now - SignedDuration::from_hours(24));
+        let branch = self.host.repository(repo).await?.default_branch;
+        let commits: Vec<Commit> = self.host.commits_since(repo, &branch, since).await?;
+        let messages: Vec<String> = commits.into_iter().map(|commit| commit.message).collect();
+        let handled = self.taken_back(repo, &messages, now).await?;
+        // An hour over, for commits that were pushed after they were made.
+        let mark = (now - SignedDuration::from_hours(1)).to_string();
+        self.ask(move |store| store.set_value(&name, &mark)).await?;
+        Ok(match handled {
+            Handled::Outcome(task, outcome) => Some((task, outcome)),
+            _ => None,
+        })
+    }
+
+    /// Notes which merged pull requests of ours commits take back, by git's own words or GitHub's.
+    pub(super) async fn taken_back(
+        &self,
+        repo: &RepoId,
+        messages: &[String],
+        now: Timestamp,
+    ) -> Result<Handled, HookError> {
+        // "Reverts acme/api#1", "This reverts commit ...".
+        let says: Vec<&String> = messages.iter().filter(|message| message.contains("everts ")).collect();
+        if says.is_empty() {
+            return Ok(Handled::Nothing("nothing is taken back"));
+        }
+        let mut found = Handled::Nothing("nothing of ours is taken back");
+        for task in self.tasks(TaskState::Published, now).await? {
+            let Some(request) = task.pull_request else { continue };
+            let same = task.repo.as_str().eq_ignore_ascii_case(repo.as_str());
+            if !same || request.outcome != Some(PullRequestOutcome::Merged) {
+                continue;
+            }
+            let merged_as = self.host.request(repo, request.number).await?.merged_as;
+            let commits = [Some(request.commit), merged_as];
+            let named = says.iter().any(|message| {
+                commits
+                    .iter()
+                    .flatten()
+                    .any(|commit| message.contains(&format!("This reverts commit {commit}")))
+                    || names(message, repo, request.number)
+            });
+            if named {
+                found = self.outcome(task.id, PullRequestOutcome::Reverted, now).await?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// A task that is quarantined ends without a word of a worker's.
+    async fn tell_quarantined(&self, now: Timestamp) -> Result<(), HookError> {
+        for task in self.tasks(TaskState::Quarantined, now).await? {
+            self.ask(move |store| {
+                let Some(record) = store.task(&task.id)? else { return Ok(()) };
+                let error = task.failure.clone().unwrap_or_else(|| "it killed its workers".to_owned());
+                let end = AttemptEnd::Failed { error, cost: task.cost };
+                for effect in of_end(&record, task.attempt, &end) {
+                    store.add_effect(Some(&task.id), &effect, now)?;
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a message names a pull request as GitHub's own button does: `Reverts owner/name#12`.
+fn names(message: &str, repo: &RepoId, number: u64) -> bool {
+    let wanted = format!("everts {repo}#{number}").to_ascii_lowercase();
+    let message = message.to_ascii_lowercase();
+    message
+        .match_indices(&wanted)
+        .any(|(at, _)| !message[at + wanted.len()..].starts_with(|next: char| next.is_ascii_digit()))
+}

@@ -1,0 +1,172 @@
+//! What is written down to be done to a code host, with the change of state that asks for it.
+
+use gloaming_api::task::{Source, TaskView};
+use gloaming_api::{Attempt, RepoId, TaskId};
+use gloaming_forge::host::{Check, CheckState};
+use gloaming_forge::text::inline;
+use gloaming_forge::{bow_out_comment, failure_comment, marker};
+use gloaming_store::{AttemptEnd, NewEffect, TaskRecord};
+use serde::{Deserialize, Serialize};
+
+/// What our check is called.
+pub const CHECK: &str = "gloaming";
+
+/// Publish what an attempt made; everything else is in the store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Publish {
+    /// The attempt.
+    pub attempt: Attempt,
+}
+
+/// Say something under an issue or pull request, once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Say {
+    /// The repository.
+    pub repo: RepoId,
+    /// The issue's or pull request's number.
+    pub number: u64,
+    /// What is said; in Markdown.
+    pub body: String,
+    /// A part of it by which it is found again.
+    pub marker: String,
+}
+
+/// Set a check on a commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The repository.
+    pub repo: RepoId,
+    /// The commit, or a branch whose newest is meant; the default branch where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The check.
+    pub check: Check,
+}
+
+impl Publish {
+    /// Returns it as an effect.
+    pub fn effect(&self, task: &TaskId) -> NewEffect {
+        let key = format!("publish:{task}:{}", self.attempt);
+        NewEffect { key, kind: "publish".to_owned(), payload: json(self) }
+    }
+}
+
+impl Say {
+    /// Returns it as an effect; `about` tells it from others of the task.
+    pub fn effect(&self, task: &TaskId, about: &str) -> NewEffect {
+        NewEffect { key: format!("comment:{task}:{about}"), kind: "comment".to_owned(), payload: json(self) }
+    }
+}
+
+impl Mark {
+    /// Returns it as an effect; `about` tells it from others of the task.
+    pub fn effect(&self, task: &TaskId, about: &str) -> NewEffect {
+        NewEffect { key: format!("check:{task}:{about}"), kind: "check".to_owned(), payload: json(self) }
+    }
+}
+
+fn json(payload: &impl Serialize) -> serde_json::Value {
+    serde_json::to_value(payload).expect("texts and numbers serialise")
+}
+
+/// Returns what the code host is told when an attempt ends so.
+///
+/// A verified change is published. Anything else is answered with a comment where the task came from an issue or comment and
+/// somebody asked for it by name, and with a neutral check and no comment where nobody did.
+pub fn of_end(record: &TaskRecord, attempt: Attempt, end: &AttemptEnd) -> Vec<NewEffect> {
+    let view = &record.view;
+    let (title, body) = match end {
+        AttemptEnd::Verified(_) => return vec![Publish { attempt }.effect(&view.id)],
+        AttemptEnd::Cancelled { .. } => return Vec::new(),
+        AttemptEnd::BowedOut(bow_out) => {
+            (format!("No pull request: {}", bow_out.reason_code.as_str()), bow_out_comment(bow_out))
+        }
+        AttemptEnd::Failed { error, .. } => (
+            "No pull request: the infrastructure failed".to_owned(),
+            failure_comment(&view.id, attempt, error),
+        ),
+    };
+    let Some(number) = talked_in(view) else { return Vec::new() };
+    let about = format!("{attempt}:end");
+    let neutral = |commit: Option<String>| {
+        let (title, summary) = (title.clone(), body.clone());
+        let check = Check {
+            name: CHECK.to_owned(),
+            key: view.id.to_string(),
+            state: CheckState::Neutral,
+            title,
+            summary,
+        };
+        Mark { repo: view.repo.clone(), commit, check }.effect(&view.id, &about)
+    };
+    let open = view.pull_request.as_ref().map(|request| request.commit.clone());
+    let mut effects = Vec::new();
+    if record.by_name {
+        let say = Say {
+            repo: view.repo.clone(),
+            number,
+            marker: marker(&view.id, attempt).trim_end().to_owned(),
+            body: body.clone(),
+        };
+        effects.push(say.effect(&view.id, &about));
+        // The check that says a follow-up is worked on.
+        effects.extend(open.map(|commit| neutral(Some(commit))));
+    } else {
+        effects.push(neutral(open.or_else(|| view.base.clone())));
+    }
+    effects
+}
+
+/// Returns what follows when a pull request is open, or has a new commit: a check on that one, and an end of the check on
+/// the one before.
+pub(super) fn of_request(
+    record: &TaskRecord,
+    attempt: Attempt,
+    commit: &str,
+    summary: &str,
+) -> Vec<NewEffect> {
+    let view = &record.view;
+    let mark = |commit: &str, state, title: &str, summary: String, about: &str| {
+        let check = Check {
+            name: CHECK.to_owned(),
+            key: view.id.to_string(),
+            state,
+            title: title.to_owned(),
+            summary,
+        };
+        let mark = Mark { repo: view.repo.clone(), commit: Some(commit.to_owned()), check };
+        mark.effect(&view.id, &format!("{attempt}:{about}"))
+    };
+    let done =
+        mark(commit, CheckState::Success, "Every required step passed", inline(summary, 500), "published");
+    let before = view.pull_request.as_ref().filter(|before| before.commit != commit).map(|before| {
+        let title = "A newer commit follows";
+        mark(&before.commit, CheckState::Neutral, title, format!("The newer commit is {commit}."), "before")
+    });
+    std::iter::once(done).chain(before).collect()
+}
+
+/// Returns the check that says that a follow-up is worked on.
+pub fn follow_up_begun(view: &TaskView, follow_up: u32) -> Option<NewEffect> {
+    let request = view.pull_request.as_ref()?;
+    let check = Check {
+        name: CHECK.to_owned(),
+        key: view.id.to_string(),
+        state: CheckState::Running,
+        title: "Working on what was asked for".to_owned(),
+        summary: format!(
+            "Follow-up {follow_up}; its outcome is a new commit, or a comment that says why there is none."
+        ),
+    };
+    let mark = Mark { repo: view.repo.clone(), commit: Some(request.commit.clone()), check };
+    Some(mark.effect(&view.id, &format!("follow-up:{follow_up}")))
+}
+
+/// Returns the number of the issue or pull request under which a task is answered; none where it did not come from one.
+fn talked_in(view: &TaskView) -> Option<u64> {
+    let asked_in = match &view.source {
+        Source::Issue { number } | Source::Comment { number, .. } => *number,
+        Source::Api | Source::Chat { .. } | Source::Schedule { .. } => return None,
+    };
+    Some(view.pull_request.as_ref().map_or(asked_in, |request| request.number))
+}

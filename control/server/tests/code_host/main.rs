@@ -1,0 +1,7 @@
+//! What is done to a code host, and what is made of what it says.
+#![expect(clippy::disallowed_methods, reason = "tests drive the code host's programs from outside")]
+
+mod asked;
+mod published;
+mod refused;
+mod scene;
