@@ -196,7 +196,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
             },
         ],
         answer: Content::Json(json::<TaskPage>),
-        summary: "List tasks, the newest first.",
+        summary: "List tasks, the newest first. Of a text longer than 1 KiB the beginning is told.",
         ..BASE
     },
     Endpoint {

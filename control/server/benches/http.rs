@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use gloaming_api::access::{NewToken, RepoPattern, Scope};
 use gloaming_server::{Clock, Policies, RefuseAll, Server, Settings, make_token};
-use gloaming_store::{Limits, MemoryStore, Store};
+use gloaming_store::{Limits, MemoryStore, SqliteStore, Store};
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -30,41 +30,19 @@ const ROUND: Duration = Duration::from_secs(2);
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
-    let hello = bare().await;
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Limits { queued: u32::MAX, ..Limits::default() }));
-    let clock: Clock = Arc::new(|| jiff::Timestamp::from_second(1_790_000_000).expect("it is a time"));
-    let settings = Settings { rate_factor: 0, ..Settings::default() };
-    let policies = Policies::open(None).expect("the preset is good");
-    let server =
-        Server::new(store, settings, Arc::clone(&clock), policies, Arc::new(RefuseAll)).expect("no TLS");
-    let new = NewToken {
-        name: "bench".into(),
-        scopes: vec![Scope::Submit],
-        repos: vec![RepoPattern::all()],
-        expires_s: None,
-    };
-    let token = make_token(&*server.store(), &new, clock()).expect("memory").expect("it is sound").token;
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-    let address = listener.local_addr().expect("bound");
-    tokio::spawn(async move { server.serve(listener, std::future::pending()).await });
-
-    let body = r#"{"repo":"acme/api","text":"Bump serde past its advisory."}"#;
-    let post = format!(
-        "POST /v1/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut one = TcpStream::connect(address).await.expect("it listens");
-    let made = ask(&mut one, post.as_bytes(), &mut Vec::new()).await;
-    let id = made.split_once("\"id\":\"").and_then(|(_, rest)| rest.split_once('"')).expect("a task").0;
-    let get = format!("GET /v1/tasks/{id} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
-    let plain = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned();
-    let live = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n".to_owned();
-    let cases = [
-        ("hyper \"hello\"", hello, plain),
-        ("GET /livez", address, live),
-        ("GET /v1/tasks/{id}", address, get),
-        ("POST /v1/tasks", address, post),
-    ];
+    let limits = Limits { queued: u32::MAX, ..Limits::default() };
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = SqliteStore::open(&folder.path().join("plane.db"), limits.clone()).expect("a store");
+    let mut cases =
+        vec![("hyper \"hello\"".to_owned(), bare().await, "GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned())];
+    let stores: [(&str, Arc<dyn Store>); 2] =
+        [("memory", Arc::new(MemoryStore::new(limits))), ("SQLite", Arc::new(disk))];
+    for (name, store) in stores {
+        let (address, requests) = serve(store).await;
+        cases.extend(
+            requests.into_iter().map(|(what, request)| (format!("{what}, {name}"), address, request)),
+        );
+    }
     let mut rounds: Vec<Vec<(f64, f64, f64)>> = vec![Vec::new(); cases.len()];
     for _ in 0..ROUNDS {
         for (case, (_, address, request)) in cases.iter().enumerate() {
@@ -86,6 +64,37 @@ async fn main() {
         let (of_rate, of_p99) = (rate / median(0, |one| one.0), p99 / median(0, |one| one.2));
         println!("| {name} | {rate:.0} | {of_rate:.2} | {p50:.3} | {p99:.3} | {of_p99:.2} |");
     }
+}
+
+/// Starts a server over a store with a task in it; returns where it is, and what it is asked.
+async fn serve(store: Arc<dyn Store>) -> (SocketAddr, Vec<(&'static str, String)>) {
+    let clock: Clock = Arc::new(|| jiff::Timestamp::from_second(1_790_000_000).expect("it is a time"));
+    let settings = Settings { rate_factor: 0, ..Settings::default() };
+    let policies = Policies::open(None).expect("the preset is good");
+    let server =
+        Server::new(store, settings, Arc::clone(&clock), policies, Arc::new(RefuseAll)).expect("no TLS");
+    let new = NewToken {
+        name: "bench".into(),
+        scopes: vec![Scope::Submit],
+        repos: vec![RepoPattern::all()],
+        expires_s: None,
+    };
+    let token = make_token(&*server.store(), &new, clock()).expect("the store").expect("it is sound").token;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move { server.serve(listener, std::future::pending()).await });
+
+    let body = r#"{"repo":"acme/api","text":"Bump serde past its advisory."}"#;
+    let post = format!(
+        "POST /v1/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut one = TcpStream::connect(address).await.expect("it listens");
+    let made = ask(&mut one, post.as_bytes(), &mut Vec::new()).await;
+    let id = made.split_once("\"id\":\"").and_then(|(_, rest)| rest.split_once('"')).expect("a task").0;
+    let get = format!("GET /v1/tasks/{id} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let live = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n".to_owned();
+    (address, vec![("GET /livez", live), ("GET /v1/tasks/{id}", get), ("POST /v1/tasks", post)])
 }
 
 async fn bare() -> SocketAddr {

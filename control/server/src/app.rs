@@ -63,6 +63,10 @@ pub(crate) struct App {
     pub(crate) streams_of: Mutex<HashMap<String, usize>>,
     requests: Arc<Semaphore>,
     body_bytes: Semaphore,
+    /// The same for bodies whose sender is only known when they are read: they cannot take the others' room.
+    unknown_bytes: Semaphore,
+    /// Whether the store could be written, and when that was tried: once a second, however often it is asked for.
+    pub(crate) writable: tokio::sync::Mutex<Option<(Instant, bool)>>,
     routes: Routes,
     last_use: LastUse,
 }
@@ -138,6 +142,8 @@ impl App {
             streams_of: Mutex::default(),
             requests: Arc::new(Semaphore::new(caps.requests)),
             body_bytes: Semaphore::new(caps.body_bytes.min(Semaphore::MAX_PERMITS)),
+            unknown_bytes: Semaphore::new((caps.body_bytes / 4).min(Semaphore::MAX_PERMITS)),
+            writable: tokio::sync::Mutex::default(),
             routes: Routes::new(),
             last_use: LastUse::default(),
             bells,
@@ -307,7 +313,8 @@ impl App {
             handlers::leases::held(self, asked).await?;
         }
         let stall = self.settings.timeouts.body;
-        let (read, _held) = body::read(endpoint, incoming, stall, &self.body_bytes).await?;
+        let room = if asked.caller.is_some() { &self.body_bytes } else { &self.unknown_bytes };
+        let (read, _held) = body::read(endpoint, incoming, stall, room).await?;
         *unread = false;
         asked.body = read;
         handlers::handle(self, asked).await

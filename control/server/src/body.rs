@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::answer::Fault;
 
 /// Bytes a second that a client must send at least, over the whole of a body.
-const SLOWEST: u64 = 16 << 10;
+const SLOWEST: u64 = 64 << 10;
 
 /// Returns the one value of a header, none where it is not there.
 pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Fault> {

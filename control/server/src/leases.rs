@@ -149,11 +149,19 @@ fn claim_now(
             claimant.worker,
             granted.grant.digest()
         );
-        app.allowed(audited, claimed.lease.task.as_str(), &detail, now)?;
+        let written = app.allowed(audited, claimed.lease.task.as_str(), &detail, now);
+        let lease = match written.and_then(|()| handed(app, &claimed, &granted.layers, now)) {
+            Ok(lease) => lease,
+            Err(fault) => {
+                // Nobody is told of the lease. Where that fails, too, it runs out by itself.
+                let _ = app.store.release(&claimed.lease, &claimant.token, now)?;
+                return Err(fault);
+            }
+        };
         let first = claimed.lease.attempt.0 == 1;
         let since = task.not_before.map_or(task.created_at, |start| start.max(task.created_at));
         meters::leased(first.then(|| Duration::try_from(now.duration_since(since)).unwrap_or_default()));
-        return Ok(Some(handed(app, &claimed, &granted.layers, now)?));
+        return Ok(Some(lease));
     }
     Ok(None)
 }
@@ -381,6 +389,9 @@ pub(crate) fn release(
     audited: &Audited,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    app.store.release(key, token, now)??;
-    app.allowed(audited, key.task.as_str(), &format!("attempt {}", key.attempt), now)
+    if !app.store.holds(key, token, now)? {
+        return Err(lost());
+    }
+    app.allowed(audited, key.task.as_str(), &format!("attempt {}", key.attempt), now)?;
+    Ok(app.store.release(key, token, now)??)
 }

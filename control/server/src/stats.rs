@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gloaming_api::task::{PullRequestOutcome, TaskState, TaskView};
+use gloaming_api::task::{PullRequestOutcome, TaskState};
+use gloaming_store::Figure;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -43,7 +44,7 @@ struct Count {
 
 impl Stats {
     /// Counts a task.
-    pub(crate) fn add(&mut self, task: &TaskView) {
+    pub(crate) fn add(&mut self, task: &Figure) {
         let day = task.created_at.to_zoned(TimeZone::UTC).date();
         let back = day.weekday().since(Weekday::Monday);
         let monday = day.saturating_sub(jiff::Span::new().days(i64::from(back)));
@@ -56,11 +57,11 @@ impl Stats {
 }
 
 impl Count {
-    fn add(&mut self, task: &TaskView) {
+    fn add(&mut self, task: &Figure) {
         self.tasks += 1;
         if let Some(request) = &task.pull_request {
             self.opened += 1;
-            match request.outcome {
+            match request {
                 Some(PullRequestOutcome::Merged) => self.merged += 1,
                 Some(PullRequestOutcome::Closed) => self.closed += 1,
                 Some(PullRequestOutcome::Reverted) => self.reverted += 1,
@@ -70,8 +71,8 @@ impl Count {
         match task.state {
             TaskState::BowedOut => {
                 self.abstained += 1;
-                if let Some(bow_out) = &task.bow_out {
-                    let reason = serde_json::to_value(bow_out.reason_code).unwrap_or_default();
+                if let Some(reason) = task.reason {
+                    let reason = serde_json::to_value(reason).unwrap_or_default();
                     *self.reasons.entry(reason.as_str().unwrap_or_default().to_owned()).or_default() += 1;
                 }
             }

@@ -142,6 +142,14 @@ impl<T> Wire<T> {
         }
     }
 
+    /// An answer that is taken bit by bit is no idle connection, though its request is done. Frames of HTTP/2 that only keep
+    /// the connection alive are smaller than this.
+    fn wrote(&self, count: usize) {
+        if count > 64 {
+            self.pulse.quiet.store(self.pulse.now(), Ordering::Relaxed);
+        }
+    }
+
     fn waited<R>(&self, result: Poll<R>) -> Poll<R> {
         match result {
             Poll::Pending => self.pulse.mark(&self.pulse.stuck),
@@ -192,6 +200,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = written {
+            self.wrote(count);
+        }
         self.waited(written)
     }
 

@@ -19,6 +19,8 @@ use crate::body;
 
 /// Labels that a task may need.
 const NEEDS: usize = 16;
+/// Bytes of a task's text that a list has of it: a page of whole ones could be 25 MB.
+const LISTED_TEXT: usize = 1024;
 /// Tasks of a page where no limit is given.
 const USUAL_PAGE: u32 = 50;
 
@@ -128,6 +130,10 @@ pub(super) async fn list(app: &Arc<App>, asked: &Asked) -> Answered {
     let mut tasks = app.ask(move |app, _| app.store.tasks(&filter)).await??;
     let more = tasks.len() > limit as usize;
     tasks.truncate(limit as usize);
+    for task in tasks.iter_mut().filter(|task| task.text.len() > LISTED_TEXT) {
+        task.text.truncate(task.text.floor_char_boundary(LISTED_TEXT));
+        task.text.push_str(" ...");
+    }
     let next = tasks.last().filter(|_| more).map(|task| task.id.clone());
     Ok(json(StatusCode::OK, &TaskPage { tasks, next }))
 }

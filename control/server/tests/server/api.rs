@@ -27,6 +27,13 @@ async fn a_task_is_asked_for_shown_listed_stopped_and_put_back() {
     assert_eq!((&page["tasks"][0]["id"], &page["next"]), (&json!(other), &json!(other)));
     let page = running.ask("GET", &format!("/v1/tasks?limit=1&before={other}"), &token).await.json();
     assert_eq!((&page["tasks"][0]["id"], &page["next"]), (&json!(id), &Value::Null));
+    let long = json!({"repo": "acme/long", "text": "é".repeat(2000)});
+    let long = running.post("/v1/tasks", &token, long).await.json()["id"].clone();
+    let page = running.ask("GET", "/v1/tasks?repo=acme/long", &token).await.json();
+    assert_eq!(
+        (&page["tasks"][0]["id"], &page["tasks"][0]["text"]),
+        (&long, &json!(format!("{} ...", "é".repeat(512))))
+    );
     let page = running.ask("GET", "/v1/tasks?repo=acme/web&state=queued", &token).await.json();
     assert_eq!(page["tasks"].as_array().unwrap().len(), 1);
 

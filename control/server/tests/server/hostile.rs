@@ -293,3 +293,37 @@ async fn too_much_at_once_is_shed_and_probes_are_answered_all_the_same() {
         assert_eq!(running.ask("GET", probe, "").await.text(), "ok\n");
     }
 }
+
+#[tokio::test]
+async fn bodies_of_strangers_leave_room_for_those_of_who_is_known() {
+    let mut settings = Settings::default();
+    settings.caps.body_bytes = 8 << 20;
+    let running = Running::with(Setup { settings, ..Setup::default() }).await;
+    let head = "POST /hooks/github HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2097152\r\nExpect: 100-continue\r\n\r\n";
+    let mut held = running.raw(head.as_bytes()).await;
+    let mut hello = [0; 12];
+    held.read_exact(&mut hello).await.unwrap();
+    assert_eq!(&hello, b"HTTP/1.1 100");
+    let second = running.talk(head.as_bytes()).await;
+    assert!(second.starts_with("HTTP/1.1 503 "), "{second}");
+    assert_eq!(code_of(&second), "overloaded");
+    let token = running.token("bot", &[Scope::Submit], "*");
+    running.submit(&token, "acme/api").await;
+}
+
+#[tokio::test]
+async fn asking_whether_it_is_ready_does_not_make_it_write() {
+    let running = Running::start().await;
+    let written = || running.store.value("readyz").unwrap();
+    for _ in 0..50 {
+        assert_eq!(running.ask("GET", "/readyz", "").await.text(), "ok\n");
+        let first = written();
+        running.pass(Duration::from_millis(1));
+        running.ask("GET", "/readyz", "").await;
+        if written() == first {
+            return;
+        }
+        // A second had gone by between the two.
+    }
+    panic!("it writes every time");
+}

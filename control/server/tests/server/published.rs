@@ -10,6 +10,7 @@ use gloaming_api::{Digest, TaskId};
 use gloaming_server::{Accepted, Acceptor, Claim, Refusal, Settings, Timeouts};
 use gloaming_store::NewEffect;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 
 use crate::support::{Answer, LONG, Running, Setup};
 
@@ -115,6 +116,35 @@ async fn what_the_control_plane_does_not_take_is_not_published() {
         assert!(running.store.effects(10, Duration::from_secs(60), running.now()).unwrap().is_empty());
         let verdict = running.ask("GET", &format!("/v1/tasks/{id}/verdict"), &token).await;
         assert_eq!(verdict.code(), "not_found");
+    }
+}
+
+/// A connection is not idle while an answer is being taken, however slowly; the request itself is done long before.
+#[tokio::test]
+async fn who_takes_an_answer_bit_by_bit_gets_all_of_it() {
+    let timeouts = Timeouts { idle: Duration::from_millis(300), ..Timeouts::default() };
+    let settings = Settings { timeouts, ..Settings::default() };
+    let (running, token, worker, id) =
+        with_lease(Setup { acceptor: Arc::new(ByWord), settings, ..Setup::default() }).await;
+    let patch = "p".repeat(15 << 20);
+    let change = json!({
+        "kind": "verified", "base": "1".repeat(40), "tree": "2".repeat(40), "blobs": [],
+        "patch": Digest::of(&patch), "evidence": Digest::of("good"), "description": "Done.",
+        "cost": {"usd": 1.0, "calls": 2, "tokens": 3, "wall_s": 4.0},
+    });
+    for content in ["good", &patch] {
+        upload(&running, &worker, &id, content).await;
+    }
+    assert_eq!(running.post(&format!("/v1/leases/{id}/1/result"), &worker, change).await.status, 204);
+    let head =
+        format!("GET /v1/tasks/{id}/patch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let mut stream = running.raw(head.as_bytes()).await;
+    let (mut read, mut buffer) = (0, vec![0; 128 << 10]);
+    while read < patch.len() {
+        let count = tokio::time::timeout(LONG, stream.read(&mut buffer)).await.unwrap().unwrap();
+        assert!(count > 0, "cut after {read} bytes");
+        read += count;
+        let _ = tokio::time::timeout(Duration::from_millis(10), std::future::pending::<()>()).await;
     }
 }
 
