@@ -49,9 +49,7 @@ async fn main() {
             rounds[case].push(round(*address, request).await);
         }
     }
-    println!(
-        "| {CLIENTS} connections, store in memory | requests/s | of hello | p50 ms | p99 ms | of hello |"
-    );
+    println!("| {CLIENTS} connections | requests/s | of hello | p50 ms | p99 ms | of hello |");
     println!("| --- | --- | --- | --- | --- | --- |");
     let median = |case: usize, pick: fn(&(f64, f64, f64)) -> f64| {
         let mut values: Vec<f64> = rounds[case].iter().map(pick).collect();
