@@ -195,6 +195,12 @@ impl Task {
             && claimant.repos.iter().any(|pattern| pattern.matches(&self.asked.new.repo))
     }
 
+    /// The labels that it needs, as one name: a JSON array of them in order, each once.
+    pub(super) fn needs(&self) -> String {
+        let needs: BTreeSet<&String> = self.asked.new.needs.iter().collect();
+        serde_json::to_string(&needs).expect("text always serialises")
+    }
+
     /// Whether it waits, and may be begun.
     pub(super) fn is_ready(&self, now: Timestamp) -> bool {
         self.now.state == TaskState::Queued && self.now.ready_at.is_some_and(|at| at <= now)

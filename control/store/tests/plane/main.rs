@@ -14,7 +14,7 @@ mod script;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gloaming_store::{Limits, MemoryStore, SqliteStore, Store};
+use gloaming_store::{Limits, MemoryStore, SETS_OF_LABELS, SqliteStore, Store};
 
 /// A backend: its name, and how a fresh store is made in a folder.
 type Backend = (&'static str, fn(&Path, Limits) -> Box<dyn Store>);
@@ -72,6 +72,25 @@ fn scripts() -> Vec<PathBuf> {
     found.sort();
     assert!(found.len() > 10, "{found:?}");
     found
+}
+
+/// Whoever asks for a great many sets of labels keeps their own tasks waiting, and nobody's claim busy.
+#[test]
+fn of_so_many_sets_of_labels_is_looked_at() {
+    for backend in BACKENDS {
+        let folder = tempfile::tempdir().unwrap();
+        let store = backend.1(folder.path(), Limits::default());
+        let ask = |line: &str| script::answer(&*store, line);
+        for set in 0..SETS_OF_LABELS {
+            ask(&format!("0s submit {} acme/many needs=a{set:03}", set + 1));
+        }
+        ask("0s submit 100 acme/many needs=b");
+        ask("0s submit 101 acme/other needs=b");
+        assert_eq!(ask("1s claim w labels=b"), "101/1 acme/other until 61s", "{}", backend.0);
+        assert_eq!(ask("1s claim w labels=b"), "nothing", "{}", backend.0);
+        assert_eq!(ask("1s cancel 1"), "cancelled");
+        assert_eq!(ask("1s claim w labels=b"), "100/1 acme/many until 61s", "{}", backend.0);
+    }
 }
 
 #[test]
