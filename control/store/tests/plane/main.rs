@@ -14,7 +14,7 @@ mod script;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gloaming_store::{Limits, MemoryStore, SETS_OF_LABELS, SqliteStore, Store};
+use gloaming_store::{FORGOTTEN_AT_ONCE, Limits, MemoryStore, SETS_OF_LABELS, SqliteStore, Store};
 
 /// A backend: its name, and how a fresh store is made in a folder.
 type Backend = (&'static str, fn(&Path, Limits) -> Box<dyn Store>);
@@ -90,6 +90,24 @@ fn of_so_many_sets_of_labels_is_looked_at() {
         assert_eq!(ask("1s claim w labels=b"), "nothing", "{}", backend.0);
         assert_eq!(ask("1s cancel 1"), "cancelled");
         assert_eq!(ask("1s claim w labels=b"), "100/1 acme/many until 61s", "{}", backend.0);
+    }
+}
+
+/// Many are forgotten in small parts, the oldest first.
+#[test]
+fn so_many_are_forgotten_at_once() {
+    for backend in BACKENDS {
+        let folder = tempfile::tempdir().unwrap();
+        let store = backend.1(folder.path(), Limits::default());
+        let ask = |line: &str| script::answer(&*store, line);
+        let tasks = u64::from(FORGOTTEN_AT_ONCE) + 2;
+        for task in 1..=tasks {
+            ask(&format!("0s submit {task} acme/api"));
+            ask(&format!("{}s cancel {task}", tasks - task));
+        }
+        assert_eq!(ask("900s forget 800s"), format!("{FORGOTTEN_AT_ONCE} tasks"), "{}", backend.0);
+        assert_eq!(ask("900s list"), "2 1", "{}", backend.0);
+        assert_eq!(ask("900s forget 800s"), "2 tasks", "{}", backend.0);
     }
 }
 
