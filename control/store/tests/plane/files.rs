@@ -156,6 +156,7 @@ const TAMPERED: &[(&str, &str)] = &[
         "a journal is not as long as was said: t-00000000000000000001 attempt 1",
     ),
     ("DELETE FROM event WHERE task = 1 AND seq = 2", "events of a task are missing: t-00000000000000000001"),
+    ("DELETE FROM tally WHERE state = 'running'", "tasks are not counted right: running"),
     ("UPDATE tally SET tasks = 7 WHERE state = 'running'", "tasks are not counted right: running"),
     (
         "PRAGMA foreign_keys = 0; DELETE FROM content",

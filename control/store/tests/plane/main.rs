@@ -93,6 +93,27 @@ fn of_so_many_sets_of_labels_is_looked_at() {
     }
 }
 
+/// A worker that says more than anybody reads fills nobody's disk by it.
+#[test]
+fn so_much_is_told_of_an_attempt() {
+    for backend in BACKENDS {
+        let folder = tempfile::tempdir().unwrap();
+        let store = backend.1(folder.path(), Limits::default());
+        let ask = |line: &str| script::answer(&*store, line);
+        ask("0s submit 1 acme/api");
+        ask("0s claim w");
+        let long = "y".repeat(5_000);
+        for stage in ["code", "verify"].iter().cycle().take(210) {
+            assert_eq!(ask(&format!("0s renew 1/1 w stage={stage} doing={long}")), "60 s", "{}", backend.0);
+        }
+        let told = ask("0s events 1 limit=1000");
+        let lines = (told.matches("progress").count(), told.matches("yyy…").count(), told.len() < 80_000);
+        assert_eq!(lines, (200, 200, true), "{}", backend.0);
+        let shown = ask("0s show 1");
+        assert!(shown.contains(&format!("stage verify, doing {}…", "y".repeat(279))), "{shown}");
+    }
+}
+
 /// Many are forgotten in small parts, the oldest first.
 #[test]
 fn so_many_are_forgotten_at_once() {

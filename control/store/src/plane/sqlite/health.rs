@@ -208,7 +208,8 @@ const CHECKS: &[(&str, &str)] = &[
     ),
     (
         "tasks are not counted right",
-        "SELECT state FROM tally n WHERE tasks IS NOT (SELECT count(*) FROM task WHERE state = n.state)",
+        "SELECT state FROM tally n WHERE tasks IS NOT (SELECT count(*) FROM task WHERE state = n.state)
+         UNION SELECT state FROM task WHERE state NOT IN (SELECT state FROM tally)",
     ),
 ];
 
