@@ -1,6 +1,7 @@
 //! How every database of this crate is opened, brought to this version's form, and written.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -60,6 +61,7 @@ impl Database {
 fn connect(path: &Path, migrations: &Migrations<'_>) -> Result<Connection, Cause> {
     let turn = File::create(path.with_extension("lock"))?;
     turn.lock()?;
+    private(path)?;
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(PATIENCE)?;
     refuse_newer(&connection, migrations)?;
@@ -68,18 +70,25 @@ fn connect(path: &Path, migrations: &Migrations<'_>) -> Result<Connection, Cause
     // call of a model that was paid for, an effect that was done outside. It is one flush for each transaction.
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // The log of a large transaction, such as of an artifact, is not kept at its length for good.
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     connection.set_prepared_statement_cache_capacity(128);
     migrations.to_latest(&mut connection)?;
     Ok(connection)
 }
 
+/// Makes a file that its owner alone may read, where there is none. SQLite's files beside it are made like it.
+pub(crate) fn private(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
+}
+
 /// Refuses a database whose form this version does not know.
 pub(crate) fn refuse_newer(connection: &Connection, migrations: &Migrations<'_>) -> Result<(), Cause> {
+    let form: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let pending = migrations.pending_migrations(connection)?;
     if pending >= 0 {
         return Ok(());
     }
-    let form: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     Err(format!(
         "it was made by a newer version: its form is number {form}, and this one knows {} of them; start the newer version, \
          or restore a backup that this one made",

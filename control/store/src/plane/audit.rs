@@ -2,11 +2,12 @@
 
 use gloaming_api::Digest;
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::AuditEntry;
 
 /// Where an audit log is not what was written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("the audit log is broken at entry {seq}: {why}")]
 pub struct AuditBreak {
     /// The entry.

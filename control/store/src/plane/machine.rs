@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gloaming_api::bowout::{BowOut, Cost, Stage};
+use gloaming_api::bowout::{BowOut, Cost, Stage, shorten};
 use gloaming_api::task::{
     NewTask, PullRequest, PullRequestOutcome, Source, TaskEventKind, TaskState, TaskView,
 };
@@ -19,6 +19,12 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a task of a repository of weight 1 adds to the repository's pass.
 const STRIDE: i64 = 1_000_000;
+
+/// How many changes of stage are told of one attempt, and how long a line of what its worker says may be, characters: a
+/// worker is not trusted to be brief.
+const STAGES_TOLD: u32 = 200;
+const LINE: usize = 280;
+const ERROR: usize = 2_000;
 
 /// What was asked for: written once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +63,7 @@ pub(super) struct Standing {
     pub(super) superseded_by: Option<TaskId>,
     pub(super) held: Option<Held>,
     pub(super) stage: Option<Stage>,
+    pub(super) stages_told: u32,
     pub(super) doing: Option<String>,
     /// What the attempts took that have ended, and what the running one took so far.
     pub(super) cost: Cost,
@@ -176,6 +183,7 @@ impl Task {
             superseded_by: None,
             held: None,
             stage: None,
+            stages_told: 0,
             doing: None,
             cost: Cost::default(),
             cost_now: Cost::default(),
@@ -193,6 +201,12 @@ impl Task {
     pub(super) fn fits(&self, claimant: &Claimant) -> bool {
         self.asked.new.needs.iter().all(|label| claimant.labels.contains(label))
             && claimant.repos.iter().any(|pattern| pattern.matches(&self.asked.new.repo))
+    }
+
+    /// The labels that it needs, as one name: a JSON array of them in order, each once.
+    pub(super) fn needs(&self) -> String {
+        let needs: BTreeSet<&String> = self.asked.new.needs.iter().collect();
+        serde_json::to_string(&needs).expect("text always serialises")
     }
 
     /// Whether it waits, and may be begun.
@@ -217,6 +231,7 @@ impl Task {
         self.now.attempt += 1;
         self.now.ready_at = None;
         self.now.stage = None;
+        self.now.stages_told = 0;
         self.now.doing = None;
         self.now.grant = None;
         self.now.held =
@@ -232,13 +247,16 @@ impl Task {
         }
         if let Some(stage) = renewal.stage.filter(|stage| self.now.stage != Some(*stage)) {
             self.now.stage = Some(stage);
-            self.told.push(TaskEventKind::Progress {
-                attempt: self.attempt(),
-                stage,
-                detail: renewal.doing.clone(),
-            });
+            self.now.stages_told += 1;
+            if self.now.stages_told <= STAGES_TOLD {
+                self.told.push(TaskEventKind::Progress {
+                    attempt: self.attempt(),
+                    stage,
+                    detail: shorten(&renewal.doing, LINE),
+                });
+            }
         }
-        self.now.doing = Some(renewal.doing.clone()).filter(|doing| !doing.is_empty());
+        self.now.doing = Some(shorten(&renewal.doing, LINE)).filter(|doing| !doing.is_empty());
         self.now.cost_now = renewal.cost;
         if let Some(grant) = &renewal.grant {
             self.now.grant = Some(grant.clone());
@@ -316,15 +334,16 @@ impl Task {
 
     /// Puts it back into the queue for a while, or ends it where that was its last try. Returns whether it ended.
     fn count_failure(&mut self, error: &str, limits: &Limits, now: Timestamp) -> bool {
+        let error = shorten(error, ERROR);
         self.now.failures += 1;
-        self.told.push(TaskEventKind::AttemptFailed { attempt: self.attempt(), error: error.to_owned() });
+        self.told.push(TaskEventKind::AttemptFailed { attempt: self.attempt(), error: error.clone() });
         if self.now.failures >= limits.failures {
-            self.fail(TaskState::Failed, error.to_owned(), now);
+            self.fail(TaskState::Failed, error, now);
             return true;
         }
         let doubled = 1u32.checked_shl(self.now.failures - 1).unwrap_or(u32::MAX);
         let backoff = limits.backoff.saturating_mul(doubled).min(LONGEST_BACKOFF);
-        self.now.failure = Some(error.to_owned());
+        self.now.failure = Some(error);
         self.now.not_before = Some(later(now, backoff));
         self.wait(later(now, backoff), now);
         false
@@ -412,7 +431,7 @@ impl Task {
         }
         match end {
             AttemptEnd::BowedOut(bow_out) => self.bow_out(bow_out, now),
-            AttemptEnd::Failed { error, .. } => self.fail(TaskState::Failed, error.clone(), now),
+            AttemptEnd::Failed { error, .. } => self.fail(TaskState::Failed, shorten(error, ERROR), now),
             AttemptEnd::Cancelled { .. } | AttemptEnd::Verified(_) => self.stop(now),
         }
         Some(true)
@@ -513,7 +532,7 @@ impl Task {
     fn bow_out(&mut self, bow_out: &BowOut, now: Timestamp) {
         self.now.bow_out = Some(Box::new(bow_out.clone()));
         self.now.failure = None;
-        self.end(TaskState::BowedOut, bow_out.summary.clone(), now);
+        self.end(TaskState::BowedOut, shorten(&bow_out.summary, LINE), now);
     }
 
     fn fail(&mut self, state: TaskState, failure: String, now: Timestamp) {

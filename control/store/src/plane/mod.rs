@@ -343,6 +343,10 @@ pub struct StoreError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+/// Of how many sets of labels that tasks of one repository need a claim looks at, in the order of their names: whoever
+/// makes up more of them keeps their own waiting, and not everybody else's claim busy.
+pub const SETS_OF_LABELS: usize = 64;
+
 /// How many tasks are forgotten at once, so that nobody else waits long for it.
 pub const FORGOTTEN_AT_ONCE: u32 = 200;
 

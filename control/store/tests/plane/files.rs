@@ -1,6 +1,7 @@
 //! The store's file: copies of it, what a look at it finds, and who may open it.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use gloaming_store::{Health, Limits, SqliteStore, Store};
@@ -53,6 +54,14 @@ fn a_copy_is_whole_and_takes_the_place_of_nothing() {
         }
     });
     store.backup(&at("copy")).unwrap();
+    // Hashes of tokens and the texts of private repositories' tasks are in them.
+    for entry in std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert!(
+            mode == 0o600 || entry.path().extension().is_some_and(|end| end == "lock"),
+            "{entry:?} {mode:o}"
+        );
+    }
     assert_eq!(
         SqliteStore::check_file(&at("copy")).unwrap(),
         Health { tasks: 52, audited: 3, ..Health::default() }
@@ -147,6 +156,7 @@ const TAMPERED: &[(&str, &str)] = &[
         "a journal is not as long as was said: t-00000000000000000001 attempt 1",
     ),
     ("DELETE FROM event WHERE task = 1 AND seq = 2", "events of a task are missing: t-00000000000000000001"),
+    ("DELETE FROM tally WHERE state = 'running'", "tasks are not counted right: running"),
     ("UPDATE tally SET tasks = 7 WHERE state = 'running'", "tasks are not counted right: running"),
     (
         "PRAGMA foreign_keys = 0; DELETE FROM content",

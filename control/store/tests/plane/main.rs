@@ -14,7 +14,7 @@ mod script;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gloaming_store::{Limits, MemoryStore, SqliteStore, Store};
+use gloaming_store::{FORGOTTEN_AT_ONCE, Limits, MemoryStore, SETS_OF_LABELS, SqliteStore, Store};
 
 /// A backend: its name, and how a fresh store is made in a folder.
 type Backend = (&'static str, fn(&Path, Limits) -> Box<dyn Store>);
@@ -72,6 +72,64 @@ fn scripts() -> Vec<PathBuf> {
     found.sort();
     assert!(found.len() > 10, "{found:?}");
     found
+}
+
+/// Whoever asks for a great many sets of labels keeps their own tasks waiting, and nobody's claim busy.
+#[test]
+fn of_so_many_sets_of_labels_is_looked_at() {
+    for backend in BACKENDS {
+        let folder = tempfile::tempdir().unwrap();
+        let store = backend.1(folder.path(), Limits::default());
+        let ask = |line: &str| script::answer(&*store, line);
+        for set in 0..SETS_OF_LABELS {
+            ask(&format!("0s submit {} acme/many needs=a{set:03}", set + 1));
+        }
+        ask("0s submit 100 acme/many needs=b");
+        ask("0s submit 101 acme/other needs=b");
+        assert_eq!(ask("1s claim w labels=b"), "101/1 acme/other until 61s", "{}", backend.0);
+        assert_eq!(ask("1s claim w labels=b"), "nothing", "{}", backend.0);
+        assert_eq!(ask("1s cancel 1"), "cancelled");
+        assert_eq!(ask("1s claim w labels=b"), "100/1 acme/many until 61s", "{}", backend.0);
+    }
+}
+
+/// A worker that says more than anybody reads fills nobody's disk by it.
+#[test]
+fn so_much_is_told_of_an_attempt() {
+    for backend in BACKENDS {
+        let folder = tempfile::tempdir().unwrap();
+        let store = backend.1(folder.path(), Limits::default());
+        let ask = |line: &str| script::answer(&*store, line);
+        ask("0s submit 1 acme/api");
+        ask("0s claim w");
+        let long = "y".repeat(5_000);
+        for stage in ["code", "verify"].iter().cycle().take(210) {
+            assert_eq!(ask(&format!("0s renew 1/1 w stage={stage} doing={long}")), "60 s", "{}", backend.0);
+        }
+        let told = ask("0s events 1 limit=1000");
+        let lines = (told.matches("progress").count(), told.matches("yyy…").count(), told.len() < 80_000);
+        assert_eq!(lines, (200, 200, true), "{}", backend.0);
+        let shown = ask("0s show 1");
+        assert!(shown.contains(&format!("stage verify, doing {}…", "y".repeat(279))), "{shown}");
+    }
+}
+
+/// Many are forgotten in small parts, the oldest first.
+#[test]
+fn so_many_are_forgotten_at_once() {
+    for backend in BACKENDS {
+        let folder = tempfile::tempdir().unwrap();
+        let store = backend.1(folder.path(), Limits::default());
+        let ask = |line: &str| script::answer(&*store, line);
+        let tasks = u64::from(FORGOTTEN_AT_ONCE) + 2;
+        for task in 1..=tasks {
+            ask(&format!("0s submit {task} acme/api"));
+            ask(&format!("{}s cancel {task}", tasks - task));
+        }
+        assert_eq!(ask("900s forget 800s"), format!("{FORGOTTEN_AT_ONCE} tasks"), "{}", backend.0);
+        assert_eq!(ask("900s list"), "2 1", "{}", backend.0);
+        assert_eq!(ask("900s forget 800s"), "2 tasks", "{}", backend.0);
+    }
 }
 
 #[test]

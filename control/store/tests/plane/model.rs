@@ -214,13 +214,38 @@ impl Outside {
                     assert!(!self.done.contains(&id), "{id} was done");
                 }
             }
-            ("effect-done" | "effect-later" | "effect-dead", Some(id)) => {
-                // What was said of one that was never handed out, or is dead, is not counted upon.
-                if self.held.remove(&id).is_some() && words[0] == "effect-done" {
-                    self.done.insert(id);
-                }
+            // What was said of one that was never handed out, or is dead, is not counted upon.
+            ("effect-done", Some(id)) if self.held.remove(&id).is_some() => {
+                self.done.insert(id);
+            }
+            ("effect-later" | "effect-dead", Some(id)) => {
+                self.held.remove(&id);
             }
             _ => {}
+        }
+    }
+}
+
+/// How many of each repository may run at once: whatever was handed out last made it no more than that.
+#[derive(Default)]
+struct Caps(BTreeMap<String, u32>);
+
+impl Caps {
+    fn note(&mut self, call: &str, answer: &str, store: &dyn Store) {
+        let repo = |text: &str| text.split_whitespace().nth(1).unwrap().to_ascii_lowercase();
+        if let Some((share, running)) = call.split_once(" running=").filter(|_| call.starts_with("share ")) {
+            self.0.insert(repo(share), running.parse().unwrap());
+        } else if answer.contains(" until ") {
+            let repo = repo(answer);
+            let filter = TaskFilter {
+                repo: Some(repo.parse().unwrap()),
+                state: Some(TaskState::Running),
+                limit: 100,
+                ..TaskFilter::default()
+            };
+            let running = store.tasks(&filter).unwrap().len();
+            let most = self.0.get(&repo).copied().unwrap_or(LIMITS.running);
+            assert!(running <= most as usize, "{running} of {repo} run, and {most} may");
         }
     }
 }
@@ -271,7 +296,12 @@ const REACHED: &[&str] = &[
 /// Always the same calls, so that what they reach is always the same.
 #[test]
 fn sqlite_answers_as_the_model_does() {
-    let config = ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases: 48,
+        max_shrink_iters: 100,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
     let reached = compare(TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)));
     let missing: Vec<_> = REACHED.iter().filter(|word| !reached.contains(*word)).collect();
     assert!(missing.is_empty(), "never reached: {missing:?}");
@@ -282,7 +312,12 @@ fn sqlite_answers_as_the_model_does() {
 fn sqlite_answers_as_the_model_does_today() {
     let usual = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { usual.cases } else { 24 };
-    compare(TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..usual }));
+    compare(TestRunner::new(ProptestConfig {
+        cases,
+        max_shrink_iters: 100,
+        failure_persistence: None,
+        ..usual
+    }));
 }
 
 /// Runs calls against both. Returns which of [`REACHED`] were answered.
@@ -293,6 +328,7 @@ fn compare(mut runner: TestRunner) -> BTreeSet<&'static str> {
         let path = folder.path().join("store.sqlite");
         let mut sqlite = SqliteStore::open(&path, LIMITS).unwrap();
         let memory = MemoryStore::new(LIMITS);
+        let mut caps = Caps::default();
         let (mut now, mut said, mut outside, mut leases) = (0, String::new(), Outside::default(), Vec::new());
         for (number, (after, call)) in calls.into_iter().enumerate() {
             now += after;
@@ -308,6 +344,7 @@ fn compare(mut runner: TestRunner) -> BTreeSet<&'static str> {
             let seen = |word: &&&str| given.contains(**word);
             reached.borrow_mut().extend(REACHED.iter().filter(seen).copied());
             outside.note(now, &call, &given);
+            caps.note(&call, &given, &sqlite);
             check(&sqlite);
             if number % 32 == 31 {
                 let health = sqlite.check().unwrap();

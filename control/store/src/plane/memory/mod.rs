@@ -17,8 +17,8 @@ use super::audit::{Decided, chained};
 use super::machine::{self, Task, Try, is_superseded, kept, kind, later, repo_key, stride};
 use super::{
     AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd, FORGOTTEN_AT_ONCE, Figure,
-    Idempotency, Limits, Load, NewEffect, Refused, Share, Store, StoreError, Stored, Submission, Submitted,
-    TaskFilter, TaskRecord, Told, minute, token_view,
+    Idempotency, Limits, Load, NewEffect, Refused, SETS_OF_LABELS, Share, Store, StoreError, Stored,
+    Submission, Submitted, TaskFilter, TaskRecord, Told, minute, token_view,
 };
 
 /// The reference of what a [`Store`] does, and a store for tests.
@@ -175,6 +175,13 @@ impl Kept {
     /// The task that a worker is handed: repository by pass, then task by priority and age.
     fn choose(&mut self, claimant: &Claimant, limits: &Limits, now: Timestamp) -> Option<usize> {
         let least = self.handed.get(&kind(claimant)).map_or(0, |(pass, _)| *pass);
+        let looked_at = |task: &Task| {
+            let repo = repo_key(&task.asked.new.repo);
+            let ready = self.tasks.iter().map(|row| &row.task).filter(|other| other.is_ready(now));
+            let beside = ready.filter(|other| repo_key(&other.asked.new.repo) == repo);
+            let sets: BTreeSet<String> = beside.map(Task::needs).collect();
+            sets.iter().take(SETS_OF_LABELS).any(|set| *set == task.needs())
+        };
         let room = |repo: &str| {
             let running = self.tasks.iter().filter(|row| {
                 row.task.now.state == TaskState::Running && repo_key(&row.task.asked.new.repo) == repo
@@ -182,7 +189,10 @@ impl Kept {
             running.count() < self.share(repo, limits).running as usize
         };
         let ready = self.tasks.iter().enumerate().filter(|(_, row)| {
-            row.task.is_ready(now) && row.task.fits(claimant) && room(&repo_key(&row.task.asked.new.repo))
+            row.task.is_ready(now)
+                && row.task.fits(claimant)
+                && looked_at(&row.task)
+                && room(&repo_key(&row.task.asked.new.repo))
         });
         let (pass, repo, _, at) = ready
             .map(|(at, row)| {

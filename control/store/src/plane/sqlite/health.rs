@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use gloaming_api::task::TaskState;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, Transaction, params};
+use serde::Serialize;
 
 use super::{SqliteStore, access, rows, schema};
 use crate::plane::{AuditBreak, FORGOTTEN_AT_ONCE, Load, StoreError, Stored, verify_audit};
-use crate::sqlite::{Cause, PATIENCE, refuse_newer};
+use crate::sqlite::{Cause, PATIENCE, private, refuse_newer};
 
 /// Audit entries that are checked at a time.
 const CHUNK: u32 = 1_000;
 
 /// What a look at a store's file found. All is well where `damage` is empty and `audit` is none.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Health {
     /// Tasks in it.
     pub tasks: u64,
@@ -114,6 +115,7 @@ fn copy(from: &Connection, to: &Path) -> Result<(), Cause> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
+    private(&part)?;
     let name = part.to_str().ok_or("its name is not UTF-8")?;
     // One read transaction, so a copy of one moment; and smaller than a copy of the pages.
     from.execute("VACUUM INTO ?1", [name])?;
@@ -206,7 +208,8 @@ const CHECKS: &[(&str, &str)] = &[
     ),
     (
         "tasks are not counted right",
-        "SELECT state FROM tally n WHERE tasks IS NOT (SELECT count(*) FROM task WHERE state = n.state)",
+        "SELECT state FROM tally n WHERE tasks IS NOT (SELECT count(*) FROM task WHERE state = n.state)
+         UNION SELECT state FROM task WHERE state NOT IN (SELECT state FROM tally)",
     ),
 ];
 

@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::rows::{self, TaskRow};
 use crate::plane::machine::{Task, kind, later, repo_key, stride};
-use crate::plane::{Claimant, Claimed, Limits, Share, Submission, Submitted};
+use crate::plane::{Claimant, Claimed, Limits, SETS_OF_LABELS, Share, Submission, Submitted};
 use crate::sqlite::Cause;
 
 pub(super) fn submit(
@@ -186,7 +186,9 @@ fn first_that_fits(tx: &Transaction<'_>, repo: &str, claimant: &Claimant) -> Res
     )?;
     let mut best: Option<(i64, i64)> = None;
     let mut after = String::new();
-    while let Some(needs) = next.query_row([repo, &after], |row| row.get::<_, String>(0)).optional()? {
+    for _ in 0..SETS_OF_LABELS {
+        let found = next.query_row([repo, &after], |row| row.get::<_, String>(0)).optional()?;
+        let Some(needs) = found else { break };
         let labels: Vec<String> = serde_json::from_str(&needs)?;
         if labels.iter().all(|label| claimant.labels.contains(label)) {
             let (priority, seq) =

@@ -52,9 +52,6 @@ pub(super) fn seq_of(db: &Connection, id: &TaskId) -> Result<Option<i64>, Cause>
 
 /// Writes a new task down, with its events.
 pub(super) fn insert(db: &Connection, task: Task, now: Timestamp) -> Result<TaskRow, Cause> {
-    let mut needs = task.asked.new.needs.clone();
-    needs.sort();
-    needs.dedup();
     db.prepare_cached(
         "INSERT INTO task (id, repo, state, priority, needs, supersede, ready, ready_at, expires_at, created_at,
                            updated_at, standing)
@@ -65,7 +62,7 @@ pub(super) fn insert(db: &Connection, task: Task, now: Timestamp) -> Result<Task
         repo_key(&task.asked.new.repo),
         task.now.state.as_str(),
         task.asked.new.priority,
-        json(&needs)?,
+        task.needs(),
         task.asked.new.supersede,
         is_ready(&task),
         task.now.ready_at.map(Timestamp::as_microsecond),
