@@ -47,7 +47,8 @@ fn support(name: &str) -> PathBuf {
 
 /// A running GitHub; it ends with the value.
 pub(super) struct Partner {
-    pub(super) url: String,
+    url: String,
+    behind: String,
     pub(super) dir: TempDir,
     folder: PathBuf,
     key: String,
@@ -103,15 +104,14 @@ impl Partner {
         let wanted = format!("localhost:{port}");
         let (emulate, _) = started(&mut emulate, |line| line.contains(&wanted).then(String::new));
         let mut gateway = Command::new("python3");
-        gateway
-            .arg(support("gateway.py"))
-            .arg(format!("http://127.0.0.1:{port}"))
-            .arg(dir.path().join("git"));
+        let behind = format!("http://127.0.0.1:{port}");
+        gateway.arg(support("gateway.py")).arg(&behind).arg(dir.path().join("git"));
         let (gateway, url) = started(&mut gateway, |line| Some(line.trim().to_owned()));
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(LONGEST).build();
         Self {
             url,
+            behind,
             dir,
             folder,
             key,
@@ -128,10 +128,10 @@ impl Partner {
             .expect("good settings")
     }
 
-    /// Does something as a person.
+    /// Does something as a person; not through the gateway, which notes what is ours.
     pub(super) async fn by(&self, who: &str, method: &str, path: &str, body: Value) -> Value {
         let method = method.parse().expect("a method");
-        let request = self.client.request(method, format!("{}/repos/acme/api/{path}", self.url));
+        let request = self.client.request(method, format!("{}/repos/acme/api/{path}", self.behind));
         let request = request.header("authorization", format!("Bearer {who}-token")).body(body.to_string());
         let answer = request.header("content-type", "application/json").send().await.expect("an answer");
         let status = answer.status();
@@ -142,7 +142,7 @@ impl Partner {
 
     /// Returns a list or thing as a person sees it.
     pub(super) async fn see(&self, path: &str) -> Value {
-        let request = self.client.get(format!("{}/repos/acme/api/{path}", self.url));
+        let request = self.client.get(format!("{}/repos/acme/api/{path}", self.behind));
         let answer = request.header("authorization", "Bearer alice-token").send().await.expect("an answer");
         serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON")
     }
