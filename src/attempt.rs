@@ -310,6 +310,7 @@ fn report_branch(json: bool, traces: &Traces, out: &Path, published: &Published,
         object["outcome"] = json!("branch");
         object["branch"] = json!(published.branch);
         object["commit"] = json!(published.commit);
+        object["summary"] = json!(verified.summary);
         object["cost"] = json!(verified.cost);
         print_json(&object);
         return;

@@ -354,9 +354,9 @@ pub(crate) fn resolve_policy(
     repo: &RepoId,
     repository_policy: Option<String>,
 ) -> anyhow::Result<Result<Resolved, Vec<Diagnostic>>> {
-    let mut layers = Vec::new();
+    let mut layers = choice.sent.clone();
     if let Some(path) = &choice.policy {
-        layers = operator_layers(path, repo)?;
+        layers.append(&mut operator_layers(path, repo)?);
     }
     let operator = Grant::of_layers(repo, &layers).map_err(|diagnostics| bad_policy(&diagnostics))?;
     let Some(text) = repository_policy else {

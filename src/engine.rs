@@ -50,6 +50,12 @@ pub(crate) async fn open(
     })
 }
 
+/// Returns the name of the engine that jobs run with here; none where none works.
+pub(crate) async fn name(home: &Home) -> anyhow::Result<Option<String>> {
+    let chosen = Engines::choose(&config(home, None)?).await;
+    Ok(chosen.ok().map(|chosen| chosen.engine.name().to_owned()))
+}
+
 /// Refuses an engine that cannot hold back the hosts that a policy does not name.
 fn holds(grant: &Grant, engine: &dyn Engine) -> Result<(), NoEngine> {
     if engine.capabilities().has(Feature::Hosts) {

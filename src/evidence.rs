@@ -219,7 +219,12 @@ fn tell(opened: &Opened) -> String {
             let survivors = mutants.survivors.iter().map(|mutant| {
                 format!("survived: {}:{}: {}: {}", mutant.path, mutant.line, mutant.operator, mutant.detail)
             });
-            std::iter::once(format!("{} of {all} survived", mutants.survived)).chain(survivors)
+            let own = mutants.own.iter().flat_map(|own| {
+                let judged = sum([own.noticed, own.missed]);
+                let first = format!("{} of {judged} noticed by the patch's own tests alone", own.noticed);
+                std::iter::once(first).chain(own.by.iter().map(|id| format!("noticed by: {id}")))
+            });
+            std::iter::once(format!("{} of {all} survived", mutants.survived)).chain(survivors).chain(own)
         }),
     );
     section(&mut text, "what moved the score", verdict.reasons.iter().cloned());

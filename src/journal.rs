@@ -122,8 +122,9 @@ fn tell(kind: &EventKind) -> String {
                 *duration_ms as f64 / 1e3
             )
         }
-        EventKind::ModelAsked { role, reserved_usd, .. } => {
-            format!("the {} asks the model, for ${reserved_usd:.4} at most", role.as_str())
+        EventKind::ModelAsked { role, reserved_usd, summary, .. } => {
+            let what = if *summary { " to sum up what was said" } else { "" };
+            format!("the {} asks the model{what}, for ${reserved_usd:.4} at most", role.as_str())
         }
         EventKind::BudgetRefused { refusal } => format!(
             "the model is not asked: {} more does not fit into the day's {}",

@@ -13,11 +13,13 @@ mod export;
 
 mod failure;
 mod gate;
+mod hand_over;
 mod import;
 mod jobs;
 mod journal;
 mod keys;
 mod known;
+mod leash;
 mod mcp;
 mod model;
 mod models;
@@ -25,6 +27,7 @@ mod network;
 mod onboard;
 mod outcome;
 
+mod plane;
 mod policy;
 mod profile;
 mod registered;
@@ -39,6 +42,7 @@ mod template;
 mod tools;
 mod undo;
 mod verify;
+mod worker;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -91,6 +95,11 @@ fn main() -> ExitCode {
             cli::Command::Export(args) => export::main(&args),
             cli::Command::Outcome(args) => outcome::main(&args),
             cli::Command::Import(args) => import::main(args).await,
+            cli::Command::Serve(args) => plane::serve(args, true).await,
+            cli::Command::Control(args) => plane::serve(args, false).await,
+            cli::Command::Worker(args) => worker::main(*args).await,
+            cli::Command::Task(args) => plane::task(args).await,
+            cli::Command::Token(args) => plane::token(args).await,
             cli::Command::Evidence(args) => evidence::main(args),
             cli::Command::Gate(args) => gate::main(args),
         }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use gloaming_api::Digest;
 use gloaming_api::tool::ToolSpec;
-use gloaming_policies::{DeclaredTool, Grant, TOOLS};
+use gloaming_policies::{DeclaredTool, Grant, HOST_NAMES, TOOLS};
 use gloaming_sandbox::{
     Inspected, NewComponent, Sandbox, SandboxError, StoreError, StoredComponent, ToolStore, Wit, inspect,
 };
@@ -93,6 +93,15 @@ fn chosen<'a>(
     Ok(component)
 }
 
+/// Why a name is none for a tool of an operator's; nothing where it may be one.
+pub(crate) fn own(name: &str) -> Option<&'static str> {
+    match name {
+        name if TOOLS.contains(&name) => Some("is built in"),
+        name if HOST_NAMES.contains(&name) => Some("is a name that Gloaming keeps for a call of its own"),
+        _ => None,
+    }
+}
+
 pub(crate) fn add(
     home: &Home,
     file: &Path,
@@ -104,9 +113,9 @@ pub(crate) fn add(
     let wit = wit.map(Wit::read).transpose().map_err(|error| refused(file, error))?;
     // Before anything is compiled: what its types say is enough for most refusals.
     let found = inspect(&bytes, wit.as_ref()).map_err(|error| refused(file, error))?;
-    if let Some(taken) = found.tools.iter().find(|tool| TOOLS.contains(&tool.name.as_str())) {
+    if let Some((taken, why)) = found.tools.iter().find_map(|tool| Some((tool, own(&tool.name)?))) {
         return Err(Failure::usage(format!(
-            "{} would be the tool {}, which is built in",
+            "{} would be the tool {}, which {why}",
             file.display(),
             taken.name
         ))
@@ -155,8 +164,8 @@ pub(crate) fn remove(home: &Home, tool: &str) -> anyhow::Result<ExitCode> {
         component.digest.as_str() == tool || component.tools.iter().any(|name| name == tool)
     };
     let Some(component) = components.iter().find(named) else {
-        let message = if TOOLS.contains(&tool) {
-            format!("the tool {tool} is built in")
+        let message = if let Some(why) = own(tool) {
+            format!("the tool {tool} {why}")
         } else {
             format!("no registered component is or has {tool}")
         };

@@ -161,7 +161,7 @@ fn refused(
     if started.grant != Digest::zero() {
         return Ok(None);
     }
-    let choice = PolicyChoice { policy: None, name: None };
+    let choice = PolicyChoice { policy: None, name: None, sent: Vec::new() };
     let diagnostics =
         crate::run::policy_at(&choice, &started.repo, repository, base)?.err().unwrap_or_default();
     Ok(Some(gloaming_worker::invalid_repository_policy(&started.task, started.attempt, &diagnostics)))

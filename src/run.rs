@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use gloaming_api::journal::{AttemptStarted, EventKind};
-use gloaming_api::{Attempt, Digest, RelPath, RepoId, TaskId};
+use gloaming_api::{Digest, RelPath, RepoId, TaskId};
 use gloaming_gate::Gate;
 use gloaming_jobs::Cancel;
 use gloaming_policies::Diagnostic;
@@ -17,6 +17,7 @@ use crate::cli::{PolicyChoice, RunArgs, WeightsOf};
 use crate::console::Console;
 use crate::context::{self, Home, Resolved, WorkDir};
 use crate::failure::{Failure, exit};
+use crate::leash::Leash;
 use crate::model::open_model;
 
 /// The largest task text read, bytes; a longer one bows out before this is reached.
@@ -25,15 +26,28 @@ const TASK_CAP: usize = 1 << 20;
 /// Who asks on the command line, as a policy's `[submit]` names them.
 pub(crate) const ASKER: &str = "local";
 
-pub(crate) async fn main(args: Box<RunArgs>) -> ExitCode {
+pub(crate) async fn main(mut args: Box<RunArgs>) -> ExitCode {
     let mut traces = Traces::new();
-    match attempt(&args, &mut traces).await {
+    let leash = args.lease.as_deref().map(Leash::read).transpose();
+    let ended = match leash {
+        Ok(leash) => {
+            let leash = leash.unwrap_or_else(|| Leash::of_nobody(&traces.task));
+            args.policy.sent = leash.policy.clone();
+            attempt(&args, &leash, &mut traces).await
+        }
+        Err(error) => Err(error),
+    };
+    match ended {
         Ok(code) => code,
         Err(error) => traces.fail(args.json, error),
     }
 }
 
-async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode> {
+async fn attempt(args: &RunArgs, leash: &Leash, traces: &mut Traces) -> anyhow::Result<ExitCode> {
+    if args.lease.is_some() {
+        traces.task = leash.task.clone();
+        crate::leash::hold(&traces.cancel);
+    }
     let home = Home::open()?;
     let text = task_text(args)?;
     let model = match &args.model.model {
@@ -82,7 +96,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
             format: 1,
             program: format!("gloaming {}", env!("CARGO_PKG_VERSION")),
             task: task.clone(),
-            attempt: Attempt(1),
+            attempt: leash.attempt,
             repo: repo.clone(),
             location: location.clone(),
             base: base.to_string(),
@@ -90,7 +104,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
             policy: layers,
             grant,
             components,
-            asker: Some(ASKER.to_owned()),
+            asker: Some(leash.asker.clone()),
             model: args.model.model.clone(),
             model_price: args.model.reach.model_price.clone(),
             team: team.clone(),
@@ -104,7 +118,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         Err(diagnostics) => {
             // A repository's policy that is present and does not load fails closed.
             record(traces.journal(), started(Digest::zero(), Vec::new(), BTreeMap::new()))?;
-            let bow_out = gloaming_worker::invalid_repository_policy(&task, Attempt(1), &diagnostics);
+            let bow_out = gloaming_worker::invalid_repository_policy(&task, leash.attempt, &diagnostics);
             record(traces.journal(), EventKind::BowedOut { bow_out: Box::new(bow_out.clone()) })?;
             traces.journal = None;
             return finish_bow_out(args.json, traces, &out, &bow_out, &console);
@@ -117,11 +131,11 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
     )?;
     let assignment = Assignment {
         task: task.clone(),
-        attempt: Attempt(1),
+        attempt: leash.attempt,
         repo,
         text,
         base,
-        asker: ASKER.to_owned(),
+        asker: leash.asker.clone(),
         seed: context::seed(),
     };
     let course = Course {

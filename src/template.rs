@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use gloaming_policies::TOOLS;
 use gloaming_sandbox::contract_files;
 
 use crate::cli::Language;
@@ -173,8 +172,8 @@ fn checked(name: &str) -> Result<(), &'static str> {
     if RESERVED.contains(&name) {
         return Err("a language keeps the word for itself");
     }
-    if TOOLS.contains(&name.replace('-', "_").as_str()) {
-        return Err("a tool of that name is built in");
+    if crate::registered::own(&name.replace('-', "_")).is_some() {
+        return Err("Gloaming has a tool or a call of that name itself");
     }
     Ok(())
 }

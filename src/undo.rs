@@ -131,7 +131,8 @@ impl<'a> Session<'a> {
 
     /// Returns what the tools were allowed, narrowed by the policies that are there now.
     fn grant(&self, args: &UndoArgs, home: &Home) -> anyhow::Result<Grant> {
-        let choice = PolicyChoice { policy: args.policy.clone(), name: Some(self.repo.clone()) };
+        let choice =
+            PolicyChoice { policy: args.policy.clone(), name: Some(self.repo.clone()), sent: Vec::new() };
         let now = if self.own_folder {
             crate::mcp::policy(&choice, self.repo, &self.folder, home)?
         } else {

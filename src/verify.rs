@@ -22,10 +22,14 @@ use crate::console::{Console, print_json};
 use crate::context::{self, Home};
 use crate::engine::JobLane;
 use crate::failure::{Failure, exit, unless_cancelled};
+use crate::hand_over;
 use crate::known::{Known, bad_corrections};
 use crate::run::{cancel_on_signal, make_out, policy_for_jobs, repo_failure};
 
-pub(crate) async fn main(args: Box<VerifyArgs>) -> anyhow::Result<ExitCode> {
+pub(crate) async fn main(mut args: Box<VerifyArgs>) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &args.lease {
+        args.policy.sent = crate::leash::Leash::read(path)?.policy;
+    }
     let console = Console::new();
     let cancel = Cancel::new();
     let ended = judge(&args, &console, &cancel).await;
@@ -45,8 +49,12 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
         Some(path) => Some(Asked::of(&context::read_text(path, "the task", context::FILE_CAP)?)),
         None => None,
     };
+    let first = args.of.as_deref().map(hand_over::first).transpose()?;
     let work = home.work_dir(gloaming_api::TaskId::generate().as_str())?;
     cancel_on_signal(cancel);
+    if args.lease.is_some() {
+        crate::leash::hold(cancel);
+    }
     console.show(Update::Stage(Stage::Provision));
     let path = std::path::absolute(&args.repo)?;
     let repository = Repository::open(&path, &work.path().join("git")).map_err(repo_failure)?;
@@ -67,6 +75,10 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
         console.show(Update::Note(note));
     }
 
+    let (origin, attempt) = match &first {
+        Some(first) => (first.origin.clone(), first.task.clone().zip(first.attempt)),
+        None => (Origin::External, None),
+    };
     let mut frozen = None;
     let evidence = match repository.patch_from_bytes(&base, &diff) {
         Err(ApplyError::Repository(error)) => return Err(repo_failure(error)),
@@ -75,8 +87,8 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
             base: &base,
             diff: &diff,
             grant: &resolved.grant,
-            origin: Origin::External,
-            task: None,
+            origin,
+            task: attempt,
             error,
         }),
         Ok(patch) => {
@@ -100,8 +112,8 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
                 engine: engine.as_ref(),
                 environment: environment.digest(),
                 provision: Some(crate::supplies::provision(&supplies, None)),
-                origin: Origin::External,
-                task: None,
+                origin,
+                task: attempt,
                 repo_id: &repo,
                 work_dir: &work.path().join("verify"),
                 baseline: None,
@@ -121,6 +133,9 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
         error => Failure::infrastructure("verify the patch", error).into(),
     })?;
     evidence.asked = asked;
+    if let Some(first) = first {
+        hand_over::joined(&mut evidence, first);
+    }
     console.close();
     let verdict = gate.judge(&evidence);
     if let Some(out) = &args.out {
@@ -131,6 +146,9 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
         write(out, "summary.md", gloaming_verify::markdown(&evidence, &verdict).as_bytes())?;
         if let Some(patch) = &frozen {
             write(out, "patch.diff", &patch.diff)?;
+            if args.of.is_some() {
+                hand_over::write_down(out, &repository, patch, &evidence)?;
+            }
         }
     }
     if args.json {

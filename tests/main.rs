@@ -22,6 +22,7 @@ mod local_model;
 mod mcp;
 mod models;
 mod own_tools;
+mod plane;
 mod playbooks;
 mod policy;
 mod recorded;

@@ -50,16 +50,20 @@ fn names(list: &Value, key: &str) -> Vec<String> {
 
 /// A component of one function `seven` that answers a number, and the WIT of it beside.
 pub(crate) fn seven(scene: &Scene, number: u32) -> PathBuf {
+    component(scene, "seven", number)
+}
+
+fn component(scene: &Scene, name: &str, number: u32) -> PathBuf {
     let text = format!(
         r#"(component
             (core module $m (func (export "f") (result i32) i32.const {number}))
             (core instance $i (instantiate $m))
-            (func (export "seven") (result u32) (canon lift (core func $i "f"))))"#
+            (func (export "{name}") (result u32) (canon lift (core func $i "f"))))"#
     );
-    let path = scene.path().join("seven.wasm");
+    let path = scene.path().join(format!("{name}.wasm"));
     std::fs::write(&path, wat::parse_str(text).unwrap()).unwrap();
-    let wit = "package a:b; world w { /// Answers a number.\n export seven: func() -> u32; }";
-    std::fs::write(scene.path().join("seven.wit"), wit).unwrap();
+    let wit = format!("package a:b; world w {{ /// Answers a number.\n export {name}: func() -> u32; }}");
+    std::fs::write(scene.path().join(format!("{name}.wit")), wit).unwrap();
     path
 }
 
@@ -309,5 +313,25 @@ fn a_new_tool_in_javascript_builds_is_accepted_and_obeys_the_policy() {
             let told = described.exits(2).stderr;
             assert!(told.contains(imports) && told.contains("disableFeatures"), "{told}");
         }
+    }
+}
+
+#[test]
+fn a_name_that_the_host_keeps_for_itself_is_refused() {
+    let scene = Scene::new(FILES);
+    for name in ["finish", "recall", "fix"] {
+        let file = component(&scene, name, 7);
+        let said = add(&scene, &file, &["--wit", &format!("{name}.wit")]).exits(2).stderr;
+        assert!(
+            said.contains(&format!("would be the tool {name}, which is a name that Gloaming keeps")),
+            "{said}"
+        );
+        let text = policy(name, &format!("sha256:{}", "0".repeat(64)));
+        std::fs::write(scene.path().join("p.toml"), text).unwrap();
+        let said = call(&scene, name, &json!({})).exits(2).stderr;
+        assert!(
+            said.contains(&format!("`{name}` is a name that Gloaming keeps for a call of its own")),
+            "{said}"
+        );
     }
 }

@@ -115,6 +115,9 @@ fn a_test_that_fails_comes_first_and_is_what_the_change_is_measured_by() {
     );
     let validated = &events(&scene, "stage_finished")[5];
     assert!(validated["detail"].as_str().unwrap().contains("test_three"), "{validated}");
+    let gate = events(&scene, "stage_finished").pop().unwrap()["detail"].as_str().unwrap().to_owned();
+    let accepted = "the test that was written for the task notices a planted fault: tests.test_three.ThreeTest.test_three";
+    assert!(gate.contains(accepted), "{gate}");
     let asked: Vec<String> =
         events(&scene, "model_asked").iter().map(|data| data["role"].as_str().unwrap().to_owned()).collect();
     assert_eq!(asked, ["triage", "reproducer", "reproducer", "coder", "coder", "reviewer"]);
@@ -154,6 +157,73 @@ fn a_bug_that_no_test_shows_is_not_worked_on() {
     );
     let replay = scene.gloaming(&["replay", "out/journal.jsonl", "--json"]).exits(0).json();
     assert_eq!(replay["same"], true, "{replay:#}");
+}
+
+/// A test that fails for the reason and would pass with nearly anything else: other tests notice what is broken.
+#[test]
+fn a_failing_test_that_notices_no_planted_fault_is_not_enough() {
+    let scene = Scene::new(FILES);
+    let weak = FAILING.replace("assertEqual(twice(3), 6)", "assertNotEqual(twice(3), 5)");
+    let transcript = json!({
+        "triage": reading(&json!({})),
+        "reproducer": [calls(&[write_test(&weak)]), reproduced("5 == 5")],
+        "coder": [
+            calls(&[edit("n + 2", "n * 2")]),
+            finished(),
+            calls(&[edit("return n * 2", "return 2 * n")]),
+            finished(),
+        ],
+        "reviewer": reviewed(&[]),
+    });
+    let result = run(&scene, &transcript).exits(3).json();
+    assert_eq!(
+        (&result["reason_code"], &result["stage"]),
+        (&json!("low_confidence"), &json!("gate")),
+        "{result}"
+    );
+    let summary = result["summary"].as_str().unwrap();
+    assert!(summary.contains("does not notice when the changed lines are broken again"), "{result}");
+    let told = events(&scene, "findings_told");
+    assert_eq!(told.len(), 1, "{told:?}");
+    let text = told[0]["text"].as_str().unwrap();
+    assert!(
+        text.contains("idle_tests at calc/core.py:") && text.contains("Keep the change to what"),
+        "{text}"
+    );
+    let replay = scene.gloaming(&["replay", "out/journal.jsonl", "--json"]).exits(0).json();
+    assert_eq!(replay["same"], true, "{replay:#}");
+}
+
+/// What the coder's own tests do not notice it is told once.
+#[test]
+fn tests_of_the_coders_that_notice_nothing_are_sent_back_once() {
+    let weak = FAILING.replace("assertEqual(twice(3), 6)", "assertNotEqual(twice(3), 5)");
+    for better in [true, false] {
+        let scene = Scene::new(FILES);
+        let content = if better { FAILING } else { weak.as_str() };
+        let own = |content: &str| {
+            ("write", json!({"path": "tests/test_own.py", "content": content, "overwrite": true}))
+        };
+        let transcript = json!({
+            "triage": reading(&json!({"bug": false})),
+            "coder": [
+                calls(&[own(&weak), edit("n + 2", "n * 2")]),
+                finished(),
+                calls(&[own(content), edit("return n * 2", "return 2 * n")]),
+                finished(),
+            ],
+            "reviewer": reviewed(&[]),
+        });
+        let result = run(&scene, &transcript).exits(0).json();
+        assert_eq!(result["outcome"], "branch", "{result}");
+        let told = events(&scene, "findings_told");
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0]["text"].as_str().unwrap().contains("Test what the changed lines do"), "{told:?}");
+        // In the end it is in the score.
+        let judged = events(&scene, "judged").pop().unwrap();
+        let moved = judged["verdict"]["moved"].as_array().unwrap();
+        assert_eq!(moved.iter().any(|part| part["feature"] == "idle_tests"), !better, "{moved:?}");
+    }
 }
 
 #[test]

@@ -15,6 +15,11 @@ use crate::subject::{Asked, Host, Kind, Subject, Wild};
 pub const TOOLS: &[&str] =
     &["read", "list", "search", "outline", "diff", "edit", "write", "patch", "move", "remove", "check"];
 
+/// Names that no tool of anybody else's may have either, since a call by one is taken by the host itself: those by which a
+/// role ends its work or looks at earlier results, and what the record knows the host's own work by. The crate that takes
+/// such a call tests that its names are here.
+pub const HOST_NAMES: &[&str] = &["finish", "give_up", "plan", "review", "classify", "recall", "map", "fix"];
+
 /// Those of [`TOOLS`] that change files.
 pub const WRITING_TOOLS: &[&str] = &["edit", "write", "patch", "move", "remove"];
 

@@ -52,7 +52,7 @@ pub use decision::{Access, Decision, Denial, Layer, RuleRef};
 pub use diagnostic::Diagnostic;
 pub use difference::{Change, Difference, PastChange, difference};
 pub use explain::Explanation;
-pub use file::{PolicyFile, TOOLS, WRITING_TOOLS};
+pub use file::{HOST_NAMES, PolicyFile, TOOLS, WRITING_TOOLS};
 pub use flip::{Edit, Flip};
 pub use grant::{
     Budget, ChangeCaps, DeclaredTool, Grant, JobPermit, Lanes, MANAGER, MayWrite, McpServer, ToolPermit,

@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 
-use crate::file::TOOLS;
+use crate::file::{HOST_NAMES, TOOLS};
 use crate::parse::keys;
 use crate::preset::PRESETS;
 use crate::subject::{HOST_SETS, Kind};
@@ -102,7 +102,7 @@ fn tool() -> Value {
                 "description": "The tool's name, as `gloaming tools add` prints it.",
                 "type": "string",
                 "pattern": "^[a-z][a-z0-9_]{0,63}$",
-                "not": {"anyOf": [{"enum": TOOLS}, {"pattern": "^mcp_"}]},
+                "not": {"anyOf": [{"enum": TOOLS}, {"enum": HOST_NAMES}, {"pattern": "^mcp_"}]},
                 "examples": ["word_count"],
             },
             "digest": {

@@ -36,6 +36,13 @@ pub(crate) struct VerifyArgs {
     pub(crate) corrections: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) policy: PolicyChoice,
+    /// The sealed evidence of the attempt whose patch this is: it is judged as that attempt's, and what is to be handed over
+    /// is written beside the rest. For workers
+    #[arg(long, value_name = "FILE", hide = true, requires = "out")]
+    pub(crate) of: Option<PathBuf>,
+    /// Whose attempt this is, of a worker's that holds standard input open as long as it may run
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) lease: Option<PathBuf>,
     /// Print one JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,6 +4,7 @@ mod jobs;
 mod journal;
 mod judge;
 mod models;
+mod plane;
 mod policy;
 mod run;
 mod tools;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use gloaming_api::RepoId;
+use gloaming_api::journal::PolicyLayerText;
 
 pub(crate) use self::jobs::{JobsArgs, JobsCommand, JobsRunArgs, SecretsArgs, SecretsCommand};
 pub(crate) use self::journal::{JournalArgs, JournalCommand, ReplayArgs, Swap, UndoArgs};
@@ -21,8 +23,13 @@ pub(crate) use self::judge::{
     EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, GateCommand, GateShowArgs, VerifyArgs, WeightsOf,
 };
 pub(crate) use self::models::{ModelsArgs, ModelsCommand, ModelsTestArgs};
+pub(crate) use self::plane::{
+    Left, PlaneArgs, ServeArgs, SubmitArgs, TaskArgs, TaskCommand, TokenArgs, TokenCommand, WorkerArgs,
+};
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};
-pub(crate) use self::run::{OnboardArgs, ProfileArgs, ReachArgs, ResumeArgs, RunArgs, TeamChoice, ToolsBy};
+pub(crate) use self::run::{
+    ModelArgs, OnboardArgs, ProfileArgs, ReachArgs, ResumeArgs, RunArgs, TeamChoice, ToolsBy,
+};
 pub(crate) use self::tools::{Language, ToolsArgs, ToolsCommand};
 pub(crate) use self::trajectory::{
     ExportArgs, ExportFormat, ImportArgs, ImportCommand, ImportTrajArgs, OutcomeArgs, OutcomeChoice,
@@ -82,6 +89,16 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Record what became of a run's branch: merged, closed or reverted
     Outcome(OutcomeArgs),
+    /// Run the control plane and a worker in one process; needs no configuration
+    Serve(ServeArgs),
+    /// Run the control plane alone; workers come to it
+    Control(ServeArgs),
+    /// Take tasks of a control plane and work on them
+    Worker(Box<WorkerArgs>),
+    /// Ask a control plane for tasks, and see what becomes of them
+    Task(TaskArgs),
+    /// Make, list and revoke a control plane's tokens
+    Token(TokenArgs),
     /// Read sealed evidence, and check who sealed it
     Evidence(EvidenceArgs),
     /// Show what patches are judged by, and fit the weights of the score
@@ -145,6 +162,22 @@ impl Command {
                 GateCommand::Fit(args) => args.json,
                 GateCommand::Show(args) => args.json,
             },
+            Self::Task(TaskArgs { command, .. }) => match command {
+                TaskCommand::Submit(args) => args.json,
+                TaskCommand::List { json, .. }
+                | TaskCommand::Show { json, .. }
+                | TaskCommand::Watch { json, .. }
+                | TaskCommand::Cancel { json, .. }
+                | TaskCommand::Retry { json, .. } => *json,
+                TaskCommand::Get { .. } => false,
+            },
+            Self::Token(TokenArgs { command, .. }) => match command {
+                TokenCommand::Create { json, .. }
+                | TokenCommand::List { json }
+                | TokenCommand::Revoke { json, .. } => *json,
+            },
+            Self::Serve(args) | Self::Control(args) => args.json,
+            Self::Worker(_) => false,
             // Its standard output belongs to the protocol.
             Self::Mcp(_) => false,
         }
@@ -161,6 +194,9 @@ pub(crate) struct PolicyChoice {
     /// The name the repository goes by in policies; default: local/FOLDER
     #[arg(long = "as", value_name = "OWNER/NAME")]
     pub(crate) name: Option<RepoId>,
+    /// What a control plane sent along with the task, beside which the file named here can only narrow
+    #[arg(skip)]
+    pub(crate) sent: Vec<PolicyLayerText>,
 }
 
 /// Options of `gloaming mcp`.

@@ -40,6 +40,9 @@ pub(crate) struct RunArgs {
     /// The reviewer's model, where it is another than the coder's; several as with --model
     #[arg(long, value_name = "PROVIDER:MODEL[,...]", env = "GLOAMING_REVIEW_MODEL")]
     pub(crate) review_model: Option<String>,
+    /// Whose attempt this is, of a worker's that holds standard input open as long as it may run
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) lease: Option<PathBuf>,
     /// Print one JSON object at the end, and nothing else, on standard output, whatever the end
     #[arg(long)]
     pub(crate) json: bool,

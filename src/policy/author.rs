@@ -159,7 +159,7 @@ fn print_flip(flip: &Flip, allowed: bool) {
 
 /// The grant of one policy alone, for a repository.
 pub(crate) fn alone(path: &Path, repo: &RepoId) -> anyhow::Result<Grant> {
-    let choice = PolicyChoice { policy: Some(path.to_owned()), name: Some(repo.clone()) };
+    let choice = PolicyChoice { policy: Some(path.to_owned()), name: Some(repo.clone()), sent: Vec::new() };
     let resolved = context::resolve_policy(&choice, repo, None)?;
     Ok(resolved.map_err(|diagnostics| context::bad_policy(&diagnostics))?.grant)
 }

@@ -247,6 +247,39 @@ pub struct Mutants {
     /// Those that survived, or the first of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub survivors: Vec<Mutant>,
+    /// What the tests that the patch brings notice without the help of any other; none where it brings none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<NoticedByOwn>,
+}
+
+/// The planted faults by whether the tests that a patch brings notice them: those it adds, and those that fail without
+/// its code and pass with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NoticedByOwn {
+    /// Some of those tests failed with it, or a run of them alone did not end.
+    pub noticed: u32,
+    /// All of those tests passed with it.
+    pub missed: u32,
+    /// The whole suite did not end with it, and the runner cannot be told to run those tests alone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unknown: u32,
+    /// Those of the tests that noticed some fault, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<String>,
+}
+
+impl Mutants {
+    /// Whether none of these tests, which the patch brings, notices any fault by itself, and that speaks against them.
+    ///
+    /// It does not where nothing is known: where no fault ran, where one was noticed by nobody knows whom, and where the
+    /// only fault survives every test there is, since it may be one that changes nothing.
+    pub fn unnoticed_by(&self, tests: &[String]) -> bool {
+        let Some(own) = &self.own else { return false };
+        let noticed_by_others = self.killed > 0 || self.timed_out > 0;
+        own.unknown == 0
+            && !own.by.iter().any(|id| tests.contains(id))
+            && (noticed_by_others || self.survived >= 2)
+    }
 }
 
 /// One planted fault.

@@ -117,6 +117,9 @@ pub enum EventKind {
         request: Digest,
         /// The most that the answer may cost, US dollars.
         reserved_usd: f64,
+        /// Whether it is asked to sum up the older part of its conversation, and not for what to do next.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        summary: bool,
     },
     /// A model was not asked: the most that its answer can take does not fit into what may be spent in a day. What others
     /// spend is no function of this record, so a replay takes it from here.

@@ -212,6 +212,19 @@ fn checks(evidence: &Evidence) -> String {
             list(&evidence.told_fail_to_pass(), 3, "<br>")
         );
     }
+    if let Some(mutants) = &evidence.mutants
+        && let Some(own) = &mutants.own
+    {
+        let noticed = mutants.killed.saturating_add(mutants.timed_out);
+        let all = noticed.saturating_add(mutants.survived);
+        let judged = own.noticed.saturating_add(own.missed);
+        let _ = writeln!(
+            out,
+            "| faults planted in the changed lines, noticed | — | {noticed} of {all}; {} of {judged} by the tests of \
+             this change alone |",
+            own.noticed
+        );
+    }
     if !evidence.flaky.is_empty() {
         let _ = writeln!(out, "| flaky | {} | |", list(&evidence.flaky, 3, ", "));
     }

@@ -59,6 +59,7 @@ fn evidence() -> Evidence {
         "fail_to_pass": ["a::two"],
         "without_code": [{"id": "a::two", "by": "assertion", "said": "left | `right` <b>\n| x |"}],
         "flaky": [],
+        "mutants": {"killed": 3, "survived": 1, "timed_out": 1, "own": {"noticed": 2, "missed": 2, "unknown": 1}},
         "signals": []
     });
     serde_json::from_value(value).expect("the evidence is valid")

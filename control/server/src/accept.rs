@@ -1,9 +1,9 @@
 //! The seam between a worker's word and what is published of it.
 
-use gloaming_api::TaskId;
 use gloaming_api::bowout::BowOut;
 use gloaming_api::evidence::Verdict;
 use gloaming_api::worker::{LeaseKey, VerifiedChange};
+use gloaming_api::{Attempt, TaskId};
 use gloaming_store::NewEffect;
 
 /// A change that a worker says is verified, with what it uploaded of it. Every blob of it that has content is in the store
@@ -58,12 +58,12 @@ impl Acceptor for RefuseAll {
     }
 }
 
-/// The name under which the store keeps the digest of a task's sealed evidence.
-pub fn envelope_value(task: &TaskId) -> String {
-    format!("envelope:{task}")
+/// The name under which the store keeps the digest of an attempt's sealed evidence.
+pub fn envelope_value(task: &TaskId, attempt: Attempt) -> String {
+    format!("envelope:{task}:{attempt}")
 }
 
-/// The name under which the store keeps the digest of a task's verdict, as this control plane computed it.
-pub fn verdict_value(task: &TaskId) -> String {
-    format!("verdict:{task}")
+/// The name under which the store keeps the digest of the verdict on an attempt, as this control plane computed it.
+pub fn verdict_value(task: &TaskId, attempt: Attempt) -> String {
+    format!("verdict:{task}:{attempt}")
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gloaming_api::problem::{MEDIA_TYPE, Problem, ProblemCode};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};
@@ -16,6 +18,9 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// What a handler comes to.
 pub(crate) type Answered = Result<Response<Body>, Fault>;
+
+/// The longest detail of a problem, bytes.
+const DETAIL_CAP: usize = 1000;
 
 /// Why a request is not done, with the headers that go with it.
 #[derive(Debug)]
@@ -51,15 +56,23 @@ impl Fault {
 
     /// Something failed that the client can do nothing about: it is told no more than that, and the log has the rest.
     pub(crate) fn internal(doing: &str, error: &dyn std::error::Error) -> Self {
-        let causes: Vec<String> = std::iter::successors(Some(error), |error| error.source())
-            .map(ToString::to_string)
-            .collect();
+        let causes: Vec<String> =
+            std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
         tracing::error!(error = causes.join(": "), "could not {doing}");
-        Self::new(ProblemCode::Internal, format!("could not {doing}; the server's log has more under this request's id"))
+        Self::new(
+            ProblemCode::Internal,
+            format!("could not {doing}; the server's log has more under this request's id"),
+        )
     }
 
     pub(crate) fn answer(self, request_id: &str) -> Response<Body> {
-        let mut problem = Problem::new(self.code, self.detail);
+        let mut detail = self.detail;
+        // It may quote what was sent, which may be as long as a body.
+        if detail.len() > DETAIL_CAP {
+            detail.truncate(detail.floor_char_boundary(DETAIL_CAP));
+            detail.push_str(" ...");
+        }
+        let mut problem = Problem::new(self.code, detail);
         problem.request_id = Some(request_id.to_owned());
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = json(status, &problem);

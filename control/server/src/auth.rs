@@ -50,12 +50,11 @@ fn refused() -> Fault {
 /// Takes a header's value apart: the id, and the digest of the secret.
 pub(crate) fn shown(header: Option<&str>) -> Result<(String, Digest), Fault> {
     let (scheme, token) = header.and_then(|value| value.split_once(' ')).ok_or_else(refused)?;
-    let (id, secret) = token.strip_prefix(PREFIX).and_then(|token| token.split_once('_')).ok_or_else(refused)?;
+    let (id, secret) =
+        token.strip_prefix(PREFIX).and_then(|token| token.split_once('_')).ok_or_else(refused)?;
     let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'));
-    let formed = scheme.eq_ignore_ascii_case("bearer")
-        && (id.len(), secret.len()) == DIGITS
-        && hex(id)
-        && hex(secret);
+    let formed =
+        scheme.eq_ignore_ascii_case("bearer") && (id.len(), secret.len()) == DIGITS && hex(id) && hex(secret);
     if !formed {
         return Err(refused());
     }

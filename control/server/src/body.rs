@@ -23,7 +23,10 @@ pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {
-        return Err(Fault::new(ProblemCode::BadRequest, format!("the header {name} is there more than once")));
+        return Err(Fault::new(
+            ProblemCode::BadRequest,
+            format!("the header {name} is there more than once"),
+        ));
     }
     let text = first.map(|value| value.to_str()).transpose();
     text.map_err(|_| Fault::new(ProblemCode::BadRequest, format!("the header {name} is not visible ASCII")))
@@ -92,7 +95,11 @@ pub(crate) async fn read<'a>(
     let said = body.size_hint().exact().and_then(|size| usize::try_from(size).ok());
     let most = u32::try_from(said.unwrap_or(cap).min(cap)).unwrap_or(u32::MAX);
     let permit = held.try_acquire_many(most).map_err(|_| {
-        Fault::after(ProblemCode::Overloaded, Duration::from_secs(1), "too many bodies are being read at once")
+        Fault::after(
+            ProblemCode::Overloaded,
+            Duration::from_secs(1),
+            "too many bodies are being read at once",
+        )
     })?;
     let end = Instant::now() + stall + Duration::from_secs(u64::from(most) / SLOWEST);
     let mut read = BytesMut::with_capacity(said.unwrap_or(0).min(64 << 10));
@@ -101,7 +108,10 @@ pub(crate) async fn read<'a>(
         let frame = match tokio::time::timeout_at(by, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => {
-                return Err(Fault::new(ProblemCode::BadRequest, format!("the body could not be read: {error}")));
+                return Err(Fault::new(
+                    ProblemCode::BadRequest,
+                    format!("the body could not be read: {error}"),
+                ));
             }
             Ok(None) => return Ok((read.freeze(), Some(permit))),
             Err(_) => {
@@ -129,6 +139,8 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
             _ => Fault::new(ProblemCode::BadRequest, format!("the body is not JSON: {}", error.inner())),
         }
     })?;
-    reader.end().map_err(|error| Fault::new(ProblemCode::BadRequest, format!("the body is not JSON: {error}")))?;
+    reader
+        .end()
+        .map_err(|error| Fault::new(ProblemCode::BadRequest, format!("the body is not JSON: {error}")))?;
     Ok(value)
 }

@@ -33,7 +33,9 @@ impl Rates {
     /// Counts a request of a client; the error is how long to wait.
     pub(crate) fn check(&self, endpoint: &Endpoint, client: &str) -> Result<(), Duration> {
         let place = ENDPOINTS.iter().position(|one| one.name == endpoint.name);
-        let Some(limiter) = place.and_then(|place| self.endpoints.get(place)?.as_ref()) else { return Ok(()) };
+        let Some(limiter) = place.and_then(|place| self.endpoints.get(place)?.as_ref()) else {
+            return Ok(());
+        };
         self.ask(limiter, client)
     }
 

@@ -4,15 +4,40 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use gloaming_api::bowout::Cost;
+use gloaming_api::task::TaskState;
+use gloaming_store::Load;
+use jiff::Timestamp;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Every metric: name, kind, what it says.
 pub(crate) const METRICS: &[(&str, &str, &str)] = &[
-    ("gloaming_http_request_seconds", "histogram", "From a request's head to its answer's head, by endpoint and status."),
-    ("gloaming_http_in_flight", "gauge", "Requests that are worked on, waiting workers and streams among them."),
+    (
+        "gloaming_http_request_seconds",
+        "histogram",
+        "From a request's head to its answer's head, by endpoint and status.",
+    ),
+    (
+        "gloaming_http_in_flight",
+        "gauge",
+        "Requests that are worked on, waiting workers and streams among them.",
+    ),
     ("gloaming_http_refused_total", "counter", "Requests turned away before they were worked on, by code."),
+    (
+        "gloaming_connections_ended_total",
+        "counter",
+        "Connections that the server ended, by reason: head, idle, stuck.",
+    ),
     ("gloaming_ready", "gauge", "1 while the server can do its work, else 0."),
+    ("gloaming_tasks", "gauge", "Tasks, by state."),
+    ("gloaming_queue_ready", "gauge", "Tasks that wait and may be begun."),
+    (
+        "gloaming_queue_oldest_seconds",
+        "gauge",
+        "How long the one of these waits that waits the longest; 0 where there is none.",
+    ),
+    ("gloaming_effects", "gauge", "Effects on the outside, by state: waiting, dead."),
+    ("gloaming_deliveries_waiting", "gauge", "Deliveries that nobody is done with."),
     ("gloaming_queue_wait_seconds", "histogram", "From when a task could be begun to its first lease."),
     ("gloaming_leases_total", "counter", "Tasks handed to workers."),
     ("gloaming_lease_expiries_total", "counter", "Leases that ran out."),
@@ -26,7 +51,8 @@ pub(crate) const METRICS: &[(&str, &str, &str)] = &[
 ];
 
 /// Durations' buckets, seconds.
-const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 /// Waiting times' buckets, seconds.
 const WAITS: &[f64] = &[0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0];
 
@@ -70,8 +96,25 @@ pub(crate) fn turned_away(code: &'static str) {
     counter!("gloaming_http_refused_total", "code" => code).increment(1);
 }
 
+pub(crate) fn connection_ended(reason: &'static str) {
+    counter!("gloaming_connections_ended_total", "reason" => reason).increment(1);
+}
+
 pub(crate) fn ready(ready: bool) {
     gauge!("gloaming_ready").set(f64::from(u8::from(ready)));
+}
+
+pub(crate) fn load(load: &Load, now: Timestamp) {
+    for state in TaskState::ALL {
+        let count = load.tasks.get(state).copied().unwrap_or(0);
+        gauge!("gloaming_tasks", "state" => state.as_str()).set(count as f64);
+    }
+    gauge!("gloaming_queue_ready").set(load.ready as f64);
+    let oldest = load.ready_since.map_or(0.0, |since| now.duration_since(since).as_secs_f64());
+    gauge!("gloaming_queue_oldest_seconds").set(oldest.max(0.0));
+    gauge!("gloaming_effects", "state" => "waiting").set(load.effects as f64);
+    gauge!("gloaming_effects", "state" => "dead").set(load.dead_effects as f64);
+    gauge!("gloaming_deliveries_waiting").set(load.deliveries as f64);
 }
 
 pub(crate) fn leased(waited: Option<Duration>) {

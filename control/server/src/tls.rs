@@ -52,7 +52,8 @@ impl Certificates {
 }
 
 fn load(files: &Tls) -> Result<(Digest, Arc<ServerConfig>), TlsError> {
-    let fault = |what, file: &std::path::Path, why: String| TlsError { what, file: file.display().to_string(), why };
+    let fault =
+        |what, file: &std::path::Path, why: String| TlsError { what, file: file.display().to_string(), why };
     let read = |what, file: &std::path::Path| {
         std::fs::read(file).map_err(|error| fault(what, file, error.to_string()))
     };
@@ -65,8 +66,8 @@ fn load(files: &Tls) -> Result<(Digest, Arc<ServerConfig>), TlsError> {
     if chain.is_empty() {
         return Err(fault("certificate", &files.certificate, "there is no certificate in it".to_owned()));
     }
-    let key = PrivateKeyDer::from_pem_slice(&key)
-        .map_err(|error| fault("key", &files.key, error.to_string()))?;
+    let key =
+        PrivateKeyDer::from_pem_slice(&key).map_err(|error| fault("key", &files.key, error.to_string()))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| fault("settings", &files.certificate, error.to_string()))?

@@ -1,6 +1,7 @@
 //! A store whose writes are timed, and ring the bells of whoever waits for them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gloaming_api::access::{NewToken, TokenView};
@@ -18,11 +19,13 @@ use crate::meters;
 pub(crate) struct Watched {
     store: Arc<dyn Store>,
     bells: Arc<Bells>,
+    /// Grows with every profile that is stored.
+    profiles: Arc<AtomicU64>,
 }
 
 impl Watched {
-    pub(crate) fn new(store: Arc<dyn Store>, bells: Arc<Bells>) -> Self {
-        Self { store, bells }
+    pub(crate) fn new(store: Arc<dyn Store>, bells: Arc<Bells>, profiles: Arc<AtomicU64>) -> Self {
+        Self { store, bells, profiles }
     }
 
     fn timed<T>(&self, call: &'static str, write: impl FnOnce(&dyn Store) -> Stored<T>) -> Stored<T> {
@@ -67,6 +70,10 @@ impl Store for Watched {
         read task(task: &TaskId) -> Option<TaskRecord>;
         read tasks(filter: &TaskFilter) -> Vec<TaskView>;
         read events(task: &TaskId, after: u64, limit: u32) -> Vec<TaskEvent>;
+        read holds(lease: &LeaseKey, token: &str, now: Timestamp) -> bool;
+        read feed(after: u64, limit: u32) -> Vec<Told>;
+        read load(now: Timestamp) -> Load;
+        read figures(since: Timestamp) -> Vec<Figure>;
         read journal(task: &TaskId, attempt: Attempt, from: u64, limit: u32) -> Vec<String>;
         read artifact(task: &TaskId, digest: &Digest) -> Option<Vec<u8>>;
         read dead_effects(limit: u32) -> Vec<(Effect, String)>;
@@ -82,6 +89,7 @@ impl Store for Watched {
         write add_effect(task: Option<&TaskId>, effect: &NewEffect, now: Timestamp) -> ();
         write effects(limit: u32, hold: Duration, now: Timestamp) -> Vec<Effect>;
         write effect_ended(id: i64, end: &EffectEnd, now: Timestamp) -> ();
+        write revive_effect(id: i64, now: Timestamp) -> bool;
         write deliver(delivery: &Delivery, now: Timestamp) -> bool;
         write deliveries(limit: u32, hold: Duration, now: Timestamp) -> Vec<Delivery>;
         write delivered(sender: &str, id: &str, error: Option<&str>, now: Timestamp) -> ();
@@ -89,8 +97,8 @@ impl Store for Watched {
         write token_used(id: &str, now: Timestamp) -> ();
         write revoke_token(id: &str, now: Timestamp) -> bool;
         write audit(who: &str, decision: &str, action: &str, subject: &str, detail: &str, now: Timestamp) -> ();
-        write put_profile(repo: &RepoId, key: &Digest, profile: &Value, now: Timestamp) -> ();
         write set_value(name: &str, value: &str) -> ();
+        write grace(hold: Duration, now: Timestamp) -> u64;
         write forget(before: Timestamp, now: Timestamp) -> u64;
         task cancel(task by: &str, effects: &[NewEffect], now: Timestamp) -> Option<TaskState>;
         task retry(task by: &str, now: Timestamp) -> Option<Result<(), TaskState>>;
@@ -143,6 +151,12 @@ impl Store for Watched {
 
     fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<(), Refused>> {
         self.rung("release", &lease.task, |store| store.release(lease, token, now))
+    }
+
+    fn put_profile(&self, repo: &RepoId, key: &Digest, profile: &Value, now: Timestamp) -> Stored<()> {
+        let stored = self.timed("put_profile", |store| store.put_profile(repo, key, profile, now));
+        self.profiles.fetch_add(1, Ordering::Release);
+        stored
     }
 
     fn sweep(&self, now: Timestamp) -> Stored<Vec<TaskId>> {

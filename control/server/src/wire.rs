@@ -29,6 +29,16 @@ pub(crate) enum Due {
     Stuck,
 }
 
+impl Due {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Head => "head",
+            Self::Idle => "idle",
+            Self::Stuck => "stuck",
+        }
+    }
+}
+
 /// When what happened last on a connection. Times are milliseconds since it began, and one more, so that 0 is never.
 #[derive(Debug)]
 pub(crate) struct Pulse {

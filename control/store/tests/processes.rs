@@ -1,7 +1,10 @@
-//! One budget, a thousand runs at once in several processes, some of which are killed.
+//! One budget, a thousand runs at once in several processes, some of which are killed; and a store whose process is killed.
 //!
 //! The binary is the runs' processes too: with the variable below it spends, without it starts those that do.
 #![expect(clippy::disallowed_methods, reason = "it starts itself, and is told by the environment what to do")]
+
+#[path = "plane/script/mod.rs"]
+mod script;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -10,7 +13,7 @@ use std::sync::Arc;
 
 use gloaming_api::Digest;
 use gloaming_api::budget::{Call, DayCaps, Spend};
-use gloaming_store::BudgetLedger;
+use gloaming_store::{BudgetLedger, Limits, MemoryStore, SqliteStore};
 
 /// `FILE ROLE SEED RUNS`: what a process is to do.
 const ROLE: &str = "GLOAMING_TEST_SPENDER";
@@ -27,6 +30,7 @@ fn main() {
         let number = |at: usize| told[at].parse().expect("a number");
         match told[1] {
             "spend" => spend(Path::new(told[0]), number(2), number(3)),
+            "keep" => keep(Path::new(told[0]), number(2), number(3)),
             "die" => die(Path::new(told[0]), told[2]),
             other => panic!("no role {other}"),
         }
@@ -34,9 +38,10 @@ fn main() {
     }
     // Named as tests are, so that a filter leaves them out.
     let filters: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let tests: [(&str, fn()); 2] = [
+    let tests: [(&str, fn()); 3] = [
         ("a_thousand_runs_at_once_stay_within_one_budget", a_thousand_runs_at_once_stay_within_one_budget),
         ("a_killed_process_leaves_its_bound_and_takes_nothing_back", killed),
+        ("a_killed_store_has_what_was_acknowledged_and_nothing_by_halves", killed_store),
     ];
     for (name, test) in tests {
         if filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())) {
@@ -181,4 +186,142 @@ fn killed() {
         ledger.settle(&call("dies", 1, 0), Spend { usd: 2.0, tokens: 100 }).expect("written");
         assert_eq!(taken(&ledger).0, if settles == "reserved" { 2.0 } else { 12.5 }, "{settles}");
     }
+}
+
+const LIMITS: Limits = Limits {
+    failures: 2,
+    losses: 2,
+    backoff: std::time::Duration::from_secs(5),
+    running: 3,
+    queued: 8,
+    bytes: 4_000,
+};
+
+/// How many tasks, how often a store's process is killed, and how many calls it makes before at most.
+const TASKS: u64 = 12;
+const KILLS: u64 = 40;
+const CALLS: u64 = 60;
+
+/// The same calls each time for a seed, each chosen by what those before came to.
+struct Calls {
+    random: Random,
+    model: MemoryStore,
+    now: u64,
+    leases: Vec<String>,
+}
+
+impl Calls {
+    fn new(seed: u64, made: u64) -> Self {
+        let mut calls =
+            Self { random: Random(seed), model: MemoryStore::new(LIMITS), now: 0, leases: Vec::new() };
+        (0..made).for_each(|_| drop(calls.next()));
+        calls
+    }
+
+    /// The next call, and what it has to be answered.
+    fn next(&mut self) -> (String, String) {
+        self.now += self.random.below(3);
+        let call = self.choose();
+        let line = format!("{}s {call}", self.now);
+        let answer = script::answer(&self.model, &line);
+        if answer.contains(" until ") {
+            let lease = answer.split(' ').next().expect("TASK/ATTEMPT");
+            self.leases.push(format!("{lease} w"));
+        }
+        (line, answer)
+    }
+
+    fn choose(&mut self) -> String {
+        let task = 1 + self.random.below(TASKS);
+        let repo = self.random.below(3);
+        let ago = self.random.below(3) as usize;
+        let lease = self.leases.iter().rev().nth(ago).cloned().unwrap_or("1/1 w".into());
+        let end = ["verified", "bowed", "failed", "verified"][self.random.below(4) as usize];
+        let number = self.random.below(1_000);
+        match self.random.below(16) {
+            0..=2 => format!(
+                "submit {task} acme/r{repo} effect=check-{task},note-{number} once=k{number}:x key=k{repo}"
+            ),
+            3..=5 => "claim w hold=20".into(),
+            6 => format!("renew {lease} stage=code doing=it usd=0.5 hold=20"),
+            7 => format!("append {lease} from=0 {}", "line ".repeat(self.random.below(9) as usize)),
+            8 => format!("artifact {lease} {}", "content".repeat(1 + self.random.below(2) as usize * 400)),
+            9 | 10 => format!("finish {lease} {end} effect=publish-{task}-{number}"),
+            11 => format!("published {task} 7 effect=chat-{task}-{number}"),
+            12 => format!("retry {task}"),
+            13 => "effects limit=3 hold=5".into(),
+            14 => format!("effect-done {}", 1 + self.random.below(40)),
+            _ if number < 400 => format!("audit w allow acme/r{repo}"),
+            _ if number < 500 => format!("forget {}s", self.now.saturating_sub(30)),
+            _ => format!("cancel {task} me"),
+        }
+    }
+
+    fn dump(&self) -> String {
+        script::dump(&self.model, TASKS, &[])
+    }
+}
+
+/// Makes calls one after another from one on, says the number of each that was answered, and copies the file now and then.
+fn keep(file: &Path, seed: u64, from: u64) {
+    let store = SqliteStore::open(file, LIMITS).expect("the store opens");
+    let mut calls = Calls::new(seed, from);
+    for number in from.. {
+        let (line, wanted) = calls.next();
+        assert_eq!(script::answer(&store, &line), wanted, "{line}");
+        println!("{}", number + 1);
+        if number % 23 == 22 {
+            store.backup(&file.with_extension(format!("copy-{from}-{number}"))).expect("it is copied");
+        }
+    }
+}
+
+fn killed_store() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("store.sqlite");
+    let (seed, mut random) = (7, Random(7));
+    let (mut made, mut in_between) = (0, 0);
+    for _ in 0..KILLS {
+        let mut child = start(&format!("{} keep {seed} {made}", file.display()));
+        let mut said = BufReader::new(child.stdout.take().expect("piped")).lines();
+        // It goes on while it is being killed, wherever it is by then.
+        let enough = random.below(CALLS);
+        let mut acknowledged = made;
+        let mut hear =
+            |line: std::io::Result<String>| acknowledged = line.expect("text").parse().expect("a number");
+        said.by_ref().take(enough as usize).for_each(&mut hear);
+        child.kill().expect("it is killed");
+        said.for_each(&mut hear);
+        let status = child.wait().expect("it ends");
+        assert!(status.code().is_none(), "it ended by itself: {status}");
+
+        let store = SqliteStore::open(&file, LIMITS).expect("the store opens");
+        let health = store.check().expect("it is read");
+        assert!(health.is_sound(), "{health:?}");
+        // All that it said was done is there, and at most one more: done, and not said any more.
+        let kept = script::dump(&store, TASKS, &[]);
+        let mut calls = Calls::new(seed, acknowledged);
+        made = acknowledged;
+        if kept != calls.dump() {
+            let (line, _) = calls.next();
+            assert_eq!(kept, calls.dump(), "after {acknowledged} calls, the next of them {line}");
+            made += 1;
+            in_between += 1;
+        }
+    }
+    let copies: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| {
+            path.extension().is_some_and(|end| {
+                let end = end.to_string_lossy();
+                end.starts_with("copy-") && !end.ends_with(".part")
+            })
+        })
+        .collect();
+    assert!(copies.len() > 5 && made > KILLS * CALLS / 4, "{} copies of {made} calls", copies.len());
+    for copy in copies {
+        assert!(SqliteStore::check_file(&copy).expect("a copy is whole").is_sound(), "{}", copy.display());
+    }
+    println!("{made} calls, {KILLS} kills, {in_between} of them between a commit and its answer");
 }

@@ -9,7 +9,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::{MAX_PATTERNS, RESERVED, Reader, Value, keys};
 use crate::call::Call;
-use crate::file::{Extended, InlineTest, JobRule, JobSection, Rule, Setting, TOOLS, ToolTable, Tools};
+use crate::file::{
+    Extended, HOST_NAMES, InlineTest, JobRule, JobSection, Rule, Setting, TOOLS, ToolTable, Tools,
+};
 use crate::glob::Pattern;
 use crate::preset::{PRESETS, preset_file};
 use crate::subject::{Host, Kind, Subject};
@@ -69,6 +71,11 @@ impl Reader<'_> {
             Some((
                 format!("`{name}` is Gloaming's own tool"),
                 "leave the table out; [[tool]] is for tools that an operator registered",
+            ))
+        } else if HOST_NAMES.contains(&name) {
+            Some((
+                format!("`{name}` is a name that Gloaming keeps for a call of its own"),
+                "register the tool by another name",
             ))
         } else {
             let first = self.registered.iter().find(|known| known.name == name);

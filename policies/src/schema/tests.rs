@@ -450,6 +450,8 @@ fn what_is_refused_as_a_value_or_a_mixture_is_refused_by_both() {
         "schema = 1\n[budget.day]\nsteps = 10".to_owned(),
         "schema = 1\n[budget.day]\ncost_usd = -0.5".to_owned(),
         "schema = 1\n[[tool]]\nname = \"mcp_docs_lookup\"".to_owned(),
+        "schema = 1\n[[tool]]\nname = \"finish\"".to_owned(),
+        "schema = 1\n[[tool]]\nname = \"recall\"".to_owned(),
         "schema = 1\n[submit]\nbob = [\"*\"]".to_owned(),
         "schema = 1\n[submit]\n\"github:\" = [\"*\"]".to_owned(),
         "schema = 1\n[submit]\nlocal = [\"Model\"]".to_owned(),

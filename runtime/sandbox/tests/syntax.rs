@@ -72,3 +72,20 @@ fn many_errors_and_long_lines_are_cut_and_large_files_left_alone() {
     let large = format!("fn a( {{\n{}", "// line\n".repeat(20_000));
     assert_eq!(noted(&[], "write", json!({"path": "a.rs", "content": large})), None);
 }
+
+#[test]
+fn old_errors_of_a_file_too_large_to_be_looked_at_are_not_new_once_it_is_small() {
+    let filler = "// line\n".repeat(20_000);
+    let large = format!("fn a( {{\n}}\n{filler}");
+    let before = [("a.rs", large.as_str())];
+    assert_eq!(noted(&before, "edit", json!({"path": "a.rs", "old": filler, "new": "fn b() {}\n"})), None);
+    // In another place neither, where the large one is gone.
+    let removed = filler.lines().map(|line| format!("-{line}\n")).collect::<String>();
+    let patch = format!(
+        "*** Begin Patch\n*** Update File: a.rs\n*** Move to: b.rs\n@@\n fn a( {{\n }}\n{removed}+fn b() {{}}\n*** End Patch"
+    );
+    assert_eq!(noted(&before, "patch", json!({"patch": patch})), None);
+    // What another file of the call brings in is told all the same.
+    let small = [("a.rs", "fn a() {}\n")];
+    assert!(noted(&small, "edit", json!({"path": "a.rs", "old": "fn a() {}", "new": "fn a( {}"})).is_some());
+}

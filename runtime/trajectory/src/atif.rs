@@ -3,7 +3,8 @@
 //!
 //! The attempt is the root: the task, what the system did, and the coder's own steps. Whoever else of the team worked has a
 //! trajectory of their own in `subagent_trajectories`, referred to where they were asked. A playbook's calls are agent
-//! steps without a model (`llm_call_count` of 0).
+//! steps without a model (`llm_call_count` of 0). An answer that sums up the older part of a conversation is a step that says so
+//! (`extra.summary`) and calls nothing.
 
 use gloaming_api::journal::AgentRole;
 use gloaming_model::{Block, Usage};
@@ -165,7 +166,7 @@ impl Steps {
         for block in &turn.response.blocks {
             match block {
                 Block::Text { text } => words.push(text),
-                Block::ToolUse { id, name, input } => {
+                Block::ToolUse { id, name, input } if !turn.summary => {
                     // What was no JSON object is kept as it was written.
                     let arguments = match input {
                         Value::Object(object) => object.clone(),
@@ -176,7 +177,7 @@ impl Steps {
                         results.push(json!({"source_call_id": id, "content": outcome.for_model(), "extra": {"ok": outcome.ok}}));
                     }
                 }
-                Block::ToolResult { .. } => {}
+                Block::ToolUse { .. } | Block::ToolResult { .. } => {}
             }
         }
         let usage = turn.response.usage;
@@ -194,6 +195,9 @@ impl Steps {
                 "extra": {"duration_ms": turn.duration_ms, "estimated": usage.estimated},
             },
         });
+        if turn.summary {
+            step["extra"] = json!({"summary": true});
+        }
         if !calls.is_empty() {
             step["tool_calls"] = Value::Array(calls);
         }

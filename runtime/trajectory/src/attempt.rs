@@ -96,6 +96,8 @@ pub struct Conversation {
 pub struct Turn {
     /// When it was recorded.
     pub at: Time,
+    /// Whether it sums up the older part of the conversation: words to whoever goes on, which call no tool.
+    pub summary: bool,
     /// The answer.
     pub response: Response,
     /// US dollars.
@@ -157,7 +159,8 @@ impl Attempt {
 /// An attempt being read.
 struct Reading {
     attempt: Attempt,
-    asking: Option<AgentRole>,
+    /// Who is asked, and whether for a summary.
+    asking: Option<(AgentRole, bool)>,
     /// The conversation of each role that goes on.
     open: BTreeMap<AgentRole, usize>,
     /// Where a call of a model's is, by its id in the journal: conversation, turn, and the model's own id.
@@ -170,12 +173,14 @@ impl Reading {
     fn event(&mut self, event: &Event) {
         let at = event.at.to_string();
         match &event.kind {
-            EventKind::ModelAsked { role, .. } => self.asking = Some(*role),
+            EventKind::ModelAsked { role, summary, .. } => self.asking = Some((*role, *summary)),
             EventKind::ModelCall { response, cost_usd, duration_ms, .. } => {
                 let Ok(response) = serde_json::from_value::<Response>(response.clone()) else { return };
                 // Journals of before there was a team have no asker but the coder.
-                let role = self.asking.take().unwrap_or(AgentRole::Coder);
-                self.answer(role, at, response, *cost_usd, *duration_ms);
+                let (role, summary) = self.asking.take().unwrap_or((AgentRole::Coder, false));
+                let (results, findings) = (BTreeMap::new(), None);
+                let (cost_usd, duration_ms) = (*cost_usd, *duration_ms);
+                self.answer(role, Turn { at, summary, response, cost_usd, duration_ms, results, findings });
             }
             EventKind::ToolCall { id, args, outcome, record } => match self.calls.get(id) {
                 Some((conversation, turn, theirs)) => {
@@ -192,8 +197,8 @@ impl Reading {
             },
             EventKind::FindingsTold { text, .. } => {
                 let coder = self.open.get(&AgentRole::Coder).copied();
-                if let Some(turn) = coder.and_then(|coder| self.attempt.conversations[coder].turns.last_mut())
-                {
+                let turns = coder.map(|coder| self.attempt.conversations[coder].turns.iter_mut());
+                if let Some(turn) = turns.and_then(|mut turns| turns.rfind(|turn| !turn.summary)) {
                     turn.findings = Some(text.clone());
                 }
                 self.attempt.happened.push(Happened::Findings { at, text: text.clone() });
@@ -238,31 +243,25 @@ impl Reading {
         self.attempt.happened.push(Happened::System { at, said });
     }
 
-    fn answer(&mut self, role: AgentRole, at: Time, response: Response, cost_usd: f64, duration_ms: u64) {
+    fn answer(&mut self, role: AgentRole, answer: Turn) {
         let conversations = &mut self.attempt.conversations;
         let conversation = *self.open.entry(role).or_insert_with(|| {
             conversations.push(Conversation { role, turns: Vec::new() });
             conversations.len() - 1
         });
         let turn = conversations[conversation].turns.len();
-        // As the role's loop numbers the calls that it is asked for.
-        for block in &response.blocks {
-            if let Block::ToolUse { id, .. } = block {
+        // As the role's loop numbers the calls that it is asked for; in a summary it looks for none.
+        for block in &answer.response.blocks {
+            if let Block::ToolUse { id, .. } = block
+                && !answer.summary
+            {
                 let number = self.numbers.entry(role).or_default();
                 *number += 1;
                 self.calls
                     .insert(format!("{}-call-{number}", role.as_str()), (conversation, turn, id.clone()));
             }
         }
-        let (results, findings) = (BTreeMap::new(), None);
-        conversations[conversation].turns.push(Turn {
-            at,
-            response,
-            cost_usd,
-            duration_ms,
-            results,
-            findings,
-        });
+        conversations[conversation].turns.push(answer);
         self.attempt.happened.push(Happened::Turn(conversation, turn));
     }
 }
@@ -308,8 +307,13 @@ mod tests {
         EventKind::ModelCall { request: Digest::of("q"), response, cost_usd: 0.5, duration_ms: 3 }
     }
 
+    fn asked_for(summary: bool) -> EventKind {
+        let (role, request) = (AgentRole::Coder, Digest::of("q"));
+        EventKind::ModelAsked { role, request, reserved_usd: 1.0, summary }
+    }
+
     fn asked() -> EventKind {
-        EventKind::ModelAsked { role: AgentRole::Coder, request: Digest::of("q"), reserved_usd: 1.0 }
+        asked_for(false)
     }
 
     #[test]
@@ -347,6 +351,53 @@ mod tests {
         assert_eq!(told, [true]);
         let metrics = &atif::trajectory(&attempt, &Roles::default())["steps"][1]["metrics"];
         assert_eq!((&metrics["prompt_tokens"], &metrics["cached_tokens"]), (&json!(8), &json!(2)));
+    }
+
+    #[test]
+    fn a_summary_is_no_turn_of_a_conversation_and_shifts_no_call() {
+        let use_of =
+            |id: &str| json!({"type": "tool_use", "id": id, "name": "read", "input": {"path": "a.py"}});
+        let kinds = vec![
+            asked(),
+            answer(json!([use_of("x")])),
+            call("coder-call-1", "read"),
+            asked_for(true),
+            // It was offered no tool, and a model may call one all the same.
+            answer(json!([{"type": "text", "text": "so far: nothing"}, use_of("none")])),
+            asked(),
+            answer(json!([use_of("y")])),
+            call("coder-call-2", "search"),
+            EventKind::FindingsTold { round: 1, text: "it fails".to_owned() },
+        ];
+        let attempt = Attempt::of(&journal(kinds)).unwrap();
+        let judged = crate::chat::Judged { attempt, outcome: None };
+        let line = &crate::chat::lines(&judged, &Roles::default())[0];
+        let told: Vec<(&Value, &Value)> = line["messages"]
+            .as_array()
+            .expect("messages")
+            .iter()
+            .map(|message| (&message["role"], &message["content"]))
+            .collect();
+        let text = |text: &str| json!(text);
+        assert_eq!(
+            told,
+            [
+                (&text("user"), &text("Rename f to g")),
+                (&text("assistant"), &text("")),
+                (&text("tool"), &text("read did it")),
+                (&text("assistant"), &text("")),
+                (&text("tool"), &text("search did it")),
+            ]
+        );
+        let document = atif::trajectory(&judged.attempt, &Roles::default());
+        let step = &document["steps"][2];
+        assert_eq!(
+            (&step["extra"], &step["message"]),
+            (&json!({"summary": true}), &json!("so far: nothing"))
+        );
+        assert_eq!(step.get("tool_calls"), None);
+        assert_eq!(document["final_metrics"]["total_cost_usd"], 1.5, "it is paid for");
+        assert_eq!(document["steps"][3]["observation"]["results"][0]["content"], "search did it");
     }
 
     #[test]

@@ -132,9 +132,11 @@ fn prompt(attempt: &Attempt, roles: &Roles, role: AgentRole) -> Vec<Value> {
 /// The messages behind the prompt: answers, and what tools and the verifier said to them.
 fn answers(conversation: &Conversation) -> Vec<Value> {
     let mut messages = Vec::new();
-    for (at, turn) in conversation.turns.iter().enumerate() {
+    // A summary was asked for with other words, which are in no record, and answers nobody's.
+    let turns: Vec<&Turn> = conversation.turns.iter().filter(|turn| !turn.summary).collect();
+    for (at, turn) in turns.iter().enumerate() {
         messages.push(assistant(turn));
-        let last = at + 1 == conversation.turns.len();
+        let last = at + 1 == turns.len();
         let calls: Vec<&str> = ids(turn).collect();
         for (number, id) in calls.iter().enumerate() {
             let content = match (turn.results.get(*id), &turn.findings) {

@@ -70,6 +70,7 @@ pub use flakes::RerunRule;
 pub use inputs::{BaselineInputs, Baselines, Effort, Inputs, Progress, ProgressSink, VerifyError};
 pub use lint::{LintSeen, Seen as SeenFinding};
 pub use markdown::markdown;
+pub use mutation::IDLE_TESTS;
 pub use reading::{Reading, read};
 pub use reproduce::{Reproduction, reproduce};
 pub use sarif::sarif;

@@ -164,6 +164,10 @@ fn confidence(out: &mut String, evidence: &Evidence, verdict: &Verdict) {
         let noticed = mutants.killed.saturating_add(mutants.timed_out);
         let all = noticed.saturating_add(mutants.survived);
         let _ = write!(out, " They notice {noticed} of {all} planted faults.");
+        if let Some(own) = &mutants.own {
+            let judged = own.noticed.saturating_add(own.missed);
+            let _ = write!(out, " Those the patch brings notice {} of {judged} by themselves.", own.noticed);
+        }
     }
     out.push('\n');
     for reason in &verdict.reasons {
@@ -329,7 +333,7 @@ mod tests {
         | without the patch | 1 | 0 | 0 |
         | with the patch | 2 | 0 | 0 |
 
-        Confidence 1.00, 0.50 needed, weights not calibrated. Tests run 3 of 3 changed lines (coverage&#46;py). They notice 5 of 5 planted faults.
+        Confidence 1.00, 0.50 needed, weights not calibrated. Tests run 3 of 3 changed lines (coverage&#46;py). They notice 5 of 5 planted faults. Those the patch brings notice 3 of 4 by themselves.
 
         <details><summary>tests that fail without the change and pass with it: 1</summary>
 

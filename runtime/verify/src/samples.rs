@@ -2,8 +2,8 @@
 
 use gloaming_api::evidence::{
     ChangedFile, ChangedLines, Evidence, FailsBy, FileChange, FileRole, Finding, Flake, LintFinding,
-    LintLevel, Mutant, Mutants, Origin, Runs, Signal, Step, StepResult, TestStatus, Verdict, VerdictKind,
-    WithoutCode,
+    LintLevel, Mutant, Mutants, NoticedByOwn, Origin, Runs, Signal, Step, StepResult, TestStatus, Verdict,
+    VerdictKind, WithoutCode,
 };
 use gloaming_api::{Digest, ReasonCode, RelPath};
 
@@ -64,7 +64,18 @@ pub(crate) fn passed() -> (Evidence, Verdict) {
         flakes: Vec::new(),
         findings: Vec::new(),
         coverage: Some(ChangedLines { covered: 3, uncovered: 0, tool: "coverage.py".into() }),
-        mutants: Some(Mutants { killed: 4, survived: 0, timed_out: 1, survivors: Vec::new() }),
+        mutants: Some(Mutants {
+            killed: 4,
+            survived: 0,
+            timed_out: 1,
+            survivors: Vec::new(),
+            own: Some(NoticedByOwn {
+                noticed: 3,
+                missed: 1,
+                unknown: 1,
+                by: vec!["tests.test_a::new".into()],
+            }),
+        }),
         asked: Some(gloaming_api::evidence::Asked::of("\n## Sum of <two> numbers\n\nIt is wrong.\n")),
         sent_back: 0,
         signals: Vec::new(),
@@ -136,6 +147,7 @@ pub(crate) fn blocked() -> (Evidence, Verdict) {
             operator: "negate_comparison".into(),
             detail: "`a < b` → `a >= b`".into(),
         }],
+        own: None,
     });
     evidence.signals = vec![Signal {
         name: "debug_print".into(),

@@ -34,6 +34,8 @@ struct Seen {
     mutants: Option<Mutants>,
     /// What the patch does to existing tests, where the policy lets it.
     changed_tests: Vec<Signal>,
+    /// That the tests the patch brings notice no planted fault.
+    idle: Option<Signal>,
 }
 
 /// Runs a patch through every step and returns what was seen.
@@ -125,7 +127,7 @@ pub async fn verify(inputs: Inputs<'_>) -> Result<Evidence, VerifyError> {
         mutants: seen.mutants,
         asked: None,
         sent_back: 0,
-        signals: signals.into_iter().chain(seen.changed_tests).collect(),
+        signals: signals.into_iter().chain(seen.changed_tests).chain(seen.idle).collect(),
         journal_head: None,
         journal_length: None,
     })
@@ -271,9 +273,10 @@ async fn confidence(
         Err(why) => format!("coverage is not measured: {why}"),
     };
     let faults = match noticed {
-        Ok((mutants, detail)) => {
-            seen.mutants = Some(mutants);
-            detail
+        Ok(noticed) => {
+            seen.mutants = Some(noticed.mutants);
+            seen.idle = noticed.idle;
+            noticed.detail
         }
         Err(why) => format!("no faults are planted: {why}"),
     };

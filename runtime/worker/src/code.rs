@@ -193,8 +193,8 @@ impl Session {
                     run.cost.usd
                 ));
             }
-            let (role, request) = (self.role, digest.clone());
-            run.record(EventKind::ModelAsked { role, request, reserved_usd: bound.usd })?;
+            let (role, request, summary) = (self.role, digest.clone(), self.agent.is_summing_up());
+            run.record(EventKind::ModelAsked { role, request, reserved_usd: bound.usd, summary })?;
             run.asked += 1;
             if new {
                 break bound;

@@ -416,6 +416,7 @@ mod tests {
             role: gloaming_api::journal::AgentRole::Coder,
             request: Digest::of("q"),
             reserved_usd: 0.5,
+            summary: false,
         };
         let mut journal = Journal::create(&path).unwrap();
         for kind in [stage(Stage::Code), asked(), EventKind::Cancelled] {

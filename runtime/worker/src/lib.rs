@@ -20,6 +20,7 @@ mod end;
 mod facts;
 mod fix;
 pub mod journal;
+pub mod lease;
 mod lock;
 mod machine;
 mod playbook;

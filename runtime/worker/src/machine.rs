@@ -70,6 +70,8 @@ struct Work {
     plan: Option<Plan>,
     /// Whether a reviewer has sent it back already.
     reviewed: bool,
+    /// Whether it was sent back because its own tests notice no planted fault.
+    idle: bool,
     /// What a playbook did before a model went on, in its words.
     before: Option<String>,
 }
@@ -238,6 +240,7 @@ impl Work {
             failing,
             plan,
             reviewed: false,
+            idle: false,
             before: None,
         })
     }
@@ -427,8 +430,21 @@ fn gate(
     run.begin(Stage::Gate)?;
     let verdict = (run.equipment.judge)(&evidence);
     run.record(EventKind::Judged { verdict: verdict.clone() })?;
-    run.finish(format!("{}: {}", verdict.code, verdict.summary))?;
+    let accepted = accepted(&work, &evidence).map(|said| format!("; {said}")).unwrap_or_default();
+    run.finish(format!("{}: {}{accepted}", verdict.code, verdict.summary))?;
     let veto = review.filter(|review| review.veto);
+    // Once: it may be that no test can notice what was broken, and the score says the rest.
+    if let Some(text) = idle(&work, &evidence)
+        && veto.is_none()
+        && verdict.verdict == VerdictKind::Pass
+        && work.round < ROUNDS
+    {
+        run.record(EventKind::FindingsTold { round: work.round, text: text.clone() })?;
+        work.idle = true;
+        work.findings = Some(text);
+        work.round += 1;
+        return Ok(State::Code(work));
+    }
     let mut draft = match &veto {
         None if verdict.verdict == VerdictKind::Pass => match unshown(&work, &evidence) {
             None => {
@@ -498,8 +514,8 @@ fn unshown(work: &Work, evidence: &Evidence) -> Option<Draft> {
     let fixed = |id: &String| evidence.fail_to_pass.contains(id);
     let why = if !failing.reproduction.tests.iter().all(fixed) {
         "the test that was written for the task is not among those that fail without the change and pass with it"
-    } else if evidence.mutants.as_ref().is_some_and(|m| m.killed + m.timed_out == 0 && m.survived > 0) {
-        "no test notices when the changed lines are broken again"
+    } else if idle_reproduction(failing, evidence) {
+        "the test that was written for the task does not notice when the changed lines are broken again"
     } else {
         return None;
     };
@@ -511,6 +527,57 @@ fn unshown(work: &Work, evidence: &Evidence) -> Option<Draft> {
         )
         .evidence(BowOutEvidence::note("verification", why)),
     )
+}
+
+/// Whether the failing test that was written for the task notices no fault planted in the change.
+fn idle_reproduction(failing: &Failing, evidence: &Evidence) -> bool {
+    // A test that did not compile before has no name yet then.
+    let tests = match &failing.reproduction.tests {
+        named if named.is_empty() => &evidence.fail_to_pass,
+        named => named,
+    };
+    evidence.mutants.as_ref().is_some_and(|mutants| mutants.unnoticed_by(tests))
+}
+
+/// What the failing test that was written for the task is accepted for, for the journal.
+fn accepted(work: &Work, evidence: &Evidence) -> Option<String> {
+    let failing = work.failing.as_ref()?;
+    let own = evidence.mutants.as_ref()?.own.as_ref()?;
+    let by: Vec<&str> =
+        own.by.iter().filter(|id| failing.reproduction.tests.contains(id)).map(String::as_str).collect();
+    Some(if by.is_empty() {
+        "no planted fault is known to be noticed by the test that was written for the task".to_owned()
+    } else {
+        format!("the test that was written for the task notices a planted fault: {}", by.join(", "))
+    })
+}
+
+/// What a model is told whose change passes, once, where the tests that came with it notice none of the faults planted in
+/// it.
+fn idle(work: &Work, evidence: &Evidence) -> Option<String> {
+    if work.idle || !matches!(work.maker, Maker::Model(..)) {
+        return None;
+    }
+    let signal = evidence.signals.iter().find(|signal| signal.name == gloaming_verify::IDLE_TESTS);
+    let of_reproducer = work.failing.as_ref().is_some_and(|failing| idle_reproduction(failing, evidence));
+    let mut text = match signal {
+        Some(signal) => format!("- {} at {}:{}: {}\n", signal.name, signal.path, signal.line, signal.detail),
+        None if of_reproducer => format!(
+            "- {}: the failing test that was written for the task passes whatever was broken in the changed lines\n",
+            gloaming_verify::IDLE_TESTS
+        ),
+        None => return None,
+    };
+    text.insert_str(
+        0,
+        "The change passes, but the tests that came with it do not show that its lines are right:\n",
+    );
+    text.push_str(if of_reproducer {
+        "Keep the change to what the failing test is about: what is measured are the lines you change.\n"
+    } else {
+        "Test what the changed lines do, with values that a small mistake in them would change.\n"
+    });
+    Some(text)
 }
 
 /// What provisioning hands on, beside the checkout, which is made anew.

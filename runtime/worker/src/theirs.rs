@@ -215,16 +215,21 @@ async fn ask(
         let tail = crate::blueprint::tail_of(&output.record.stderr_tail, 2000);
         failed(format!("{why}; it ended with {}. Its last words:\n{tail}", output.record.exit))
     };
+    // Secrets that the server was handed as a job: it answers through a pipe, and not by the output that they are taken out
+    // of. First here, in what is whole yet, and then in all of the answer.
+    let clean = |text: &str| output.redactor.text(text);
     let outcome = match answer {
         Some(Ok(Ok(Answer::Tools(tools)))) => {
-            let tools: Vec<Value> = tools.into_iter().map(|tool| {
+            let tools: Vec<Value> = tools.into_iter().map(|tool| tool.shown(clean)).map(|tool| {
                 json!({"name": tool.name, "description": tool.description, "input_schema": tool.input_schema})
             }).collect();
             ToolOutcome::ok(json!({"tools": tools}))
         }
-        Some(Ok(Ok(Answer::Result(result)))) if result.failed => ToolOutcome::error(failed(result.text)),
-        Some(Ok(Ok(Answer::Result(result)))) => ToolOutcome::ok(json!({"text": result.text})),
-        Some(Ok(Err(error))) => ToolOutcome::error(last(error.to_string())),
+        Some(Ok(Ok(Answer::Result(result)))) => match result.shown(clean) {
+            result if result.failed => ToolOutcome::error(failed(result.text)),
+            result => ToolOutcome::ok(json!({"text": result.text})),
+        },
+        Some(Ok(Err(error))) => ToolOutcome::error(last(error.shown(clean).to_string())),
         Some(Err(_)) => ToolOutcome::error(ToolError::new(
             ToolErrorCode::Timeout,
             format!("the server gave no answer within {} s", ANSWER.as_secs()),
@@ -234,8 +239,7 @@ async fn ask(
     Ok((without_secrets(outcome, &output.redactor), Some(output.record)))
 }
 
-/// Takes out of an answer the secrets that the server was handed as a job: it came through a pipe, and not as the output
-/// that they are taken out of.
+/// Takes secrets out of all of an answer, the names of tools and schemas too.
 fn without_secrets(outcome: ToolOutcome, redactor: &Redactor) -> ToolOutcome {
     ToolOutcome {
         output: outcome.output.map(|output| redactor.value(output)),

@@ -36,7 +36,8 @@ fn each_feature_is_what_it_says() {
     evidence.sent_back = 2;
     evidence.files[0].added = 340;
     evidence.files[0].removed = 10;
-    evidence.mutants = Some(Mutants { killed: 5, survived: 2, timed_out: 1, survivors: Vec::new() });
+    evidence.mutants =
+        Some(Mutants { killed: 5, survived: 2, timed_out: 1, survivors: Vec::new(), own: None });
     evidence.coverage = Some(ChangedLines { covered: 30, uncovered: 10, tool: "llvm-cov".into() });
     insta::assert_json_snapshot!(features(&evidence), @r#"
     {
@@ -73,7 +74,8 @@ fn what_was_not_measured_and_what_was_found_whole_are_no_features() {
     let mut evidence = good();
     evidence.files[0].role = FileRole::Docs;
     evidence.files[0].added = 4000;
-    evidence.mutants = Some(Mutants { killed: 5, survived: 0, timed_out: 1, survivors: Vec::new() });
+    evidence.mutants =
+        Some(Mutants { killed: 5, survived: 0, timed_out: 1, survivors: Vec::new(), own: None });
     evidence.coverage = Some(ChangedLines { covered: 0, uncovered: 0, tool: "c8".into() });
     assert_eq!(features(&evidence), Features::new());
 }
@@ -81,7 +83,8 @@ fn what_was_not_measured_and_what_was_found_whole_are_no_features() {
 #[test]
 fn coverage_and_mutants_alone_veto_nothing() {
     let mut evidence = good();
-    evidence.mutants = Some(Mutants { killed: 0, survived: 9, timed_out: 0, survivors: Vec::new() });
+    evidence.mutants =
+        Some(Mutants { killed: 0, survived: 9, timed_out: 0, survivors: Vec::new(), own: None });
     evidence.coverage = Some(ChangedLines { covered: 0, uncovered: 9, tool: "c8".into() });
     assert_eq!(judge(&evidence).verdict, VerdictKind::Pass);
 }
@@ -204,7 +207,7 @@ proptest! {
     ) {
         let mut evidence = good();
         evidence.mutants = mutants
-            .map(|(killed, survived, timed_out)| Mutants { killed, survived, timed_out, survivors: Vec::new() });
+            .map(|(killed, survived, timed_out)| Mutants { killed, survived, timed_out, survivors: Vec::new(), own: None });
         evidence.coverage =
             lines.map(|(covered, uncovered)| ChangedLines { covered, uncovered, tool: "c8".into() });
         evidence.sent_back = sent_back;

@@ -3,18 +3,14 @@
 //! Money is counted in whole billionths of a dollar, so that sums are exact: bounds and costs are rounded up to one,
 //! caps down.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::path::Path;
 
 use gloaming_api::budget::{Call, Counted, DayCaps, LedgerError, Refusal, Spend, Whose};
 use jiff::civil::Date;
-use rusqlite::{Connection, OptionalExtension as _, Params, Transaction, TransactionBehavior, params};
+use rusqlite::{OptionalExtension as _, Params, Transaction, params};
 use rusqlite_migration::{M, Migrations};
 
-/// How long one process waits for others that write; each of them takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::sqlite::{Cause, Database};
 
 const BILLION: f64 = 1e9;
 
@@ -43,8 +39,7 @@ const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 /// The ledger of a machine, in one SQLite file that any number of processes have open.
 #[derive(Debug)]
 pub struct BudgetLedger {
-    path: PathBuf,
-    connection: Mutex<Connection>,
+    database: Database,
 }
 
 /// What one repository took on one day.
@@ -69,8 +64,7 @@ impl BudgetLedger {
     /// The file cannot be read or written, is none of SQLite's, or was made by a newer version.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let failed = |source| error(&format!("open the ledger {}", path.display()), source);
-        let connection = connect(path).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
+        Ok(Self { database: Database::open(path, &MIGRATIONS).map_err(failed)? })
     }
 
     /// Sets aside the most that a call can take, where that fits into what its repository and the machine may have on
@@ -151,7 +145,7 @@ impl BudgetLedger {
     /// Returns what each repository took on a day, by name.
     pub fn day(&self, day: Date) -> Result<Vec<RepositoryDay>, LedgerError> {
         let read = || -> Result<Vec<RepositoryDay>, Cause> {
-            let connection = self.connection();
+            let connection = self.database.connection();
             let mut query = connection.prepare_cached(
                 "SELECT repo, sum(usd), coalesce(sum(usd) FILTER (WHERE settled = 0), 0),
                         sum(tokens), coalesce(sum(tokens) FILTER (WHERE settled = 0), 0), count(*)
@@ -183,12 +177,7 @@ impl BudgetLedger {
             }
             Ok(found)
         };
-        read().map_err(|source| error(&format!("read the ledger {}", self.path.display()), source))
-    }
-
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        // A transaction that panicked was rolled back.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        read().map_err(|source| error(&format!("read the ledger {}", self.database.path().display()), source))
     }
 
     /// Does something alone: nobody else reads what it decides on before it is written.
@@ -197,36 +186,14 @@ impl BudgetLedger {
         doing: &str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Cause>,
     ) -> Result<T, LedgerError> {
-        let done = || -> Result<T, Cause> {
-            let mut connection = self.connection();
-            let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let value = work(&tx)?;
-            tx.commit()?;
-            Ok(value)
-        };
-        done().map_err(|source| error(&format!("{doing} the ledger {}", self.path.display()), source))
+        let failed =
+            |source| error(&format!("{doing} the ledger {}", self.database.path().display()), source);
+        self.database.alone(work).map_err(failed)
     }
 }
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
-
 fn error(doing: &str, source: Cause) -> LedgerError {
     LedgerError { doing: doing.to_owned(), source }
-}
-
-/// Opens the file and brings it to this version's form, one process at a time: the library looks at the form before it
-/// takes the database for itself.
-#[expect(clippy::disallowed_methods, reason = "the ledger's own file, beside the database that SQLite opens")]
-fn connect(path: &Path) -> Result<Connection, Cause> {
-    let turn = File::create(path.with_extension("lock"))?;
-    turn.lock()?;
-    let mut connection = Connection::open(path)?;
-    connection.busy_timeout(PATIENCE)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    // What is reserved outlives the machine's power too: the call that follows is paid for whatever happens here.
-    connection.pragma_update(None, "synchronous", "full")?;
-    MIGRATIONS.to_latest(&mut connection)?;
-    Ok(connection)
 }
 
 /// Billionths of a dollar and tokens, with what of each is not settled.

@@ -1,5 +1,6 @@
 use gloaming_api::Digest;
 use proptest::prelude::*;
+use rusqlite::Connection;
 
 use super::*;
 

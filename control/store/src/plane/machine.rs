@@ -12,7 +12,7 @@ use gloaming_api::{Attempt, Digest, RepoId, TaskId};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptEnd, Claimant, Limits, Refused, Share, Submission, TaskRecord};
+use super::{AttemptEnd, Claimant, Figure, Limits, Refused, Share, Submission, TaskRecord};
 
 /// The longest wait after a failed attempt.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(24 * 60 * 60);
@@ -110,7 +110,8 @@ impl Try {
 
 /// A time as it is kept: to the microsecond.
 pub(super) fn kept(at: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(at.as_microsecond()).expect("it was a time before it was rounded")
+    // The last second that there is has no parts in the library's count of microseconds.
+    Timestamp::from_microsecond(at.as_microsecond()).or(Timestamp::from_second(at.as_second())).unwrap_or(at)
 }
 
 /// A time so much later.
@@ -243,6 +244,13 @@ impl Task {
             self.now.grant = Some(grant.clone());
         }
         self.now.updated_at = now;
+    }
+
+    /// Lets a lease that ran out hold on.
+    pub(super) fn hold_on(&mut self, hold: Duration, now: Timestamp) {
+        if let Some(held) = &mut self.now.held {
+            held.expires_at = later(now, hold);
+        }
     }
 
     /// Takes a lease back that ran out.
@@ -449,6 +457,18 @@ impl Task {
             failure: now.failure.clone(),
             superseded_by: now.superseded_by.clone(),
             grant: now.grant.clone(),
+        }
+    }
+
+    pub(super) fn figure(&self) -> Figure {
+        Figure {
+            repo: self.asked.new.repo.clone(),
+            created_at: self.asked.created_at,
+            updated_at: self.now.updated_at,
+            state: self.now.state,
+            pull_request: self.now.pull_request.as_ref().map(|request| request.outcome),
+            reason: self.now.bow_out.as_ref().map(|bow_out| bow_out.reason_code),
+            cost: sum(self.now.cost, self.now.cost_now),
         }
     }
 

@@ -11,6 +11,7 @@
 mod audit;
 mod machine;
 mod memory;
+mod sqlite;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,13 +20,14 @@ use gloaming_api::access::{NewToken, TokenView};
 use gloaming_api::bowout::{BowOut, Cost};
 use gloaming_api::task::{NewTask, PullRequest, PullRequestOutcome, Source, TaskEvent, TaskState, TaskView};
 use gloaming_api::worker::{LeaseKey, Renewal, Renewed, VerifiedChange};
-use gloaming_api::{Attempt, Digest, RepoId, TaskId};
+use gloaming_api::{Attempt, Digest, ReasonCode, RepoId, TaskId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use audit::{AuditBreak, verify_audit};
 pub use memory::MemoryStore;
+pub use sqlite::{Health, SqliteStore};
 
 /// What a store is set to.
 #[derive(Debug, Clone, PartialEq)]
@@ -260,6 +262,25 @@ pub struct Load {
     pub deliveries: u64,
 }
 
+/// What came of a task, for statistics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// Its repository.
+    pub repo: RepoId,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When anything about it changed last.
+    pub updated_at: Timestamp,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Whether it has a pull request, and what became of that, as far as is known.
+    pub pull_request: Option<Option<PullRequestOutcome>>,
+    /// Why it has none.
+    pub reason: Option<ReasonCode>,
+    /// What all its attempts took.
+    pub cost: Cost,
+}
+
 /// Which tasks are listed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskFilter {
@@ -321,6 +342,9 @@ pub struct StoreError {
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
+
+/// How many tasks are forgotten at once, so that nobody else waits long for it.
+pub const FORGOTTEN_AT_ONCE: u32 = 200;
 
 /// What a store answers.
 pub type Stored<T> = Result<T, StoreError>;
@@ -387,6 +411,11 @@ pub trait Store: Send + Sync {
 
     /// Takes back leases that ran out. Returns the tasks they were of.
     fn sweep(&self, now: Timestamp) -> Stored<Vec<TaskId>>;
+
+    /// Lets leases that ran out hold for a while from now on, and returns how many. For the start of a server that was away:
+    /// their workers could not renew, and neither they nor their tasks are to be blamed. They can give them back or hand over
+    /// what they have; those of workers that are gone run out once more.
+    fn grace(&self, hold: Duration, now: Timestamp) -> Stored<u64>;
 
     /// Asks for a task's end: one that waits ends at once, and the effects are written; one that runs ends when its worker
     /// hears of it, one that is being published when its publisher looks, see [`Store::unpublished`]. Returns its state, none
@@ -528,11 +557,15 @@ pub trait Store: Send + Sync {
     /// Returns such a value.
     fn value(&self, name: &str) -> Stored<Option<String>>;
 
+    /// Returns what came of the tasks that were asked for since a time, as far as they are not forgotten, the oldest first.
+    fn figures(&self, since: Timestamp) -> Stored<Vec<Figure>>;
+
     /// Returns how much there is to do.
     fn load(&self, now: Timestamp) -> Stored<Load>;
 
     /// Removes tasks that ended before a time and have no effect that is not done, with their journals, artifacts, effects
-    /// and idempotency keys; and deliveries and effects of no task that were done before. Returns how many tasks.
+    /// and idempotency keys; and deliveries and effects of no task that were done before. Returns how many tasks; where it is [`FORGOTTEN_AT_ONCE`], the oldest, there
+    /// may be more.
     fn forget(&self, before: Timestamp, now: Timestamp) -> Stored<u64>;
 }
 

@@ -245,6 +245,11 @@ impl Agent {
         self.recalled
     }
 
+    /// Returns whether the model is asked to sum up the older part of the conversation, and not for what to do next.
+    pub fn is_summing_up(&self) -> bool {
+        self.phase == Phase::Summary
+    }
+
     fn ask(&mut self) -> Vec<Action> {
         let budget = self.brief.budget;
         let out = if self.steps >= budget.steps {

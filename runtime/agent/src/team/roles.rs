@@ -379,6 +379,15 @@ fn schema(role: AgentRole) -> Value {
 mod tests {
     use super::*;
 
+    #[test]
+    fn no_tool_of_others_can_be_called_as_a_roles_own_calls_are() {
+        let ends = AgentRole::ALL.iter().flat_map(|role| names_of_ends(*role));
+        let own: Vec<&str> = ends.chain([crate::team::recall::RECALL]).collect();
+        let free: Vec<&&str> =
+            own.iter().filter(|name| !gloaming_policies::HOST_NAMES.contains(name)).collect();
+        assert_eq!(free, [&""; 0]);
+    }
+
     fn told(role: AgentRole, name: &str, args: &Value) -> String {
         match read(role, name, args) {
             Ok(end) => format!("{end:?}"),

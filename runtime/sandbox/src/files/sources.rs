@@ -37,11 +37,23 @@ struct Source {
     language: Language,
     before: Option<Vec<u8>>,
     after: Option<Vec<u8>>,
+    /// Whether there was more before than is looked at: what stands here now may have stood there.
+    unknown: bool,
+}
+
+/// What a file held before a call.
+#[derive(Debug)]
+pub(super) enum Before {
+    /// There was no such file, or its content must not be told of.
+    Nothing,
+    /// More than is looked at.
+    TooMuch,
+    Content(Vec<u8>),
 }
 
 impl Sources {
     /// Returns what changes will replace or remove of sources that the call has not changed before.
-    pub(super) fn found(&self, view: &View, changes: &[Change]) -> Vec<(RelPath, Option<Vec<u8>>)> {
+    pub(super) fn found(&self, view: &View, changes: &[Change]) -> Vec<(RelPath, Before)> {
         let paths = changes.iter().flat_map(Change::paths);
         let new =
             paths.filter(|path| !self.files.contains_key(path) && Language::of(path.as_str()).is_some());
@@ -49,19 +61,24 @@ impl Sources {
         let mut found = Vec::new();
         for path in new {
             let content = content(view, path, room.min(LARGEST));
-            room -= content.as_ref().map_or(0, Vec::len) as u64;
+            room -= content.len();
             found.push((path.clone(), content));
         }
         found
     }
 
     /// Notes changes that were made, and what was found before them.
-    pub(super) fn made(&mut self, found: Vec<(RelPath, Option<Vec<u8>>)>, changes: Vec<Change>) {
+    pub(super) fn made(&mut self, found: Vec<(RelPath, Before)>, changes: Vec<Change>) {
         for (path, before) in found {
             let Some(language) = Language::of(path.as_str()) else { continue };
-            self.bytes += before.as_ref().map_or(0, Vec::len) as u64;
+            self.bytes += before.len();
+            let unknown = matches!(before, Before::TooMuch);
+            let before = match before {
+                Before::Content(content) => Some(content),
+                Before::Nothing | Before::TooMuch => None,
+            };
             if let Entry::Vacant(new) = self.files.entry(path) {
-                new.insert(Source { language, after: before.clone(), before });
+                new.insert(Source { language, after: before.clone(), before, unknown });
             }
         }
         for change in changes {
@@ -81,9 +98,11 @@ impl Sources {
                     }
                 }
                 Change::Rename { from, to, .. } => {
-                    let moved = self.files.get_mut(&from).and_then(|source| source.after.take());
+                    let moved = self.files.get_mut(&from).map(|source| (source.after.take(), source.unknown));
+                    let (moved, unknown) = moved.unwrap_or_default();
                     if let Some(source) = self.files.get_mut(&to) {
                         source.after = moved;
+                        source.unknown |= unknown;
                     }
                 }
             }
@@ -92,14 +111,20 @@ impl Sources {
 
     /// Says which syntax errors the files have now that none of them had before; none where there are none.
     pub(super) fn note(&self) -> Option<String> {
-        let changed = || self.files.iter().filter(|(_, source)| source.before != source.after);
+        let changed =
+            || self.files.iter().filter(|(_, source)| source.unknown || source.before != source.after);
         let mut errors: Vec<(&RelPath, &[u8], SyntaxError)> = Vec::new();
         for (path, source) in changed() {
             let Some(after) = &source.after else { continue };
             // What stands in a file that is gone now may have moved here.
-            let gone =
-                changed().filter(|(_, other)| other.after.is_none() && other.language == source.language);
-            let before = source.before.iter().chain(gone.filter_map(|(_, other)| other.before.as_ref()));
+            let gone: Vec<&Source> = changed()
+                .map(|(_, other)| other)
+                .filter(|other| other.after.is_none() && other.language == source.language)
+                .collect();
+            if source.unknown || gone.iter().any(|other| other.unknown) {
+                continue;
+            }
+            let before = source.before.iter().chain(gone.iter().filter_map(|other| other.before.as_ref()));
             let before: Vec<&[u8]> = before.map(Vec::as_slice).collect();
             let new = new_errors_among(source.language, &before, after);
             errors.extend(new.into_iter().map(|error| (path, after.as_slice(), error)));
@@ -127,15 +152,28 @@ impl Sources {
     }
 }
 
-/// Returns what a file holds; none where it cannot be read or holds more than `most` bytes. None as well where the
-/// policy does not let it be read: which errors are told must not tell of what it held.
-fn content(view: &View, path: &RelPath, most: u64) -> Option<Vec<u8>> {
-    if !view.permit.allows(Access::Read, path) {
-        return None;
+impl Before {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Content(content) => content.len() as u64,
+            Self::Nothing | Self::TooMuch => 0,
+        }
     }
-    let (file, stat) = view.root.open_file(path).ok()?;
-    let size = u64::try_from(stat.st_size).ok().filter(|size| *size <= most)?;
+}
+
+/// Returns what a file holds, up to `most` bytes. Nothing as well where the policy does not let it be read: which errors are
+/// told must not tell of what it held.
+fn content(view: &View, path: &RelPath, most: u64) -> Before {
+    if !view.permit.allows(Access::Read, path) {
+        return Before::Nothing;
+    }
+    let Ok((file, stat)) = view.root.open_file(path) else { return Before::Nothing };
+    let Some(size) = u64::try_from(stat.st_size).ok().filter(|size| *size <= most) else {
+        return Before::TooMuch;
+    };
     let mut data = Vec::new();
-    read_into(view, path, &file, 0, size, &mut data).ok()?;
-    Some(data)
+    match read_into(view, path, &file, 0, size, &mut data) {
+        Ok(_) => Before::Content(data),
+        Err(_) => Before::Nothing,
+    }
 }

@@ -373,20 +373,25 @@ fn control(
     trees: &Trees<'_>,
     names: &mut Names,
 ) -> Control {
-    // By its whole name: a file may know something else as `test`.
-    const TEST: &str = "    #[::core::prelude::v1::test]\n";
     let (module, passes) = (names.next_name(), names.next_name());
+    // By its whole name: a file may know something else as `test`. The library is asked for under a name of the module's own,
+    // since no path leads to it in every crate: in the edition of 2015 `::core` is there only without `std`, `::std` only
+    // with it, and a plain `core` may be a module's.
+    let core = format!("{module}_core");
+    let test = format!("    #[self::{core}::prelude::v1::test]\n");
     let outer: Vec<&str> = [label].into_iter().chain(within.iter().map(String::as_str)).collect();
     let at = format!("{}::{module}", outer.join("::"));
     // What the file takes from elsewhere is what its tests see; not where a lint that is forbidden would have a say.
     let texts = trees.texts(&path);
     let forbids = texts.after.iter().map(String::as_str).chain([root]).any(|text| FORBIDS.is_match(text));
     let scope = if forbids { "" } else { "    #[allow(unused_imports)]\n    use super::*;\n" };
-    let mut code = format!("\n#[cfg(test)]\nmod {module} {{\n{scope}{TEST}    fn {passes}() {{}}\n");
+    let mut code = format!(
+        "\n#[cfg(test)]\nmod {module} {{\n    extern crate core as {core};\n{scope}{test}    fn {passes}() {{}}\n"
+    );
     let mut fails = Vec::new();
     for form in forms::rust(&texts) {
         let name = names.next_name();
-        code += &format!("{TEST}    fn {name}() {{\n        {}\n    }}\n", forms::named(&form, &name));
+        code += &format!("{test}    fn {name}() {{\n        {}\n    }}\n", forms::named(&form, &name));
         fails.push(format!("{at}::{name}"));
     }
     Control { path, text: code + "}\n", passes: format!("{at}::{passes}"), fails }

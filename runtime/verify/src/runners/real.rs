@@ -225,6 +225,26 @@ fn cargo() {
     );
 }
 
+/// Each edition, with and without `std`: what leads to the standard macros differs.
+#[test]
+fn controls_build_in_every_crate() {
+    let code = "/// One.\npub fn one() -> u8 {\n    1\n}\n\n#[cfg(test)]\nmod tests {\n    use super::*;\n    #[test]\n    fn holds() {\n        \
+                assert_eq!(one(), 1);\n    }\n}\n";
+    let strict = "#![forbid(unsafe_code, warnings, unused, rust_2018_idioms, missing_docs)]\n";
+    for edition in ["2015", "2024"] {
+        for head in ["", "#![no_std]\n", strict] {
+            let manifest = format!(
+                "[package]\nname = \"demo\"\nversion = \"0.1.0\"\nedition = \"{edition}\"\n[workspace]\n"
+            );
+            let text = format!("//! Demo.\n{head}{code}");
+            let files = [("Cargo.toml", manifest.as_str()), ("src/lib.rs", text.as_str())];
+            let bed = Bed::new(TestRunner::Cargo, &["cargo", "test"], &["cargo", "--version"], &files);
+            let Some(mut bed) = bed else { return };
+            assert_eq!(failing_controls(&mut bed, Placing::Inside), [TestStatus::Failed], "{edition} {head}");
+        }
+    }
+}
+
 #[test]
 fn cargo_alone() {
     let bed = Bed::new(

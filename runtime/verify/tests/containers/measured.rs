@@ -162,3 +162,35 @@ async fn faults_in_go() {
     assert_eq!((mutants.survived, mutants.timed_out), (0, 0), "{}", told(&evidence, "V9"));
     assert!(mutants.killed >= 4, "{}", told(&evidence, "V9"));
 }
+
+/// A test that the patch adds and that holds of nearly anything: others notice what it does not.
+#[tokio::test]
+async fn tests_that_notice_nothing_by_themselves_are_a_signal() {
+    let case = Case::new(
+        vec![unittest()],
+        &[("app.py", BEFORE), ("tests/__init__.py", ""), ("tests/test_app.py", TESTED)],
+    );
+    let after = "def big(n):\n    limit = 10\n    return n > limit\n";
+    let weak = format!(
+        "{TESTED}\n    def test_more(self):\n        self.assertIn(app.big(11), (True, False, None))\n"
+    );
+    let strong = weak.replace("assertIn(app.big(11), (True, False, None))", "assertFalse(app.big(10))");
+    let mut told_of = Vec::new();
+    for tests in [weak, strong] {
+        let Some(evidence) = case.verify(&[("app.py", after), ("tests/test_app.py", &tests)]).await else {
+            return;
+        };
+        let own = evidence.mutants.as_ref().unwrap().own.clone().unwrap();
+        let idle: Vec<String> = evidence
+            .signals
+            .iter()
+            .filter(|signal| signal.name == gloaming_verify::IDLE_TESTS)
+            .map(|signal| format!("{}:{}: {}", signal.path, signal.line, signal.detail))
+            .collect();
+        told_of.push((own.noticed, own.missed, own.unknown, own.by, idle));
+    }
+    let said = "app.py:2: whatever was broken in the lines it changes, here `10` → `11`, every test that the patch brings \
+                passes: tests.test_app.T.test_more";
+    assert_eq!(told_of[0], (0, 4, 0, vec![], vec![said.to_owned()]));
+    assert_eq!(told_of[1], (2, 2, 0, vec!["tests.test_app.T.test_more".to_owned()], vec![]));
+}

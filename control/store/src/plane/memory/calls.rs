@@ -165,6 +165,13 @@ impl Store for MemoryStore {
         Ok(self.kept().sweep(&self.limits, kept(now)))
     }
 
+    fn grace(&self, hold: Duration, now: Timestamp) -> Stored<u64> {
+        let now = kept(now);
+        let mut kept = self.kept();
+        let due = kept.tasks.iter_mut().filter(|row| row.task.is_overdue(now));
+        Ok(due.map(|row| row.task.hold_on(hold, now)).count() as u64)
+    }
+
     fn cancel(
         &self,
         task: &TaskId,
@@ -451,6 +458,13 @@ impl Store for MemoryStore {
         Ok(self.kept().values.get(name).cloned())
     }
 
+    fn figures(&self, since: Timestamp) -> Stored<Vec<Figure>> {
+        let since = kept(since);
+        let kept = self.kept();
+        let wanted = kept.tasks.iter().filter(|row| row.task.asked.created_at >= since);
+        Ok(wanted.map(|row| row.task.figure()).collect())
+    }
+
     fn load(&self, now: Timestamp) -> Stored<Load> {
         let now = kept(now);
         let kept = self.kept();
@@ -482,13 +496,19 @@ impl Store for MemoryStore {
             .filter(|asked| !matches!(asked.end, Some(Ok(_))))
             .filter_map(|asked| asked.effect.task.clone())
             .collect();
-        let (gone, stay): (Vec<Row>, Vec<Row>) =
-            std::mem::take(&mut kept.tasks).into_iter().partition(|row| {
-                let task = &row.task;
+        let mut old: Vec<(Timestamp, TaskId)> = kept
+            .tasks
+            .iter()
+            .map(|row| &row.task)
+            .filter(|task| {
                 task.now.state.is_end() && task.now.updated_at < before && !open.contains(&task.asked.id)
-            });
-        kept.tasks = stay;
-        let gone: BTreeSet<TaskId> = gone.into_iter().map(|row| row.task.asked.id).collect();
+            })
+            .map(|task| (task.now.updated_at, task.asked.id.clone()))
+            .collect();
+        old.sort();
+        let gone: BTreeSet<TaskId> =
+            old.into_iter().take(FORGOTTEN_AT_ONCE as usize).map(|(_, task)| task).collect();
+        kept.tasks.retain(|row| !gone.contains(&row.task.asked.id));
         kept.feed.retain(|told| !gone.contains(&told.task));
         kept.keys.retain(|(_, task)| !gone.contains(task));
         kept.effects.retain(|asked| match (&asked.effect.task, &asked.end) {
@@ -497,6 +517,7 @@ impl Store for MemoryStore {
             (None, _) => true,
         });
         kept.deliveries.retain(|received| received.done_at.is_none_or(|at| at >= before));
+        kept.handed.retain(|_, (_, at)| *at >= before);
         Ok(gone.len() as u64)
     }
 }

@@ -16,9 +16,9 @@ use serde_json::Value;
 use super::audit::{Decided, chained};
 use super::machine::{self, Task, Try, is_superseded, kept, kind, later, repo_key, stride};
 use super::{
-    AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd, Idempotency, Limits, Load,
-    NewEffect, Refused, Share, Store, StoreError, Stored, Submission, Submitted, TaskFilter, TaskRecord,
-    Told, minute, token_view,
+    AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd, FORGOTTEN_AT_ONCE, Figure,
+    Idempotency, Limits, Load, NewEffect, Refused, Share, Store, StoreError, Stored, Submission, Submitted,
+    TaskFilter, TaskRecord, Told, minute, token_view,
 };
 
 /// The reference of what a [`Store`] does, and a store for tests.
@@ -38,8 +38,8 @@ struct Kept {
     shares: BTreeMap<String, Share>,
     /// What each repository had, for its weight.
     passes: BTreeMap<String, i64>,
-    /// At what pass a task was handed out last, for each kind of workers.
-    handed: BTreeMap<Digest, i64>,
+    /// At what pass a task was handed out last, and when, for each kind of workers.
+    handed: BTreeMap<Digest, (i64, Timestamp)>,
     effects: Vec<Wanted>,
     effect_ids: i64,
     deliveries: Vec<Received>,
@@ -174,7 +174,7 @@ impl Kept {
 
     /// The task that a worker is handed: repository by pass, then task by priority and age.
     fn choose(&mut self, claimant: &Claimant, limits: &Limits, now: Timestamp) -> Option<usize> {
-        let least = self.handed.get(&kind(claimant)).copied().unwrap_or(0);
+        let least = self.handed.get(&kind(claimant)).map_or(0, |(pass, _)| *pass);
         let room = |repo: &str| {
             let running = self.tasks.iter().filter(|row| {
                 row.task.now.state == TaskState::Running && repo_key(&row.task.asked.new.repo) == repo
@@ -193,7 +193,7 @@ impl Kept {
             .min()?;
         let grown = pass + stride(self.share(&repo, limits));
         self.passes.insert(repo, grown);
-        self.handed.insert(kind(claimant), pass);
+        self.handed.insert(kind(claimant), (pass, now));
         Some(at)
     }
 }

@@ -12,6 +12,10 @@ use super::{Compared, Difference, Replay, unexplained};
 /// How many places of a text are tried for the one that theirs meant.
 const PLACES: usize = 50;
 
+/// The most pairs of lines between what two texts begin and end with alike that are compared. To find the shortest way from
+/// one to the other takes time by them, and a limit of time would make a replay's calls depend on the machine.
+const PAIRS: usize = 4_000_000;
+
 impl Replay<'_> {
     /// Makes a file. Without a text it is empty, or holds one line feed in their older versions.
     pub(super) fn create(&mut self, path: &str, text: Option<String>, answer: &str) -> Compared {
@@ -122,8 +126,8 @@ impl Replay<'_> {
     fn rewrite(&mut self, path: &str, before: &str, after: &str, answer: &str) -> Compared {
         let outcome = if before == after {
             ToolOutcome::ok(json!({}))
-        } else if before.is_empty() {
-            // A patch has no place in an empty file.
+        } else if before.is_empty() || pairs(before, after) > PAIRS {
+            // A patch has no place in an empty file; and what differs in so much is written whole.
             self.call("write", &json!({"path": path, "content": after, "overwrite": true}))
         } else {
             let diff = TextDiff::from_lines(before, after);
@@ -197,5 +201,34 @@ impl Replay<'_> {
         let args = json!({"path": path, "content": before, "overwrite": true});
         let outcome = self.tools.call("write", &args);
         if outcome.ok { Ok(()) } else { Err(self.failed(&outcome)) }
+    }
+}
+
+/// Returns how many pairs of lines differ as far as two texts do not begin and end alike.
+fn pairs(before: &str, after: &str) -> usize {
+    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    let begin = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
+    let (old, new) = (&old[begin..], &new[begin..]);
+    let end = old.iter().rev().zip(new.iter().rev()).take_while(|(old, new)| old == new).count();
+    (old.len() - end).saturating_mul(new.len() - end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compared_is_bounded_by_what_differs() {
+        let numbered =
+            |name: &str, count: usize| -> String { (0..count).map(|at| format!("{name} {at}\n")).collect() };
+        let (long, other) = (numbered("a", 100_000), numbered("b", 3_000));
+        assert_eq!(pairs(&long, &long), 0);
+        // One line in the middle of many, one more, one less.
+        assert_eq!(pairs(&long, &long.replacen("a 500\n", "x\n", 1)), 1);
+        assert_eq!(pairs(&long, &long.replacen("a 500\n", "a 500\nx\n", 1)), 0);
+        assert_eq!(pairs(&long, &long.replacen("a 500\n", "", 1)), 0);
+        assert_eq!(pairs("a\n", ""), 0);
+        assert!(pairs(&numbered("a", 3_000), &other) > PAIRS);
+        assert!(pairs(&numbered("a", 1_000), &numbered("b", 1_000)) < PAIRS);
     }
 }

@@ -1,0 +1,73 @@
+//! Repositories: what is allowed there, why, and what is known of them.
+
+use std::sync::Arc;
+
+use gloaming_api::RepoId;
+use gloaming_api::problem::ProblemCode;
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
+use serde_json::json;
+
+use crate::answer::{Answered, Fault, bytes, empty, json as answer_json};
+use crate::app::{App, Asked};
+
+/// Returns the repository of the path, where the caller may see it.
+fn repo(asked: &Asked) -> Result<RepoId, Fault> {
+    let name = format!("{}/{}", asked.param("owner"), asked.param("name"));
+    let repo: RepoId = name.parse().map_err(|_| Fault::missing("repository"))?;
+    if asked.caller()?.reaches(&repo) { Ok(repo) } else { Err(Fault::missing("repository")) }
+}
+
+pub(super) async fn policy(app: &Arc<App>, asked: &Asked) -> Answered {
+    let repo = repo(asked)?;
+    let told = app.ask(move |app, _| {
+        let granted = app.policies.granted(&repo).map_err(|why| Fault::new(ProblemCode::NotFound, why))?;
+        let grant = &granted.grant;
+        Ok::<_, Fault>(json!({
+            "repo": repo,
+            "digest": grant.digest(),
+            "layers": granted.layers,
+            "grant": grant.to_json(),
+            "notes": grant.notes(),
+        }))
+    });
+    Ok(answer_json(StatusCode::OK, &told.await??))
+}
+
+pub(super) async fn explain(app: &Arc<App>, asked: &Asked) -> Answered {
+    let repo = repo(asked)?;
+    let call = asked.query("call").unwrap_or_default().to_owned();
+    let told = app.ask(move |app, _| {
+        let granted = app.policies.granted(&repo).map_err(|why| Fault::new(ProblemCode::NotFound, why))?;
+        let wrong = |why| Fault::new(ProblemCode::BadRequest, format!("the query's `call`: {why}"));
+        let explanation = granted.grant.explain(&call).map_err(wrong)?;
+        let flip = granted.grant.flip(&call, &[]).map_err(wrong)?;
+        let mut value = serde_json::to_value(&explanation)
+            .map_err(|error| Fault::internal("write an explanation", &error))?;
+        value["flip"] = json!(flip);
+        Ok::<_, Fault>(value)
+    });
+    Ok(answer_json(StatusCode::OK, &told.await??))
+}
+
+pub(super) async fn profile(app: &Arc<App>, asked: &Asked) -> Answered {
+    let repo = repo(asked)?;
+    let known = app.profiles.of(&repo).await.map_err(|error| Fault::internal("read a profile", &*error))?;
+    let Some(profile) = known else {
+        return Err(Fault::new(ProblemCode::NotFound, "nothing is known of the repository yet"));
+    };
+    // Lists, `W/` and `*` as RFC 9110, section 13.1.2, has them; ours has no comma in it.
+    let wanted = asked.headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let same = wanted.flat_map(|value| value.split(',')).any(|tag| {
+        let tag = tag.trim();
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == profile.etag
+    });
+    let mut response = match same {
+        true => empty(StatusCode::NOT_MODIFIED),
+        false => bytes(StatusCode::OK, "application/json", profile.body.clone()),
+    };
+    let headers = response.headers_mut();
+    headers.insert(ETAG, HeaderValue::from_str(&profile.etag).expect("a digest is plain"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    Ok(response)
+}

@@ -1,0 +1,87 @@
+//! What came of tasks: a function of them.
+
+use std::collections::BTreeMap;
+
+use gloaming_api::task::{PullRequestOutcome, TaskState, TaskView};
+use jiff::civil::Weekday;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+/// What came of tasks, all together, by repository, and by the week they were asked for.
+#[derive(Debug, Default, Clone, PartialEq, Serialize)]
+pub(crate) struct Stats {
+    total: Count,
+    repositories: BTreeMap<String, Count>,
+    /// By the Monday, UTC, that the week began with.
+    weeks: BTreeMap<String, Count>,
+}
+
+/// What came of some tasks.
+#[derive(Debug, Default, Clone, PartialEq, Serialize)]
+struct Count {
+    tasks: u64,
+    /// Pull requests that were opened.
+    opened: u64,
+    merged: u64,
+    closed: u64,
+    reverted: u64,
+    /// Tasks that ended without a pull request and for a reason.
+    abstained: u64,
+    /// These, by reason.
+    reasons: BTreeMap<String, u64>,
+    failed: u64,
+    /// Tasks that were cancelled or superseded.
+    dropped: u64,
+    /// Tasks that have not ended.
+    open: u64,
+    cost_usd: f64,
+    /// Cost of all tasks by the number of them; none where there is no task.
+    cost_per_task_usd: Option<f64>,
+    /// Cost of all tasks, those without a pull request too, by the number of merged ones; none where there is none.
+    cost_per_merged_usd: Option<f64>,
+}
+
+impl Stats {
+    /// Counts a task.
+    pub(crate) fn add(&mut self, task: &TaskView) {
+        let day = task.created_at.to_zoned(TimeZone::UTC).date();
+        let back = day.weekday().since(Weekday::Monday);
+        let monday = day.saturating_sub(jiff::Span::new().days(i64::from(back)));
+        let repository = self.repositories.entry(task.repo.as_str().to_owned()).or_default();
+        let week = self.weeks.entry(monday.to_string()).or_default();
+        for count in [&mut self.total, repository, week] {
+            count.add(task);
+        }
+    }
+}
+
+impl Count {
+    fn add(&mut self, task: &TaskView) {
+        self.tasks += 1;
+        if let Some(request) = &task.pull_request {
+            self.opened += 1;
+            match request.outcome {
+                Some(PullRequestOutcome::Merged) => self.merged += 1,
+                Some(PullRequestOutcome::Closed) => self.closed += 1,
+                Some(PullRequestOutcome::Reverted) => self.reverted += 1,
+                None => {}
+            }
+        }
+        match task.state {
+            TaskState::BowedOut => {
+                self.abstained += 1;
+                if let Some(bow_out) = &task.bow_out {
+                    let reason = serde_json::to_value(bow_out.reason_code).unwrap_or_default();
+                    *self.reasons.entry(reason.as_str().unwrap_or_default().to_owned()).or_default() += 1;
+                }
+            }
+            TaskState::Failed | TaskState::Quarantined => self.failed += 1,
+            TaskState::Cancelled | TaskState::Superseded => self.dropped += 1,
+            TaskState::Queued | TaskState::Running | TaskState::Publishing => self.open += 1,
+            TaskState::Published => {}
+        }
+        self.cost_usd += task.cost.usd;
+        self.cost_per_task_usd = Some(self.cost_usd / self.tasks as f64);
+        self.cost_per_merged_usd = (self.merged > 0).then(|| self.cost_usd / self.merged as f64);
+    }
+}

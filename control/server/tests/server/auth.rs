@@ -1,0 +1,194 @@
+//! Who is let in, and what is told to whom.
+
+use std::time::Duration;
+
+use gloaming_api::access::Scope;
+use gloaming_api::endpoints::{Auth, Content, ENDPOINTS};
+use gloaming_server::bootstrap;
+use serde_json::json;
+
+use crate::api::put;
+use crate::support::Running;
+
+#[tokio::test]
+async fn only_a_token_that_is_taken_lets_in() {
+    let running = Running::start().await;
+    let good = running.token("bot", &[Scope::Read], "*");
+    let (id, secret) = good[4..].split_once('_').unwrap();
+    let zeros = "0".repeat(64);
+    let flipped = format!("{}{}", if secret.starts_with('0') { '1' } else { '0' }, &secret[1..]);
+    let mut texts = std::collections::BTreeSet::new();
+    for bad in [
+        String::new(),
+        "Bearer".into(),
+        "Bearer ".into(),
+        format!("Basic {good}"),
+        format!("Bearer  {good}"),
+        format!("Bearer {}", good.to_uppercase()),
+        format!("Bearer glm_{id}_{flipped}"),
+        format!("Bearer glm_{id}_{}", &secret[..63]),
+        format!("Bearer glm_{id}_{secret}0"),
+        format!("Bearer glm_0123456789abcdef_{zeros}"),
+        format!("Bearer glm_{id}_"),
+        format!("Bearer {}", "x".repeat(9000)),
+    ] {
+        let headers = [("authorization", bad.as_str())];
+        let answer = running.send("GET", "/v1/tasks", "", &headers, vec![]).await;
+        assert_eq!(answer.code(), "unauthorized", "{bad}");
+        assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"gloaming\"");
+        texts.insert(answer.json()["detail"].to_string());
+    }
+    assert_eq!(texts.len(), 1, "an unknown id and a wrong secret are told apart: {texts:?}");
+    let headers = [("authorization", format!("bearer {good}"))];
+    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+    assert_eq!(running.send("GET", "/v1/tasks", "", &headers, vec![]).await.status, 200);
+    let twice = [headers[0], headers[0]];
+    assert_eq!(running.send("GET", "/v1/tasks", "", &twice, vec![]).await.code(), "bad_request");
+}
+
+#[tokio::test]
+async fn a_token_ends_when_it_expires_and_when_it_is_revoked_and_its_last_use_is_noted() {
+    let running = Running::start().await;
+    let make = async |expires: u64| {
+        let body = json!({"name": "bot", "scopes": ["read"], "repos": ["acme/*"], "expires_s": expires});
+        let answer = running.post("/v1/tokens", &running.admin, body).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.json()
+    };
+    let short = make(60).await["token"].as_str().unwrap().to_owned();
+    let long = make(6000).await;
+    let (long, id) = (long["token"].as_str().unwrap().to_owned(), long["id"].as_str().unwrap().to_owned());
+    assert_eq!(running.ask("GET", "/v1/tasks", &short).await.status, 200);
+    running.pass(Duration::from_secs(60));
+    assert_eq!(running.ask("GET", "/v1/tasks", &short).await.code(), "unauthorized");
+    assert_eq!(running.ask("GET", "/v1/tasks", &long).await.status, 200);
+    let listed = running.ask("GET", "/v1/tokens", &running.admin).await;
+    let listed = listed.json();
+    let seen = listed.as_array().unwrap().iter().find(|token| token["id"] == id.as_str()).unwrap();
+    assert!(seen["last_used_at"].is_string() && !listed.to_string().contains(&long), "{listed}");
+    let path = format!("/v1/tokens/{id}");
+    assert_eq!(running.ask("DELETE", &path, &running.admin).await.status, 204);
+    assert_eq!(running.ask("DELETE", &path, &running.admin).await.status, 204);
+    assert_eq!(running.ask("GET", "/v1/tasks", &long).await.code(), "unauthorized");
+    assert_eq!(running.ask("DELETE", "/v1/tokens/none", &running.admin).await.code(), "not_found");
+}
+
+#[tokio::test]
+async fn the_first_token_makes_one_other_and_is_spent() {
+    let running = Running::start().await;
+    let now = running.now();
+    // There is one already: no first token.
+    assert!(bootstrap(&*running.store, now).unwrap().is_none());
+    let store = gloaming_store::MemoryStore::new(gloaming_store::Limits::default());
+    let lost = bootstrap(&store, now).unwrap().unwrap();
+    let first = bootstrap(&store, now).unwrap().unwrap();
+    let revoked = gloaming_store::Store::token(&store, &lost.id).unwrap().unwrap().0.revoked_at;
+    assert!(revoked.is_some(), "an earlier start's is not taken any more");
+    let fresh = crate::support::Running::over(store).await;
+    let ask = json!({"name": "admin", "scopes": ["admin"], "repos": ["*"]});
+    assert_eq!(fresh.ask("GET", "/v1/tokens", &first.token).await.code(), "forbidden");
+    let second = json!({"name": "bootstrap", "scopes": ["admin"], "repos": ["*"]});
+    assert_eq!(fresh.post("/v1/tokens", &first.token, second).await.code(), "invalid_body");
+    let made = fresh.post("/v1/tokens", &first.token, ask.clone()).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    assert_eq!(fresh.post("/v1/tokens", &first.token, ask).await.code(), "unauthorized");
+    let token = made.json()["token"].as_str().unwrap().to_owned();
+    assert_eq!(fresh.ask("GET", "/v1/tokens", &token).await.status, 200);
+}
+
+#[tokio::test]
+async fn each_endpoint_takes_its_scope_and_no_other() {
+    let running = Running::start().await;
+    let tokens: Vec<(Scope, String)> =
+        Scope::ALL.iter().map(|scope| (*scope, running.token(scope.as_str(), &[*scope], "*"))).collect();
+    for endpoint in ENDPOINTS {
+        let Auth::Token(wanted) = endpoint.auth else { continue };
+        for (scope, token) in &tokens {
+            let path = endpoint.path.replace(['{', '}'], "");
+            let status = running.ask(endpoint.method.as_str(), &path, token).await.status;
+            assert_eq!(status == 403, !scope.covers(wanted), "{} {}", endpoint.name, scope.as_str());
+        }
+    }
+}
+
+/// Whatever is asked of another's repository is answered as if there were none: the same status, words and log.
+#[tokio::test]
+async fn a_token_of_another_repository_learns_nothing_from_any_endpoint() {
+    let running = Running::start().await;
+    let foreign = put(&running, "acme/secret");
+    let missing = gloaming_api::TaskId::generate();
+    let all = [Scope::Submit, Scope::Worker];
+    let owner = running.token("owner", &all, "acme/*");
+    let lease = json!({"protocol": 1, "worker": "w", "labels": [], "wait_s": 0});
+    let leased = running.post("/v1/leases", &owner, lease.clone()).await.json();
+    assert_eq!(leased["task"], foreign.as_str());
+    let stranger = running.token("stranger", &all, "other/*");
+    for endpoint in ENDPOINTS {
+        let Auth::Token(Scope::Read | Scope::Submit | Scope::Worker) = endpoint.auth else { continue };
+        let mut answers = Vec::new();
+        for (task, name) in [(&foreign, "secret"), (&missing, "nothing")] {
+            let path = endpoint
+                .path
+                .replace("{id}", task.as_str())
+                .replace("{task}", task.as_str())
+                .replace("{attempt}", "1")
+                .replace("{digest}", gloaming_api::Digest::of("x").as_str())
+                .replace("{owner}/{name}", &format!("acme/{name}"));
+            let query: Vec<String> = endpoint
+                .query
+                .iter()
+                .filter(|param| param.required)
+                .map(|param| format!("{}={}", param.name, if param.name == "from" { "0" } else { "list" }))
+                .collect();
+            let (kind, body) = match (endpoint.name, endpoint.body) {
+                ("submit_task", _) => {
+                    ("application/json", json!({"repo": format!("acme/{name}"), "text": "x"}))
+                }
+                ("lease", _) => ("application/json", lease.clone()),
+                ("renew_lease", _) => {
+                    ("application/json", json!({"cost": {"usd": 0.0, "calls": 0, "wall_s": 0.0}}))
+                }
+                ("lease_result", _) => (
+                    "application/json",
+                    json!({"kind": "failed", "error": "x", "cost": {"usd": 0.0, "calls": 0, "wall_s": 0.0}}),
+                ),
+                (_, Content::Lines) => ("application/jsonl", json!({})),
+                _ => ("application/octet-stream", json!("x")),
+            };
+            let body =
+                if matches!(endpoint.body, Content::None) { vec![] } else { body.to_string().into_bytes() };
+            let path = format!("{path}?{}", query.join("&"));
+            let headers = [("content-type", kind)];
+            let answer = running.send(endpoint.method.as_str(), &path, &stranger, &headers, body).await;
+            let mut text = answer.text().replace(answer.header("x-request-id"), "ID");
+            text = text.replace(task.as_str(), "TASK");
+            assert!(!text.contains("secret"), "{}: {text}", endpoint.name);
+            answers.push((answer.status, text));
+        }
+        assert_eq!(answers[0], answers[1], "{}", endpoint.name);
+        let quiet = matches!(endpoint.name, "list_tasks" | "stats" | "lease");
+        assert!(quiet || matches!(answers[0].0, 404 | 409), "{}: {:?}", endpoint.name, answers[0]);
+    }
+    // What was refused is written down alike for both.
+    let log = running.store.audit_log(0, 1000).unwrap();
+    let of = |task: &gloaming_api::TaskId| {
+        log.iter().filter(|entry| entry.decision == "deny" && entry.subject.contains(task.as_str())).count()
+    };
+    assert_eq!(of(&foreign), of(&missing));
+    assert!(of(&foreign) >= 12, "{}", of(&foreign));
+    let shown = running.ask("GET", &format!("/v1/tasks/{foreign}"), &owner).await.json();
+    assert_eq!((&shown["state"], &shown["attempt"]), (&json!("running"), &json!(1)));
+}
+
+#[tokio::test]
+async fn strangers_cannot_fill_the_audit_log() {
+    let running = Running::start().await;
+    let mut codes = std::collections::BTreeMap::new();
+    for _ in 0..300 {
+        *codes.entry(running.ask("GET", "/v1/tasks", "glm_x").await.code()).or_insert(0) += 1;
+    }
+    assert!(codes["rate_limited"] > 100, "{codes:?}");
+    let denied = running.store.audit_log(0, 1000).unwrap();
+    assert_eq!(denied.len(), codes["unauthorized"]);
+    assert!(denied.iter().all(|entry| entry.who == "address:127.0.0.1"));
+}

@@ -1,0 +1,72 @@
+//! How a server ends.
+
+use std::time::Duration;
+
+use gloaming_api::access::Scope;
+use gloaming_server::{Settings, Timeouts};
+use tokio::io::AsyncReadExt as _;
+
+use crate::support::{Running, Setup, read_all};
+
+fn quick(drain: Duration) -> Setup {
+    let timeouts = Timeouts { drain, ..Timeouts::default() };
+    Setup { settings: Settings { timeouts, ..Settings::default() }, ..Setup::default() }
+}
+
+#[tokio::test]
+async fn streams_and_waits_end_when_the_server_drains_and_nothing_is_cut() {
+    let mut running = Running::with(quick(Duration::from_secs(15))).await;
+    let token = running.token("bot", &[Scope::Submit, Scope::Worker], "*");
+    let id = running.submit(&token, "acme/api").await;
+    let mut stream = running.open("GET", &format!("/v1/tasks/{id}/events"), &token, &[], vec![]).await;
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    assert!(stream.chunk().await.unwrap().is_some());
+    let idle = running.raw(b"").await;
+    // A worker that waits for a task of its own kind, which there is none of.
+    let body = r#"{"protocol":1,"worker":"w","labels":[],"wait_s":30}"#;
+    let other = running.token("worker", &[Scope::Worker], "other/*");
+    let head = format!(
+        "POST /v1/leases HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {other}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut wait = running.raw(head.as_bytes()).await;
+    // The one that is served says that the other was, too: connections are taken in their order.
+    assert_eq!(running.ask("GET", "/livez", "").await.status, 200);
+    running.begin_stop();
+    let mut rest = String::new();
+    while let Some(chunk) = stream.chunk().await.unwrap() {
+        rest.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    assert!(rest.contains("event: submitted") || rest.is_empty(), "{rest}");
+    assert!(read_all(&mut wait).await.starts_with("HTTP/1.1 204"));
+    assert_eq!(running.stopped().await, 0);
+    drop(idle);
+}
+
+#[tokio::test]
+async fn what_does_not_end_by_itself_is_cut() {
+    let mut running = Running::with(quick(Duration::from_millis(200))).await;
+    let token = running.token("bot", &[Scope::Submit], "*");
+    // A request whose body never comes whole.
+    let mut stream = running
+        .raw(format!("POST /v1/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n").as_bytes())
+        .await;
+    let mut hello = [0; 12];
+    stream.read_exact(&mut hello).await.unwrap();
+    assert_eq!(&hello, b"HTTP/1.1 100");
+    running.begin_stop();
+    assert_eq!(running.stopped().await, 1);
+    read_all(&mut stream).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_kept_is_told_to_close() {
+    let mut running = Running::with(quick(Duration::from_secs(15))).await;
+    let mut stream = running.raw(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let mut buffer = vec![0; 4096];
+    let count = stream.read(&mut buffer).await.unwrap();
+    assert!(buffer[..count].ends_with(b"ok\n"));
+    running.begin_stop();
+    assert_eq!(read_all(&mut stream).await, "");
+    assert_eq!(running.stopped().await, 0);
+}

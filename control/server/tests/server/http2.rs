@@ -1,0 +1,114 @@
+//! HTTP/2, in the clear and over TLS.
+
+use std::sync::Arc;
+
+use gloaming_server::{Settings, Tls};
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::{LONG, Running, Setup};
+
+async fn get<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static>(
+    io: T,
+    authority: &str,
+) -> (u16, String) {
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.unwrap();
+    tokio::spawn(connection);
+    let request =
+        http::Request::get(format!("https://{authority}/livez")).body(Empty::<bytes::Bytes>::new()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let status = response.status().as_u16();
+    assert!(response.headers().contains_key("x-request-id"));
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
+#[tokio::test]
+async fn http2_is_spoken_to_whoever_begins_it() {
+    let running = Running::start().await;
+    let stream = TcpStream::connect(running.address).await.unwrap();
+    assert_eq!(get(stream, "control.acme.example").await, (200, "ok\n".into()));
+}
+
+fn certificate(dir: &std::path::Path, name: &str) -> rustls::pki_types::CertificateDer<'static> {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    std::fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
+    std::fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    rustls::pki_types::CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap()
+}
+
+async fn over_tls(
+    running: &Running,
+    trusted: &rustls::pki_types::CertificateDer<'static>,
+    name: &'static str,
+    alpn: &[u8],
+) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    let stream = TcpStream::connect(running.address).await?;
+    tokio_rustls::TlsConnector::from(Arc::new(config))
+        .connect(ServerName::try_from(name).unwrap(), stream)
+        .await
+}
+
+#[tokio::test]
+async fn tls_speaks_both_and_a_new_certificate_is_taken_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = certificate(dir.path(), "one.acme.example");
+    let tls = Some(Tls { certificate: dir.path().join("cert.pem"), key: dir.path().join("key.pem") });
+    let tick = std::time::Duration::from_millis(20);
+    let settings = Settings { tls, tick, ..Settings::default() };
+    let running = Running::with(Setup { settings, ..Setup::default() }).await;
+    let stream = over_tls(&running, &first, "one.acme.example", b"h2").await.unwrap();
+    assert_eq!(get(stream, "one.acme.example").await, (200, "ok\n".into()));
+    let mut stream = over_tls(&running, &first, "one.acme.example", b"http/1.1").await.unwrap();
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(answer.ends_with(b"ok\n"));
+    // Half a pair, as there is between the two writes, changes nothing; the whole one counts when it is seen.
+    std::fs::write(dir.path().join("key.pem"), "none").unwrap();
+    assert!(over_tls(&running, &first, "one.acme.example", b"h2").await.is_ok());
+    let second = certificate(dir.path(), "two.acme.example");
+    let taken = async { while over_tls(&running, &second, "two.acme.example", b"h2").await.is_err() {} };
+    tokio::time::timeout(LONG, taken).await.unwrap();
+}
+
+#[tokio::test]
+async fn streams_that_are_opened_and_reset_without_end_are_ended() {
+    let running = Running::start().await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend_from_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    // :method GET, :scheme http, :path /, :authority x: of the static table, the last as a literal.
+    let headers = [0x82, 0x86, 0x84, 0x41, 0x01, b'x'];
+    for count in 0..10_000_u32 {
+        let id = (count * 2 + 1).to_be_bytes();
+        bytes.extend_from_slice(&[0, 0, headers.len() as u8, 1, 5]);
+        bytes.extend_from_slice(&id);
+        bytes.extend_from_slice(&headers);
+        bytes.extend_from_slice(&[0, 0, 4, 3, 0]);
+        bytes.extend_from_slice(&id);
+        bytes.extend_from_slice(&[0, 0, 0, 8]);
+    }
+    let mut answer = Vec::new();
+    let (mut read, mut write) = stream.split();
+    let ended = async {
+        let _ = tokio::join!(write.write_all(&bytes), read.read_to_end(&mut answer));
+    };
+    tokio::time::timeout(LONG, ended).await.expect("the server ends the connection");
+    // GOAWAY, with ENHANCE_YOUR_CALM where it still could be told.
+    assert_eq!(running.ask("GET", "/livez", "").await.status, 200);
+}

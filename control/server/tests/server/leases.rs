@@ -1,0 +1,197 @@
+//! The workers' protocol, over HTTP and in this process.
+
+use std::time::Duration;
+
+use gloaming_api::Digest;
+use gloaming_api::access::Scope;
+use gloaming_api::worker::{Control, ControlError, LeaseKey, LeaseRequest, PROTOCOL};
+use serde_json::{Value, json};
+
+use crate::support::{LONG, Running};
+
+fn request(wait_s: u64) -> Value {
+    json!({"protocol": PROTOCOL, "worker": "w1", "labels": ["arch:x86_64"], "wait_s": wait_s})
+}
+
+fn cost() -> Value {
+    json!({"usd": 0.5, "calls": 1, "tokens": 10, "wall_s": 1.0})
+}
+
+const LINES: [(&str, &str); 1] = [("content-type", "application/jsonl")];
+const BYTES: [(&str, &str); 1] = [("content-type", "application/octet-stream")];
+
+#[tokio::test]
+async fn a_lease_is_worked_under_and_ends() {
+    let running = Running::start().await;
+    let token = running.token("bot", &[Scope::Submit], "*");
+    let worker = running.token("worker", &[Scope::Worker], "acme/*");
+    let body = json!({"repo": "acme/api", "text": "x", "cost_usd": 0.25});
+    let id = running.post("/v1/tasks", &token, body).await.json()["id"].as_str().unwrap().to_owned();
+    let lease = running.post("/v1/leases", &worker, request(0)).await.json();
+    let told = (&lease["task"], &lease["attempt"], &lease["expires_s"], &lease["clone"], &lease["asker"]);
+    assert_eq!(
+        told,
+        (&json!(id), &json!(1), &json!(60), &json!("https://github.com/acme/api.git"), &json!("token:bot"))
+    );
+    assert_eq!(
+        lease["policy"],
+        json!([{"layer": "task", "file": "task", "text": "schema = 1\n\n[budget]\ncost_usd = 0.25\n"}])
+    );
+    let path = format!("/v1/leases/{id}/1");
+    let renewal = json!({"doing": "reading", "cost": cost()}).to_string();
+    let json_type = [("content-type", "application/json")];
+    let renewed = running.send("PUT", &path, &worker, &json_type, renewal.clone().into()).await;
+    assert_eq!(renewed.json(), json!({"expires_s": 60, "cancel": false}));
+
+    let lines = b"{\"seq\":0}\n{\"seq\":1}\n".to_vec();
+    let upload = async |from: u64, lines: Vec<u8>| {
+        running.send("POST", &format!("{path}/events?from={from}"), &worker, &LINES, lines).await
+    };
+    assert_eq!(upload(0, lines.clone()).await.json(), json!({"next": 2}));
+    assert_eq!(upload(1, b"{\"seq\":1}\n{\"seq\":2}".to_vec()).await.json(), json!({"next": 3}));
+    assert_eq!(upload(7, lines.clone()).await.json(), json!({"next": 3}));
+    assert_eq!(upload(3, b"{\n".to_vec()).await.code(), "invalid_body");
+    assert_eq!(upload(3, b"\xff\n".to_vec()).await.code(), "invalid_body");
+    let told = running.ask("GET", &format!("/v1/tasks/{id}/trajectory"), &token).await;
+    assert_eq!(told.text(), "{\"seq\":0}\n{\"seq\":1}\n{\"seq\":2}\n");
+    assert_eq!(told.header("content-type"), "application/jsonl");
+
+    let put = async |digest: &Digest, content: &[u8]| {
+        running.send("PUT", &format!("{path}/artifacts/{digest}"), &worker, &BYTES, content.to_vec()).await
+    };
+    assert_eq!(put(&Digest::of("a patch"), b"a patch").await.status, 204);
+    assert_eq!(put(&Digest::of("a patch"), b"another").await.code(), "invalid_body");
+
+    running.ask("POST", &format!("/v1/tasks/{id}/cancel"), &token).await;
+    let renewed = running.send("PUT", &path, &worker, &json_type, renewal.into()).await;
+    assert_eq!(renewed.json()["cancel"], true);
+    let end = json!({"kind": "cancelled", "cost": cost()});
+    assert_eq!(running.post(&format!("{path}/result"), &worker, end.clone()).await.status, 204);
+    assert_eq!(running.post(&format!("{path}/result"), &worker, end).await.status, 204);
+    let other = json!({"kind": "failed", "error": "x", "cost": cost()});
+    assert_eq!(running.post(&format!("{path}/result"), &worker, other).await.status, 409);
+    let shown = running.ask("GET", &format!("/v1/tasks/{id}"), &token).await.json();
+    assert_eq!((&shown["state"], &shown["cost"]["usd"]), (&json!("cancelled"), &json!(0.5)));
+}
+
+#[tokio::test]
+async fn what_a_worker_lost_is_refused_and_the_task_is_anothers() {
+    let running = Running::start().await;
+    let token = running.token("bot", &[Scope::Submit], "*");
+    let first = running.token("first", &[Scope::Worker], "*");
+    let second = running.token("second", &[Scope::Worker], "*");
+    let id = running.submit(&token, "acme/api").await;
+    running.post("/v1/leases", &first, request(0)).await;
+    let path = format!("/v1/leases/{id}/1");
+    // Another token of the same scope writes nothing under it.
+    assert_eq!(running.ask("DELETE", &path, &second).await.code(), "lease_lost");
+    running.pass(Duration::from_secs(61));
+    let lease = running.post("/v1/leases", &second, request(0)).await.json();
+    assert_eq!(lease["attempt"], 2);
+    let renewal = json!({"cost": cost()}).to_string();
+    let late =
+        running.send("PUT", &path, &first, &[("content-type", "application/json")], renewal.into()).await;
+    assert_eq!(late.code(), "lease_lost");
+    for (method, path, headers) in [
+        ("POST", format!("{path}/events?from=0"), LINES),
+        ("PUT", format!("{path}/artifacts/{}", Digest::of("x")), BYTES),
+    ] {
+        let late = running.send(method, &path, &first, &headers, b"\"x\"".to_vec()).await;
+        assert_eq!(late.code(), "lease_lost", "{path}");
+    }
+    assert_eq!(running.ask("DELETE", &format!("/v1/leases/{id}/2"), &second).await.status, 204);
+    let shown = running.ask("GET", &format!("/v1/tasks/{id}"), &token).await.json();
+    assert_eq!(shown["state"], "queued");
+}
+
+#[tokio::test]
+async fn a_worker_of_another_release_is_told_so() {
+    let running = Running::start().await;
+    let worker = running.token("worker", &[Scope::Worker], "*");
+    let body = json!({"protocol": PROTOCOL + 1, "worker": "w", "labels": [], "wait_s": 0});
+    let answer = running.post("/v1/leases", &worker, body).await;
+    assert_eq!((answer.status, answer.code()), (426, "protocol_version".into()));
+}
+
+#[tokio::test]
+async fn waiting_workers_are_woken_by_what_fits_them_and_each_task_is_one_workers() {
+    let running = Running::start().await;
+    let token = running.token("bot", &[Scope::Submit], "*");
+    let acme = running.token("acme", &[Scope::Worker], "acme/*");
+    let other = running.token("other", &[Scope::Worker], "other/*");
+    assert_eq!(running.post("/v1/leases", &acme, request(0)).await.status, 204);
+    let waits = async {
+        let mut tasks = Vec::new();
+        let all =
+            futures::future::join_all((0..3).map(|_| running.post("/v1/leases", &acme, request(30)))).await;
+        for answer in all {
+            tasks.push(answer.json()["task"].as_str().unwrap().to_owned());
+        }
+        tasks.sort();
+        tasks
+    };
+    let asks = async {
+        let mut tasks = Vec::new();
+        for repo in ["acme/a", "acme/b", "acme/c"] {
+            tasks.push(running.submit(&token, repo).await);
+        }
+        let theirs = running.submit(&token, "other/a").await;
+        let lease = running.post("/v1/leases", &other, request(30)).await.json();
+        assert_eq!(lease["task"], theirs.as_str());
+        tasks.sort();
+        tasks
+    };
+    let (got, asked) = tokio::time::timeout(LONG, async { tokio::join!(waits, asks) }).await.unwrap();
+    assert_eq!(got, asked);
+}
+
+#[tokio::test]
+async fn a_task_whose_time_comes_wakes_a_worker() {
+    let running = Running::start().await;
+    let token = running.token("bot", &[Scope::Submit], "*");
+    let worker = running.token("worker", &[Scope::Worker], "*");
+    let later = running.now() + Duration::from_secs(3600);
+    let body = json!({"repo": "acme/api", "text": "x", "not_before": later});
+    assert_eq!(running.post("/v1/tasks", &token, body).await.status, 202);
+    assert_eq!(running.post("/v1/leases", &worker, request(0)).await.status, 204);
+    let (answer, ()) = tokio::join!(running.post("/v1/leases", &worker, request(30)), async {
+        running.pass(Duration::from_secs(3600));
+    });
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn a_worker_that_hangs_up_while_it_waits_takes_nothing_with_it() {
+    let running = Running::start().await;
+    let token = running.token("bot", &[Scope::Submit], "*");
+    let worker = running.token("worker", &[Scope::Worker], "*");
+    let gone = running.post("/v1/leases", &worker, request(30));
+    assert!(tokio::time::timeout(Duration::from_millis(200), gone).await.is_err());
+    let id = running.submit(&token, "acme/api").await;
+    let lease = running.post("/v1/leases", &worker, request(20)).await;
+    assert_eq!(lease.json()["task"], id.as_str());
+}
+
+#[tokio::test]
+async fn a_worker_in_this_process_is_answered_the_same() {
+    let running = Running::start().await;
+    let token = running.token("bot", &[Scope::Submit], "*");
+    let worker = running.token("worker", &[Scope::Worker], "*");
+    let id = &worker[4..20];
+    let control = running.server.in_process(id);
+    let ask = LeaseRequest { protocol: PROTOCOL, worker: "w".into(), labels: vec![], wait_s: 20 };
+    let (lease, task) = tokio::join!(control.lease(&ask), running.submit(&token, "acme/api"));
+    let lease = lease.unwrap().unwrap();
+    assert_eq!(lease.task.as_str(), task);
+    let key = LeaseKey { task: lease.task, attempt: lease.attempt };
+    assert_eq!(control.events(&key, 0, "{}\n{}\n").await.unwrap().next, 2);
+    control.artifact(&key, &Digest::of("x"), b"x".to_vec()).await.unwrap();
+    assert!(matches!(
+        control.artifact(&key, &Digest::of("x"), b"y".to_vec()).await,
+        Err(ControlError::Refused(_))
+    ));
+    control.release(&key).await.unwrap();
+    assert!(matches!(control.release(&key).await, Err(ControlError::Lost { .. })));
+    running.store.revoke_token(id, running.now()).unwrap();
+    assert!(matches!(control.lease(&ask).await, Err(ControlError::Refused(_))));
+}

@@ -1,0 +1,10 @@
+//! The server on a real listener, asked by clients that mean well and by such that do not.
+
+mod api;
+mod auth;
+mod drain;
+mod hostile;
+mod http2;
+mod leases;
+mod published;
+mod support;

@@ -1,0 +1,187 @@
+//! The tables. A step that was released is never changed: what is wanted otherwise is one more.
+
+use rusqlite_migration::{M, Migrations};
+
+const STEPS: &[M<'_>] = &[M::up(
+    "
+    -- A task: where it stands, with what is searched for beside it. Times are microseconds of Unix time.
+    CREATE TABLE task (
+        seq INTEGER PRIMARY KEY,                        -- age
+        id TEXT NOT NULL UNIQUE,
+        repo TEXT NOT NULL,                             -- in lower case, as it is compared
+        state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'publishing', 'published', 'bowed_out', 'failed',
+                                             'quarantined', 'cancelled', 'superseded')),
+        priority INTEGER NOT NULL,
+        needs TEXT NOT NULL,                            -- JSON array of labels, sorted
+        supersede TEXT,
+        ready INTEGER NOT NULL CHECK (ready IN (0, 1)), -- whether its time has come, as was last looked
+        ready_at INTEGER,
+        expires_at INTEGER,                             -- when its lease runs out
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        standing TEXT NOT NULL,                         -- JSON; the columns above say nothing that it does not
+        CHECK ((state = 'queued') = (ready_at IS NOT NULL)),
+        CHECK ((state = 'running') = (expires_at IS NOT NULL)),
+        CHECK (ready = 0 OR state = 'queued')
+    ) STRICT;
+    CREATE INDEX task_ready ON task (repo, needs, priority DESC, seq) WHERE ready = 1;
+    CREATE INDEX task_waits ON task (ready, ready_at) WHERE ready_at IS NOT NULL;
+    CREATE INDEX task_leased ON task (expires_at, seq) WHERE expires_at IS NOT NULL;
+    CREATE INDEX task_running ON task (repo) WHERE state = 'running';
+    CREATE INDEX task_of_key ON task (supersede, repo)
+        WHERE supersede IS NOT NULL AND state IN ('queued', 'running', 'publishing');
+    CREATE INDEX task_of_time ON task (created_at);
+    CREATE INDEX task_of_repo ON task (repo, id);
+    CREATE INDEX task_of_state ON task (state, id);
+
+    -- What was asked for, apart: it may be long, and a renewed lease does not write it again.
+    CREATE TABLE asked (
+        task INTEGER PRIMARY KEY REFERENCES task (seq) ON DELETE CASCADE,
+        asked TEXT NOT NULL,                            -- JSON, written once
+        text TEXT NOT NULL
+    ) STRICT;
+
+    -- Tasks by state, so that a full queue is known without counting it.
+    CREATE TABLE tally (state TEXT PRIMARY KEY, tasks INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER task_counted AFTER INSERT ON task BEGIN
+        INSERT INTO tally VALUES (new.state, 1) ON CONFLICT (state) DO UPDATE SET tasks = tasks + 1;
+    END;
+    CREATE TRIGGER task_moved AFTER UPDATE OF state ON task WHEN old.state <> new.state BEGIN
+        UPDATE tally SET tasks = tasks - 1 WHERE state = old.state;
+        INSERT INTO tally VALUES (new.state, 1) ON CONFLICT (state) DO UPDATE SET tasks = tasks + 1;
+    END;
+    CREATE TRIGGER task_gone AFTER DELETE ON task BEGIN
+        UPDATE tally SET tasks = tasks - 1 WHERE state = old.state;
+    END;
+
+    CREATE TABLE attempt (
+        task INTEGER NOT NULL REFERENCES task (seq) ON DELETE CASCADE,
+        number INTEGER NOT NULL CHECK (number > 0),
+        token TEXT NOT NULL,
+        worker TEXT NOT NULL,
+        begun_at INTEGER NOT NULL,
+        next INTEGER NOT NULL,                          -- the journal's line that is wanted next
+        bytes INTEGER NOT NULL,                         -- of journal and artifacts
+        ended TEXT,                                     -- digest of the end that was told
+        came_to TEXT,                                   -- the state that the task came to by it
+        PRIMARY KEY (task, number)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE event (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,     -- never given twice: whoever follows the feed keeps it
+        task INTEGER NOT NULL REFERENCES task (seq) ON DELETE CASCADE,
+        seq INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        UNIQUE (task, seq)
+    ) STRICT;
+
+    CREATE TABLE journal (
+        task INTEGER NOT NULL REFERENCES task (seq) ON DELETE CASCADE,
+        attempt INTEGER NOT NULL,
+        line INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        UNIQUE (task, attempt, line)
+    ) STRICT;
+
+    -- What was handed over, by digest; whose it is stands apart.
+    CREATE TABLE content (digest TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+    CREATE TABLE artifact (
+        task INTEGER NOT NULL REFERENCES task (seq) ON DELETE CASCADE,
+        digest TEXT NOT NULL REFERENCES content (digest),
+        PRIMARY KEY (task, digest)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX artifact_of ON artifact (digest);
+
+    CREATE TABLE repository (
+        repo TEXT PRIMARY KEY,
+        weight INTEGER,                                 -- none where it was not set
+        running INTEGER,
+        pass INTEGER NOT NULL DEFAULT 0                 -- what it had for its weight
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE handed (kind TEXT PRIMARY KEY, pass INTEGER NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE idempotency (
+        scope TEXT NOT NULL,
+        key TEXT NOT NULL,
+        request TEXT NOT NULL,
+        task INTEGER NOT NULL REFERENCES task (seq) ON DELETE CASCADE,
+        PRIMARY KEY (scope, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX idempotency_of ON idempotency (task);
+
+    CREATE TABLE effect (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL UNIQUE,
+        task TEXT,
+        kind TEXT NOT NULL,
+        payload TEXT NOT NULL,
+        tries INTEGER NOT NULL DEFAULT 0,
+        due_at INTEGER NOT NULL,
+        held_until INTEGER,
+        state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'done', 'dead')),
+        result TEXT,                                    -- of one that is done
+        error TEXT,                                     -- the latest
+        ended_at INTEGER,
+        CHECK ((state = 'pending') = (ended_at IS NULL)),
+        CHECK ((state = 'done') = (result IS NOT NULL))
+    ) STRICT;
+    CREATE INDEX effect_pending ON effect (task, id) WHERE state = 'pending';
+    CREATE INDEX effect_due ON effect (due_at) WHERE state = 'pending';
+    CREATE INDEX effect_dead ON effect (id) WHERE state = 'dead';
+    CREATE INDEX effect_of ON effect (task, state);
+
+    CREATE TABLE delivery (
+        seq INTEGER PRIMARY KEY,
+        sender TEXT NOT NULL,
+        id TEXT NOT NULL,
+        event TEXT NOT NULL,
+        body BLOB NOT NULL,                             -- emptied when it is done without an error
+        at INTEGER NOT NULL,
+        held_until INTEGER,
+        done_at INTEGER,
+        error TEXT,
+        UNIQUE (sender, id)
+    ) STRICT;
+    CREATE INDEX delivery_waits ON delivery (seq) WHERE done_at IS NULL;
+
+    CREATE TABLE token (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        secret TEXT NOT NULL,                           -- its SHA-256
+        token TEXT NOT NULL                             -- JSON
+    ) STRICT;
+
+    CREATE TABLE audit (
+        seq INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        decision TEXT NOT NULL,
+        action TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        prev TEXT NOT NULL,
+        hash TEXT NOT NULL
+    ) STRICT;
+    -- Its last entry, apart: that entries were cut off its end shows.
+    CREATE TABLE audit_head (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
+
+    CREATE TABLE profile (
+        repo TEXT PRIMARY KEY,
+        key TEXT NOT NULL,
+        profile TEXT NOT NULL,
+        at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE value (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    ",
+)];
+
+pub(super) const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_steps_lead_somewhere() {
+        super::MIGRATIONS.validate().unwrap();
+    }
+}

@@ -1,0 +1,159 @@
+//! Keeping a lease.
+
+use std::time::Duration;
+
+use gloaming_api::worker::{Control, ControlError, GIVE_UP, LeaseKey, RENEW, Renewal};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// How long after a renewal that nobody answered it is tried again.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// The longest that one renewal waits for its answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why an attempt must stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody asked for the task's end: the result is that it was cancelled.
+    Cancelled,
+    /// The lease is another's, or may soon be: nothing the attempt does counts any more, and nothing is told.
+    Lost,
+}
+
+/// Renews a lease until the attempt must stop. Never returns otherwise: the caller drops it when the attempt has ended.
+///
+/// The lease counts from the moment at which the last answered renewal was *sent*. An attempt whose lease could not be
+/// renewed for [`GIVE_UP`] stops, so that it is gone before the lease can move to another worker.
+pub async fn keep<C: Control>(control: &C, lease: &LeaseKey, report: &watch::Receiver<Renewal>) -> Stop {
+    let mut held_since = Instant::now();
+    let mut next = held_since + RENEW;
+    loop {
+        let give_up = held_since + GIVE_UP;
+        sleep_until(next.min(give_up)).await;
+        let sent = Instant::now();
+        if sent >= give_up {
+            tracing::warn!(task = %lease.task, attempt = %lease.attempt, "the lease could not be renewed in time");
+            return Stop::Lost;
+        }
+        let renewal = report.borrow().clone();
+        let answer = timeout_at(give_up.min(sent + PATIENCE), control.renew(lease, &renewal)).await;
+        match answer {
+            Ok(Ok(renewed)) if renewed.cancel => return Stop::Cancelled,
+            Ok(Ok(_)) => {
+                held_since = sent;
+                next = sent + RENEW;
+            }
+            Ok(Err(ControlError::Away(why))) => {
+                tracing::debug!(task = %lease.task, why, "a renewal was in vain");
+                next = Instant::now() + AGAIN;
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(task = %lease.task, attempt = %lease.attempt, %error, "the lease is over");
+                return Stop::Lost;
+            }
+            Err(_) => next = Instant::now() + AGAIN,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use gloaming_api::bowout::Cost;
+    use gloaming_api::worker::{AttemptResult, LEASE, Lease, LeaseRequest, Renewed, Uploaded};
+    use gloaming_api::{Attempt, Digest, TaskId};
+
+    use super::*;
+
+    /// What a control plane says to each renewal, and how long it takes.
+    enum Says {
+        Kept,
+        Cancel,
+        Lost,
+        Away,
+        Nothing,
+    }
+
+    struct Scripted {
+        /// The last is said again and again.
+        says: Vec<Says>,
+        asked: Mutex<Vec<Duration>>,
+        since: Instant,
+    }
+
+    impl Control for Scripted {
+        async fn lease(&self, _: &LeaseRequest) -> Result<Option<Lease>, ControlError> {
+            Ok(None)
+        }
+        async fn renew(&self, lease: &LeaseKey, _: &Renewal) -> Result<Renewed, ControlError> {
+            let number = {
+                let mut asked = self.asked.lock().unwrap();
+                asked.push(self.since.elapsed());
+                asked.len() - 1
+            };
+            match self.says[number.min(self.says.len() - 1)] {
+                Says::Kept => Ok(Renewed { expires_s: LEASE.as_secs(), cancel: false }),
+                Says::Cancel => Ok(Renewed { expires_s: LEASE.as_secs(), cancel: true }),
+                Says::Lost => Err(ControlError::Lost { task: lease.task.clone(), attempt: lease.attempt }),
+                Says::Away => Err(ControlError::Away("no route".into())),
+                Says::Nothing => std::future::pending().await,
+            }
+        }
+        async fn events(&self, _: &LeaseKey, _: u64, _: &str) -> Result<Uploaded, ControlError> {
+            unreachable!("nothing is uploaded here")
+        }
+        async fn artifact(&self, _: &LeaseKey, _: &Digest, _: Vec<u8>) -> Result<(), ControlError> {
+            unreachable!("nothing is uploaded here")
+        }
+        async fn result(&self, _: &LeaseKey, _: &AttemptResult) -> Result<(), ControlError> {
+            unreachable!("nothing ends here")
+        }
+        async fn release(&self, _: &LeaseKey) -> Result<(), ControlError> {
+            unreachable!("nothing is given back here")
+        }
+    }
+
+    /// Returns how it ended, after how many seconds, and the seconds at which it renewed.
+    async fn run(says: Vec<Says>) -> (Stop, u64, Vec<u64>) {
+        let control = Scripted { says, asked: Mutex::new(Vec::new()), since: Instant::now() };
+        let lease = LeaseKey { task: TaskId::generate(), attempt: Attempt(1) };
+        let nothing = Renewal { stage: None, doing: String::new(), cost: Cost::default(), grant: None };
+        let (_report, reported) = watch::channel(nothing);
+        let stop = keep(&control, &lease, &reported).await;
+        let asked = control.asked.lock().unwrap().iter().map(Duration::as_secs).collect();
+        (stop, control.since.elapsed().as_secs(), asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_is_renewed_every_twenty_seconds() {
+        assert_eq!(
+            run(vec![Says::Kept, Says::Kept, Says::Cancel]).await,
+            (Stop::Cancelled, 60, vec![20, 40, 60])
+        );
+        assert_eq!(run(vec![Says::Kept, Says::Lost]).await, (Stop::Lost, 40, vec![20, 40]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_renew_stops_before_the_lease_can_move() {
+        let (stop, after, asked) = run(vec![Says::Away]).await;
+        assert_eq!((stop, after), (Stop::Lost, GIVE_UP.as_secs()));
+        assert!(asked.len() > 5, "it is tried again: {asked:?}");
+        let (stop, after, asked) = run(vec![Says::Nothing]).await;
+        assert_eq!((stop, after), (Stop::Lost, GIVE_UP.as_secs()));
+        assert_eq!(asked, [20, 32, 44], "an answer that does not come is not waited for until the end");
+        // It counts from the renewal that was answered last.
+        let (stop, after, _) = run(vec![Says::Kept, Says::Away]).await;
+        assert_eq!((stop, after), (Stop::Lost, 20 + GIVE_UP.as_secs()));
+        assert!(GIVE_UP + PATIENCE < LEASE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_outage_costs_nothing() {
+        assert_eq!(
+            run(vec![Says::Away, Says::Nothing, Says::Kept, Says::Cancel]).await,
+            (Stop::Cancelled, 54, vec![20, 22, 34, 54])
+        );
+    }
+}

@@ -1,0 +1,265 @@
+//! `gloaming serve` and `gloaming control`: the control plane, with a worker in the same process or without.
+#![expect(clippy::disallowed_methods, reason = "the edge: the owner's token is written here")]
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use gloaming_api::access::{NewToken, RepoPattern, Scope, TokenMade};
+use gloaming_jobs::Cancel;
+use gloaming_server::{Policies, Server, Settings};
+use gloaming_store::{Limits, SqliteStore, Store};
+use serde_json::json;
+
+use super::config::{self, Config, LISTEN};
+use super::{Owner, owner_file, read_owner};
+use crate::cli::{ModelArgs, PlaneArgs, ReachArgs, ServeArgs, WorkerArgs};
+use crate::console::print_json;
+use crate::context::{self, Home};
+use crate::failure::{Failure, exit};
+use crate::run::cancel_on_signal;
+use crate::worker;
+
+/// What the tokens that `serve` makes for itself are called.
+const OWNER: &str = "owner";
+const BESIDE: &str = "worker-beside";
+
+/// Serves, with a worker beside it or without.
+pub(crate) async fn serve(args: ServeArgs, with_worker: bool) -> anyhow::Result<ExitCode> {
+    let home = Home::open()?;
+    let (config, read_from) = config::read(&home, args.config.as_deref())?;
+    let listen = args.listen.or(config.listen).unwrap_or(LISTEN);
+    if config.tls.is_none() && !listen.ip().is_loopback() {
+        eprintln!(
+            "note: {listen} is reached by others, and nothing is encrypted; name a certificate under [tls], or put a proxy \
+             with one before it"
+        );
+    }
+    let cancel = Cancel::new();
+    cancel_on_signal(&cancel);
+
+    let database = home.data.join("plane.db");
+    let store: Arc<dyn Store> = Arc::new(
+        SqliteStore::open(&database, Limits::default())
+            .map_err(|error| Failure::infrastructure(&format!("open {}", database.display()), error))?,
+    );
+    let folder = config.policies.clone().or_else(|| {
+        let folder = home.data.join("policies");
+        folder.is_dir().then_some(folder)
+    });
+    let policies = Policies::open(folder.clone())
+        .map_err(|faults| Failure::usage(format!("the policies do not load\n{faults}")))?;
+    let parts = super::host::open(&home, &config, folder.clone())?;
+    let mut settings = Settings { github_secret: parts.webhook_secret, ..Settings::default() };
+    settings.tls = config
+        .tls
+        .as_ref()
+        .map(|tls| gloaming_server::Tls { certificate: tls.certificate.clone(), key: tls.key.clone() });
+    if let Some(clone) = &config.clone {
+        settings.clone.clone_from(clone);
+    }
+    let clock: gloaming_server::Clock = Arc::new(context::now);
+    let server = Server::new(store, settings, clock, policies, parts.acceptor)
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    let store = server.store();
+
+    // Whoever worked while this was away could not renew.
+    store
+        .grace(gloaming_api::worker::LEASE, context::now())
+        .map_err(|error| Failure::infrastructure("look at the leases", error))?;
+
+    let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| {
+        Failure::infrastructure(&format!("listen on {listen}"), error)
+            .hint("another server may be there: name another address with --listen")
+    })?;
+    let address = listener.local_addr().map_err(|error| Failure::infrastructure("listen", error))?;
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}");
+    let owner = owner(&home, store.as_ref(), &url)?;
+
+    let worker = match with_worker {
+        true => Some(beside(&home, &config, store.as_ref()).await?),
+        false => None,
+    };
+    told(
+        &args,
+        &Told {
+            url: &url,
+            config: read_from.as_deref(),
+            database: &database,
+            policies: folder.as_deref(),
+            host: parts.name,
+            worker: worker.as_ref(),
+            owner: &owner,
+        },
+    );
+
+    let effects = tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, cancel.clone()));
+    let working = worker.map(|beside| {
+        let control = Arc::new(server.in_process(beside.token));
+        let cancel = cancel.clone();
+        tokio::spawn(async move {
+            worker::work(control, beside.equipment, "beside", beside.labels, beside.jobs, false, cancel).await
+        })
+    });
+    // Attempts are given back while the server still answers.
+    let stopping = {
+        let cancel = cancel.clone();
+        async move {
+            cancel.cancelled().await;
+            if let Some(working) = working {
+                if let Ok(Err(error)) = working.await {
+                    tracing::error!(%error, "the worker beside this server ended");
+                }
+            }
+        }
+    };
+    let cut = server.serve(listener, stopping).await;
+    let _ = effects.await;
+    if cut > 0 {
+        tracing::warn!(cut, "connections were cut that did not end in time");
+    }
+    Ok(ExitCode::from(exit::OK))
+}
+
+/// The worker in this process.
+struct Beside {
+    token: String,
+    equipment: Arc<worker::Equipment>,
+    labels: Vec<String>,
+    jobs: u32,
+    engine: Option<String>,
+    model: Option<String>,
+}
+
+async fn beside(home: &Home, config: &Config, store: &dyn Store) -> anyhow::Result<Beside> {
+    let told = config.worker.clone();
+    let model = told.model.or_else(|| context::variable("GLOAMING_MODEL"));
+    let args = WorkerArgs {
+        plane: PlaneArgs { control: None, token_file: None },
+        name: None,
+        labels: told.labels,
+        jobs: told.jobs.unwrap_or(1).max(1),
+        policy: None,
+        model: ModelArgs {
+            model: model.clone(),
+            reach: ReachArgs {
+                model_url: told.model_url.or_else(|| context::variable("GLOAMING_MODEL_URL")),
+                model_key_file: told.model_key_file,
+                model_price: told.model_price,
+                model_rpm: told.model_rpm,
+                model_tpm: told.model_tpm,
+                model_tools: None,
+                no_stream: false,
+            },
+        },
+        review_model: told.review_model.or_else(|| context::variable("GLOAMING_REVIEW_MODEL")),
+        once: false,
+    };
+    let engine = crate::engine::name(home).await?;
+    let labels = worker::labels(&args, engine.as_deref());
+    let equipment = Arc::new(worker::Equipment::of(home.clone(), &args)?);
+    // The secret of this one is kept by nobody: the worker is known by the token's id.
+    let made = token(store, BESIDE, Scope::Worker)?;
+    Ok(Beside { token: made.id, equipment, labels, jobs: args.jobs, engine, model })
+}
+
+/// Makes a token of this process's own, in the place of the one of the same name that an earlier process made.
+fn token(store: &dyn Store, name: &str, scope: Scope) -> anyhow::Result<TokenMade> {
+    let failed = |error| Failure::infrastructure("make a token", error);
+    let now = context::now();
+    for old in store.tokens().map_err(failed)? {
+        if old.name == name && old.revoked_at.is_none() {
+            store.revoke_token(&old.id, now).map_err(failed)?;
+        }
+    }
+    let new = NewToken {
+        name: name.to_owned(),
+        scopes: vec![scope],
+        repos: vec![RepoPattern::all()],
+        expires_s: None,
+    };
+    let made = gloaming_server::make_token(store, &new, now).map_err(failed)?;
+    made.map_err(|why| anyhow::anyhow!("the token {name}: {why}"))
+}
+
+/// Leaves the address and an administrator's token for the owner of this machine, in a file that nobody else can read. The
+/// one of an earlier start is used again, so that who holds it need not ask for it anew.
+fn owner(home: &Home, store: &dyn Store, url: &str) -> anyhow::Result<PathBuf> {
+    let path = owner_file(home);
+    let known = read_owner(&path).ok().flatten().map(|owner| owner.token).filter(|token| {
+        let id = token.split('_').nth(1).unwrap_or_default();
+        let found = store.token(id).ok().flatten();
+        found.is_some_and(|(view, _)| view.name == OWNER && view.allows(Scope::Admin, context::now()))
+    });
+    let token = match known {
+        Some(token) => token,
+        None => token(store, OWNER, Scope::Admin)?.token,
+    };
+    let text = serde_json::to_string(&Owner { control: url.to_owned(), token })?;
+    let fresh = path.with_extension("json.new");
+    let failed = |error| Failure::disk(&format!("write {}", path.display()), error);
+    // One that was left by a process that died here, with whatever mode.
+    let _ = std::fs::remove_file(&fresh);
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh).map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&fresh, &path).map_err(failed)?;
+    Ok(path)
+}
+
+struct Told<'a> {
+    url: &'a str,
+    config: Option<&'a Path>,
+    database: &'a Path,
+    policies: Option<&'a Path>,
+    host: Option<String>,
+    worker: Option<&'a Beside>,
+    owner: &'a Path,
+}
+
+/// Says what works and what does not.
+fn told(args: &ServeArgs, told: &Told<'_>) {
+    if args.json {
+        print_json(&json!({
+            "control": told.url, "config": told.config, "store": told.database, "policies": told.policies,
+            "host": told.host, "token_file": told.owner,
+            "worker": told.worker.map(|worker| json!({
+                "engine": worker.engine, "model": worker.model, "labels": worker.labels, "jobs": worker.jobs,
+            })),
+        }));
+        return;
+    }
+    let path = |path: Option<&Path>, none: &str| {
+        path.map_or_else(|| none.to_owned(), |path| path.display().to_string())
+    };
+    let mut lines = vec![
+        ("config", path(told.config, "none; everything is as it is by default")),
+        ("store", told.database.display().to_string()),
+        ("policies", path(told.policies, "none; preset:standard counts for every repository")),
+        (
+            "host",
+            told.host.clone().unwrap_or_else(|| {
+                "none: no pull requests are made; name one under [github] (docs/github.md)".to_owned()
+            }),
+        ),
+    ];
+    match told.worker {
+        None => lines.push(("worker", "none here; start some with `gloaming worker`".to_owned())),
+        Some(worker) => {
+            let engine = worker.engine.as_deref().unwrap_or("NONE WORKS: `gloaming jobs doctor` says why");
+            let model = worker.model.as_deref().unwrap_or("none: only playbooks work");
+            lines.push(("worker", format!("{} at once, {}", worker.jobs, worker.labels.join(", "))));
+            lines.push(("engine", engine.to_owned()));
+            lines.push(("model", model.to_owned()));
+        }
+    }
+    lines.push(("token", format!("for this machine's owner in {}", told.owner.display())));
+    eprintln!("gloaming serves at {}", told.url);
+    for (name, text) in lines {
+        eprintln!("  {name:<8} {text}");
+    }
+}

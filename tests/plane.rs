@@ -1,0 +1,190 @@
+//! The control plane and its workers, as processes: tasks go in over HTTP, attempts run under leases, and what comes of them
+//! is told.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::{Ran, Scene};
+
+const FILES: &[(&str, &str)] = &[
+    ("Cargo.toml", "[package]\nname = \"calc\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
+    ("Cargo.lock", "version = 4\n\n[[package]]\nname = \"calc\"\nversion = \"0.1.0\"\n"),
+    ("src/lib.rs", "//! Adds.\n\n/// Returns the sum.\npub fn plus(a: u32, b: u32) -> u32 {\n    a + b\n}\n"),
+    ("tests/all.rs", "use calc::plus;\n\n#[test]\nfn two() {\n    assert_eq!(plus(1, 1), 2);\n}\n"),
+];
+
+const TASK: &str = "Rename the function `plus` to `sum` everywhere";
+
+/// A process of the program's that goes on until it is dropped.
+pub(crate) struct Running {
+    child: Child,
+    /// What it said when it was ready.
+    said: Value,
+}
+
+impl Running {
+    /// Starts `serve` or `control` on a port of the system's choice, and waits until it listens.
+    pub(crate) fn server(scene: &Scene, command: &str, config: &str) -> Self {
+        std::fs::write(scene.path().join("gloaming.toml"), config).unwrap();
+        let args = [command, "--listen", "127.0.0.1:0", "--config", "gloaming.toml", "--json"];
+        let mut child = scene.command(&args).stdout(Stdio::piped()).spawn().expect("the program runs");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut text = String::new();
+        let said = loop {
+            text.push_str(&lines.next().expect("it says that it listens").unwrap());
+            if let Ok(said) = serde_json::from_str(&text) {
+                break said;
+            }
+        };
+        Self { child, said }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.said["control"].as_str().unwrap()
+    }
+
+    /// Asks it to stop, and returns its exit code.
+    pub(crate) fn stop(mut self) -> i32 {
+        let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn config(scene: &Scene) -> String {
+    // The repository's folder is its own name's.
+    let host = scene.path().join("host/acme");
+    std::fs::create_dir_all(&host).unwrap();
+    let link = host.join("calc.git");
+    if !link.exists() {
+        std::os::unix::fs::symlink(scene.repo().join(".git"), link).unwrap();
+    }
+    format!("schema = 1\nclone = \"file://{}/host/{{repo}}.git\"\n", scene.path().display())
+}
+
+fn task(scene: &Scene, args: &[&str]) -> Ran {
+    scene.gloaming(&[&["task"], args].concat())
+}
+
+#[test]
+fn a_task_goes_the_whole_way_to_a_change_that_no_code_host_takes() {
+    let scene = Scene::new(FILES);
+    let server = Running::server(&scene, "serve", &config(&scene));
+    let asked = task(&scene, &["submit", "acme/calc", TASK, "--watch"]).exits(3);
+    let id = asked.stdout.lines().next().unwrap().to_owned();
+    for said in ["asked for by token:owner", "attempt 1 begins on beside", "baseline", "verify", "bowed_out"]
+    {
+        assert!(asked.stdout.contains(said), "{said} is not in\n{}", asked.stdout);
+    }
+    let shown = task(&scene, &["show", &id, "--json"]).exits(0).json();
+    assert_eq!(
+        json!([shown["state"], shown["attempt"], shown["bow_out"]["reason_code"]]),
+        json!(["bowed_out", 1, "needs_credentials"]),
+        "{shown:#}"
+    );
+    assert!(shown["grant"].as_str().unwrap().starts_with("sha256:"));
+    // What was made is kept, and was judged where it would have been published.
+    let patch = task(&scene, &["get", &id, "patch"]).exits(0).stdout;
+    assert!(patch.contains("+pub fn sum("), "{patch}");
+    let verdict: Value =
+        serde_json::from_str(&task(&scene, &["get", &id, "verdict"]).exits(0).stdout).unwrap();
+    assert_eq!(verdict["verdict"], "pass", "{verdict:#}");
+    let evidence = task(&scene, &["get", &id, "evidence"]).exits(0).stdout;
+    std::fs::write(scene.path().join("evidence.json"), evidence).unwrap();
+    scene.gloaming(&["evidence", "verify", "evidence.json"]).exits(0);
+    let journal = task(&scene, &["get", &id, "trajectory"]).exits(0).stdout;
+    assert!(gloaming_api::journal::parse(&journal).is_ok());
+    assert_eq!(server.stop(), 0);
+    left_nothing(&scene);
+}
+
+/// No process's folder is left behind.
+fn left_nothing(scene: &Scene) {
+    let work = scene.home().join("cache/work");
+    let left: Vec<_> =
+        std::fs::read_dir(&work).into_iter().flatten().flatten().map(|one| one.path()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_worker_apart_takes_what_its_token_is_for() {
+    let scene = Scene::new(FILES);
+    let server = Running::server(&scene, "control", &config(&scene));
+    let made = scene
+        .gloaming(&["token", "create", "--scope", "worker", "--repo", "acme/*", "--expires", "1d", "--json"])
+        .exits(0)
+        .json();
+    let id = task(
+        &scene,
+        &["submit", "acme/calc", "Add the header `SPDX-License-Identifier: MIT` to all Rust files", "--json"],
+    )
+    .exits(0)
+    .json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    // The worker is of another machine: it knows nothing but the address and its token.
+    let elsewhere = Scene::bare_folder();
+    let env = [("GLOAMING_TOKEN", made["token"].as_str().unwrap()), ("GLOAMING_CONTROL", server.url())];
+    elsewhere.gloaming_with(&["worker", "--once", "--name", "away"], &env).exits(0);
+    let shown = task(&scene, &["show", &id, "--json"]).exits(0).json();
+    assert_eq!(json!([shown["state"], shown["attempt"]]), json!(["bowed_out", 1]), "{shown:#}");
+    // A worker's token asks for nothing, and one that is revoked is no token.
+    let asked = elsewhere.gloaming_with(&["task", "list"], &env).exits(5);
+    assert!(asked.stderr.contains("the scope \"read\" is needed"), "{}", asked.stderr);
+    scene.gloaming(&["token", "revoke", made["id"].as_str().unwrap()]).exits(0);
+    let refused = elsewhere.gloaming_with(&["worker", "--once"], &env);
+    assert_eq!(refused.code, 4, "{}", refused.stderr);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn tasks_are_asked_for_once_listed_cancelled_and_retried() {
+    let scene = Scene::new(FILES);
+    let server = Running::server(&scene, "control", &config(&scene));
+    let submit = |key: &str, text: &str| task(&scene, &["submit", "acme/calc", text, "--key", key, "--json"]);
+    let first = submit("a", TASK).exits(0).json();
+    assert_eq!(submit("a", TASK).exits(0).json()["id"], first["id"]);
+    let conflict = submit("a", "Something else");
+    assert!(conflict.code == 2 && conflict.stderr.contains("idempotency_conflict"), "{}", conflict.stderr);
+    let id = first["id"].as_str().unwrap();
+    let listed = task(&scene, &["list", "--state", "queued", "--json"]).exits(0).json();
+    assert_eq!(listed["tasks"].as_array().unwrap().len(), 1);
+    assert_eq!(task(&scene, &["cancel", id, "--json"]).exits(0).json()["state"], "cancelled");
+    task(&scene, &["watch", id]).exits(130);
+    assert_eq!(task(&scene, &["retry", id, "--json"]).exits(0).json()["state"], "queued");
+    let missing = task(&scene, &["show", "t-00000000000000000000"]);
+    assert!(missing.code == 2 && missing.stderr.contains("not_found"), "{}", missing.stderr);
+    assert_eq!(server.stop(), 0);
+    // What was asked for is there after a restart, and the owner's token is still good.
+    let server = Running::server(&scene, "control", &config(&scene));
+    assert_eq!(task(&scene, &["show", id, "--json"]).exits(0).json()["state"], "queued");
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn what_is_wrong_with_the_configuration_is_named() {
+    let scene = Scene::bare_folder();
+    let serve = |config: &str| {
+        std::fs::write(scene.path().join("gloaming.toml"), config).unwrap();
+        scene.gloaming(&["serve", "--config", "gloaming.toml", "--listen", "127.0.0.1:0"]).exits(2).stderr
+    };
+    assert!(serve("schema = 1\nlisten_on = 3\n").contains("unknown field `listen_on`"));
+    assert!(serve("schema = 1\n[github]\ntoken_file = \"none\"\n").contains("cannot read"));
+    std::fs::write(scene.path().join("secret"), "x").unwrap();
+    let open = serve("schema = 1\n[github]\ntoken_file = \"secret\"\n");
+    assert!(open.contains("can be read by others") && open.contains("chmod 600"), "{open}");
+    let away = scene.gloaming(&["task", "list"]).exits(2).stderr;
+    assert!(away.contains("gloaming serve"), "{away}");
+    assert!(!Path::new(&scene.home().join("serve.json")).exists());
+}
