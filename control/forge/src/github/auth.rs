@@ -17,6 +17,9 @@ use crate::host::HostError;
 /// A token is asked for again when it has less than this left: no request of ours takes as long.
 const SPARE: SignedDuration = SignedDuration::from_mins(5);
 
+/// How long a token of the App's own is used.
+const JWT: SignedDuration = SignedDuration::from_mins(5);
+
 /// Tokens that are kept; beyond, those that ran out are dropped.
 const MOST_KEPT: usize = 1_000;
 
@@ -72,6 +75,7 @@ type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
 pub(super) struct App {
     id: u64,
     key: EncodingKey,
+    signed: Mutex<Option<Kept>>,
     kept: Mutex<HashMap<(String, Use), Slot>>,
 }
 
@@ -99,16 +103,23 @@ fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<SecretString, D::
 
 impl App {
     pub(super) fn new(id: u64, key: EncodingKey) -> Self {
-        Self { id, key, kept: Mutex::default() }
+        Self { id, key, signed: Mutex::default(), kept: Mutex::default() }
     }
 
-    /// Returns a token that says that we are this App, for ten minutes.
-    pub(super) fn jwt(&self) -> Result<SecretString, HostError> {
-        create_jwt(AppId(self.id), &self.key).map(SecretString::from).map_err(|error| HostError::Refused {
+    /// Returns a token that says that we are this App: one that is kept, or a new one. GitHub takes it for nine minutes.
+    pub(super) fn jwt(&self, now: Timestamp) -> Result<SecretString, HostError> {
+        let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = signed.as_ref().filter(|kept| now < kept.expires_at) {
+            return Ok(kept.token.clone());
+        }
+        let made = create_jwt(AppId(self.id), &self.key).map(SecretString::from);
+        let token = made.map_err(|error| HostError::Refused {
             asked: "signing as the App".to_owned(),
             status: 0,
             why: error.to_string(),
-        })
+        })?;
+        *signed = Some(Kept { token: token.clone(), expires_at: now + JWT });
+        Ok(token)
     }
 
     /// Returns a token for one repository and one use: one that is kept, or a new one. Whoever asks while one is made waits
@@ -125,7 +136,7 @@ impl App {
         if let Some(kept) = kept.as_ref().filter(|kept| now + SPARE < kept.expires_at) {
             return Ok(kept.token.clone());
         }
-        let jwt = self.jwt()?;
+        let jwt = self.jwt(now)?;
         let path = format!("repos/{repo}/installation");
         let installation: Installation = client.json(&Call::get(&path), &jwt).await?;
         let (_, name) = repo.as_str().split_once('/').expect("a repository's name has two parts");
@@ -152,5 +163,28 @@ impl App {
             all.retain(|_, slot| Arc::strong_count(slot) > 1);
         }
         Arc::clone(all.entry((repo.as_str().to_ascii_lowercase(), r#use)).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn the_manifest_asks_for_what_tokens_are_asked_with_and_no_more() {
+        let manifest: serde_json::Value =
+            serde_json::from_str(include_str!("../../../../docs/github-app.json")).unwrap();
+        let mut wanted: BTreeMap<String, String> = BTreeMap::new();
+        for r#use in [Use::Clone, Use::Look, Use::Publish, Use::Talk, Use::Check] {
+            for (name, level) in r#use.permissions().as_object().unwrap() {
+                let level = level.as_str().unwrap().to_owned();
+                // "write" is more, and stands behind "read" in the alphabet.
+                let most = wanted.entry(name.clone()).or_default();
+                *most = level.max(most.clone());
+            }
+        }
+        assert_eq!(manifest["default_permissions"], json!(wanted));
     }
 }

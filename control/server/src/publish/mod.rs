@@ -283,7 +283,11 @@ impl Executor {
                     return Ok(Err((ReasonCode::VerificationFailed, why)));
                 }
             }
-            (Some(at), Some(_)) if *at == change.base => {}
+            (Some(at), Some(request)) if *at == change.base => {
+                if host.request(repo, request.number).await?.state != RequestState::Open {
+                    return moved(format!("{} was closed or merged while it was worked on", request.url));
+                }
+            }
             (Some(at), Some(_)) => {
                 let base = &change.base;
                 return moved(format!(

@@ -206,6 +206,25 @@ async fn a_follow_up_is_a_second_commit_on_the_same_request() {
 }
 
 #[tokio::test]
+async fn nothing_is_written_to_the_branch_of_a_closed_request() {
+    let (host, mut scene) = begun(Source::Issue { number: 12 });
+    scene.work(None).await;
+    let task = scene.only();
+    assert_eq!(scene.store.follow_up(&task.id, "again", "github:bob", 2, scene.now).unwrap(), Some(true));
+    let lease = scene.claim();
+    finished(&host, &scene, &lease, &task.id.branch(), &[("src/lib.rs", "100644", Some("// more\n"))]);
+    let before = host.change(|state| {
+        state.requests[0].state = RequestState::Closed;
+        state.branches.clone()
+    });
+    scene.work(None).await;
+    let view = scene.record(&task.id).view;
+    assert_eq!(view.state, TaskState::BowedOut);
+    assert!(view.bow_out.expect("why").summary.contains("was closed or merged"));
+    host.look(|state| assert_eq!((&state.branches, state.requests.len()), (&before, 1)));
+}
+
+#[tokio::test]
 async fn a_commit_of_no_branch_is_nothing_to_stand_on() {
     let host = Arc::new(MemoryHost::new(FILES, start()));
     let mut scene = Scene::new(host.clone(), "acme/api");
