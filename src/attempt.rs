@@ -24,12 +24,14 @@ use gloaming_worker::{Assignment, Equipment, Journal, Learn, Outcome, Team, Upda
 use gloaming_workspace::{Author, CommitId, Repository};
 use serde_json::{Value, json};
 
-use crate::console::{Console, print_json};
+use crate::console::Console;
 use crate::context::{self, Home, WorkDir};
 use crate::engine::JobLane;
 use crate::failure::{Failure, exit, in_one_line, report, unless_cancelled};
 use crate::known::Known;
 use crate::run::{ASKER, repo_failure};
+use crate::told::print_json;
+use crate::told::{cost_line, pretty, tell, write};
 
 /// What a run has made so far that an early end must set right.
 pub(crate) struct Traces {
@@ -352,10 +354,6 @@ fn counted(tests: &gloaming_api::evidence::TestResults) -> String {
     text
 }
 
-fn cost_line(cost: &Cost) -> String {
-    format!("${:.4}, {} model calls, {} tokens, {:.0} s", cost.usd, cost.calls, cost.tokens, cost.wall_s)
-}
-
 pub(crate) fn finish_bow_out(
     json: bool,
     traces: &Traces,
@@ -378,54 +376,4 @@ pub(crate) fn finish_bow_out(
         println!("out     {}", out.display());
     }
     Ok(ExitCode::from(exit::BOW_OUT))
-}
-
-/// Returns a bow-out for a person.
-pub(crate) fn tell(bow_out: &BowOut) -> String {
-    let safe = |text: &str| escape_name(text.as_bytes());
-    let mut text = format!(
-        "bowed out: {} (stage {})\n{}\n",
-        bow_out.reason_code.as_str(),
-        bow_out.stage.as_str(),
-        safe(&bow_out.summary)
-    );
-    if !bow_out.evidence.is_empty() {
-        text.push_str("\nwhat was seen\n");
-        for item in bow_out.evidence.iter().take(8) {
-            if !item.argv.is_empty() {
-                let exit = item.exit.map_or(String::new(), |code| format!(" (exit {code})"));
-                text.push_str(&format!("  $ {}{exit}\n", safe(&item.argv.join(" "))));
-            }
-            let lines: Vec<&str> = item.excerpt.trim_end().lines().collect();
-            for line in &lines[lines.len().saturating_sub(12)..] {
-                text.push_str(&format!("  {}\n", safe(line)));
-            }
-        }
-    }
-    for tried in &bow_out.attempted {
-        text.push_str(&format!("\ntried: {} — {}\n", safe(&tried.approach), safe(&tried.outcome)));
-    }
-    text.push_str("\nwhat would unblock it\n");
-    for unblock in &bow_out.what_would_unblock {
-        text.push_str(&format!("  - {}: {}\n", safe(&unblock.action), safe(&unblock.detail)));
-    }
-    for question in &bow_out.questions {
-        text.push_str(&format!("  ? {}\n", safe(question)));
-    }
-    text.push('\n');
-    text.push_str(&format!("cost    {}\n", cost_line(&bow_out.cost)));
-    text
-}
-
-pub(crate) fn pretty(value: &impl serde::Serialize) -> String {
-    let mut text =
-        serde_json::to_string_pretty(value).expect("our outputs serialise: string keys, finite numbers");
-    text.push('\n');
-    text
-}
-
-pub(crate) fn write(out: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-    let path = out.join(name);
-    std::fs::write(&path, bytes)
-        .map_err(|error| Failure::disk(&format!("write {}", path.display()), error).into())
 }

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::cli::BudgetArgs;
-use crate::console::print_json;
 use crate::context::{self, Home};
 use crate::failure::Failure;
+use crate::told::print_json;
 
 /// The operator's `budget.toml`.
 #[derive(Debug, Default, Deserialize)]

@@ -101,11 +101,6 @@ fn line(state: &State, text: &str) {
     }
 }
 
-/// Prints one JSON object on standard output.
-pub(crate) fn print_json(value: &impl serde::Serialize) {
-    println!("{}", serde_json::to_string(value).expect("our outputs serialise: string keys, finite numbers"));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,10 +11,10 @@ use gloaming_gate::weights::built_in;
 use serde_json::json;
 
 use crate::cli::{EvidenceArgs, EvidenceCommand};
-use crate::console::print_json;
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit, in_one_line};
 use crate::keys;
+use crate::told::print_json;
 
 pub(crate) fn main(args: EvidenceArgs) -> anyhow::Result<ExitCode> {
     match args.command {

@@ -17,12 +17,12 @@ use gloaming_trajectory::scrub::Scrubbed;
 use gloaming_trajectory::{atif, predictions};
 use serde_json::{Value, json};
 
-use crate::attempt::{pretty, write};
 use crate::cli::{ExportArgs, ExportFormat};
-use crate::console::print_json;
 use crate::context::{self, Home};
 use crate::failure::Failure;
 use crate::import::new_folder;
+use crate::told::print_json;
+use crate::told::{pretty, write};
 
 /// One run.
 struct Run {

@@ -4,10 +4,11 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use gloaming_api::ReasonCode;
+#[cfg(feature = "worker")]
 use gloaming_jobs::Cancel;
 use serde_json::{Value, json};
 
-use crate::console::print_json;
+use crate::told::print_json;
 
 /// Exit codes that scripts rely on; `gloaming help` lists them.
 pub(crate) mod exit {
@@ -95,6 +96,7 @@ impl Failure {
 
 /// Returns the error, or, when the work was told to stop, that it was stopped: what fails because somebody stopped it
 /// is no failure.
+#[cfg(feature = "worker")]
 pub(crate) fn unless_cancelled(error: anyhow::Error, cancel: &Cancel, stopped: &str) -> anyhow::Error {
     if cancel.is_cancelled() { Failure::cancelled(stopped).into() } else { error }
 }

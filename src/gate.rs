@@ -12,10 +12,10 @@ use gloaming_policies::Grant;
 use serde_json::{Value, json};
 
 use crate::cli::{FitArgs, GateArgs, GateCommand, GateShowArgs, WeightsOf};
-use crate::console::print_json;
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit, in_one_line};
 use crate::keys;
+use crate::told::print_json;
 
 /// The largest file of outcomes, bytes: sealed evidence is large.
 const DATA_CAP: u64 = 4 << 30;
@@ -42,10 +42,10 @@ fn main_fit(args: &FitArgs) -> anyhow::Result<ExitCode> {
     let weights = fit(&template, &outcomes, &options).map_err(|error| {
         Failure::usage(format!("{} cannot be fitted to: {}", args.data.display(), in_one_line(&error.into())))
     })?;
-    let text = crate::attempt::pretty(&weights);
+    let text = crate::told::pretty(&weights);
     let to_screen = args.out.as_os_str() == "-";
     if !(args.json && to_screen) {
-        crate::policy::write_new(&args.out, &text)?;
+        crate::told::write_new(&args.out, &text)?;
     }
     if args.json {
         let file = if to_screen { Value::Null } else { json!(args.out) };

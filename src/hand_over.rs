@@ -14,10 +14,10 @@ use gloaming_gate::envelope;
 use gloaming_workspace::{EntryKind, Patch, Repository};
 use serde::{Deserialize, Serialize};
 
-use crate::attempt::write;
 use crate::context;
 use crate::failure::Failure;
 use crate::run::repo_failure;
+use crate::told::write;
 
 /// The file that names what is handed over.
 pub(crate) const CHANGE: &str = "change.json";

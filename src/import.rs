@@ -14,12 +14,12 @@ use gloaming_worker::GitBase;
 use gloaming_workspace::Repository;
 use serde_json::{Value, json};
 
-use crate::attempt::{pretty, write};
 use crate::cli::{ImportArgs, ImportCommand, ImportTrajArgs};
-use crate::console::print_json;
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit, in_one_line};
 use crate::run::{policy_at, repo_failure};
+use crate::told::print_json;
+use crate::told::{pretty, write};
 
 /// Bytes of a trajectory that is read.
 const MOST: u64 = 256 << 20;

@@ -15,12 +15,13 @@ use gloaming_worker::Update;
 use gloaming_workspace::Repository;
 
 use crate::cli::{JobsArgs, JobsCommand, JobsRunArgs};
-use crate::console::{Console, print_json};
+use crate::console::Console;
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit, unless_cancelled};
 use crate::known::{Known, bad_corrections};
 use crate::run::{cancel_on_signal, policy_for_jobs, repo_failure};
 use crate::supplies::SetUp;
+use crate::told::print_json;
 
 pub(crate) async fn main(args: JobsArgs) -> anyhow::Result<ExitCode> {
     match args.command {

@@ -10,9 +10,9 @@ use gloaming_api::tool::CallRecord;
 use serde_json::json;
 
 use crate::cli::{JournalArgs, JournalCommand};
-use crate::console::print_json;
 use crate::context;
 use crate::failure::{Failure, exit};
+use crate::told::print_json;
 
 pub(crate) fn main(args: JournalArgs) -> anyhow::Result<ExitCode> {
     match args.command {

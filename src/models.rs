@@ -13,10 +13,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::{ModelsArgs, ModelsCommand, ModelsTestArgs};
-use crate::console::print_json;
 use crate::context::Home;
 use crate::failure::exit;
 use crate::model;
+use crate::told::print_json;
 
 /// Tokens an answer may have: room for a model that thinks first.
 const MAX_TOKENS: u32 = 2048;

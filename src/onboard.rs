@@ -11,13 +11,14 @@ use gloaming_worker::Update;
 use gloaming_workspace::Repository;
 
 use crate::cli::{OnboardArgs, ProfileArgs};
-use crate::console::{Console, print_json};
+use crate::console::Console;
 use crate::context::{self, Home};
 use crate::engine::JobLane;
 use crate::failure::{Failure, unless_cancelled};
 use crate::known::{Known, bad_corrections};
 use crate::profile::tell;
 use crate::run::{cancel_on_signal, policy_for_jobs, repo_failure};
+use crate::told::print_json;
 
 /// Whether commands are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use gloaming_trajectory::outcome::{Kind, Outcome};
 use serde_json::json;
 
 use crate::cli::{OutcomeArgs, OutcomeChoice};
-use crate::console::print_json;
 use crate::context;
 use crate::failure::Failure;
+use crate::told::print_json;
 
 /// The file, beside the journal; one line each time, and the last one counts.
 const FILE: &str = "outcome.jsonl";

@@ -18,9 +18,9 @@ use gloaming_workspace::{RepoError, Repository};
 use serde_json::{Value, json};
 
 use crate::cli::{PolicyArgs, PolicyChoice, PolicyCommand};
-use crate::console::print_json;
 use crate::context::{self, Home, Resolved};
 use crate::failure::{Failure, exit};
+use crate::told::print_json;
 
 pub(crate) async fn main(args: PolicyArgs) -> anyhow::Result<ExitCode> {
     match args.command {
@@ -213,28 +213,6 @@ fn show(repo: Option<&str>, choice: PolicyChoice, json: bool) -> anyhow::Result<
     }
     println!("the whole of it: --json; one decision: gloaming policy explain");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Writes a text where `--out` says; `-` is standard output. A file that is there is never overwritten.
-pub(crate) fn write_new(out: &Path, text: &str) -> anyhow::Result<()> {
-    if out.as_os_str() == "-" {
-        print!("{text}");
-        return Ok(());
-    }
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(out)
-        .and_then(|mut file| file.write_all(text.as_bytes()));
-    match written {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Err(Failure::usage(format!("{} exists already", out.display()))
-                .hint("name another file with --out")
-                .into())
-        }
-        Err(error) => Err(Failure::disk(&format!("write {}", out.display()), error).into()),
-    }
 }
 
 fn preset_text(name: &str) -> Result<&'static str, Failure> {

@@ -12,9 +12,9 @@ use gloaming_sandbox::{
 };
 use serde_json::{Value, json};
 
-use crate::console::print_json;
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit};
+use crate::told::print_json;
 
 /// A registered tool that a policy offers and that cannot be had.
 #[derive(Debug)]

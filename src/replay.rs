@@ -16,10 +16,11 @@ use serde_json::json;
 
 use crate::attempt::{BASE, assignment};
 use crate::cli::{PolicyChoice, ReplayArgs, WeightsOf};
-use crate::console::{Console, print_json};
+use crate::console::Console;
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit, unless_cancelled};
 use crate::run::{cancel_on_signal, repo_failure};
+use crate::told::print_json;
 
 /// What two runs of one attempt must have in common.
 #[derive(Debug, PartialEq, serde::Serialize)]

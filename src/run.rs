@@ -342,23 +342,6 @@ pub(crate) fn is_infrastructure(error: &RepoError) -> bool {
 
 /// Has Ctrl-C and a termination signal trigger a cancellation.
 pub(crate) fn cancel_on_signal(cancel: &Cancel) {
-    use tokio::signal::unix::{SignalKind, signal};
-    // Listening begins before this returns; what arrives earlier ends the process as it ends any other.
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
     let cancel = cancel.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        eprintln!("\nstopping; press Ctrl-C again to leave at once");
-        cancel.cancel();
-        if interrupt.recv().await.is_some() {
-            std::process::exit(i32::from(exit::CANCELLED));
-        }
-    });
+    crate::signals::on_stop(move || cancel.cancel());
 }

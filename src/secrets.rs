@@ -9,9 +9,9 @@ use gloaming_jobs::{SecretString, Vault};
 use serde_json::json;
 
 use crate::cli::{SecretsArgs, SecretsCommand};
-use crate::console::print_json;
 use crate::context::{self, Home};
 use crate::failure::Failure;
+use crate::told::print_json;
 
 /// More than any value that can be held, so that a longer one is refused for what it is.
 const CAP: u64 = 128 << 10;

@@ -13,9 +13,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::{ReplayArgs, Swap};
-use crate::console::print_json;
 use crate::context;
 use crate::failure::{Failure, exit};
+use crate::told::print_json;
 
 /// One verdict, then and now.
 #[derive(Debug, Serialize)]

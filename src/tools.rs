@@ -14,7 +14,7 @@ use gloaming_workspace::{RepoError, Repository};
 use serde_json::{Value, json};
 
 use crate::cli::{ToolsArgs, ToolsCommand};
-use crate::console::{Console, print_json};
+use crate::console::Console;
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit};
 use crate::known::{Known, bad_corrections};
@@ -22,6 +22,7 @@ use crate::registered::{self, Source};
 use crate::run::{cancel_on_signal, repo_failure};
 use crate::supplies::SetUp;
 use crate::template;
+use crate::told::print_json;
 
 pub(crate) async fn main(args: ToolsArgs) -> anyhow::Result<ExitCode> {
     let home = Home::open()?;

@@ -13,9 +13,9 @@ use gloaming_worker::Journal;
 use serde_json::json;
 
 use crate::cli::{PolicyChoice, UndoArgs};
-use crate::console::print_json;
 use crate::context::{self, Home};
 use crate::failure::Failure;
+use crate::told::print_json;
 
 pub(crate) fn main(args: &UndoArgs) -> anyhow::Result<ExitCode> {
     let events = crate::journal::read(&args.file)?;

@@ -15,16 +15,17 @@ use gloaming_worker::Update;
 use gloaming_workspace::{ApplyError, Repository};
 use serde_json::json;
 
-use crate::attempt::{pretty, write};
 use crate::baselines::Kept;
 use crate::cli::VerifyArgs;
-use crate::console::{Console, print_json};
+use crate::console::Console;
 use crate::context::{self, Home};
 use crate::engine::JobLane;
 use crate::failure::{Failure, exit, unless_cancelled};
 use crate::hand_over;
 use crate::known::{Known, bad_corrections};
 use crate::run::{cancel_on_signal, make_out, policy_for_jobs, repo_failure};
+use crate::told::print_json;
+use crate::told::{pretty, write};
 
 pub(crate) async fn main(mut args: Box<VerifyArgs>) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.lease {
@@ -220,7 +221,7 @@ fn policy_blocked(args: &VerifyArgs, diagnostics: &[Diagnostic]) -> ExitCode {
             "reasons": diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }));
     } else {
-        print!("{}", crate::attempt::tell(&bow_out));
+        print!("{}", crate::told::tell(&bow_out));
     }
     ExitCode::from(exit::BOW_OUT)
 }

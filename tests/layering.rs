@@ -136,6 +136,46 @@ fn pure_crates_name_nothing_that_does_io() {
     }
 }
 
+/// What a control plane without a worker must not hold: a sandbox, a container engine, a model client, what runs code.
+const WORKERS_ALONE: &[&str] = &[
+    "wasmtime",
+    "cranelift-codegen",
+    "libcontainer",
+    "bollard",
+    "kube",
+    "gloaming-agent",
+    "gloaming-jobs",
+    "gloaming-mcp",
+    "gloaming-model",
+    "gloaming-profile",
+    "gloaming-sandbox",
+    "gloaming-verify",
+    "gloaming-worker",
+    "gloaming-workspace",
+];
+
+#[test]
+fn a_control_plane_alone_holds_nothing_that_runs_code_or_asks_models() {
+    let tree = |features: &str| {
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--package", "gloaming", "--no-default-features", "--features", features])
+            .args(["--edges", "normal", "--prefix", "none", "--format", "{p}", "--offline", "--locked"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("cargo runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let (alone, whole) = (tree("control"), tree("control,worker"));
+    for name in WORKERS_ALONE {
+        assert!(!alone.contains(*name), "built with `control` alone the program holds {name}");
+        // A name that is in neither says nothing. The engine `kubernetes` is a feature of its own.
+        assert!(*name == "kube" || whole.contains(*name), "{name} is in no program of ours");
+    }
+    assert!(alone.contains("gloaming-server") && alone.contains("hyper"));
+}
+
 #[test]
 fn no_test_file_is_forgotten() {
     let main = include_str!("main.rs");

@@ -21,9 +21,9 @@ use gloaming_sandbox::{Files, Options, Sandbox, measure};
 use serde_json::{Value, json};
 
 use crate::cli::{BenchArgs, BenchCommand};
-use crate::console::print_json;
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit};
+use crate::told::print_json;
 use peers::{Container, McpServer};
 use table::{Candidate, Table, median};
 

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+#[cfg(feature = "worker")]
 use gloaming_jobs::EngineKind;
 
 use super::PolicyChoice;
 
 /// Options of `gloaming verify`.
+#[cfg(feature = "worker")]
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// The repository

@@ -1,15 +1,23 @@
 //! The command line: every subcommand, option and default in one place.
 
+#[cfg(feature = "worker")]
 mod jobs;
+#[cfg(feature = "worker")]
 mod journal;
 mod judge;
+#[cfg(feature = "worker")]
 mod models;
 mod plane;
+#[cfg(feature = "worker")]
 mod policy;
+#[cfg(feature = "worker")]
 mod run;
+#[cfg(feature = "worker")]
 mod tools;
+#[cfg(feature = "worker")]
 mod trajectory;
 
+#[cfg(feature = "worker")]
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -17,20 +25,31 @@ use clap::{Args, Parser, Subcommand};
 use gloaming_api::RepoId;
 use gloaming_api::journal::PolicyLayerText;
 
+#[cfg(feature = "worker")]
 pub(crate) use self::jobs::{JobsArgs, JobsCommand, JobsRunArgs, SecretsArgs, SecretsCommand};
+#[cfg(feature = "worker")]
 pub(crate) use self::journal::{JournalArgs, JournalCommand, ReplayArgs, Swap, UndoArgs};
+#[cfg(feature = "worker")]
+pub(crate) use self::judge::VerifyArgs;
 pub(crate) use self::judge::{
-    EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, GateCommand, GateShowArgs, VerifyArgs, WeightsOf,
+    EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, GateCommand, GateShowArgs, WeightsOf,
 };
+#[cfg(feature = "worker")]
 pub(crate) use self::models::{ModelsArgs, ModelsCommand, ModelsTestArgs};
+#[cfg(feature = "worker")]
+pub(crate) use self::plane::WorkerArgs;
 pub(crate) use self::plane::{
-    Left, PlaneArgs, ServeArgs, SubmitArgs, TaskArgs, TaskCommand, TokenArgs, TokenCommand, WorkerArgs,
+    Left, PlaneArgs, ServeArgs, SubmitArgs, TaskArgs, TaskCommand, TokenArgs, TokenCommand,
 };
+#[cfg(feature = "worker")]
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};
+#[cfg(feature = "worker")]
 pub(crate) use self::run::{
     ModelArgs, OnboardArgs, ProfileArgs, ReachArgs, ResumeArgs, RunArgs, TeamChoice, ToolsBy,
 };
+#[cfg(feature = "worker")]
 pub(crate) use self::tools::{Language, ToolsArgs, ToolsCommand};
+#[cfg(feature = "worker")]
 pub(crate) use self::trajectory::{
     ExportArgs, ExportFormat, ImportArgs, ImportCommand, ImportTrajArgs, OutcomeArgs, OutcomeChoice,
 };
@@ -54,46 +73,66 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Work on one task: ends in a branch `gloaming/TASK`, or in a bow-out that says why not
+    #[cfg(feature = "worker")]
     Run(Box<RunArgs>),
     /// Go on with a run whose process died, from its out folder
+    #[cfg(feature = "worker")]
     Resume(ResumeArgs),
     /// Judge a patch, whoever wrote it
+    #[cfg(feature = "worker")]
     Verify(Box<VerifyArgs>),
     /// Prove a repository's commands by running them, and tell what is missing and how ready it is
+    #[cfg(feature = "worker")]
     Onboard(OnboardArgs),
     /// Show what is known of a repository; commands that were never proved are run
+    #[cfg(feature = "worker")]
     Profile(ProfileArgs),
     /// Run one command as a job, in a container, and look at the engines that can
+    #[cfg(feature = "worker")]
     Jobs(JobsArgs),
     /// Hold secrets for jobs; which job is handed one, policy says
+    #[cfg(feature = "worker")]
     Secrets(SecretsArgs),
     /// Write, check, test, explain, compare and verify policies
+    #[cfg(feature = "worker")]
     Policy(PolicyArgs),
     /// List, call and make sandboxed tools
+    #[cfg(feature = "worker")]
     Tools(ToolsArgs),
     /// Check a model end to end, and show what models cost
+    #[cfg(feature = "worker")]
     Models(ModelsArgs),
     /// Show what the runs of a day have spent together, and what they may
+    #[cfg(feature = "worker")]
     Budget(BudgetArgs),
     /// Lend the sandboxed tools to other agents over the Model Context Protocol
+    #[cfg(feature = "worker")]
     Mcp(McpArgs),
     /// Measure this machine
+    #[cfg(feature = "worker")]
     Bench(BenchArgs),
     /// Read and check journals, and undo calls
+    #[cfg(feature = "worker")]
     Journal(JournalArgs),
     /// Run a journal's attempt again, without model and jobs, and compare it event by event
+    #[cfg(feature = "worker")]
     Replay(ReplayArgs),
     /// Write runs in the forms of others: trajectories, predictions, training data
+    #[cfg(feature = "worker")]
     Export(ExportArgs),
     /// Make what another agent did again with our tools, and compare
+    #[cfg(feature = "worker")]
     Import(ImportArgs),
     /// Record what became of a run's branch: merged, closed or reverted
+    #[cfg(feature = "worker")]
     Outcome(OutcomeArgs),
     /// Run the control plane and a worker in one process; needs no configuration
+    #[cfg(feature = "worker")]
     Serve(ServeArgs),
     /// Run the control plane alone; workers come to it
     Control(ServeArgs),
     /// Take tasks of a control plane and work on them
+    #[cfg(feature = "worker")]
     Worker(Box<WorkerArgs>),
     /// Ask a control plane for tasks, and see what becomes of them
     Task(TaskArgs),
@@ -109,20 +148,29 @@ impl Command {
     /// Whether one JSON object is asked for on standard output.
     pub(crate) fn json(&self) -> bool {
         match self {
+            #[cfg(feature = "worker")]
             Self::Run(args) => args.json,
+            #[cfg(feature = "worker")]
             Self::Resume(args) => args.json,
+            #[cfg(feature = "worker")]
             Self::Verify(args) => args.json,
+            #[cfg(feature = "worker")]
             Self::Onboard(args) => args.profile.json,
+            #[cfg(feature = "worker")]
             Self::Profile(args) => args.json,
+            #[cfg(feature = "worker")]
             Self::Jobs(JobsArgs { command }) => match command {
                 JobsCommand::Run(args) => args.json,
                 JobsCommand::Doctor { json } => *json,
             },
+            #[cfg(feature = "worker")]
             Self::Budget(args) => args.json,
+            #[cfg(feature = "worker")]
             Self::Secrets(SecretsArgs { command }) => match command {
                 SecretsCommand::List { json } => *json,
                 SecretsCommand::Set { .. } | SecretsCommand::Remove { .. } => false,
             },
+            #[cfg(feature = "worker")]
             Self::Policy(PolicyArgs { command }) => match command {
                 PolicyCommand::Check { json, .. }
                 | PolicyCommand::Test { json, .. }
@@ -135,6 +183,7 @@ impl Command {
                 | PolicyCommand::Show { json, .. } => *json,
                 PolicyCommand::Schema { .. } | PolicyCommand::Export { .. } => false,
             },
+            #[cfg(feature = "worker")]
             Self::Tools(ToolsArgs { command }) => match command {
                 ToolsCommand::List { json, .. }
                 | ToolsCommand::Describe { json, .. }
@@ -142,18 +191,25 @@ impl Command {
                 | ToolsCommand::Call { json, .. } => *json,
                 ToolsCommand::Remove { .. } | ToolsCommand::New { .. } => false,
             },
+            #[cfg(feature = "worker")]
             Self::Models(ModelsArgs { command }) => match command {
                 ModelsCommand::Test(args) => args.json,
                 ModelsCommand::List { json } => *json,
             },
+            #[cfg(feature = "worker")]
             Self::Bench(BenchArgs { command: BenchCommand::Tools { json, .. } }) => *json,
+            #[cfg(feature = "worker")]
             Self::Journal(JournalArgs { command }) => match command {
                 JournalCommand::Show { json, .. } | JournalCommand::Verify { json, .. } => *json,
                 JournalCommand::Undo(args) => args.json,
             },
+            #[cfg(feature = "worker")]
             Self::Replay(args) => args.json,
+            #[cfg(feature = "worker")]
             Self::Export(args) => args.json,
+            #[cfg(feature = "worker")]
             Self::Outcome(args) => args.json,
+            #[cfg(feature = "worker")]
             Self::Import(ImportArgs { command: ImportCommand::Traj(args) }) => args.json,
             Self::Evidence(EvidenceArgs { command }) => match command {
                 EvidenceCommand::Show { json, .. } | EvidenceCommand::Verify { json, .. } => *json,
@@ -176,9 +232,13 @@ impl Command {
                 | TokenCommand::List { json }
                 | TokenCommand::Revoke { json, .. } => *json,
             },
-            Self::Serve(args) | Self::Control(args) => args.json,
+            #[cfg(feature = "worker")]
+            Self::Serve(args) => args.json,
+            Self::Control(args) => args.json,
+            #[cfg(feature = "worker")]
             Self::Worker(_) => false,
             // Its standard output belongs to the protocol.
+            #[cfg(feature = "worker")]
             Self::Mcp(_) => false,
         }
     }
@@ -199,6 +259,7 @@ pub(crate) struct PolicyChoice {
     pub(crate) sent: Vec<PolicyLayerText>,
 }
 
+#[cfg(feature = "worker")]
 /// Options of `gloaming mcp`.
 #[derive(Debug, Args)]
 pub(crate) struct McpArgs {
@@ -221,6 +282,7 @@ pub(crate) struct McpArgs {
     pub(crate) read_only: bool,
 }
 
+#[cfg(feature = "worker")]
 /// Options of `gloaming budget`.
 #[derive(Debug, Args)]
 pub(crate) struct BudgetArgs {
@@ -232,12 +294,14 @@ pub(crate) struct BudgetArgs {
     pub(crate) json: bool,
 }
 
+#[cfg(feature = "worker")]
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     #[command(subcommand)]
     pub(crate) command: BenchCommand,
 }
 
+#[cfg(feature = "worker")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
     /// Measure the sandboxed tools against native programs, in one run

@@ -19,6 +19,7 @@ pub(crate) struct PlaneArgs {
 }
 
 /// Options of `gloaming worker`.
+#[cfg(feature = "worker")]
 #[derive(Debug, Args)]
 pub(crate) struct WorkerArgs {
     #[command(flatten)]

@@ -14,8 +14,8 @@ use serde_json::json;
 
 use super::{client, failure, words};
 use crate::cli::{Left, SubmitArgs, TaskArgs, TaskCommand, TokenArgs, TokenCommand};
-use crate::console::print_json;
 use crate::failure::{Failure, exit};
+use crate::told::print_json;
 
 /// Tasks that one page holds at most.
 const PAGE: u32 = 100;

@@ -9,7 +9,6 @@ use gloaming_api::{ReasonCode, RepoId, Stage, TaskId};
 use gloaming_forge::github::{GitHub, Identity, Settings};
 use gloaming_forge::host::CodeHost;
 use gloaming_gate::Gate;
-use gloaming_jobs::Cancel;
 use gloaming_server::hooks::github::{Called, Hooks};
 use gloaming_server::publish::{Executor, Grants, Publisher};
 use gloaming_server::{Accepted, Acceptor, Claim, Refusal};
@@ -17,6 +16,7 @@ use gloaming_store::{AttemptEnd, Effect, EffectEnd, NewEffect, Store, StoreError
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use super::config::{self, Config};
 use crate::cli::{PolicyChoice, WeightsOf};
@@ -154,7 +154,7 @@ pub(crate) async fn work_off(
     store: Arc<dyn Store>,
     host: Option<(Arc<dyn CodeHost>, Called)>,
     gate: Gate,
-    cancel: Cancel,
+    stop: CancellationToken,
 ) {
     let (executor, hooks) = match host {
         Some((host, called)) => (
@@ -178,7 +178,7 @@ pub(crate) async fn work_off(
                     tracing::warn!(error, "the code host could not be asked");
                 }
             },
-            () = cancel.cancelled() => return,
+            () = stop.cancelled() => return,
         }
         if let Some(hooks) = &hooks {
             let taken = blocking(&store, |store| store.deliveries(AT_ONCE, HOLD, context::now())).await;
@@ -191,7 +191,7 @@ pub(crate) async fn work_off(
             let end = done(&store, executor.as_ref(), &effect).await;
             let id = effect.id;
             blocking(&store, move |store| store.effect_ended(id, &end, context::now())).await;
-            if cancel.is_cancelled() {
+            if stop.is_cancelled() {
                 return;
             }
         }

@@ -1,6 +1,8 @@
 //! The control plane from the command line: running one (`serve`, `control`) and asking one (`task`, `token`).
 
 mod ask;
+#[cfg(feature = "worker")]
+mod beside;
 mod config;
 mod host;
 mod serve;
@@ -13,7 +15,9 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::ask::{task, token};
-pub(crate) use self::serve::serve;
+#[cfg(feature = "worker")]
+pub(crate) use self::beside::beside;
+pub(crate) use self::serve::{alone, serve};
 use crate::cli::PlaneArgs;
 use crate::context::{self, Home};
 use crate::failure::Failure;

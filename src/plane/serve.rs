@@ -2,33 +2,63 @@
 #![expect(clippy::disallowed_methods, reason = "the edge: the owner's token is written here")]
 
 use std::fs::OpenOptions;
+use std::future::Future;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use gloaming_api::access::{NewToken, RepoPattern, Scope, TokenMade};
-use gloaming_jobs::Cancel;
 use gloaming_server::{Policies, Server, Settings};
 use gloaming_store::{Limits, SqliteStore, Store};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::config::{self, Config, LISTEN};
 use super::{Owner, owner_file, read_owner};
-use crate::cli::{ModelArgs, PlaneArgs, ReachArgs, ServeArgs, WorkerArgs};
-use crate::console::print_json;
+use crate::cli::ServeArgs;
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit};
-use crate::run::cancel_on_signal;
-use crate::worker;
+use crate::told::print_json;
 
-/// What the tokens that `serve` makes for itself are called.
+/// What the token of this machine's owner is called.
 const OWNER: &str = "owner";
-const BESIDE: &str = "worker-beside";
 
-/// Serves, with a worker beside it or without.
-pub(crate) async fn serve(args: ServeArgs, with_worker: bool) -> anyhow::Result<ExitCode> {
+/// A worker in the same process.
+pub(crate) struct Worker {
+    /// The engine that its jobs run with; none where none works.
+    pub(crate) engine: Option<String>,
+    /// Its model.
+    pub(crate) model: Option<String>,
+    /// What it has.
+    pub(crate) labels: Vec<String>,
+    /// How many attempts it runs at once.
+    pub(crate) jobs: u32,
+    /// Works until it is told to stop.
+    pub(crate) run: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// What a worker in the same process is made of.
+pub(crate) struct Place<'a> {
+    pub(crate) home: &'a Home,
+    pub(crate) config: &'a Config,
+    pub(crate) server: &'a Server,
+    pub(crate) store: &'a dyn Store,
+    pub(crate) stop: CancellationToken,
+}
+
+/// A control plane alone.
+pub(crate) async fn alone(_: Place<'_>) -> anyhow::Result<Option<Worker>> {
+    Ok(None)
+}
+
+/// Serves, with what `worker` makes beside it.
+pub(crate) async fn serve(
+    args: ServeArgs,
+    worker: impl AsyncFnOnce(Place<'_>) -> anyhow::Result<Option<Worker>>,
+) -> anyhow::Result<ExitCode> {
     let home = Home::open()?;
     let (config, read_from) = config::read(&home, args.config.as_deref())?;
     let listen = args.listen.or(config.listen).unwrap_or(LISTEN);
@@ -38,8 +68,9 @@ pub(crate) async fn serve(args: ServeArgs, with_worker: bool) -> anyhow::Result<
              with one before it"
         );
     }
-    let cancel = Cancel::new();
-    cancel_on_signal(&cancel);
+    let stop = CancellationToken::new();
+    let told_to = stop.clone();
+    crate::signals::on_stop(move || told_to.cancel());
 
     let database = home.data.join("plane.db");
     let store: Arc<dyn Store> = Arc::new(
@@ -80,10 +111,9 @@ pub(crate) async fn serve(args: ServeArgs, with_worker: bool) -> anyhow::Result<
     let url = format!("{scheme}://{address}");
     let owner = owner(&home, store.as_ref(), &url)?;
 
-    let worker = match with_worker {
-        true => Some(beside(&home, &config, store.as_ref()).await?),
-        false => None,
-    };
+    let place =
+        Place { home: &home, config: &config, server: &server, store: store.as_ref(), stop: stop.clone() };
+    let worker = worker(place).await?;
     told(
         &args,
         &Told {
@@ -97,24 +127,13 @@ pub(crate) async fn serve(args: ServeArgs, with_worker: bool) -> anyhow::Result<
         },
     );
 
-    let effects = tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, cancel.clone()));
-    let working = worker.map(|beside| {
-        let control = Arc::new(server.in_process(beside.token));
-        let cancel = cancel.clone();
-        tokio::spawn(async move {
-            worker::work(control, beside.equipment, "beside", beside.labels, beside.jobs, false, cancel).await
-        })
-    });
+    let effects = tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, stop.clone()));
+    let working = worker.map(|worker| tokio::spawn(worker.run));
     // Attempts are given back while the server still answers.
-    let stopping = {
-        let cancel = cancel.clone();
-        async move {
-            cancel.cancelled().await;
-            if let Some(working) = working {
-                if let Ok(Err(error)) = working.await {
-                    tracing::error!(%error, "the worker beside this server ended");
-                }
-            }
+    let stopping = async move {
+        stop.cancelled().await;
+        if let Some(working) = working {
+            let _ = working.await;
         }
     };
     let cut = server.serve(listener, stopping).await;
@@ -125,50 +144,8 @@ pub(crate) async fn serve(args: ServeArgs, with_worker: bool) -> anyhow::Result<
     Ok(ExitCode::from(exit::OK))
 }
 
-/// The worker in this process.
-struct Beside {
-    token: String,
-    equipment: Arc<worker::Equipment>,
-    labels: Vec<String>,
-    jobs: u32,
-    engine: Option<String>,
-    model: Option<String>,
-}
-
-async fn beside(home: &Home, config: &Config, store: &dyn Store) -> anyhow::Result<Beside> {
-    let told = config.worker.clone();
-    let model = told.model.or_else(|| context::variable("GLOAMING_MODEL"));
-    let args = WorkerArgs {
-        plane: PlaneArgs { control: None, token_file: None },
-        name: None,
-        labels: told.labels,
-        jobs: told.jobs.unwrap_or(1).max(1),
-        policy: None,
-        model: ModelArgs {
-            model: model.clone(),
-            reach: ReachArgs {
-                model_url: told.model_url.or_else(|| context::variable("GLOAMING_MODEL_URL")),
-                model_key_file: told.model_key_file,
-                model_price: told.model_price,
-                model_rpm: told.model_rpm,
-                model_tpm: told.model_tpm,
-                model_tools: None,
-                no_stream: false,
-            },
-        },
-        review_model: told.review_model.or_else(|| context::variable("GLOAMING_REVIEW_MODEL")),
-        once: false,
-    };
-    let engine = crate::engine::name(home).await?;
-    let labels = worker::labels(&args, engine.as_deref());
-    let equipment = Arc::new(worker::Equipment::of(home.clone(), &args)?);
-    // The secret of this one is kept by nobody: the worker is known by the token's id.
-    let made = token(store, BESIDE, Scope::Worker)?;
-    Ok(Beside { token: made.id, equipment, labels, jobs: args.jobs, engine, model })
-}
-
 /// Makes a token of this process's own, in the place of the one of the same name that an earlier process made.
-fn token(store: &dyn Store, name: &str, scope: Scope) -> anyhow::Result<TokenMade> {
+pub(super) fn token(store: &dyn Store, name: &str, scope: Scope) -> anyhow::Result<TokenMade> {
     let failed = |error| Failure::infrastructure("make a token", error);
     let now = context::now();
     for old in store.tokens().map_err(failed)? {
@@ -217,7 +194,7 @@ struct Told<'a> {
     database: &'a Path,
     policies: Option<&'a Path>,
     host: Option<String>,
-    worker: Option<&'a Beside>,
+    worker: Option<&'a Worker>,
     owner: &'a Path,
 }
 

@@ -59,7 +59,7 @@ pub(super) fn task(view: &TaskView) -> String {
     let mut text: String = lines.iter().map(|(name, value)| format!("{name:<7} {value}\n")).collect();
     if let Some(bow_out) = &view.bow_out {
         text.push('\n');
-        text.push_str(&crate::attempt::tell(bow_out));
+        text.push_str(&crate::told::tell(bow_out));
     }
     text
 }

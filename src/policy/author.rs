@@ -9,11 +9,12 @@ use gloaming_api::path::escape_name;
 use gloaming_policies::{Change, Difference, Flip, Grant, Lesson, Past, Tested};
 use serde_json::{Value, json};
 
-use super::{Subject, counted, subject, tree, write_new};
+use super::{Subject, counted, subject, tree};
 use crate::cli::PolicyChoice;
-use crate::console::print_json;
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit};
+use crate::told::print_json;
+use crate::told::write_new;
 
 /// How many lines of each kind a person is shown.
 const SHOWN: usize = 40;

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use gloaming_policies::{ImportSource, Imported, NoteKind};
 use serde_json::{Value, json};
 
-use super::{subject, write_new};
+use super::subject;
 use crate::cli::{Agent, PolicyChoice};
-use crate::console::print_json;
 use crate::context;
 use crate::failure::{Failure, exit};
+use crate::told::print_json;
+use crate::told::write_new;
 
 pub(super) fn schema(out: &Path) -> anyhow::Result<ExitCode> {
     let mut text = serde_json::to_string_pretty(&gloaming_policies::schema())?;

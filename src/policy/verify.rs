@@ -26,10 +26,11 @@ use serde_json::{Value, json};
 
 use super::counted;
 use crate::cli::PolicyChoice;
-use crate::console::{Console, print_json};
+use crate::console::Console;
 use crate::context::{self, Home, WorkDir};
 use crate::failure::{Failure, exit};
 use crate::run::cancel_on_signal;
+use crate::told::print_json;
 
 /// Tools that are asked for each file, besides those that an operator registered.
 const TOOLS: &[&str] =

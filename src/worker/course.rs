@@ -14,13 +14,13 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::child::{Attempt, Ended};
-use crate::attempt::write;
 use crate::cli::WorkerArgs;
 use crate::context::{self, Home, WorkDir};
 use crate::failure::{Failure, exit, in_one_line};
 use crate::hand_over;
 use crate::leash::Leash;
 use crate::run::repo_failure;
+use crate::told::write;
 
 /// How often the journal is looked at.
 const LOOK: Duration = Duration::from_secs(1);

@@ -1,0 +1,66 @@
+//! The worker in the process of `gloaming serve`.
+
+use std::sync::Arc;
+
+use gloaming_api::access::Scope;
+use gloaming_jobs::Cancel;
+
+use super::serve::{Place, Worker, token};
+use crate::cli::{ModelArgs, PlaneArgs, ReachArgs, WorkerArgs};
+use crate::context;
+use crate::worker;
+
+/// What its token is called.
+const TOKEN: &str = "worker-beside";
+
+/// What it is called.
+const NAME: &str = "beside";
+
+/// Makes the worker that the configuration tells of.
+pub(crate) async fn beside(place: Place<'_>) -> anyhow::Result<Option<Worker>> {
+    let told = place.config.worker.clone();
+    let model = told.model.or_else(|| context::variable("GLOAMING_MODEL"));
+    let args = WorkerArgs {
+        plane: PlaneArgs { control: None, token_file: None },
+        name: None,
+        labels: told.labels,
+        jobs: told.jobs.unwrap_or(1).max(1),
+        policy: None,
+        model: ModelArgs {
+            model: model.clone(),
+            reach: ReachArgs {
+                model_url: told.model_url.or_else(|| context::variable("GLOAMING_MODEL_URL")),
+                model_key_file: told.model_key_file,
+                model_price: told.model_price,
+                model_rpm: told.model_rpm,
+                model_tpm: told.model_tpm,
+                model_tools: None,
+                no_stream: false,
+            },
+        },
+        review_model: told.review_model.or_else(|| context::variable("GLOAMING_REVIEW_MODEL")),
+        once: false,
+    };
+    let engine = crate::engine::name(place.home).await?;
+    let labels = worker::labels(&args, engine.as_deref());
+    let equipment = Arc::new(worker::Equipment::of(place.home.clone(), &args)?);
+    // The secret of this one is kept by nobody: the worker is known by the token's id.
+    let control = Arc::new(place.server.in_process(token(place.store, TOKEN, Scope::Worker)?.id));
+    let (stop, told, jobs) = (place.stop, labels.clone(), args.jobs);
+    let run = Box::pin(async move {
+        let cancel = Cancel::new();
+        let working = worker::work(control, equipment, NAME, told, jobs, false, cancel.clone());
+        let stopping = async {
+            stop.cancelled().await;
+            cancel.cancel();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            ended = working => if let Err(error) = ended {
+                tracing::error!(error = crate::failure::in_one_line(&error), "the worker beside this server ended");
+            },
+            () = stopping => {}
+        }
+    });
+    Ok(Some(Worker { engine, model, labels, jobs, run }))
+}
