@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use gloaming_api::bowout::{BowOut, Cost};
+use gloaming_api::bowout::BowOut;
 use gloaming_api::budget::Ledger;
 use gloaming_api::evidence::VerdictKind;
 use gloaming_api::journal::{AttemptStarted, EventKind};

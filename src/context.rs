@@ -1,4 +1,5 @@
 //! What the process is given: folders, environment, clock. Read here and passed down as values.
+#![cfg_attr(not(feature = "worker"), expect(dead_code, reason = "a control plane alone starts no attempts"))]
 #![expect(
     clippy::disallowed_methods,
     reason = "the edge: environment and operator's files are read here and nowhere else"
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use gloaming_api::journal::PolicyLayerText;
-use gloaming_api::{Digest, RepoId, TaskId};
+use gloaming_api::{Digest, RepoId};
 use gloaming_policies::{Diagnostic, Grant, Lanes, Layer, PolicyFile};
 
 #[cfg(feature = "worker")]

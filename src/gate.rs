@@ -1,5 +1,8 @@
 //! `gloaming gate`: what patches are judged by, and fitting its weights to what became of them.
 
+#[cfg(feature = "worker")]
+mod show;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use gloaming_gate::weights::{CostRatio, Weights, built_in};
 use gloaming_policies::Grant;
 use serde_json::{Value, json};
 
-use crate::cli::{FitArgs, GateArgs, GateCommand, GateShowArgs, WeightsOf};
+use crate::cli::{FitArgs, GateArgs, GateCommand, WeightsOf};
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit, in_one_line};
 use crate::keys;
@@ -23,7 +26,8 @@ const DATA_CAP: u64 = 4 << 30;
 pub(crate) fn main(args: GateArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         GateCommand::Fit(args) => main_fit(&args),
-        GateCommand::Show(args) => show(&args),
+        #[cfg(feature = "worker")]
+        GateCommand::Show(args) => show::show(&args),
     }
 }
 
@@ -127,67 +131,6 @@ pub(crate) fn with(weights: Weights, grant: &Grant) -> anyhow::Result<Gate> {
 pub(crate) fn judging(gate: &Gate) -> Judge {
     let gate = gate.clone();
     Arc::new(move |evidence| gate.judge(evidence))
-}
-
-/// Prints what patches are judged by here.
-fn show(args: &GateShowArgs) -> anyhow::Result<ExitCode> {
-    let home = Home::open()?;
-    let folder = std::path::absolute(&args.repo)?;
-    let repo = context::repo_name(&args.policy, &folder);
-    // The repository's own policy counts here as everywhere.
-    let resolved = crate::mcp::policy(&args.policy, &repo, &folder, &home)?
-        .map_err(|found| context::bad_policy(&found))?;
-    let weights = args.of.in_use(&home)?;
-    let file = home.data.join(args.of.file());
-    let own = weights != *args.of.built_in();
-    let place = if own { json!(file) } else { Value::Null };
-    let mut object = json!({
-        "repo": repo, "file": place, "calibrated": weights.calibrated(), "digest": weights.digest(),
-        "threshold": gloaming_gate::triage::THRESHOLD, "weights": weights,
-    });
-    let needed = match args.of {
-        WeightsOf::Tasks => {
-            format!("a score of {:.2} is needed for a task to be begun", gloaming_gate::triage::THRESHOLD)
-        }
-        WeightsOf::Patches => {
-            let costs = with(weights.clone(), &resolved.grant)?.costs;
-            object["cost_ratio"] = json!(f64::from(costs));
-            object["threshold"] = json!(costs.threshold());
-            format!(
-                "a score of {:.2} is needed, since a bad pull request costs {} times what a good one gains",
-                costs.threshold(),
-                f64::from(costs)
-            )
-        }
-    };
-    if args.json {
-        print_json(&object);
-        return Ok(ExitCode::from(exit::OK));
-    }
-    let place = if own { file.display().to_string() } else { "this build's".to_owned() };
-    println!("weights: {place}, {}", weights.digest());
-    match weights.fit() {
-        Some(report) if weights.calibrated() => {
-            println!("calibrated on {} outcomes, {} of them merged", report.outcomes, report.merged);
-        }
-        _ => println!("not calibrated: a score is no probability of a merge"),
-    }
-    println!("{repo}: {needed}");
-    if !own {
-        let of = match args.of {
-            WeightsOf::Patches => "",
-            WeightsOf::Tasks => "--of tasks ",
-        };
-        println!("weights of your own: gloaming gate fit {of}OUTCOMES --out {}", file.display());
-    }
-    println!("\n  weight      cap  feature");
-    let other = [("other".to_owned(), weights.other())];
-    let rows = weights.features().iter().map(|(name, weight)| (name.clone(), *weight)).chain(other);
-    for (name, weight) in rows {
-        println!("{:>8.3} {:>8}  {name}", weight.weight, weight.cap);
-    }
-    println!("{:>8.3} {:>8}  bias", weights.bias(), "");
-    Ok(ExitCode::from(exit::OK))
 }
 
 pub(crate) fn read_weights(path: &Path) -> anyhow::Result<Weights> {

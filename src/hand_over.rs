@@ -1,9 +1,5 @@
 //! What a worker hands its control plane: the change of an attempt, verified a second time by a process that never ran the
 //! attempt.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the edge: what is handed over is written to the worker's own folder"
-)]
 
 use std::path::Path;
 

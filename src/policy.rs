@@ -6,7 +6,6 @@ mod verify;
 
 pub(crate) use author::alone;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -21,6 +20,7 @@ use crate::cli::{PolicyArgs, PolicyChoice, PolicyCommand};
 use crate::context::{self, Home, Resolved};
 use crate::failure::{Failure, exit};
 use crate::told::print_json;
+use crate::told::write_new;
 
 pub(crate) async fn main(args: PolicyArgs) -> anyhow::Result<ExitCode> {
     match args.command {

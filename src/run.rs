@@ -16,7 +16,7 @@ use crate::attempt::{Course, Traces, finish_bow_out, follow, record};
 use crate::cli::{PolicyChoice, RunArgs, WeightsOf};
 use crate::console::Console;
 use crate::context::{self, Home, Resolved, WorkDir};
-use crate::failure::{Failure, exit};
+use crate::failure::Failure;
 use crate::leash::Leash;
 use crate::model::open_model;
 

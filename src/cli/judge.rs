@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 #[cfg(feature = "worker")]
 use gloaming_jobs::EngineKind;
 
+#[cfg(feature = "worker")]
 use super::PolicyChoice;
 
 /// Options of `gloaming verify`.
@@ -95,6 +96,7 @@ pub(crate) enum GateCommand {
     /// Fit the weights to outcomes: what spoke against each patch and whether it was merged
     Fit(FitArgs),
     /// Show what patches are judged by here: the weights, and the score that the policy asks for
+    #[cfg(feature = "worker")]
     Show(GateShowArgs),
 }
 
@@ -108,6 +110,7 @@ pub(crate) enum WeightsOf {
 }
 
 /// Options of `gloaming gate show`.
+#[cfg(feature = "worker")]
 #[derive(Debug, Args)]
 pub(crate) struct GateShowArgs {
     /// The repository, for its name

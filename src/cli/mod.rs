@@ -29,11 +29,9 @@ use gloaming_api::journal::PolicyLayerText;
 pub(crate) use self::jobs::{JobsArgs, JobsCommand, JobsRunArgs, SecretsArgs, SecretsCommand};
 #[cfg(feature = "worker")]
 pub(crate) use self::journal::{JournalArgs, JournalCommand, ReplayArgs, Swap, UndoArgs};
+pub(crate) use self::judge::{EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, GateCommand, WeightsOf};
 #[cfg(feature = "worker")]
-pub(crate) use self::judge::VerifyArgs;
-pub(crate) use self::judge::{
-    EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, GateCommand, GateShowArgs, WeightsOf,
-};
+pub(crate) use self::judge::{GateShowArgs, VerifyArgs};
 #[cfg(feature = "worker")]
 pub(crate) use self::models::{ModelsArgs, ModelsCommand, ModelsTestArgs};
 #[cfg(feature = "worker")]
@@ -216,6 +214,7 @@ impl Command {
             },
             Self::Gate(GateArgs { command }) => match command {
                 GateCommand::Fit(args) => args.json,
+                #[cfg(feature = "worker")]
                 GateCommand::Show(args) => args.json,
             },
             Self::Task(TaskArgs { command, .. }) => match command {

@@ -1,5 +1,4 @@
 //! `gloaming serve` and `gloaming control`: the control plane, with a worker in the same process or without.
-#![expect(clippy::disallowed_methods, reason = "the edge: the owner's token is written here")]
 
 use std::fs::OpenOptions;
 use std::future::Future;

@@ -1,9 +1,5 @@
 //! A process of this program that works on an attempt, and ends when this one does.
-#![expect(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "this program starts itself, and nothing else"
-)]
+#![expect(clippy::disallowed_methods, reason = "this program starts itself, and nothing else")]
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -54,7 +54,7 @@ impl Follower {
     ///
     /// # Errors
     /// The file cannot be read, or a line is larger than what is taken at once.
-    pub fn next(&mut self) -> std::io::Result<Option<Followed>> {
+    pub fn read_on(&mut self) -> std::io::Result<Option<Followed>> {
         #[expect(clippy::disallowed_methods, reason = "the worker owns the folder its attempt writes to")]
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
@@ -144,7 +144,7 @@ impl Follower {
     pub async fn hand_over<C: Control>(&mut self, control: &C, lease: &LeaseKey) -> Result<(), ControlError> {
         loop {
             if self.pending.is_none() {
-                self.pending = self.next().map_err(|error| {
+                self.pending = self.read_on().map_err(|error| {
                     ControlError::Refused(format!(
                         "the journal {} cannot be read: {error}",
                         self.path.display()
@@ -171,7 +171,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.jsonl");
         let mut follower = Follower::new(&path);
-        assert_eq!(follower.next().unwrap(), None);
+        assert_eq!(follower.read_on().unwrap(), None);
 
         let mut chain = Chain::default();
         let mut text = String::new();
@@ -194,16 +194,16 @@ mod tests {
         }
         let (first, rest) = text.split_at(text.find('\n').unwrap() + 5);
         std::fs::write(&path, first).unwrap();
-        let read = follower.next().unwrap().unwrap();
+        let read = follower.read_on().unwrap().unwrap();
         assert_eq!((read.from, read.lines.lines().count()), (0, 1));
         assert_eq!(follower.standing().stage, Some(Stage::Baseline));
-        assert_eq!(follower.next().unwrap(), None);
+        assert_eq!(follower.read_on().unwrap(), None);
         std::fs::write(&path, [first, rest].concat()).unwrap();
-        let read = follower.next().unwrap().unwrap();
+        let read = follower.read_on().unwrap().unwrap();
         assert_eq!((read.from, read.lines.lines().count()), (1, 1));
         assert_eq!(follower.standing().doing, "12 tests");
         assert!((follower.standing().cost.wall_s - 7.0).abs() < f64::EPSILON);
-        assert_eq!(follower.next().unwrap(), None);
+        assert_eq!(follower.read_on().unwrap(), None);
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.jsonl");
         std::fs::write(&path, vec![b'x'; CHUNK_CAP + 1]).unwrap();
-        let error = Follower::new(&path).next().unwrap_err();
+        let error = Follower::new(&path).read_on().unwrap_err();
         assert_eq!(error.to_string(), format!("line 0 is larger than {CHUNK_CAP} bytes"));
     }
 }
