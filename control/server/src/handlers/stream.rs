@@ -91,9 +91,9 @@ struct Watch {
     _place: Place,
 }
 
-pub(super) async fn watch(app: &Arc<App>, asked: &mut Asked) -> Answered {
+pub(crate) async fn watch(app: &Arc<App>, asked: &mut Asked) -> Answered {
     let after = match body::single(&asked.headers, "last-event-id")? {
-        None => 0,
+        None => asked.query_as("after")?.unwrap_or(0),
         Some(text) => text.parse().map_err(|_| {
             Fault::new(ProblemCode::BadRequest, "the header Last-Event-ID: want the number of an event")
         })?,

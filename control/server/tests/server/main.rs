@@ -2,9 +2,12 @@
 
 mod api;
 mod auth;
+mod browser;
 mod drain;
 mod hostile;
 mod http2;
 mod leases;
 mod published;
+mod scene;
 mod support;
+mod web;
