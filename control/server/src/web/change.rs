@@ -22,11 +22,7 @@ pub(super) fn diff(patch: &[u8]) -> Markup {
             }
             pre class="diff" tabindex="0" aria-label="The change as a patch" {
                 @for (line, kind) in kinds(&lines) {
-                    @match kind {
-                        Some(kind) => span class=(kind) { (shown(line)) },
-                        None => (shown(line)),
-                    }
-                    "\n"
+                    span class=(kind) { (shown(line)) } "\n"
                 }
             }
         }
@@ -35,7 +31,7 @@ pub(super) fn diff(patch: &[u8]) -> Markup {
 
 /// Says of each line what it is. What a hunk's head announces is content, whatever it looks like: a removed line `-- x` is
 /// no file's head.
-fn kinds<'a>(lines: &[&'a str]) -> Vec<(&'a str, Option<&'static str>)> {
+fn kinds<'a>(lines: &[&'a str]) -> Vec<(&'a str, &'static str)> {
     let (mut old, mut new) = (0_u64, 0_u64);
     lines
         .iter()
@@ -44,25 +40,25 @@ fn kinds<'a>(lines: &[&'a str]) -> Vec<(&'a str, Option<&'static str>)> {
             let kind = match line.as_bytes().first() {
                 Some(b'+') if in_hunk => {
                     new = new.saturating_sub(1);
-                    Some("add")
+                    "add"
                 }
                 Some(b'-') if in_hunk => {
                     old = old.saturating_sub(1);
-                    Some("del")
+                    "del"
                 }
                 Some(b' ') | None if in_hunk => {
                     (old, new) = (old.saturating_sub(1), new.saturating_sub(1));
-                    None
+                    "same"
                 }
-                Some(b'\\') => Some("meta"),
+                Some(b'\\') => "meta",
                 _ => match hunk(line) {
                     Some(counts) => {
                         (old, new) = counts;
-                        Some("hunk")
+                        "hunk"
                     }
                     None => {
                         (old, new) = (0, 0);
-                        Some(if line.starts_with("diff ") { "file" } else { "meta" })
+                        if line.starts_with("diff ") { "file" } else { "meta" }
                     }
                 },
             };
@@ -88,7 +84,7 @@ mod tests {
         let patch = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,3 +1,3 @@ fn f\n a\n--- gone\n+++ come\n b\n\\ No newline at end of file\n+ after\n";
         let told: Vec<String> = kinds(&patch.lines().collect::<Vec<_>>())
             .into_iter()
-            .map(|(line, kind)| format!("{}|{line}", kind.unwrap_or("same")))
+            .map(|(line, kind)| format!("{kind}|{line}"))
             .collect();
         assert_eq!(
             told,

@@ -116,7 +116,8 @@ fn rows<T>(caption: &str, heads: &[&str], all: &[T], row: impl Fn(&T) -> Vec<Mar
 
 fn files(seen: &Evidence) -> Markup {
     rows("Changed files", &["File", "Change", "Role", "Lines"], &seen.files, |file| {
-        let lines = if file.binary { "binary".to_owned() } else { format!("+{} -{}", file.added, file.removed) };
+        let lines =
+            if file.binary { "binary".to_owned() } else { format!("+{} -{}", file.added, file.removed) };
         vec![
             html! { code { (shown(file.path.as_str())) } },
             html! { (words(&name_of(&file.change))) },

@@ -87,23 +87,22 @@ pub(super) fn fresh() -> Result<String, Fault> {
 pub(super) fn submit(frame: &Frame, form: &Form, problem: Option<&Problem>) -> Markup {
     let of = |name: &str| form.get(name).unwrap_or_default();
     let wrong = |field: &str| problem.is_some_and(|problem| problem.detail.contains(&format!("`{field}`")));
-    let fault = |field: &str| wrong(field).then_some("fault");
     frame.page("New task", html! {
         h1 { "New task" }
-        @if let Some(problem) = problem { (super::frame::alert(problem)) }
+        @if let Some(problem) = problem { (super::frame::alert("No task was made", problem)) }
         form method="post" action="/web/new" class="stack" {
             (check_field(&frame.check("web_submit")))
             input type="hidden" name="key" value=(of("key"));
             div class="field" {
                 label for="repo" { "Repository" }
                 input id="repo" name="repo" required maxlength="201" autocomplete="off" spellcheck="false" autocapitalize="none"
-                    aria-describedby="repo-hint" aria-invalid=[wrong("repo").then_some("true")] aria-errormessage=[fault("repo")] value=(of("repo"));
+                    aria-describedby="repo-hint" aria-invalid=[wrong("repo").then_some("true")] value=(of("repo"));
                 p id="repo-hint" class="hint" { "As owner/name." }
             }
             div class="field" {
                 label for="text" { "What is to be done" }
                 textarea id="text" name="text" required rows="10" aria-describedby="text-hint"
-                    aria-invalid=[wrong("text").then_some("true")] aria-errormessage=[fault("text")] { "\n" (of("text")) }
+                    aria-invalid=[wrong("text").then_some("true")] { "\n" (of("text")) }
                 p id="text-hint" class="hint" { "In words, at most " (TEXT_CAP / 1024) " KiB. The first line is its title." }
             }
             details open[["base", "priority", "cost_usd"].iter().any(|name| !of(name).is_empty())] {
@@ -111,19 +110,19 @@ pub(super) fn submit(frame: &Frame, form: &Form, problem: Option<&Problem>) -> M
                 div class="field" {
                     label for="base" { "Start from" }
                     input id="base" name="base" maxlength="200" autocomplete="off" spellcheck="false" aria-describedby="base-hint"
-                        aria-invalid=[wrong("base").then_some("true")] aria-errormessage=[fault("base")] value=(of("base"));
+                        aria-invalid=[wrong("base").then_some("true")] value=(of("base"));
                     p id="base-hint" class="hint" { "A branch, tag or commit. The default branch where it is empty." }
                 }
                 div class="field" {
                     label for="priority" { "Priority" }
                     input id="priority" name="priority" type="number" min="-100" max="100" aria-describedby="priority-hint"
-                        aria-invalid=[wrong("priority").then_some("true")] aria-errormessage=[fault("priority")] value=(of("priority"));
+                        aria-invalid=[wrong("priority").then_some("true")] value=(of("priority"));
                     p id="priority-hint" class="hint" { "Among the repository's own tasks, from -100 to 100; 0 where it is empty." }
                 }
                 div class="field" {
                     label for="cost_usd" { "Cost at most, US dollars" }
                     input id="cost_usd" name="cost_usd" type="number" min="0" step="any" aria-describedby="cost-hint"
-                        aria-invalid=[wrong("cost_usd").then_some("true")] aria-errormessage=[fault("cost_usd")] value=(of("cost_usd"));
+                        aria-invalid=[wrong("cost_usd").then_some("true")] value=(of("cost_usd"));
                     p id="cost-hint" class="hint" { "It narrows what the repository's policy allows." }
                 }
             }
@@ -140,12 +139,16 @@ pub(super) async fn submitted(app: &Arc<App>, asked: &Asked, form: &Form) -> Ans
 
 fn new_task(form: &Form) -> Result<NewTask, Fault> {
     let given = |name: &str| form.get(name).map(str::trim).filter(|value| !value.is_empty());
-    let wrong = |name: &str, want: &str| Fault::new(ProblemCode::InvalidBody, format!("at `{name}`: want {want}"));
+    let wrong =
+        |name: &str, want: &str| Fault::new(ProblemCode::InvalidBody, format!("at `{name}`: want {want}"));
     let repo: RepoId = given("repo")
         .and_then(|name| name.parse().ok())
         .ok_or_else(|| wrong("repo", "a repository as owner/name"))?;
-    let priority = given("priority").map_or(Ok(0), |text| text.parse().map_err(|_| wrong("priority", "a whole number")))?;
-    let cost = given("cost_usd").map(|text| text.parse().map_err(|_| wrong("cost_usd", "US dollars"))).transpose()?;
+    let priority = given("priority")
+        .map_or(Ok(0), |text| text.parse().map_err(|_| wrong("priority", "a whole number")))?;
+    let cost = given("cost_usd")
+        .map(|text| text.parse().map_err(|_| wrong("cost_usd", "US dollars")))
+        .transpose()?;
     Ok(NewTask {
         repo,
         // Browsers send line ends as RFC 2046 has them.

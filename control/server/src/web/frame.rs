@@ -66,26 +66,30 @@ impl Frame {
 
     fn with_script(&self, title: &str, main: Markup, script: bool) -> Markup {
         let here = |endpoint: &str| (endpoint == self.endpoint).then_some("page");
-        document(title, script, html! {
-            header class="top" {
-                p class="brand" { a href="/web" { "Gloaming" } }
-                @if let Some(name) = &self.name {
-                    nav aria-label="Main" {
-                        ul {
-                            @for (endpoint, path, label, scope) in PAGES {
-                                @if self.may(*scope) { li { a href=(path) aria-current=[here(endpoint)] { (label) } } }
+        document(
+            title,
+            script,
+            html! {
+                header class="top" {
+                    p class="brand" { a href="/web" { "Gloaming" } }
+                    @if let Some(name) = &self.name {
+                        nav aria-label="Main" {
+                            ul {
+                                @for (endpoint, path, label, scope) in PAGES {
+                                    @if self.may(*scope) { li { a href=(path) aria-current=[here(endpoint)] { (label) } } }
+                                }
                             }
                         }
-                    }
-                    form method="post" action="/web/logout" class="who" {
-                        (forms::check_field(&self.check("web_logout")))
-                        span { span class="for-ears" { "Logged in with the token " } (shown(name)) }
-                        button type="submit" { "Log out" }
+                        form method="post" action="/web/logout" class="who" {
+                            (forms::check_field(&self.check("web_logout")))
+                            span { span class="for-ears" { "Logged in with the token " } (shown(name)) }
+                            button type="submit" { "Log out" }
+                        }
                     }
                 }
-            }
-            main id="main" tabindex="-1" { (main) }
-        })
+                main id="main" tabindex="-1" { (main) }
+            },
+        )
     }
 }
 
@@ -117,11 +121,11 @@ fn document(title: &str, script: bool, body: Markup) -> Markup {
     }
 }
 
-/// Says what was wrong with a request, above a form.
-pub(super) fn alert(problem: &Problem) -> Markup {
+/// Says what did not come of a form, and why, above it.
+pub(super) fn alert(heading: &str, problem: &Problem) -> Markup {
     html! {
         div class="notice bad" role="alert" {
-            p { strong { (problem.title) } }
+            p { strong { (heading) } }
             p { (shown(&problem.detail)) }
         }
     }
@@ -129,16 +133,19 @@ pub(super) fn alert(problem: &Problem) -> Markup {
 
 /// The page of a request that is refused.
 pub(super) fn problem(frame: &Frame, problem: &Problem) -> Markup {
-    frame.page(&problem.title, html! {
-        h1 { (problem.title) }
-        p { (shown(&problem.detail)) }
-        p class="hint" {
-            "Code " code { (problem.code.as_str()) }
-            @if let Some(id) = &problem.request_id { ", request " code { (id) } }
-            "."
-        }
-        p { a href="/web" { "To the tasks" } }
-    })
+    frame.page(
+        &problem.title,
+        html! {
+            h1 { (problem.title) }
+            p { (shown(&problem.detail)) }
+            p class="hint" {
+                "Code " code { (problem.code.as_str()) }
+                @if let Some(id) = &problem.request_id { ", request " code { (id) } }
+                "."
+            }
+            p { a href="/web" { "To the tasks" } }
+        },
+    )
 }
 
 /// Where a person logs in.
@@ -147,7 +154,7 @@ pub(super) fn login(check: &str, next: &str, problem: Option<&Problem>) -> Marku
     Frame::stranger().page("Log in", html! {
         div class="narrow" {
             h1 { "Log in" }
-            @if let Some(problem) = problem { (alert(problem)) }
+            @if let Some(problem) = problem { (alert("Not logged in", problem)) }
             form method="post" action="/web/login" class="stack" {
                 (forms::check_field(check))
                 input type="hidden" name="next" value=(next);

@@ -50,7 +50,7 @@ impl Journal {
                 p class="hint" { "The journal is longer; of its first " (LINES) " lines this is told." }
             }
             @if self.unknown > 0 {
-                p class="hint" { (self.unknown) " lines of the journal are none that this version knows." }
+                p class="hint" { "Lines of the journal that this version does not know: " (self.unknown) "." }
             }
             (self.stages())
             (self.calls())
@@ -64,7 +64,9 @@ impl Journal {
             match &event.kind {
                 EventKind::StageStarted { stage } => stages.push((*stage, event.at, None)),
                 EventKind::StageFinished { stage, detail, wall_ms, .. } => {
-                    if let Some(open) = stages.iter_mut().rev().find(|open| open.0 == *stage && open.2.is_none()) {
+                    if let Some(open) =
+                        stages.iter_mut().rev().find(|open| open.0 == *stage && open.2.is_none())
+                    {
                         open.2 = Some((*wall_ms, detail));
                     }
                 }
@@ -81,7 +83,9 @@ impl Journal {
                 vec![html! { (words(stage.as_str())) }, time(*at), spent, detail]
             })
             .collect();
-        section("stages", "Stages", rows.len(), || table("Stages of the latest attempt", &["Stage", "Begun", "Took", "What it found"], &rows))
+        section("stages", "Stages", rows.len(), || {
+            table("Stages of the latest attempt", &["Stage", "Begun", "Took", "What it found"], &rows)
+        })
     }
 
     fn calls(&self) -> Markup {
@@ -114,9 +118,14 @@ impl Journal {
                 Some((event, row))
             })
             .collect();
-        let rows: Vec<Vec<Markup>> = all.iter().skip(all.len().saturating_sub(ROWS)).map(|(_, row)| row.clone()).collect();
+        let rows: Vec<Vec<Markup>> =
+            all.iter().skip(all.len().saturating_sub(ROWS)).map(|(_, row)| row.clone()).collect();
         section("calls", "Tool calls", all.len(), || {
-            table("Tool calls of the latest attempt", &["Call", "Tool", "Arguments", "End", "Answer", "Time"], &rows)
+            table(
+                "Tool calls of the latest attempt",
+                &["Call", "Tool", "Arguments", "End", "Answer", "Time"],
+                &rows,
+            )
         })
     }
 
@@ -137,7 +146,10 @@ impl Journal {
                     html! { (shown(label)) },
                     html! { (words(&name_of(&record.purpose))) },
                     command(&format!("job-{}", event.seq), record),
-                    mark(&words(&record.exit.to_string()), if record.exit.success() { "good" } else { "warn" }),
+                    mark(
+                        &words(&record.exit.to_string()),
+                        if record.exit.success() { "good" } else { "warn" },
+                    ),
                     html! { (took(record.duration_ms)) },
                 ]
             })

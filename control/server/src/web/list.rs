@@ -17,13 +17,17 @@ use crate::app::{App, Asked};
 use crate::handlers::tasks::USUAL_PAGE;
 
 pub(super) async fn page(app: &Arc<App>, asked: &Asked) -> Answered {
-    let wrong = |name: &str, want: &str| Fault::new(ProblemCode::BadRequest, format!("the query's `{name}`: want {want}"));
+    let wrong = |name: &str, want: &str| {
+        Fault::new(ProblemCode::BadRequest, format!("the query's `{name}`: want {want}"))
+    };
     let given = |name: &str| asked.query(name).map(str::trim).filter(|value| !value.is_empty());
     let repo = given("repo").map(str::parse::<RepoId>).transpose();
     let repo = repo.map_err(|_| wrong("repo", "a repository as owner/name"))?;
-    let state = given("state").map(|name| TaskState::named(name).ok_or_else(|| wrong("state", "a state that tasks have")));
+    let state = given("state")
+        .map(|name| TaskState::named(name).ok_or_else(|| wrong("state", "a state that tasks have")));
     let state = state.transpose()?;
-    let before = given("before").map(str::parse::<TaskId>).transpose().map_err(|_| wrong("before", "a task's id"))?;
+    let before =
+        given("before").map(str::parse::<TaskId>).transpose().map_err(|_| wrong("before", "a task's id"))?;
     let filter = TaskFilter {
         repos: Some(asked.caller()?.token.repos.clone()),
         repo: repo.clone(),

@@ -9,6 +9,7 @@ mod forms;
 mod frame;
 mod journal;
 mod list;
+mod policy;
 mod repos;
 mod sessions;
 mod task;
@@ -46,7 +47,9 @@ pub(crate) async fn handle(app: &Arc<App>, asked: &mut Asked) -> Answered {
     };
     let answered = match (asked.endpoint.name, form) {
         ("web_root", _) => Ok(see_other(HOME)),
-        ("web_login_page", _) => sessions::login_page(app, asked, asked.query("next").unwrap_or_default(), None),
+        ("web_login_page", _) => {
+            sessions::login_page(app, asked, asked.query("next").unwrap_or_default(), None)
+        }
         ("web_login", Some(form)) => sessions::login(app, asked, &form).await,
         ("web_logout", _) => Ok(sessions::logout(app, asked)),
         ("web_style", _) => Ok(file("text/css; charset=utf-8", frame::STYLE)),
@@ -66,14 +69,18 @@ pub(crate) async fn handle(app: &Arc<App>, asked: &mut Asked) -> Answered {
         ("web_retry", _) => tasks::again(app, asked).await.map(|task| see_other(&task_path(&task.view.id))),
         ("web_repos", _) => repos::list(app, asked).await,
         ("web_repo", _) => repos::page(app, asked).await,
-        (name, _) => Err(Fault::new(ProblemCode::Internal, format!("{name} is in the table and nobody does it"))),
+        (name, _) => {
+            Err(Fault::new(ProblemCode::Internal, format!("{name} is in the table and nobody does it")))
+        }
     };
     answered.map(guarded)
 }
 
 /// Whether a refusal says no more than that nobody is logged in: no decision to be written down.
 pub(crate) fn is_no_login(asked: &Asked, fault: &Fault) -> bool {
-    asked.endpoint.is_web() && asked.endpoint.name != "web_login" && fault.code == ProblemCode::Unauthorized
+    asked.endpoint.is_web()
+        && asked.endpoint.name != "web_login"
+        && fault.code == ProblemCode::Unauthorized
         && !asked.headers.contains_key(http::header::AUTHORIZATION)
 }
 
@@ -100,7 +107,8 @@ pub(crate) fn refused(app: &Arc<App>, asked: &Asked, fault: Fault, uri: &Uri) ->
     let shown = match form {
         Some(form) if asked.caller.is_some() && fault.code != ProblemCode::Forbidden => {
             let (problem, header) = fault.told(&asked.request_id);
-            let mut response = page(status(problem.status), forms::submit(&Frame::of(asked), &form, Some(&problem)));
+            let mut response =
+                page(status(problem.status), forms::submit(&Frame::of(asked), &form, Some(&problem)));
             response.headers_mut().extend(header);
             response
         }

@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::frame::Frame;
 use super::page as answer;
-use super::text::{code, facts, long, mark, plain, seen, shown, words};
+use super::policy::effective;
+use super::text::{code, facts, mark, plain, seen, shown, words};
 use super::tree::tree;
 use crate::answer::{Answered, Fault};
 use crate::app::{App, Asked};
@@ -33,7 +34,7 @@ pub(super) async fn list(app: &Arc<App>, asked: &Asked) -> Answered {
     }
     let main = html! {
         h1 { "Repositories" }
-        p { "Those that the latest " (LATEST) " tasks you may see are of, and those that your token names." }
+        p { "Those of the latest " (LATEST) " tasks that your token sees, and those that it names." }
         @if repos.is_empty() { p class="empty" { "No repository here." } }
         ul class="plain" {
             @for (repo, tasks) in &repos {
@@ -83,7 +84,7 @@ pub(super) async fn page(app: &Arc<App>, asked: &Asked) -> Answered {
             h2 id="profile" { "Profile" }
             @match &profile {
                 Some(profile) => (tree(profile)),
-                None => p class="empty" { "Nothing is known of the repository yet. The first attempt looks." },
+                None => p { "Nothing is known of the repository yet. The first attempt looks." },
             }
         }
     };
@@ -151,24 +152,6 @@ fn told_of(call: &str, told: &Value) -> Markup {
                 }
             }
             @if let Some(why) = flip["impossible"].as_str() { p class="hint" { (shown(why)) } }
-        }
-    }
-}
-
-fn effective(policy: &Value) -> Markup {
-    let notes: Vec<&str> = policy["notes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let layers = policy["layers"].as_array();
-    html! {
-        section aria-labelledby="policy" {
-            h2 id="policy" { "Effective policy" }
-            (facts(&[("Grant", code(text(policy, "digest")))]))
-            @if !notes.is_empty() { ul { @for note in &notes { li { (shown(note)) } } } }
-            (tree(&policy["grant"]))
-            h3 { "Layers" }
-            @if layers.is_none_or(Vec::is_empty) { p { "No file of the operator's is for it: the preset " code { "standard" } " counts." } }
-            @for (at, layer) in layers.into_iter().flatten().enumerate() {
-                (long(&format!("layer-{at}"), &format!("{}: {}", text(layer, "layer"), text(layer, "file")), text(layer, "text")))
-            }
         }
     }
 }

@@ -98,7 +98,8 @@ fn value(app: &App, headers: &HeaderMap, name: &str) -> Result<Option<String>, F
                 continue;
             }
             if found.is_some() {
-                let detail = format!("the cookie {wanted} is there more than once; remove this site's cookies");
+                let detail =
+                    format!("the cookie {wanted} is there more than once; remove this site's cookies");
                 return Err(Fault::new(ProblemCode::BadRequest, detail));
             }
             found = Some(value.to_owned());
@@ -229,7 +230,16 @@ mod tests {
         for next in ["/web", "/web/tasks/t-0?x=%20", "/web?repo=acme%2Fapi"] {
             assert_eq!(inside(next), next);
         }
-        for next in ["", "/", "//evil.example", "/webx", "https://evil.example/web/", "/web/\r\nx", "/web/\\x", "/v1/tasks"] {
+        for next in [
+            "",
+            "/",
+            "//evil.example",
+            "/webx",
+            "https://evil.example/web/",
+            "/web/\r\nx",
+            "/web/\\x",
+            "/v1/tasks",
+        ] {
             assert_eq!(inside(next), HOME, "{next}");
         }
     }

@@ -78,7 +78,8 @@ impl Known {
 fn shown_task(frame: &Frame, known: &Known) -> Markup {
     let task = &known.task.view;
     // Where nothing more happens the page does not ask.
-    let watched = (!task.state.is_end()).then(|| format!("{}/events?after={}", task_path(&task.id), known.last));
+    let watched =
+        (!task.state.is_end()).then(|| format!("{}/events?after={}", task_path(&task.id), known.last));
     html! {
         p class="crumbs" { a href="/web" { "Tasks" } }
         h1 { (shown(&title(&task.text, 200))) }
@@ -260,13 +261,19 @@ fn happened(events: &[TaskEvent]) -> Markup {
 fn told(kind: &TaskEventKind) -> Markup {
     match kind {
         TaskEventKind::Submitted { asker } => html! { "Asked for by " (shown(asker)) },
-        TaskEventKind::Leased { attempt, worker } => html! { "Attempt " (attempt) " taken by the worker " (shown(worker)) },
+        TaskEventKind::Leased { attempt, worker } => {
+            html! { "Attempt " (attempt) " taken by the worker " (shown(worker)) }
+        }
         TaskEventKind::Progress { attempt, stage, detail } => {
             html! { "Attempt " (attempt) ", " (words(stage.as_str()).to_lowercase()) ": " (shown(detail)) }
         }
-        TaskEventKind::LeaseExpired { attempt } => html! { "The worker of attempt " (attempt) " was not heard of in time" },
+        TaskEventKind::LeaseExpired { attempt } => {
+            html! { "The worker of attempt " (attempt) " was not heard of in time" }
+        }
         TaskEventKind::Released { attempt } => html! { "Attempt " (attempt) " given back by its worker" },
-        TaskEventKind::AttemptFailed { attempt, error } => html! { "Attempt " (attempt) " failed: " (shown(error)) },
+        TaskEventKind::AttemptFailed { attempt, error } => {
+            html! { "Attempt " (attempt) " failed: " (shown(error)) }
+        }
         TaskEventKind::Verified { attempt } => html! { "Attempt " (attempt) " handed over a change" },
         TaskEventKind::Ended { state, detail } => html! { (words(state.as_str())) ": " (shown(detail)) },
         TaskEventKind::CancelAsked { by } => html! { "Stop asked for by " (shown(by)) },

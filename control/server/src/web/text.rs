@@ -53,9 +53,10 @@ pub(super) fn took(ms: u64) -> String {
 
 /// Returns seconds in the same way.
 pub(super) fn took_s(seconds: f64) -> String {
-    took(std::time::Duration::try_from_secs_f64(seconds.max(0.0)).map_or(0, |time| {
-        u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-    }))
+    took(
+        std::time::Duration::try_from_secs_f64(seconds.max(0.0))
+            .map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+    )
 }
 
 /// Returns a name of ours, such as `bowed_out`, as words.
@@ -146,7 +147,10 @@ mod tests {
     fn times_are_told_as_people_do() {
         let told: Vec<String> = [0, 999, 1000, 61_500, 3_600_000, 7_260_000].into_iter().map(took).collect();
         assert_eq!(told, ["0 ms", "999 ms", "1.0 s", "1 min 1 s", "1 h 0 min", "2 h 1 min"]);
-        assert_eq!((took_s(-1.0).as_str(), took_s(f64::NAN).as_str(), took_s(2.55).as_str()), ("0 ms", "0 ms", "2.5 s"));
+        assert_eq!(
+            (took_s(-1.0).as_str(), took_s(f64::NAN).as_str(), took_s(2.55).as_str()),
+            ("0 ms", "0 ms", "2.5 s")
+        );
     }
 
     #[test]

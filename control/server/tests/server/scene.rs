@@ -74,7 +74,8 @@ impl<'a> Scene<'a> {
             labels: vec![],
             repos: vec!["*".parse().unwrap()],
         };
-        let claimed = self.store().claim(&claimant, LEASE, self.running.now()).unwrap().expect("a task is due");
+        let claimed =
+            self.store().claim(&claimant, LEASE, self.running.now()).unwrap().expect("a task is due");
         assert_eq!(claimed.lease.task, task(number));
         claimed.lease
     }
@@ -219,9 +220,22 @@ impl<'a> Scene<'a> {
         };
         let verdict = kept(&verdict);
         self.store().set_value(&verdict_value(&lease.task, lease.attempt), verdict.as_str()).unwrap();
-        self.store().finish(lease, WORKER, &AttemptEnd::Verified(Box::new(change)), &[], now).unwrap().unwrap();
-        let url = if self.evil.is_empty() { "https://github.com/acme/api/pull/9".into() } else { self.text("javascript:alert(1)") };
-        let request = PullRequest { number: 9, url, branch: self.text("gloaming/x"), commit: "3".repeat(40), outcome: None };
+        self.store()
+            .finish(lease, WORKER, &AttemptEnd::Verified(Box::new(change)), &[], now)
+            .unwrap()
+            .unwrap();
+        let url = if self.evil.is_empty() {
+            "https://github.com/acme/api/pull/9".into()
+        } else {
+            self.text("javascript:alert(1)")
+        };
+        let request = PullRequest {
+            number: 9,
+            url,
+            branch: self.text("gloaming/x"),
+            commit: "3".repeat(40),
+            outcome: None,
+        };
         assert!(self.store().published(&lease.task, &request, &[], now).unwrap());
         self.running.pass(Duration::from_secs(1));
     }
@@ -257,7 +271,10 @@ impl<'a> Scene<'a> {
         self.queue(number, "other/site", "Update the logo");
         for _ in 0..3 {
             let lease = self.claim(number);
-            let end = AttemptEnd::Failed { error: self.text("the engine is gone"), cost: serde_json::from_value(cost()).unwrap() };
+            let end = AttemptEnd::Failed {
+                error: self.text("the engine is gone"),
+                cost: serde_json::from_value(cost()).unwrap(),
+            };
             self.store().finish(&lease, WORKER, &end, &[], self.running.now()).unwrap().unwrap();
             self.running.pass(Duration::from_secs(600));
         }

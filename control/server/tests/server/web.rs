@@ -31,11 +31,16 @@ impl<'a> Browser<'a> {
 
     async fn try_login(&self, token: &str, next: &str) -> Answer {
         let page = self.get("/web/login").await;
-        self.post("/web/login", &[("check", &check(&page.text(), "/web/login")), ("next", next), ("token", token)]).await
+        self.post(
+            "/web/login",
+            &[("check", &check(&page.text(), "/web/login")), ("next", next), ("token", token)],
+        )
+        .await
     }
 
     fn cookie(&self) -> String {
-        let all: Vec<String> = self.cookies.borrow().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let all: Vec<String> =
+            self.cookies.borrow().iter().map(|(name, value)| format!("{name}={value}")).collect();
         all.join("; ")
     }
 
@@ -69,8 +74,12 @@ impl<'a> Browser<'a> {
 
 /// Returns what the form of a page that goes to a path must repeat.
 fn check(page: &str, path: &str) -> String {
-    let form = page.split("<form").find(|form| form.contains(&format!("action=\"{path}\""))).expect("there is a form");
-    let value = form.split("name=\"check\" value=\"").nth(1).expect("it has the field").split('"').next().unwrap();
+    let form = page
+        .split("<form")
+        .find(|form| form.contains(&format!("action=\"{path}\"")))
+        .expect("there is a form");
+    let value =
+        form.split("name=\"check\" value=\"").nth(1).expect("it has the field").split('"').next().unwrap();
     assert!(value.len() == 64 || value.is_empty(), "{value}");
     value.to_owned()
 }
@@ -94,15 +103,55 @@ fn kept(answer: &Answer) -> String {
         rest = after.get(64..).unwrap_or_default();
     }
     out.push_str(rest);
-    for (from, to) in [("style.css?v=", "style.css?v=VERSION\""), ("live.js?v=", "live.js?v=VERSION\""), ("name=\"key\" value=\"", "name=\"key\" value=\"KEY\"")] {
+    for (from, to) in [
+        ("style.css?v=", "style.css?v=VERSION\""),
+        ("live.js?v=", "live.js?v=VERSION\""),
+        ("name=\"key\" value=\"", "name=\"key\" value=\"KEY\""),
+    ] {
         if let Some((before, after)) = out.split_once(from) {
             let (_, after) = after.split_once('"').unwrap();
             out = format!("{before}{to}{after}");
         }
     }
-    for element in ["<section", "<h1", "<h2", "<h3", "<p", "<div", "<dl", "<ul", "<ol", "<li", "<tr", "<th", "<td", "<form", "<input", "<main", "<header", "<nav", "<pre", "<details", "<table", "</section", "</main", "<body", "<head>", "<meta", "<link", "<title", "<script", "<label", "<button", "<option"] {
+    for element in [
+        "<section",
+        "<h1",
+        "<h2",
+        "<h3",
+        "<p",
+        "<div",
+        "<dl",
+        "<ul",
+        "<ol",
+        "<li",
+        "<tr",
+        "<th",
+        "<td",
+        "<form",
+        "<input",
+        "<main",
+        "<header",
+        "<nav",
+        "<pre",
+        "<details",
+        "<table",
+        "</section",
+        "</main",
+        "<body",
+        "<head>",
+        "<meta",
+        "<link",
+        "<title",
+        "<script",
+        "<label",
+        "<button",
+        "<option",
+    ] {
         for end in [" ", ">"] {
-            out = out.replace(&format!("{}{end}", element.trim_end_matches('>')), &format!("\n{}{end}", element.trim_end_matches('>')));
+            out = out.replace(
+                &format!("{}{end}", element.trim_end_matches('>')),
+                &format!("\n{}{end}", element.trim_end_matches('>')),
+            );
         }
     }
     out
@@ -152,17 +201,30 @@ async fn nothing_that_somebody_else_wrote_is_markup_or_unseen() {
         for path in paths {
             let text = browser.get(&path).await.text();
             assert!(!text.contains(never), "{path}: {text}");
-            assert_eq!(text.matches("<script").count(), text.matches("<script src=\"/web/live.js?v=").count(), "{path}");
+            assert_eq!(
+                text.matches("<script").count(),
+                text.matches("<script src=\"/web/live.js?v=").count(),
+                "{path}"
+            );
             assert!(!text.contains("href=\"javascript:") && !text.contains(" style="), "{path}");
             let unseen = gloaming_api::text::hidden(&text).next();
             assert_eq!(unseen, None, "{path}");
         }
         let page = browser.get("/web/new").await.text();
-        let fields = [("check", check(&page, "/web/new")), ("repo", format!("acme/api{evil}")), ("text", evil.to_owned()), ("base", evil.to_owned())];
+        let fields = [
+            ("check", check(&page, "/web/new")),
+            ("repo", format!("acme/api{evil}")),
+            ("text", evil.to_owned()),
+            ("base", evil.to_owned()),
+        ];
         let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let refused = browser.post("/web/new", &fields).await;
         assert_eq!(refused.status, 422, "{}", refused.text());
-        assert!(!refused.text().contains(never) || evil.starts_with('\u{202e}') || evil.starts_with('\u{2066}'), "{}", refused.text());
+        assert!(
+            !refused.text().contains(never) || evil.starts_with('\u{202e}') || evil.starts_with('\u{2066}'),
+            "{}",
+            refused.text()
+        );
         assert!(refused.text().contains("role=\"alert\""));
     }
 }
@@ -171,16 +233,35 @@ async fn nothing_that_somebody_else_wrote_is_markup_or_unseen() {
 async fn what_a_browser_is_told_keeps_everything_else_out() {
     let running = scene("").await;
     let browser = Browser::login(&running, &running.token("anna", &[Scope::Submit], "*")).await;
-    for path in ["/", "/web", "/web/login", "/web/style.css?v=1", "/web/live.js", "/web/repos/acme/api", "/web/nothing", "/web/tasks/t-0"] {
+    for path in [
+        "/",
+        "/web",
+        "/web/login",
+        "/web/style.css?v=1",
+        "/web/live.js",
+        "/web/repos/acme/api",
+        "/web/nothing",
+        "/web/tasks/t-0",
+    ] {
         let answer = browser.get(path).await;
         let policy = answer.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"), "{path}: {policy}");
-        assert!(policy.contains("frame-ancestors 'none'") && policy.contains("form-action 'self'"), "{path}: {policy}");
-        for (name, value) in [("referrer-policy", "no-referrer"), ("x-content-type-options", "nosniff"), ("x-frame-options", "DENY")] {
+        assert!(
+            policy.contains("frame-ancestors 'none'") && policy.contains("form-action 'self'"),
+            "{path}: {policy}"
+        );
+        for (name, value) in [
+            ("referrer-policy", "no-referrer"),
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+        ] {
             assert_eq!(answer.header(name), value, "{path}");
         }
         let text = answer.text();
-        assert!(!text.contains("src=\"http") && !text.contains("url(") && !text.contains("@import"), "{path}");
+        assert!(
+            !text.contains("src=\"http") && !text.contains("url(") && !text.contains("@import"),
+            "{path}"
+        );
     }
     assert_eq!(browser.get("/web/nothing").await.status, 404);
     assert_eq!(browser.get("/").await.header("location"), "/web");
@@ -197,7 +278,11 @@ async fn a_session_is_worth_what_its_token_is_worth() {
     assert!(outside.status == 200 && outside.text().contains("url=/web/repos"), "{}", outside.text());
     for bad in ["", "glm_x", &format!("glm_{}_{}", "0".repeat(16), "0".repeat(64))] {
         let answer = stranger.try_login(bad, "/web").await;
-        assert!(answer.status == 401 && answer.text().contains("This token is not taken."), "{}", answer.text());
+        assert!(
+            answer.status == 401 && answer.text().contains("This token is not taken."),
+            "{}",
+            answer.text()
+        );
     }
     let worker = running.token("worker", &[Scope::Worker], "*");
     assert_eq!(stranger.try_login(&worker, "/web").await.status, 403);
@@ -207,8 +292,13 @@ async fn a_session_is_worth_what_its_token_is_worth() {
     let browser = Browser::new(&running);
     let answer = browser.try_login(made["token"].as_str().unwrap(), "/web/repos").await;
     assert_eq!((answer.status, answer.header("location")), (303, "/web/repos"));
-    let cookies: Vec<&str> = answer.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap()).collect();
-    assert!(cookies[0].starts_with("gloaming_session=") && cookies[0].ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict"), "{cookies:?}");
+    let cookies: Vec<&str> =
+        answer.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap()).collect();
+    assert!(
+        cookies[0].starts_with("gloaming_session=")
+            && cookies[0].ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict"),
+        "{cookies:?}"
+    );
     assert_eq!(browser.get("/web").await.status, 200);
     // It is no token of the API, and neither is its cookie.
     let api = running.send("GET", "/v1/tasks", "", &[("cookie", &browser.cookie())], vec![]).await;
@@ -217,7 +307,10 @@ async fn a_session_is_worth_what_its_token_is_worth() {
     assert_eq!(browser.get("/web/new").await.status, 403);
     assert!(!browser.get(&format!("/web/tasks/{}", task(4))).await.text().contains("Stop task"));
     let mine = check(&browser.get("/web").await.text(), "/web/logout");
-    assert_eq!(browser.post(&format!("/web/tasks/{}/cancel", task(4)), &[("check", &mine)]).await.status, 403);
+    assert_eq!(
+        browser.post(&format!("/web/tasks/{}/cancel", task(4)), &[("check", &mine)]).await.status,
+        403
+    );
     // It ends with its token.
     running.pass(Duration::from_secs(600));
     assert_eq!(browser.get("/web").await.status, 303);
@@ -228,12 +321,20 @@ async fn a_session_is_worth_what_its_token_is_worth() {
     assert_eq!(browser.get("/web").await.status, 200);
     browser.try_login(&token, "/web").await;
     assert_ne!(browser.cookie(), first);
-    assert_eq!(running.send("GET", "/web", "", &[("cookie", &first)], vec![]).await.status, 303, "a login ends the one before");
+    assert_eq!(
+        running.send("GET", "/web", "", &[("cookie", &first)], vec![]).await.status,
+        303,
+        "a login ends the one before"
+    );
     let kept = browser.cookie();
     let page = browser.get("/web").await.text();
     let out = browser.post("/web/logout", &[("check", &check(&page, "/web/logout"))]).await;
     assert_eq!((out.status, out.header("location")), (303, "/web/login"));
-    assert_eq!(running.send("GET", "/web", "", &[("cookie", &kept)], vec![]).await.status, 303, "it has ended here, too");
+    assert_eq!(
+        running.send("GET", "/web", "", &[("cookie", &kept)], vec![]).await.status,
+        303,
+        "it has ended here, too"
+    );
     let browser = Browser::login(&running, &token).await;
     assert!(running.store.revoke_token(&token[4..20], running.now()).unwrap());
     assert_eq!(browser.get("/web").await.status, 303);
@@ -251,7 +352,12 @@ async fn under_tls_the_cookie_is_for_this_host_and_never_in_the_clear() {
     let client = reqwest::Client::builder().no_proxy().danger_accept_invalid_certs(true).build().unwrap();
     let answer = client.get(format!("https://{}/web/login", running.address)).send().await.unwrap();
     let cookie = answer.headers()["set-cookie"].to_str().unwrap();
-    assert!(cookie.starts_with("__Host-gloaming_form=") && cookie.contains("; Path=/;") && cookie.ends_with("; HttpOnly; SameSite=Strict; Secure"), "{cookie}");
+    assert!(
+        cookie.starts_with("__Host-gloaming_form=")
+            && cookie.contains("; Path=/;")
+            && cookie.ends_with("; HttpOnly; SameSite=Strict; Secure"),
+        "{cookie}"
+    );
 }
 
 #[tokio::test]
@@ -266,26 +372,52 @@ async fn a_form_is_taken_from_a_page_of_this_session_and_from_no_other() {
     let good = check(&page, &cancel);
     let foreign = check(&other.get(&format!("/web/tasks/{}", task(4))).await.text(), &cancel);
     let logout = check(&page, "/web/logout");
-    for bad in [vec![], vec![("check", "")], vec![("check", foreign.as_str())], vec![("check", logout.as_str())], vec![("check", &good[1..])]] {
+    for bad in [
+        vec![],
+        vec![("check", "")],
+        vec![("check", foreign.as_str())],
+        vec![("check", logout.as_str())],
+        vec![("check", &good[1..])],
+    ] {
         let answer = browser.post(&cancel, &bad).await;
-        assert!(answer.status == 403 && answer.text().contains("this form is not of a page"), "{bad:?}: {}", answer.text());
+        assert!(
+            answer.status == 403 && answer.text().contains("this form is not of a page"),
+            "{bad:?}: {}",
+            answer.text()
+        );
     }
     for path in ["/web/new", "/web/logout", &retry] {
-        assert_eq!(browser.post(path, &[("check", &good), ("repo", "acme/api"), ("text", "x")]).await.status, 403, "{path}");
+        assert_eq!(
+            browser.post(path, &[("check", &good), ("repo", "acme/api"), ("text", "x")]).await.status,
+            403,
+            "{path}"
+        );
     }
     // A login that somebody else's page sends has no cookie that goes with its field.
     let stranger = Browser::new(&running);
     let field = check(&stranger.get("/web/login").await.text(), "/web/login");
-    assert_eq!(Browser::new(&running).post("/web/login", &[("check", &field), ("token", &token)]).await.status, 403);
-    assert_eq!(browser.post_as(&cancel, &[("check", &good)], &[("sec-fetch-site", "same-site")]).await.status, 403);
+    assert_eq!(
+        Browser::new(&running).post("/web/login", &[("check", &field), ("token", &token)]).await.status,
+        403
+    );
+    assert_eq!(
+        browser.post_as(&cancel, &[("check", &good)], &[("sec-fetch-site", "same-site")]).await.status,
+        403
+    );
     assert_eq!(browser.post(&cancel, &[("check", &good), ("check", &good)]).await.status, 400);
     let state = || running.store.task(&task(4)).unwrap().unwrap().view.state.as_str();
     assert_eq!(state(), "queued");
     let done = browser.post_as(&cancel, &[("check", &good)], &[("sec-fetch-site", "same-origin")]).await;
-    assert_eq!((done.status, done.header("location"), state()), (303, &*format!("/web/tasks/{}", task(4)), "cancelled"));
+    assert_eq!(
+        (done.status, done.header("location"), state()),
+        (303, &*format!("/web/tasks/{}", task(4)), "cancelled")
+    );
     // Programs with a token in a header need no form.
     let bearer = [("content-type", "application/x-www-form-urlencoded")];
-    assert_eq!(running.send("POST", &format!("/web/tasks/{}/retry", task(4)), &token, &bearer, vec![]).await.status, 303);
+    assert_eq!(
+        running.send("POST", &format!("/web/tasks/{}/retry", task(4)), &token, &bearer, vec![]).await.status,
+        303
+    );
     assert_eq!(state(), "queued");
     let log = running.store.audit_log(0, 1000).unwrap();
     assert!(log.iter().any(|entry| entry.action == "web_cancel" && entry.decision == "allow"));
@@ -302,25 +434,53 @@ async fn a_task_is_asked_for_once_by_a_form_that_is_sent_twice() {
     let browser = Browser::login(&running, &running.token("anna", &[Scope::Submit], "*")).await;
     let page = browser.get("/web/new?repo=acme/api").await.text();
     let key = page.split("name=\"key\" value=\"").nth(1).unwrap().split('"').next().unwrap();
-    let fields = [("check", &*check(&page, "/web/new")), ("key", key), ("repo", "acme/api"), ("text", "Fix it.\r\nSoon."), ("base", ""), ("priority", ""), ("cost_usd", "")];
+    let fields = [
+        ("check", &*check(&page, "/web/new")),
+        ("key", key),
+        ("repo", "acme/api"),
+        ("text", "Fix it.\r\nSoon."),
+        ("base", ""),
+        ("priority", ""),
+        ("cost_usd", ""),
+    ];
     let first = browser.post("/web/new", &fields).await;
     assert_eq!(first.status, 303, "{}", first.text());
     let again = browser.post("/web/new", &fields).await;
     assert_eq!(again.header("location"), first.header("location"));
     let id = first.header("location").rsplit('/').next().unwrap().parse().unwrap();
     let asked = running.store.task(&id).unwrap().unwrap().view;
-    assert_eq!((asked.text.as_str(), asked.asker.as_str(), asked.base), ("Fix it.\nSoon.", "token:anna", None));
+    assert_eq!(
+        (asked.text.as_str(), asked.asker.as_str(), asked.base),
+        ("Fix it.\nSoon.", "token:anna", None)
+    );
     // What is refused is shown again as it was sent, with why.
     let mut wrong = fields;
     wrong[3].1 = "My long text";
     wrong[5].1 = "high";
     let refused = browser.post("/web/new", &wrong).await;
-    assert!(refused.status == 422 && refused.text().contains("My long text</textarea>") && refused.text().contains("at `priority`: want a whole number"), "{}", refused.text());
+    assert!(
+        refused.status == 422
+            && refused.text().contains("My long text</textarea>")
+            && refused.text().contains("at `priority`: want a whole number"),
+        "{}",
+        refused.text()
+    );
     let mut blocked = fields;
     (blocked[1].1, blocked[2].1) = ("other", "other/site");
     let refused = browser.post("/web/new", &blocked).await;
-    assert!(refused.status == 403 && refused.text().contains("no policy of this control plane is for other/site"), "{}", refused.text());
-    assert!(running.store.audit_log(0, 100).unwrap().iter().any(|entry| entry.action == "web_submit" && entry.decision == "deny"));
+    assert!(
+        refused.status == 403 && refused.text().contains("no policy of this control plane is for other/site"),
+        "{}",
+        refused.text()
+    );
+    assert!(
+        running
+            .store
+            .audit_log(0, 100)
+            .unwrap()
+            .iter()
+            .any(|entry| entry.action == "web_submit" && entry.decision == "deny")
+    );
 }
 
 #[tokio::test]
@@ -350,9 +510,15 @@ async fn tasks_are_shown_a_page_at_a_time() {
     let browser = Browser::login(&running, &running.token("anna", &[Scope::Read], "*")).await;
     let first = browser.get("/web?repo=acme%2Fapi&state=queued").await.text();
     let older = format!("/web?repo=acme%2Fapi&amp;state=queued&amp;before={}", task(2));
-    assert!(first.contains(&format!("<a href=\"{older}\" rel=\"next\">Older</a>")) && !first.contains("Newest"), "{first}");
+    assert!(
+        first.contains(&format!("<a href=\"{older}\" rel=\"next\">Older</a>")) && !first.contains("Newest"),
+        "{first}"
+    );
     let second = browser.get(&older.replace("&amp;", "&")).await.text();
-    assert!(second.contains(">Task 1</a>") && second.contains(">Newest</a>") && !second.contains("Older"), "{second}");
+    assert!(
+        second.contains(">Task 1</a>") && second.contains(">Newest</a>") && !second.contains("Older"),
+        "{second}"
+    );
     assert!(browser.get("/web?state=failed").await.text().contains("No task here."));
     assert_eq!(browser.get("/web?state=nonsense").await.status, 400);
 }
@@ -375,7 +541,9 @@ async fn a_page_is_told_when_to_look_again() {
     }
     assert!(!told.contains("event: submitted"), "{told}");
     scene.work(&lease);
-    assert!(browser.get(&format!("/web/tasks/{}", task(1))).await.text().contains("Code: reading src/parse.rs"));
+    assert!(
+        browser.get(&format!("/web/tasks/{}", task(1))).await.text().contains("Code: reading src/parse.rs")
+    );
     scene.publish(&lease);
     assert!(!browser.get(&format!("/web/tasks/{}", task(1))).await.text().contains("data-events"));
 }
