@@ -1,6 +1,8 @@
 //! Every way the control plane can be asked: one table, from which requests are routed, limited and authorised, and the
 //! OpenAPI document is made. What is not in it is not served.
 
+mod pages;
+
 use schemars::{Schema, SchemaGenerator};
 
 use crate::access::{NewToken, Scope, TokenMade, TokenView};
@@ -143,19 +145,22 @@ pub const PATH_PARAMS: &[(&str, &str)] = &[
     ("name", r#"{"type":"string","pattern":"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$"}"#),
 ];
 
-/// Makes the address of a file another one when the file is.
-const VERSION: Param = Param {
-    name: "v",
-    schema: r#"{"type":"string"}"#,
-    required: false,
-    about: "Which version the page means.",
-};
-
 /// The most tasks of one page.
 pub const PAGE: u32 = 100;
 
 /// The table.
-pub const ENDPOINTS: &[Endpoint] = &[
+pub const ENDPOINTS: &[Endpoint] = &ALL;
+
+const ALL: [Endpoint; PROGRAMS.len() + pages::PAGES.len()] = {
+    let mut all = [BASE; PROGRAMS.len() + pages::PAGES.len()];
+    let (programs, pages) = all.split_at_mut(PROGRAMS.len());
+    programs.copy_from_slice(PROGRAMS);
+    pages.copy_from_slice(pages::PAGES);
+    all
+};
+
+/// What programs ask for.
+const PROGRAMS: &[Endpoint] = &[
     Endpoint {
         name: "submit_task",
         method: Method::Post,
@@ -486,199 +491,6 @@ pub const ENDPOINTS: &[Endpoint] = &[
         answer: Content::None,
         status: 202,
         summary: "Deliveries of the code host, signed (X-Hub-Signature-256).",
-        ..BASE
-    },
-    Endpoint {
-        name: "web_root",
-        path: "/",
-        auth: Auth::Public,
-        status: 303,
-        summary: "Leads to the pages.",
-        ..BASE
-    },
-    Endpoint {
-        name: "web_login_page",
-        path: "/web/login",
-        auth: Auth::Public,
-        query: &[Param {
-            name: "next",
-            schema: r#"{"type":"string","maxLength":500}"#,
-            required: false,
-            about: "The page that was asked for.",
-        }],
-        answer: Content::Page,
-        summary: "Where a person logs in.",
-        ..BASE
-    },
-    Endpoint {
-        name: "web_login",
-        method: Method::Post,
-        path: "/web/login",
-        auth: Auth::Public,
-        body_cap: SMALL,
-        rate: 2,
-        body: Content::Form,
-        answer: Content::Page,
-        status: 303,
-        summary: "Log in with a token.",
-        ..BASE
-    },
-    Endpoint {
-        name: "web_logout",
-        method: Method::Post,
-        path: "/web/logout",
-        auth: Auth::Session(Scope::Read),
-        body_cap: SMALL,
-        body: Content::Form,
-        answer: Content::Page,
-        status: 303,
-        summary: "End a session.",
-        ..BASE
-    },
-    Endpoint {
-        name: "web_style",
-        path: "/web/style.css",
-        auth: Auth::Public,
-        query: &[VERSION],
-        answer: Content::Text,
-        summary: "How pages look.",
-        ..BASE
-    },
-    Endpoint {
-        name: "web_script",
-        path: "/web/live.js",
-        auth: Auth::Public,
-        query: &[VERSION],
-        answer: Content::Text,
-        summary: "What keeps a task's page up to date.",
-        ..BASE
-    },
-    Endpoint {
-        name: "web_tasks",
-        path: "/web",
-        auth: Auth::Session(Scope::Read),
-        query: &[
-            Param {
-                name: "repo",
-                schema: r#"{"type":"string"}"#,
-                required: false,
-                about: "Of this repository alone; empty for all.",
-            },
-            Param {
-                name: "state",
-                schema: r#"{"type":"string"}"#,
-                required: false,
-                about: "In this state; empty for any.",
-            },
-            Param {
-                name: "before",
-                schema: r#"{"type":"string"}"#,
-                required: false,
-                about: "Older than this one.",
-            },
-        ],
-        answer: Content::Page,
-        summary: "The page of tasks.",
-        ..BASE
-    },
-    Endpoint {
-        name: "web_task",
-        path: "/web/tasks/{id}",
-        auth: Auth::Session(Scope::Read),
-        answer: Content::Page,
-        summary: "The page of one task.",
-        ..BASE
-    },
-    Endpoint {
-        name: "web_watch",
-        path: "/web/tasks/{id}/events",
-        auth: Auth::Session(Scope::Read),
-        query: &[Param {
-            name: "after",
-            schema: r#"{"type":"integer","minimum":0}"#,
-            required: false,
-            about: "The event that the page knows; what Last-Event-ID says counts before it.",
-        }],
-        headers: &[Param {
-            name: "Last-Event-ID",
-            schema: r#"{"type":"integer","minimum":0}"#,
-            required: false,
-            about: "The `seq` of the last event that was seen.",
-        }],
-        answer: Content::Events(json::<TaskEvent>),
-        summary: "Tells a task's page when to look again.",
-        ..BASE
-    },
-    Endpoint {
-        name: "web_submit_page",
-        path: "/web/new",
-        auth: Auth::Session(Scope::Submit),
-        query: &[Param {
-            name: "repo",
-            schema: r#"{"type":"string"}"#,
-            required: false,
-            about: "The repository to begin with.",
-        }],
-        answer: Content::Page,
-        summary: "Where a person asks for a task.",
-        ..BASE
-    },
-    Endpoint {
-        name: "web_submit",
-        method: Method::Post,
-        path: "/web/new",
-        auth: Auth::Session(Scope::Submit),
-        body_cap: TASK,
-        body: Content::Form,
-        answer: Content::Page,
-        status: 303,
-        summary: "Ask for a task.",
-        ..BASE
-    },
-    Endpoint {
-        name: "web_cancel",
-        method: Method::Post,
-        path: "/web/tasks/{id}/cancel",
-        auth: Auth::Session(Scope::Submit),
-        body_cap: SMALL,
-        body: Content::Form,
-        answer: Content::Page,
-        status: 303,
-        summary: "Stop a task.",
-        ..BASE
-    },
-    Endpoint {
-        name: "web_retry",
-        method: Method::Post,
-        path: "/web/tasks/{id}/retry",
-        auth: Auth::Session(Scope::Submit),
-        body_cap: SMALL,
-        body: Content::Form,
-        answer: Content::Page,
-        status: 303,
-        summary: "Put a task back into the queue.",
-        ..BASE
-    },
-    Endpoint {
-        name: "web_repos",
-        path: "/web/repos",
-        auth: Auth::Session(Scope::Read),
-        answer: Content::Page,
-        summary: "The page of repositories.",
-        ..BASE
-    },
-    Endpoint {
-        name: "web_repo",
-        path: "/web/repos/{owner}/{name}",
-        auth: Auth::Session(Scope::Read),
-        query: &[Param {
-            name: "call",
-            schema: r#"{"type":"string","maxLength":4096}"#,
-            required: false,
-            about: "A call to be explained.",
-        }],
-        answer: Content::Page,
-        summary: "The page of one repository: its policy, why a call is allowed or denied, and what is known of it.",
         ..BASE
     },
 ];

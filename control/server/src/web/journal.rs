@@ -20,6 +20,13 @@ const AT_ONCE: u32 = 500;
 /// Calls and jobs that are shown, the latest.
 const ROWS: usize = 200;
 
+/// A stage that was begun, and how long it took and what it found where it ended.
+struct Ran<'a> {
+    stage: Stage,
+    at: Timestamp,
+    end: Option<(u64, &'a str)>,
+}
+
 /// What was read of a journal.
 pub(super) struct Journal {
     events: Vec<Event>,
@@ -44,7 +51,8 @@ impl Journal {
         Ok(Self { unknown: lines.len() - events.len(), events, more })
     }
 
-    pub(super) fn shown(&self) -> Markup {
+    /// Shows it; of a task that has ended nothing goes on.
+    pub(super) fn shown(&self, over: bool) -> Markup {
         html! {
             @if self.more {
                 p class="hint" { "The journal is longer; of its first " (LINES) " lines this is told." }
@@ -52,22 +60,23 @@ impl Journal {
             @if self.unknown > 0 {
                 p class="hint" { "Lines of the journal that this version does not know: " (self.unknown) "." }
             }
-            (self.stages())
+            (self.stages(over))
             (self.calls())
             (self.jobs())
         }
     }
 
-    fn stages(&self) -> Markup {
-        let mut stages: Vec<(Stage, Timestamp, Option<(u64, &str)>)> = Vec::new();
+    fn stages(&self, over: bool) -> Markup {
+        let mut stages: Vec<Ran<'_>> = Vec::new();
         for event in counting(&self.events) {
             match &event.kind {
-                EventKind::StageStarted { stage } => stages.push((*stage, event.at, None)),
+                EventKind::StageStarted { stage } => {
+                    stages.push(Ran { stage: *stage, at: event.at, end: None });
+                }
                 EventKind::StageFinished { stage, detail, wall_ms, .. } => {
-                    if let Some(open) =
-                        stages.iter_mut().rev().find(|open| open.0 == *stage && open.2.is_none())
-                    {
-                        open.2 = Some((*wall_ms, detail));
+                    let open = |ran: &&mut Ran<'_>| ran.stage == *stage && ran.end.is_none();
+                    if let Some(ran) = stages.iter_mut().rev().find(open) {
+                        ran.end = Some((*wall_ms, detail));
                     }
                 }
                 _ => {}
@@ -75,12 +84,13 @@ impl Journal {
         }
         let rows: Vec<Vec<Markup>> = stages
             .iter()
-            .map(|(stage, at, end)| {
-                let (spent, detail) = match end {
-                    Some((ms, detail)) => (html! { (took(*ms)) }, shown(detail)),
+            .map(|ran| {
+                let (spent, detail) = match ran.end {
+                    Some((ms, detail)) => (html! { (took(ms)) }, shown(detail)),
+                    None if over => (mark("Not ended", "quiet"), html! {}),
                     None => (mark("Going on", "busy"), html! {}),
                 };
-                vec![html! { (words(stage.as_str())) }, time(*at), spent, detail]
+                vec![html! { (words(ran.stage.as_str())) }, time(ran.at), spent, detail]
             })
             .collect();
         section("stages", "Stages", rows.len(), || {

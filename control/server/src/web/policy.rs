@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::{Map, Value};
 
 use super::text::{code, facts, long, mark, name_of, shown, table, words};
-use super::tree::tree;
+use super::tree::{named, tree};
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
@@ -35,7 +35,8 @@ pub(super) fn effective(policy: &Value) -> Markup {
     }
 }
 
-fn without(value: &Value, names: &[&str]) -> Value {
+/// Returns an object without some of its fields.
+pub(super) fn without(value: &Value, names: &[&str]) -> Value {
     let fields = value.as_object().into_iter().flatten().filter(|(name, _)| !names.contains(&name.as_str()));
     Value::Object(fields.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
@@ -48,15 +49,16 @@ fn jobs(jobs: &Value) -> Markup {
         return html! {};
     };
     let names: Vec<&String> = first.keys().collect();
-    let heads: Vec<String> =
-        std::iter::once("For".to_owned()).chain(names.iter().map(|name| words(name))).collect();
+    let heads: Vec<String> = std::iter::once("For".to_owned())
+        .chain(names.iter().map(|name| named(name, &first[name.as_str()]).0))
+        .collect();
     let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
     let rows: Vec<Vec<Markup>> = jobs
         .iter()
         .map(|(purpose, limits)| {
             let cells = names.iter().map(|name| match &limits[name.as_str()] {
                 Value::Null => html! {},
-                value => html! { (shown(&name_of(value))) },
+                value => named(name, value).1.unwrap_or_else(|| html! { (shown(&name_of(value))) }),
             });
             std::iter::once(html! { (words(purpose)) }).chain(cells).collect()
         })

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::frame::Frame;
 use super::page as answer;
-use super::policy::effective;
+use super::policy::{effective, without};
 use super::text::{code, facts, mark, plain, seen, shown, words};
 use super::tree::tree;
 use crate::answer::{Answered, Fault};
@@ -83,7 +83,7 @@ pub(super) async fn page(app: &Arc<App>, asked: &Asked) -> Answered {
         section aria-labelledby="profile" {
             h2 id="profile" { "Profile" }
             @match &profile {
-                Some(profile) => (tree(profile)),
+                Some(profile) => (tree(&without(profile, &["schema_version"]))),
                 None => p { "Nothing is known of the repository yet. The first attempt looks." },
             }
         }
@@ -129,7 +129,7 @@ fn told_of(call: &str, told: &Value) -> Markup {
     let flip = &told["flip"];
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     html! {
-        div class="notice" role="status" {
+        div class={ "notice " (kind) } role="status" {
             p { (mark(&words(decision), kind)) " " code { (shown(call)) } }
             (facts(&[
                 ("Rule", code(text(told, "rule"))),

@@ -59,6 +59,12 @@ impl Sessions {
         Some(session.token.clone())
     }
 
+    /// Whether a session has not ended; to ask is no use of it.
+    pub(crate) fn lasts(&self, secret: &str, now: Timestamp) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&Digest::of(secret)).is_some_and(|session| session.lasts(now))
+    }
+
     fn begin(&self, secret: &str, token: &str, now: Timestamp) -> Result<(), Fault> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, session| session.lasts(now));
@@ -82,13 +88,22 @@ impl Sessions {
     }
 }
 
+/// Whether a request came by TLS: ours, or a proxy's that says so. Whoever lies about it gets a cookie that is kept more
+/// strictly than it has to be.
+fn is_secure(app: &App, headers: &HeaderMap) -> bool {
+    app.certificates.is_some()
+        || headers
+            .get("x-forwarded-proto")
+            .is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
 /// What a cookie is called. Under TLS browsers let nobody but this host set it (RFC 6265bis, section 4.1.3.2).
-fn called(app: &App, name: &str) -> String {
-    if app.certificates.is_some() { format!("__Host-gloaming_{name}") } else { format!("gloaming_{name}") }
+fn called(secure: bool, name: &str) -> String {
+    if secure { format!("__Host-gloaming_{name}") } else { format!("gloaming_{name}") }
 }
 
 fn value(app: &App, headers: &HeaderMap, name: &str) -> Result<Option<String>, Fault> {
-    let wanted = called(app, name);
+    let wanted = called(is_secure(app, headers), name);
     let mut found = None;
     // HTTP/2 may send each in a header of its own.
     for header in headers.get_all(COOKIE) {
@@ -113,11 +128,11 @@ pub(crate) fn cookie(app: &App, headers: &HeaderMap) -> Result<Option<String>, F
     value(app, headers, "session")
 }
 
-fn set(app: &App, name: &str, value: &str, lasts: Duration) -> HeaderValue {
-    let secure = if app.certificates.is_some() { "; Secure" } else { "" };
+fn set(secure: bool, name: &str, value: &str, lasts: Duration) -> HeaderValue {
+    let attribute = if secure { "; Secure" } else { "" };
     let text = format!(
-        "{}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}",
-        called(app, name),
+        "{}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{attribute}",
+        called(secure, name),
         lasts.as_secs()
     );
     HeaderValue::from_str(&text).expect("it is plain")
@@ -137,7 +152,8 @@ pub(super) fn login_page(app: &Arc<App>, asked: &Asked, next: &str, fault: Optio
     let markup = frame::login(&forms::secret_of("web_login", &secret), inside(next), problem);
     let mut response = page(code, markup);
     let headers = response.headers_mut();
-    headers.append(SET_COOKIE, set(app, "form", &secret, Duration::from_secs(3600)));
+    headers
+        .append(SET_COOKIE, set(is_secure(app, &asked.headers), "form", &secret, Duration::from_secs(3600)));
     headers.extend(told.and_then(|(_, header)| header));
     Ok(response)
 }
@@ -177,8 +193,9 @@ pub(super) async fn login(app: &Arc<App>, asked: &mut Asked, form: &Form) -> Ans
     }
     let mut response = see_other(inside(form.get("next").unwrap_or_default()));
     let headers = response.headers_mut();
-    headers.append(SET_COOKIE, set(app, "session", &session, LONGEST.unsigned_abs()));
-    headers.append(SET_COOKIE, set(app, "form", "", Duration::ZERO));
+    headers
+        .append(SET_COOKIE, set(is_secure(app, &asked.headers), "session", &session, LONGEST.unsigned_abs()));
+    headers.append(SET_COOKIE, set(is_secure(app, &asked.headers), "form", "", Duration::ZERO));
     Ok(response)
 }
 
@@ -191,7 +208,9 @@ pub(super) fn logout(app: &App, asked: &Asked) -> Response<Body> {
         app.sessions.end(secret);
     }
     let mut response = see_other(super::LOGIN);
-    response.headers_mut().append(SET_COOKIE, set(app, "session", "", Duration::ZERO));
+    response
+        .headers_mut()
+        .append(SET_COOKIE, set(is_secure(app, &asked.headers), "session", "", Duration::ZERO));
     response
 }
 
@@ -214,6 +233,7 @@ mod tests {
         assert_eq!(sessions.token_of("a", at(720)), None, "twelve hours are over");
         sessions.begin("a", "t1", at(0)).unwrap();
         assert_eq!(sessions.token_of("a", at(119)).as_deref(), Some("t1"));
+        assert!(sessions.lasts("a", at(238)) && !sessions.lasts("a", at(239)), "to ask is no use");
         assert_eq!(sessions.token_of("a", at(239)), None, "two hours without a request");
         for number in 0..=OF_ONE {
             sessions.begin(&number.to_string(), "t1", at(300 + i64::try_from(number).unwrap())).unwrap();

@@ -90,7 +90,7 @@ fn shown_task(frame: &Frame, known: &Known) -> Markup {
             @if let Some(verdict) = &known.verdict { (evidence::verdict(verdict)) }
             @if let Some(seen) = &known.evidence { (evidence::evidence(seen)) }
             @if let Some(patch) = &known.patch { (change::diff(patch)) }
-            (known.journal.shown())
+            (known.journal.shown(task.state.is_end()))
             (cost(&task.cost))
             (happened(&known.events))
         }

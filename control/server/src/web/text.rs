@@ -46,9 +46,13 @@ pub(super) fn took(ms: u64) -> String {
     match seconds {
         0 if ms < 1000 => format!("{ms} ms"),
         0..60 => format!("{}.{} s", seconds, ms % 1000 / 100),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        60..3600 => two(seconds / 60, "min", seconds % 60, "s"),
+        _ => two(seconds / 3600, "h", seconds % 3600 / 60, "min"),
     }
+}
+
+fn two(many: u64, unit: &str, rest: u64, smaller: &str) -> String {
+    if rest == 0 { format!("{many} {unit}") } else { format!("{many} {unit} {rest} {smaller}") }
 }
 
 /// Returns seconds in the same way.
@@ -146,7 +150,7 @@ mod tests {
     #[test]
     fn times_are_told_as_people_do() {
         let told: Vec<String> = [0, 999, 1000, 61_500, 3_600_000, 7_260_000].into_iter().map(took).collect();
-        assert_eq!(told, ["0 ms", "999 ms", "1.0 s", "1 min 1 s", "1 h 0 min", "2 h 1 min"]);
+        assert_eq!(told, ["0 ms", "999 ms", "1.0 s", "1 min 1 s", "1 h", "2 h 1 min"]);
         assert_eq!(
             (took_s(-1.0).as_str(), took_s(f64::NAN).as_str(), took_s(2.55).as_str()),
             ("0 ms", "0 ms", "2.5 s")

@@ -98,9 +98,9 @@ async fn the_first_token_makes_one_other_and_is_spent() {
 
 #[tokio::test]
 async fn each_endpoint_takes_its_scope_and_no_other() {
-    let running = Running::start().await;
     for endpoint in ENDPOINTS {
-        // New ones for each: refusals of one are bounded.
+        // A server for each: refusals of one address are bounded.
+        let running = Running::start().await;
         let tokens: Vec<(Scope, String)> =
             Scope::ALL.iter().map(|scope| (*scope, running.token(scope.as_str(), &[*scope], "*"))).collect();
         let (Auth::Token(wanted) | Auth::Session(wanted)) = endpoint.auth else { continue };

@@ -1,4 +1,8 @@
 //! The pages in a real browser: `make browser`. Without `GLOAMING_BROWSER_DIR`, which has what drives one, it is skipped.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the test starts a browser's driver, where the environment says so"
+)]
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! The pages: what is on them, who sees them, and what a form must come with.
+#![expect(clippy::disallowed_methods, reason = "the operator's files of a test are files of the host")]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use gloaming_server::{Policies, Settings, Tls};
 use serde_json::json;
 
 use crate::scene::{Scene, task};
-use crate::support::{Answer, Running, Setup};
+use crate::support::{Answer, LONG, Running, Setup};
 
 /// A browser, as far as forms and cookies go.
 struct Browser<'a> {
@@ -349,6 +350,13 @@ async fn under_tls_the_cookie_is_for_this_host_and_never_in_the_clear() {
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let settings = Settings { tls: Some(Tls { certificate, key }), ..Settings::default() };
     let running = Running::with(Setup { settings, ..Setup::default() }).await;
+    let plain = Running::start().await;
+    let proxied = plain.send("GET", "/web/login", "", &[("x-forwarded-proto", "https")], vec![]).await;
+    assert!(
+        proxied.header("set-cookie").starts_with("__Host-")
+            && proxied.header("set-cookie").ends_with("; Secure")
+    );
+    assert!(!plain.ask("GET", "/web/login", "").await.header("set-cookie").contains("Secure"));
     let client = reqwest::Client::builder().no_proxy().danger_accept_invalid_certs(true).build().unwrap();
     let answer = client.get(format!("https://{}/web/login", running.address)).send().await.unwrap();
     let cookie = answer.headers()["set-cookie"].to_str().unwrap();
@@ -528,7 +536,8 @@ async fn a_page_is_told_when_to_look_again() {
     let running = Running::start().await;
     let scene = Scene::new(&running, "");
     scene.queue(1, "acme/api", "Fix it");
-    let browser = Browser::login(&running, &running.token("anna", &[Scope::Read], "*")).await;
+    let token = running.token("anna", &[Scope::Read], "*");
+    let browser = Browser::login(&running, &token).await;
     let page = browser.get(&format!("/web/tasks/{}", task(1))).await.text();
     let events = format!("/web/tasks/{}/events?after=1", task(1));
     assert!(page.contains(&format!("data-events=\"{events}\"")), "{page}");
@@ -544,6 +553,16 @@ async fn a_page_is_told_when_to_look_again() {
     assert!(
         browser.get(&format!("/web/tasks/{}", task(1))).await.text().contains("Code: reading src/parse.rs")
     );
+    // It ends with the session: what comes after is told to nobody.
+    let out = check(&page, "/web/logout");
+    assert_eq!(browser.post("/web/logout", &[("check", &out)]).await.status, 303);
     scene.publish(&lease);
-    assert!(!browser.get(&format!("/web/tasks/{}", task(1))).await.text().contains("data-events"));
+    let mut rest = String::new();
+    while let Some(more) = tokio::time::timeout(LONG, stream.chunk()).await.unwrap().unwrap() {
+        rest.push_str(std::str::from_utf8(&more).unwrap());
+    }
+    assert!(!rest.contains("event: verified"), "{rest}");
+    let browser = Browser::login(&running, &token).await;
+    let page = browser.get(&format!("/web/tasks/{}", task(1))).await.text();
+    assert!(page.contains("Published") && !page.contains("data-events"));
 }
