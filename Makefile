@@ -47,6 +47,11 @@ test: tools ## The default suite: format, lints, docs, every test
 	GLOAMING_EDITS_DIR="$(CACHE)/edits" $(CARGO) test --manifest-path tools/Cargo.toml --locked --workspace
 	$(CARGO) test --manifest-path tests/fuzz/Cargo.toml --locked --no-default-features
 
+.PHONY: browser
+browser: ## The web page in a real browser, with and without JavaScript (a minute; SHOTS=folder keeps pictures)
+	@tests/support/setup.sh browser "$(CACHE)"
+	GLOAMING_BROWSER_DIR="$(CACHE)/browser" GLOAMING_BROWSER_SHOTS="$(SHOTS)" $(CARGO) test -p gloaming-server --locked --test server browser:: -- --nocapture
+
 .PHONY: tamper
 tamper: tools ## The whole tamper suite: attacks on the gate and their benign twins (minutes; CASES=python/unittest)
 	@tests/support/setup.sh test "$(CACHE)"

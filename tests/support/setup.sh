@@ -3,6 +3,7 @@
 #   setup.sh build         distribution packages for building
 #   setup.sh test CACHE    what the tests drive: pytest, Node.js, Go, the wire partners, a GitHub, an MCP client and the corpus of edits
 #   setup.sh examples CACHE  what builds a tool in JavaScript: jco and componentize-js, as the template pins them
+#   setup.sh browser CACHE  Chromium, and what drives it and looks for what keeps people out
 #   setup.sh engines       container daemons for the suite of the job lane: Docker and Podman
 #   setup.sh deny CACHE    cargo-deny
 set -euo pipefail
@@ -75,6 +76,21 @@ javascript() {
   # What is not whole must not look so the next time.
   (cd "$dir" && npm install --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null) ||
     { rm -rf "$dir"; return 1; }
+}
+
+# A browser for the web page's test: the distribution's Chromium, playwright-core that drives it, axe-core that looks for what
+# keeps people out.
+browser() {
+  local dir=$1/browser wanted='playwright-core@1.65.1 axe-core@4.14.1'
+  command -v chromium >/dev/null || apt_install chromium
+  [ "$(cat "$dir/.ready" 2>/dev/null)" = "$wanted" ] && return
+  command -v npm >/dev/null || apt_install nodejs npm
+  say "installing $wanted in $dir"
+  rm -rf "$dir"
+  mkdir -p "$dir"
+  # shellcheck disable=SC2086 # two names
+  (cd "$dir" && npm install --no-audit --no-fund --ignore-scripts --loglevel=error $wanted >/dev/null)
+  echo "$wanted" >"$dir/.ready"
 }
 
 # What a Rust tool is built for. The distribution's own Rust (see tools/build.sh) has no such target; there the
@@ -160,11 +176,12 @@ case "${1:-}" in
     tools/guest/corpus/setup.sh "$2/edits" "$2/python/bin/pip"
     ;;
   engines) engines ;;
+  browser) mkdir -p "$2"; browser "$2" ;;
   examples) mkdir -p "$2"; wasip2; javascript "$2" ;;
   deny)
     PATH="$2/bin:$PATH" command -v cargo-deny >/dev/null && exit 0
     say "building cargo-deny (some minutes, once)"
     cargo install --quiet --locked --root "$2" cargo-deny@0.20.2
     ;;
-  *) sed -n '2,7p' "$0"; exit 2 ;;
+  *) sed -n '2,8p' "$0"; exit 2 ;;
 esac

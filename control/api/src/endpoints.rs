@@ -1,6 +1,8 @@
 //! Every way the control plane can be asked: one table, from which requests are routed, limited and authorised, and the
 //! OpenAPI document is made. What is not in it is not served.
 
+mod pages;
+
 use schemars::{Schema, SchemaGenerator};
 
 use crate::access::{NewToken, Scope, TokenMade, TokenView};
@@ -147,7 +149,18 @@ pub const PATH_PARAMS: &[(&str, &str)] = &[
 pub const PAGE: u32 = 100;
 
 /// The table.
-pub const ENDPOINTS: &[Endpoint] = &[
+pub const ENDPOINTS: &[Endpoint] = &ALL;
+
+const ALL: [Endpoint; PROGRAMS.len() + pages::PAGES.len()] = {
+    let mut all = [BASE; PROGRAMS.len() + pages::PAGES.len()];
+    let (programs, pages) = all.split_at_mut(PROGRAMS.len());
+    programs.copy_from_slice(PROGRAMS);
+    pages.copy_from_slice(pages::PAGES);
+    all
+};
+
+/// What programs ask for.
+const PROGRAMS: &[Endpoint] = &[
     Endpoint {
         name: "submit_task",
         method: Method::Post,
@@ -482,6 +495,19 @@ pub const ENDPOINTS: &[Endpoint] = &[
     },
 ];
 
+impl Endpoint {
+    /// Whether it is of the pages that people look at: the root and everything under `/web`. Those are no interface for
+    /// programs, and are not in the OpenAPI document.
+    pub fn is_web(&self) -> bool {
+        is_web(self.path)
+    }
+}
+
+/// Whether a path is one of the pages, or would be.
+pub fn is_web(path: &str) -> bool {
+    path == "/" || path == "/web" || path.starts_with("/web/")
+}
+
 /// Returns the endpoint of a name.
 pub fn named(name: &str) -> Option<&'static Endpoint> {
     ENDPOINTS.iter().find(|endpoint| endpoint.name == name)
@@ -521,6 +547,7 @@ mod tests {
     fn only_what_tells_nothing_is_public() {
         let public: Vec<&str> =
             ENDPOINTS.iter().filter(|one| one.auth == Auth::Public).map(|one| one.name).collect();
-        assert_eq!(public, ["livez", "readyz", "openapi"]);
+        let pages = ["web_root", "web_login_page", "web_login", "web_style", "web_script"];
+        assert_eq!(public, [&["livez", "readyz", "openapi"][..], &pages[..]].concat());
     }
 }

@@ -66,6 +66,17 @@ impl Fault {
     }
 
     pub(crate) fn answer(self, request_id: &str) -> Response<Body> {
+        let (problem, header) = self.told(request_id);
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = json(status, &problem);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.extend(header);
+        response
+    }
+
+    /// Returns it as it is told, and the header that goes with it.
+    pub(crate) fn told(self, request_id: &str) -> (Problem, Option<(HeaderName, HeaderValue)>) {
         let mut detail = self.detail;
         // It may quote what was sent, which may be as long as a body.
         if detail.len() > DETAIL_CAP {
@@ -74,14 +85,7 @@ impl Fault {
         }
         let mut problem = Problem::new(self.code, detail);
         problem.request_id = Some(request_id.to_owned());
-        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = json(status, &problem);
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        if let Some((name, value)) = self.header {
-            headers.insert(name, value);
-        }
-        response
+        (problem, self.header)
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use gloaming_api::Digest;
 use gloaming_api::access::Scope;
-use gloaming_api::endpoints::{Auth, Endpoint};
+use gloaming_api::endpoints::{Auth, Endpoint, is_web};
 use gloaming_api::problem::ProblemCode;
 use gloaming_store::Store;
 use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
@@ -31,6 +32,7 @@ use crate::routes::{Routed, Routes};
 use crate::settings::{Clock, Settings};
 use crate::tls::{Certificates, TlsError};
 use crate::watched::Watched;
+use crate::web::{self, Sessions};
 use crate::wire::REQUEST_ID;
 use crate::{body, handlers, meters};
 
@@ -69,6 +71,7 @@ pub(crate) struct App {
     pub(crate) writable: tokio::sync::Mutex<Option<(Instant, bool)>>,
     routes: Routes,
     last_use: LastUse,
+    pub(crate) sessions: Sessions,
 }
 
 /// A request that was let in, with its body.
@@ -79,6 +82,8 @@ pub(crate) struct Asked {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) caller: Option<Caller>,
+    /// The secret of the session it came under; none where it came with a token.
+    pub(crate) session: Option<String>,
     pub(crate) request_id: String,
     /// Counts it among those that are worked on; given up by what waits.
     pub(crate) working: Option<OwnedSemaphorePermit>,
@@ -146,6 +151,7 @@ impl App {
             writable: tokio::sync::Mutex::default(),
             routes: Routes::new(),
             last_use: LastUse::default(),
+            sessions: Sessions::default(),
             bells,
             settings,
             clock,
@@ -182,6 +188,8 @@ impl App {
         let begun = Instant::now();
         let id = uuid::Uuid::now_v7().simple().to_string();
         let routed = self.routes.find(request.method(), request.uri().path());
+        // The root leads to the pages and is none: what is no request at all most often names it.
+        let page = request.uri().path() != "/" && is_web(request.uri().path());
         let endpoint = match &routed {
             Routed::Found { endpoint, .. } => endpoint.name,
             _ => "unknown",
@@ -195,7 +203,7 @@ impl App {
         let answered = self.answer(routed, request, address, &id, &mut unread).instrument(span.clone()).await;
         let mut response = answered.unwrap_or_else(|fault| {
             span.in_scope(|| tracing::info!(code = fault.code.as_str(), detail = fault.detail, "refused"));
-            fault.answer(&id)
+            if page { web::refusal(fault, &id) } else { fault.answer(&id) }
         });
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, HeaderValue::from_str(&id).expect("it is hexadecimal"));
@@ -253,6 +261,7 @@ impl App {
             headers: parts.headers,
             body: Bytes::new(),
             caller: None,
+            session: None,
             request_id: id.to_owned(),
             working: None,
         };
@@ -271,10 +280,14 @@ impl App {
             asked.working = Some(permit.map_err(|_| overloaded("too many requests are worked on"))?);
         }
         let done = self.let_in_and_do(&mut asked, parts.uri.query(), incoming, address, unread).await;
-        match done {
-            Err(fault) if is_denial(fault.code) => {
+        let done = match done {
+            Err(fault) if is_denial(fault.code) && !web::is_no_login(&asked, &fault) => {
                 Err(self.denied(&asked, fault, parts.uri.path(), address).await)
             }
+            done => done,
+        };
+        match done {
+            Err(fault) if endpoint.is_web() => web::refused(self, &asked, fault, &parts.uri),
             done => done,
         }
     }
@@ -291,7 +304,12 @@ impl App {
         let client = match endpoint.auth {
             Auth::Public | Auth::Signature => client_of(address),
             Auth::Token(scope) | Auth::Session(scope) => {
-                let caller = self.authenticate(&asked.headers, scope).await?;
+                let by_session = matches!(endpoint.auth, Auth::Session(_));
+                let caller = if by_session && !asked.headers.contains_key(AUTHORIZATION) {
+                    self.recognise(asked, scope).await?
+                } else {
+                    self.authenticate(&asked.headers, scope).await?
+                };
                 let client = format!("token:{}", caller.token.id);
                 asked.caller = Some(caller);
                 client
@@ -323,15 +341,41 @@ impl App {
     /// Finds out who asks. Nothing of the body was read before.
     async fn authenticate(self: &Arc<Self>, headers: &HeaderMap, wanted: Scope) -> Result<Caller, Fault> {
         let (id, secret) = auth::shown(body::single(headers, AUTHORIZATION.as_str())?)?;
+        self.check_token(id, secret, wanted).await
+    }
+
+    /// Checks a token by its id and the digest of its secret.
+    pub(crate) async fn check_token(
+        self: &Arc<Self>,
+        id: String,
+        secret: Digest,
+        wanted: Scope,
+    ) -> Result<Caller, Fault> {
         self.ask(move |app, now| {
             let found = app.store.token(&id)?;
-            let caller = auth::check(found, &secret, wanted, now)?;
-            if app.last_use.is_news(&id, now) {
-                app.store.token_used(&id, now)?;
-            }
-            Ok(caller)
+            app.used(auth::check(found, &secret, wanted, now)?, now)
         })
         .await?
+    }
+
+    /// Finds out whose session a request came under. It ends with its token: that is asked each time.
+    async fn recognise(self: &Arc<Self>, asked: &mut Asked, wanted: Scope) -> Result<Caller, Fault> {
+        let secret = web::cookie(self, &asked.headers)?.ok_or_else(auth::refused)?;
+        let id = self.sessions.token_of(&secret, self.now()).ok_or_else(auth::refused)?;
+        asked.session = Some(secret);
+        self.ask(move |app, now| {
+            let (token, _) = app.store.token(&id)?.ok_or_else(auth::refused)?;
+            app.used(auth::taken(token, wanted, now)?, now)
+        })
+        .await?
+    }
+
+    /// Notes that a token was used.
+    fn used(&self, caller: Caller, now: Timestamp) -> Result<Caller, Fault> {
+        if self.last_use.is_news(&caller.token.id, now) {
+            self.store.token_used(&caller.token.id, now)?;
+        }
+        Ok(caller)
     }
 
     /// Writes a refusal down. One address's are written so often a second, and no more: the log is not for strangers to fill.

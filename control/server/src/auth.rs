@@ -42,7 +42,7 @@ impl Caller {
     }
 }
 
-fn refused() -> Fault {
+pub(crate) fn refused() -> Fault {
     // One text for all: whether an id is known is told to nobody.
     Fault::new(ProblemCode::Unauthorized, "give a token that is taken: `Authorization: Bearer glm_...`")
 }
@@ -50,12 +50,18 @@ fn refused() -> Fault {
 /// Takes a header's value apart: the id, and the digest of the secret.
 pub(crate) fn shown(header: Option<&str>) -> Result<(String, Digest), Fault> {
     let (scheme, token) = header.and_then(|value| value.split_once(' ')).ok_or_else(refused)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(refused());
+    }
+    parts(token)
+}
+
+/// Takes a token apart: the id, and the digest of the secret.
+pub(crate) fn parts(token: &str) -> Result<(String, Digest), Fault> {
     let (id, secret) =
         token.strip_prefix(PREFIX).and_then(|token| token.split_once('_')).ok_or_else(refused)?;
     let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'));
-    let formed =
-        scheme.eq_ignore_ascii_case("bearer") && (id.len(), secret.len()) == DIGITS && hex(id) && hex(secret);
-    if !formed {
+    if (id.len(), secret.len()) != DIGITS || !hex(id) || !hex(secret) {
         return Err(refused());
     }
     Ok((id.to_owned(), Digest::of(secret)))
@@ -72,6 +78,11 @@ pub(crate) fn check(
     let kept = found.as_ref().map_or_else(Digest::zero, |(_, digest)| digest.clone());
     let same = bool::from(kept.hex().as_bytes().ct_eq(secret.hex().as_bytes()));
     let Some((token, _)) = found.filter(|_| same) else { return Err(refused()) };
+    taken(token, wanted, now)
+}
+
+/// Checks that a token is taken now, and for what is wanted.
+pub(crate) fn taken(token: TokenView, wanted: Scope, now: Timestamp) -> Result<Caller, Fault> {
     if token.revoked_at.is_some() || token.expires_at.is_some_and(|end| now >= end) {
         return Err(refused());
     }
@@ -98,16 +109,21 @@ pub fn make_token(
 }
 
 fn make(store: &dyn Store, asked: &NewToken, now: Timestamp) -> Result<TokenMade, StoreError> {
-    let mut random = [0_u8; 40];
-    let source = rustls::crypto::ring::default_provider().secure_random;
-    source.fill(&mut random).map_err(|_| StoreError {
-        doing: "make a token".to_owned(),
-        source: "the system gives no randomness".into(),
-    })?;
-    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = random_hex::<40>("make a token")?;
     let (id, secret) = hex.split_at(DIGITS.0);
     store.add_token(id, &Digest::of(secret), asked, now)?;
     Ok(TokenMade { token: format!("{PREFIX}{id}_{secret}"), id: id.to_owned() })
+}
+
+/// Returns so many random bytes, in hexadecimal digits.
+pub(crate) fn random_hex<const BYTES: usize>(doing: &str) -> Result<String, StoreError> {
+    let mut random = [0_u8; BYTES];
+    let source = rustls::crypto::ring::default_provider().secure_random;
+    source.fill(&mut random).map_err(|_| StoreError {
+        doing: doing.to_owned(),
+        source: "the system gives no randomness".into(),
+    })?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 pub(crate) fn check_new(asked: &NewToken) -> Result<(), String> {

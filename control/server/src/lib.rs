@@ -34,6 +34,7 @@ mod settings;
 mod stats;
 mod tls;
 mod watched;
+mod web;
 mod wire;
 
 use std::future::Future;

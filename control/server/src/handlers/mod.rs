@@ -2,10 +2,10 @@
 
 mod hooks;
 pub(crate) mod leases;
-mod repos;
+pub(crate) mod repos;
 mod seeing;
-mod stream;
-mod tasks;
+pub(crate) mod stream;
+pub(crate) mod tasks;
 mod tokens;
 
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use gloaming_api::problem::ProblemCode;
 
 use crate::answer::{Answered, Fault};
 use crate::app::{App, Asked};
+use crate::web;
 
 /// Does what is asked for.
 pub(crate) async fn handle(app: &Arc<App>, asked: &mut Asked) -> Answered {
@@ -46,6 +47,7 @@ pub(crate) async fn handle(app: &Arc<App>, asked: &mut Asked) -> Answered {
         "metrics" => Ok(seeing::metrics(app)),
         "openapi" => Ok(seeing::openapi()),
         "hook_github" => hooks::github(app, asked).await,
+        name if name.starts_with("web_") => web::handle(app, asked).await,
         // A test asks for every endpoint of the table.
         name => Err(Fault::new(ProblemCode::Internal, format!("{name} is in the table and nobody does it"))),
     }

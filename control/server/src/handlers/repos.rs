@@ -6,7 +6,7 @@ use gloaming_api::RepoId;
 use gloaming_api::problem::ProblemCode;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::answer::{Answered, Fault, bytes, empty, json as answer_json};
 use crate::app::{App, Asked};
@@ -15,14 +15,18 @@ use crate::app::{App, Asked};
 const CALL_CAP: usize = 4096;
 
 /// Returns the repository of the path, where the caller may see it.
-fn repo(asked: &Asked) -> Result<RepoId, Fault> {
+pub(crate) fn repo(asked: &Asked) -> Result<RepoId, Fault> {
     let name = format!("{}/{}", asked.param("owner"), asked.param("name"));
     let repo: RepoId = name.parse().map_err(|_| Fault::missing("repository"))?;
     if asked.caller()?.reaches(&repo) { Ok(repo) } else { Err(Fault::missing("repository")) }
 }
 
 pub(super) async fn policy(app: &Arc<App>, asked: &Asked) -> Answered {
-    let repo = repo(asked)?;
+    Ok(answer_json(StatusCode::OK, &policy_of(app, repo(asked)?).await?))
+}
+
+/// Returns the operator's policy for a repository as it is told.
+pub(crate) async fn policy_of(app: &Arc<App>, repo: RepoId) -> Result<Value, Fault> {
     let told = app.ask(move |app, _| {
         let granted = app.policies.granted(&repo).map_err(|why| Fault::new(ProblemCode::NotFound, why))?;
         let grant = &granted.grant;
@@ -34,12 +38,16 @@ pub(super) async fn policy(app: &Arc<App>, asked: &Asked) -> Answered {
             "notes": grant.notes(),
         }))
     });
-    Ok(answer_json(StatusCode::OK, &told.await??))
+    told.await?
 }
 
 pub(super) async fn explain(app: &Arc<App>, asked: &Asked) -> Answered {
-    let repo = repo(asked)?;
     let call = asked.query("call").unwrap_or_default().to_owned();
+    Ok(answer_json(StatusCode::OK, &explained(app, repo(asked)?, call).await?))
+}
+
+/// Returns why a call is allowed or denied, and the least edit that would turn it round.
+pub(crate) async fn explained(app: &Arc<App>, repo: RepoId, call: String) -> Result<Value, Fault> {
     if call.is_empty() || call.chars().count() > CALL_CAP {
         let detail = format!("the query's `call`: want 1 to {CALL_CAP} characters");
         return Err(Fault::new(ProblemCode::BadRequest, detail));
@@ -54,7 +62,7 @@ pub(super) async fn explain(app: &Arc<App>, asked: &Asked) -> Answered {
         value["flip"] = json!(flip);
         Ok::<_, Fault>(value)
     });
-    Ok(answer_json(StatusCode::OK, &told.await??))
+    told.await?
 }
 
 pub(super) async fn profile(app: &Arc<App>, asked: &Asked) -> Answered {

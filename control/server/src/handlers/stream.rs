@@ -82,6 +82,8 @@ impl Drop for Place {
 struct Watch {
     app: Arc<App>,
     caller: Caller,
+    /// Of a page; none of a client with a token.
+    session: Option<String>,
     task: TaskId,
     bells: broadcast::Receiver<TaskId>,
     /// The last event that was sent.
@@ -91,9 +93,9 @@ struct Watch {
     _place: Place,
 }
 
-pub(super) async fn watch(app: &Arc<App>, asked: &mut Asked) -> Answered {
+pub(crate) async fn watch(app: &Arc<App>, asked: &mut Asked) -> Answered {
     let after = match body::single(&asked.headers, "last-event-id")? {
-        None => 0,
+        None => asked.query_as("after")?.unwrap_or(0),
         Some(text) => text.parse().map_err(|_| {
             Fault::new(ProblemCode::BadRequest, "the header Last-Event-ID: want the number of an event")
         })?,
@@ -116,6 +118,7 @@ pub(super) async fn watch(app: &Arc<App>, asked: &mut Asked) -> Answered {
         next_beat: Instant::now() + app.settings.timeouts.heartbeat,
         app: Arc::clone(app),
         caller,
+        session: asked.session.clone(),
         task: task.view.id,
         bells,
         seen: after,
@@ -139,7 +142,11 @@ impl Watch {
                 return None;
             }
             let (task, after, caller) = (self.task.clone(), self.seen, self.caller.clone());
+            let session = self.session.clone();
             let looked = self.app.ask(move |app, now| {
+                if session.is_some_and(|secret| !app.sessions.lasts(&secret, now)) {
+                    return Err(Fault::missing("session"));
+                }
                 let (token, _) = app.store.token(&caller.token.id)?.ok_or_else(|| Fault::missing("token"))?;
                 let scope = gloaming_api::access::Scope::Read;
                 if !token.allows(scope, now) {
@@ -149,7 +156,7 @@ impl Watch {
                 let over = events.is_empty() && visible(app, &caller, &task)?.view.state.is_end();
                 Ok((events, over))
             });
-            // A token that is revoked ends its streams, as does a store that fails: the client asks again and is told.
+            // A token that is revoked ends its streams, as does a session that ends, as does a store that fails: the client asks again and is told.
             let (events, over) = looked.await.and_then(|looked| looked).ok()?;
             if events.is_empty() {
                 if over {

@@ -22,16 +22,30 @@ const NEEDS: usize = 16;
 /// Bytes of a task's text that a list has of it: a page of whole ones could be 25 MB.
 const LISTED_TEXT: usize = 1024;
 /// Tasks of a page where no limit is given.
-const USUAL_PAGE: u32 = 50;
+pub(crate) const USUAL_PAGE: u32 = 50;
 
 pub(super) async fn submit(app: &Arc<App>, asked: &Asked) -> Answered {
     let new: NewTask = body::parse(&asked.body)?;
+    let key = body::single(&asked.headers, "idempotency-key")?;
+    let accepted = take(app, asked, new, key).await?;
+    let mut response = json(StatusCode::ACCEPTED, &accepted);
+    let location = format!("/v1/tasks/{}", accepted.id);
+    response.headers_mut().insert(LOCATION, HeaderValue::from_str(&location).expect("an id is plain"));
+    Ok(response)
+}
+
+/// Takes a task that somebody asks for, under a key of theirs where there is one.
+pub(crate) async fn take(
+    app: &Arc<App>,
+    asked: &Asked,
+    new: NewTask,
+    key: Option<&str>,
+) -> Result<TaskAccepted, Fault> {
     check(&new)?;
     let caller = asked.caller()?.clone();
     if !caller.reaches(&new.repo) {
         return Err(Fault::missing("repository"));
     }
-    let key = body::single(&asked.headers, "idempotency-key")?;
     if key.is_some_and(|key| {
         key.is_empty() || key.len() > KEY_CAP || !key.bytes().all(|byte| byte.is_ascii_graphic())
     }) {
@@ -75,11 +89,7 @@ pub(super) async fn submit(app: &Arc<App>, asked: &Asked) -> Answered {
             Submitted::Full => Err(crate::app::overloaded("as many tasks wait as may")),
         }
     });
-    let accepted = submitted.await??;
-    let mut response = json(StatusCode::ACCEPTED, &accepted);
-    let location = format!("/v1/tasks/{}", accepted.id);
-    response.headers_mut().insert(LOCATION, HeaderValue::from_str(&location).expect("an id is plain"));
-    Ok(response)
+    submitted.await?
 }
 
 /// Checks what the types do not.
@@ -140,13 +150,13 @@ pub(super) async fn list(app: &Arc<App>, asked: &Asked) -> Answered {
 
 /// Returns a task that a caller may see. Whether there is another's is told to nobody: it is the same words, the same look-up
 /// and the same line in the audit log.
-pub(super) fn visible(app: &App, caller: &Caller, id: &TaskId) -> Result<TaskRecord, Fault> {
+pub(crate) fn visible(app: &App, caller: &Caller, id: &TaskId) -> Result<TaskRecord, Fault> {
     let found = app.store.task(id)?;
     found.filter(|task| caller.reaches(&task.view.repo)).ok_or_else(|| Fault::missing("task"))
 }
 
 /// Asks for something of a task that the caller may see.
-pub(super) async fn of_task<T: Send + 'static>(
+pub(crate) async fn of_task<T: Send + 'static>(
     app: &Arc<App>,
     asked: &Asked,
     ask: impl FnOnce(&App, TaskRecord, Timestamp) -> Result<T, Fault> + Send + 'static,
@@ -193,7 +203,7 @@ pub(super) async fn verdict(app: &Arc<App>, asked: &Asked) -> Answered {
 }
 
 /// Returns what was kept of the latest attempt that has it.
-fn kept(
+pub(crate) fn kept(
     app: &App,
     task: &TaskRecord,
     name: fn(&TaskId, Attempt) -> String,
@@ -208,19 +218,29 @@ fn kept(
 }
 
 pub(super) async fn cancel(app: &Arc<App>, asked: &Asked) -> Answered {
+    Ok(json(StatusCode::OK, &stop(app, asked).await?.view))
+}
+
+/// Asks for the end of the path's task, and returns it.
+pub(crate) async fn stop(app: &Arc<App>, asked: &Asked) -> Result<TaskRecord, Fault> {
     let (audited, by) = (Audited::of(asked)?, asked.caller()?.asker());
-    let shown = of_task(app, asked, move |app, task, now| {
+    of_task(app, asked, move |app, task, now| {
         let id = task.view.id;
         app.allowed(&audited, id.as_str(), "", now)?;
         app.store.cancel(&id, &by, &[], now)?;
         app.store.task(&id)?.ok_or_else(|| Fault::missing("task"))
-    });
-    Ok(json(StatusCode::OK, &shown.await?.view))
+    })
+    .await
 }
 
 pub(super) async fn retry(app: &Arc<App>, asked: &Asked) -> Answered {
+    Ok(json(StatusCode::OK, &again(app, asked).await?.view))
+}
+
+/// Puts the path's task back into the queue, and returns it.
+pub(crate) async fn again(app: &Arc<App>, asked: &Asked) -> Result<TaskRecord, Fault> {
     let (audited, by) = (Audited::of(asked)?, asked.caller()?.asker());
-    let shown = of_task(app, asked, move |app, task, now| {
+    of_task(app, asked, move |app, task, now| {
         let id = task.view.id;
         app.allowed(&audited, id.as_str(), "", now)?;
         match app.store.retry(&id, &by, now)? {
@@ -234,6 +254,6 @@ pub(super) async fn retry(app: &Arc<App>, asked: &Asked) -> Answered {
             }
             None => Err(Fault::missing("task")),
         }
-    });
-    Ok(json(StatusCode::OK, &shown.await?.view))
+    })
+    .await
 }

@@ -6,11 +6,14 @@
 
 mod api;
 mod auth;
+mod browser;
 mod documents;
 mod drain;
 mod hostile;
 mod http2;
 mod leases;
 mod published;
+mod scene;
 mod schemathesis;
 mod support;
+mod web;
