@@ -1,4 +1,5 @@
 //! `gloaming evidence`: reads sealed evidence, and checks who sealed it and that nothing was changed since.
+#![cfg_attr(not(feature = "worker"), expect(dead_code, reason = "attempts and patches are the worker's"))]
 
 use std::path::Path;
 use std::process::ExitCode;

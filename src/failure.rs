@@ -1,4 +1,5 @@
 //! What goes wrong at the edge, and the exit code it means: 2 for use, 4 for infrastructure.
+#![cfg_attr(not(feature = "worker"), expect(dead_code, reason = "attempts and patches are the worker's"))]
 
 use std::io::ErrorKind;
 use std::process::ExitCode;

@@ -1,4 +1,5 @@
 //! `gloaming gate`: what patches are judged by, and fitting its weights to what became of them.
+#![cfg_attr(not(feature = "worker"), expect(dead_code, reason = "attempts and patches are the worker's"))]
 
 #[cfg(feature = "worker")]
 mod show;

@@ -1,4 +1,5 @@
 //! What commands say and write down, the same for all of them.
+#![cfg_attr(not(feature = "worker"), expect(dead_code, reason = "attempts and patches are the worker's"))]
 #![expect(clippy::disallowed_methods, reason = "the edge: results are written to the operator's own folders")]
 
 use std::io::Write as _;

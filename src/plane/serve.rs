@@ -40,6 +40,7 @@ pub(crate) struct Worker {
 }
 
 /// What a worker in the same process is made of.
+#[cfg_attr(not(feature = "worker"), expect(dead_code, reason = "there is none"))]
 pub(crate) struct Place<'a> {
     pub(crate) home: &'a Home,
     pub(crate) config: &'a Config,
