@@ -42,7 +42,7 @@ test: tools ## The default suite: format, lints, docs, every test
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --workspace --all-targets --locked --features kubernetes -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
-	GLOAMING_WIRE_DIR="$(CACHE)/wire" GLOAMING_MCP_DIR="$(CACHE)/mcp" GLOAMING_FORMATS_DIR="$(CACHE)/formats" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --no-fail-fast
+	GLOAMING_WIRE_DIR="$(CACHE)/wire" GLOAMING_GITHUB_DIR="$(CACHE)/github" GLOAMING_MCP_DIR="$(CACHE)/mcp" GLOAMING_FORMATS_DIR="$(CACHE)/formats" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --no-fail-fast
 	GLOAMING_EDITS_DIR="$(CACHE)/edits" $(CARGO) test --manifest-path tools/Cargo.toml --locked --workspace
 	$(CARGO) test --manifest-path tests/fuzz/Cargo.toml --locked --no-default-features
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and this machine lacks. Says what it does; does nothing twice.
 #   setup.sh build         distribution packages for building
-#   setup.sh test CACHE    what the tests drive: pytest, Node.js, Go, the wire partners, an MCP client and the corpus of edits
+#   setup.sh test CACHE    what the tests drive: pytest, Node.js, Go, the wire partners, a GitHub, an MCP client and the corpus of edits
 #   setup.sh examples CACHE  what builds a tool in JavaScript: jco and componentize-js, as the template pins them
 #   setup.sh engines       container daemons for the suite of the job lane: Docker and Podman
 #   setup.sh deny CACHE    cargo-deny
@@ -156,6 +156,7 @@ case "${1:-}" in
       tests/wire/setup.sh "$2/wire" && touch "$2/wire/.ready"
     fi
     tests/mcp/setup.sh "$2/mcp"
+    tests/support/github/setup.sh "$2/github"
     tools/guest/corpus/setup.sh "$2/edits" "$2/python/bin/pip"
     ;;
   engines) engines ;;

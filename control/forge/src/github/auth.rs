@@ -154,3 +154,26 @@ impl App {
         Arc::clone(all.entry((repo.as_str().to_ascii_lowercase(), r#use)).or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn the_manifest_asks_for_what_tokens_are_asked_with_and_no_more() {
+        let manifest: serde_json::Value =
+            serde_json::from_str(include_str!("../../../../docs/github-app.json")).unwrap();
+        let mut wanted: BTreeMap<String, String> = BTreeMap::new();
+        for r#use in [Use::Clone, Use::Look, Use::Publish, Use::Talk, Use::Check] {
+            for (name, level) in r#use.permissions().as_object().unwrap() {
+                let level = level.as_str().unwrap().to_owned();
+                // "write" is more, and stands behind "read" in the alphabet.
+                let most = wanted.entry(name.clone()).or_default();
+                *most = level.max(most.clone());
+            }
+        }
+        assert_eq!(manifest["default_permissions"], json!(wanted));
+    }
+}

@@ -5,3 +5,4 @@ mod asked;
 mod published;
 mod refused;
 mod scene;
+mod simulated;

@@ -64,6 +64,11 @@ impl Scene {
         Self { store, executor, publisher, repo: repo.parse().expect("a repository"), now: start() }
     }
 
+    /// Has effects done on another code host, or the same by another client.
+    pub(crate) fn host_is(&mut self, host: Arc<dyn CodeHost>) {
+        self.executor = Executor::new(self.store.clone(), host, Gate::default());
+    }
+
     pub(crate) fn submit(&self, source: Source, by_name: bool) -> TaskId {
         let new: NewTask =
             serde_json::from_value(json!({"repo": self.repo, "text": "Greet by name"})).expect("a task");
