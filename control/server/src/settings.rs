@@ -8,6 +8,8 @@ use gloaming_api::worker::LEASE;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
+use crate::hooks::slack::People;
+
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -26,6 +28,8 @@ pub struct Settings {
     pub clone: String,
     /// The secret shared with GitHub; without one its deliveries are refused.
     pub github_secret: Option<SecretString>,
+    /// Slack; without it its requests are refused.
+    pub slack: Option<Slack>,
     /// How often leases are swept, policy files and certificates looked at.
     pub tick: Duration,
 }
@@ -39,9 +43,19 @@ impl Default for Settings {
             lease: LEASE,
             clone: "https://github.com/{repo}.git".to_owned(),
             github_secret: None,
+            slack: None,
             tick: Duration::from_secs(1),
         }
     }
+}
+
+/// What is shared with Slack.
+#[derive(Debug, Clone)]
+pub struct Slack {
+    /// What its requests are signed with.
+    pub secret: SecretString,
+    /// Who may ask.
+    pub people: Arc<People>,
 }
 
 /// A certificate and its key, both PEM. They are read again when they change.
