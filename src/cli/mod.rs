@@ -24,7 +24,8 @@ pub(crate) use self::judge::{
 };
 pub(crate) use self::models::{ModelsArgs, ModelsCommand, ModelsTestArgs};
 pub(crate) use self::plane::{
-    Left, PlaneArgs, ServeArgs, SubmitArgs, TaskArgs, TaskCommand, TokenArgs, TokenCommand, WorkerArgs,
+    BackupArgs, DoctorArgs, InitArgs, Left, PlaneArgs, ServeArgs, StatsArgs, SubmitArgs, TaskArgs,
+    TaskCommand, TokenArgs, TokenCommand, WorkerArgs,
 };
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};
 pub(crate) use self::run::{
@@ -89,6 +90,8 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Record what became of a run's branch: merged, closed or reverted
     Outcome(OutcomeArgs),
+    /// Write a configuration for the control plane, asking on a terminal for what no option says
+    Init(InitArgs),
     /// Run the control plane and a worker in one process; needs no configuration
     Serve(ServeArgs),
     /// Run the control plane alone; workers come to it
@@ -99,6 +102,14 @@ pub(crate) enum Command {
     Task(TaskArgs),
     /// Make, list and revoke a control plane's tokens
     Token(TokenArgs),
+    /// Show what came of a control plane's tasks: pull requests, why there was none, and what it cost
+    Stats(StatsArgs),
+    /// Say what of this machine's control plane works, what does not, and what to do about it
+    Doctor(DoctorArgs),
+    /// Copy the control plane's database, while it is being used
+    Backup(BackupArgs),
+    /// Make the control plane's database of a copy, where there is none
+    Restore(BackupArgs),
     /// Read sealed evidence, and check who sealed it
     Evidence(EvidenceArgs),
     /// Show what patches are judged by, and fit the weights of the score
@@ -168,7 +179,9 @@ impl Command {
                 | TaskCommand::Show { json, .. }
                 | TaskCommand::Watch { json, .. }
                 | TaskCommand::Cancel { json, .. }
-                | TaskCommand::Retry { json, .. } => *json,
+                | TaskCommand::Retry { json, .. }
+                | TaskCommand::Dead { json }
+                | TaskCommand::Revive { json, .. } => *json,
                 TaskCommand::Get { .. } => false,
             },
             Self::Token(TokenArgs { command, .. }) => match command {
@@ -177,6 +190,10 @@ impl Command {
                 | TokenCommand::Revoke { json, .. } => *json,
             },
             Self::Serve(args) | Self::Control(args) => args.json,
+            Self::Init(args) => args.json,
+            Self::Stats(args) => args.json,
+            Self::Doctor(args) => args.json,
+            Self::Backup(args) | Self::Restore(args) => args.json,
             Self::Worker(_) => false,
             // Its standard output belongs to the protocol.
             Self::Mcp(_) => false,

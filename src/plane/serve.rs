@@ -41,19 +41,18 @@ pub(crate) async fn serve(args: ServeArgs, with_worker: bool) -> anyhow::Result<
     let cancel = Cancel::new();
     cancel_on_signal(&cancel);
 
-    let database = home.data.join("plane.db");
+    let database = super::database(&home);
     let store: Arc<dyn Store> = Arc::new(
         SqliteStore::open(&database, Limits::default())
             .map_err(|error| Failure::infrastructure(&format!("open {}", database.display()), error))?,
     );
-    let folder = config.policies.clone().or_else(|| {
-        let folder = home.data.join("policies");
-        folder.is_dir().then_some(folder)
-    });
+    let folder = policies(&home, &config);
     let policies = Policies::open(folder.clone())
         .map_err(|faults| Failure::usage(format!("the policies do not load\n{faults}")))?;
     let parts = super::host::open(&home, &config, folder.clone())?;
-    let mut settings = Settings { github_secret: parts.webhook_secret, ..Settings::default() };
+    let outside = super::outside::open(&config)?;
+    let slack = outside.shared.clone();
+    let mut settings = Settings { github_secret: parts.webhook_secret, slack, ..Settings::default() };
     settings.tls = config
         .tls
         .as_ref()
@@ -92,12 +91,15 @@ pub(crate) async fn serve(args: ServeArgs, with_worker: bool) -> anyhow::Result<
             database: &database,
             policies: folder.as_deref(),
             host: parts.name,
+            outside: outside.told(),
             worker: worker.as_ref(),
             owner: &owner,
         },
     );
 
-    let effects = tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, cancel.clone()));
+    let workers = outside.workers(&server);
+    let effects =
+        tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, workers, cancel.clone()));
     let working = worker.map(|beside| {
         let control = Arc::new(server.in_process(beside.token));
         let cancel = cancel.clone();
@@ -125,6 +127,14 @@ pub(crate) async fn serve(args: ServeArgs, with_worker: bool) -> anyhow::Result<
     Ok(ExitCode::from(exit::OK))
 }
 
+/// The folder of the operator's policies, where there is one.
+pub(super) fn policies(home: &Home, config: &Config) -> Option<PathBuf> {
+    config.policies.clone().or_else(|| {
+        let folder = home.data.join("policies");
+        folder.is_dir().then_some(folder)
+    })
+}
+
 /// The worker in this process.
 struct Beside {
     token: String,
@@ -135,17 +145,17 @@ struct Beside {
     model: Option<String>,
 }
 
-async fn beside(home: &Home, config: &Config, store: &dyn Store) -> anyhow::Result<Beside> {
+/// What a worker in this process works with.
+pub(super) fn worker_args(config: &Config) -> WorkerArgs {
     let told = config.worker.clone();
-    let model = told.model.or_else(|| context::variable("GLOAMING_MODEL"));
-    let args = WorkerArgs {
+    WorkerArgs {
         plane: PlaneArgs { control: None, token_file: None },
         name: None,
         labels: told.labels,
         jobs: told.jobs.unwrap_or(1).max(1),
         policy: None,
         model: ModelArgs {
-            model: model.clone(),
+            model: told.model.or_else(|| context::variable("GLOAMING_MODEL")),
             reach: ReachArgs {
                 model_url: told.model_url.or_else(|| context::variable("GLOAMING_MODEL_URL")),
                 model_key_file: told.model_key_file,
@@ -158,7 +168,12 @@ async fn beside(home: &Home, config: &Config, store: &dyn Store) -> anyhow::Resu
         },
         review_model: told.review_model.or_else(|| context::variable("GLOAMING_REVIEW_MODEL")),
         once: false,
-    };
+    }
+}
+
+async fn beside(home: &Home, config: &Config, store: &dyn Store) -> anyhow::Result<Beside> {
+    let args = worker_args(config);
+    let model = args.model.model.clone();
     let engine = crate::engine::name(home).await?;
     let labels = worker::labels(&args, engine.as_deref());
     let equipment = Arc::new(worker::Equipment::of(home.clone(), &args)?);
@@ -217,6 +232,7 @@ struct Told<'a> {
     database: &'a Path,
     policies: Option<&'a Path>,
     host: Option<String>,
+    outside: Option<String>,
     worker: Option<&'a Beside>,
     owner: &'a Path,
 }
@@ -226,7 +242,7 @@ fn told(args: &ServeArgs, told: &Told<'_>) {
     if args.json {
         print_json(&json!({
             "control": told.url, "config": told.config, "store": told.database, "policies": told.policies,
-            "host": told.host, "token_file": told.owner,
+            "host": told.host, "told": told.outside, "token_file": told.owner,
             "worker": told.worker.map(|worker| json!({
                 "engine": worker.engine, "model": worker.model, "labels": worker.labels, "jobs": worker.jobs,
             })),
@@ -247,6 +263,7 @@ fn told(args: &ServeArgs, told: &Told<'_>) {
             }),
         ),
     ];
+    lines.extend(told.outside.clone().map(|outside| ("tells", outside)));
     match told.worker {
         None => lines.push(("worker", "none here; start some with `gloaming worker`".to_owned())),
         Some(worker) => {
