@@ -2,9 +2,12 @@
 
 mod api;
 mod auth;
+mod chat;
 mod drain;
 mod hostile;
 mod http2;
 mod leases;
 mod published;
+mod receiver;
 mod support;
+mod webhooks;
