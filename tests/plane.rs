@@ -196,9 +196,11 @@ fn init_writes_secrets_apart_and_overwrites_nothing() {
     let silent = scene.gloaming(&["init"]).exits(2).stderr;
     assert!(silent.contains("--yes"), "{silent}");
     std::fs::write(scene.path().join("token"), "ghp_1\n").unwrap();
-    let args = ["init", "--config", "made/gloaming.toml", "--github-token-file", "token", "--model", "openai:\"x"];
+    let args =
+        ["init", "--config", "made/gloaming.toml", "--github-token-file", "token", "--model", "openai:\"x"];
     let written = scene.gloaming(&[&args[..], &["--json"]].concat()).exits(0).json();
-    let files: Vec<&str> = written["written"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    let files: Vec<&str> =
+        written["written"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
     assert_eq!(files.len(), 3, "{files:?}");
     for file in &files {
         let mode = Path::new(file).metadata().unwrap().permissions().mode();

@@ -194,12 +194,13 @@ pub(crate) async fn work_off(
         outside.tell(&store).await;
         let taken = blocking(&store, |store| store.effects(AT_ONCE, HOLD, context::now())).await;
         // Together, so that a receiver that does not answer holds up nobody else for longer than one answer is waited for.
-        let each = taken.unwrap_or_default().into_iter().map(|effect| async {
+        let (store, outside, executor) = (&store, &outside, executor.as_ref());
+        let each = taken.unwrap_or_default().into_iter().map(async |effect: Effect| {
             let end = match outside.done(&effect).await {
                 Some(end) => end,
-                None => done(&store, executor.as_ref(), &effect).await,
+                None => done(store, executor, &effect).await,
             };
-            blocking(&store, move |store| store.effect_ended(effect.id, &end, context::now())).await;
+            blocking(store, move |store| store.effect_ended(effect.id, &end, context::now())).await;
         });
         futures::future::join_all(each).await;
     }

@@ -60,8 +60,7 @@ async fn command(running: &Running, user: &str, id: &str, text: &str) -> String 
             ("text", text),
         ])
         .finish();
-    let answer =
-        send(running, "/hooks/slack/commands", "application/x-www-form-urlencoded", &body, 0).await;
+    let answer = send(running, "/hooks/slack/commands", "application/x-www-form-urlencoded", &body, 0).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()["text"].as_str().unwrap().to_owned()
 }
@@ -71,7 +70,8 @@ async fn mention(running: &Running, user: &str, id: &str, thread: Option<&str>, 
     if let Some(thread) = thread {
         event["thread_ts"] = json!(thread);
     }
-    let body = json!({"type": "event_callback", "team_id": "T1", "event_id": format!("Ev{id}"), "event": event});
+    let body =
+        json!({"type": "event_callback", "team_id": "T1", "event_id": format!("Ev{id}"), "event": event});
     let answer = send(running, "/hooks/slack/events", "application/json", &body.to_string(), 0).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
@@ -106,7 +106,9 @@ fn slack(amiss: &'static [&'static str]) -> (Receiver, Arc<Mutex<Vec<Value>>>) {
             ("200 OK".to_owned(), answer.to_string())
         };
         match came.path.as_str() {
-            "/api/auth.test" => ok(json!({"user_id": "UGLOAM", "team": "acme", "team_id": "T1", "user": "gloaming"})),
+            "/api/auth.test" => {
+                ok(json!({"user_id": "UGLOAM", "team": "acme", "team_id": "T1", "user": "gloaming"}))
+            }
             "/api/chat.postMessage" => {
                 let mut posts = posts.lock().unwrap();
                 let amiss = amiss.get(*posts).copied().unwrap_or_default();
@@ -169,7 +171,8 @@ async fn requests_are_kept_once_and_only_when_they_are_slacks() {
     for ago in [301, -301] {
         assert_eq!(send(&running, path, kind, challenge, ago).await.code(), "bad_signature");
     }
-    let headers = [("content-type", kind), ("x-slack-request-timestamp", "1"), ("x-slack-signature", "v0=00")];
+    let headers =
+        [("content-type", kind), ("x-slack-request-timestamp", "1"), ("x-slack-signature", "v0=00")];
     assert_eq!(running.send("POST", path, "", &headers, b"not json".to_vec()).await.code(), "bad_signature");
     assert_eq!(send(&running, path, kind, "not json", 0).await.code(), "bad_request");
     assert_eq!(send(&running, path, "text/plain", challenge, 0).await.code(), "unsupported_media_type");
@@ -215,7 +218,8 @@ async fn only_those_who_are_named_have_work_done_and_only_where() {
     4.000100 There is no task t-00000000000000000001 that you may do this with.
     ");
     let log = running.store.audit_log(0, 100).unwrap();
-    let denied = log.iter().filter(|entry| entry.decision == "deny" && entry.who.starts_with("slack:T1/U")).count();
+    let denied =
+        log.iter().filter(|entry| entry.decision == "deny" && entry.who.starts_with("slack:T1/U")).count();
     // Each delivery was worked on twice.
     assert_eq!(denied, 8);
 }

@@ -90,7 +90,10 @@ async fn an_event_is_sent_until_it_is_taken_and_then_no_more() {
     }
     let told: Value = serde_json::from_str(&came[0].body).unwrap();
     assert_eq!(told["repo"], "acme/api");
-    assert_eq!((&told["event"], &told["seq"], &told["asker"]), (&"submitted".into(), &1.into(), &"token:bot".into()));
+    assert_eq!(
+        (&told["event"], &told["seq"], &told["asker"]),
+        (&"submitted".into(), &1.into(), &"token:bot".into())
+    );
 }
 
 #[tokio::test]
@@ -99,7 +102,10 @@ async fn what_was_given_up_is_seen_and_taken_up_again() {
     let token = running.token("bot", &[Scope::Submit], "*");
     let receiver = Receiver::start(|_, before| {
         let gone = before == 0;
-        (if gone { "410 Gone" } else { "200 OK" }.to_owned(), if gone { "we\u{1b}[2J left" } else { "" }.to_owned())
+        (
+            if gone { "410 Gone" } else { "200 OK" }.to_owned(),
+            if gone { "we\u{1b}[2J left" } else { "" }.to_owned(),
+        )
     });
     let hooks = [hook(&receiver.url, &[], &[])];
     running.submit(&token, "acme/api").await;

@@ -46,7 +46,8 @@ impl Simulated {
         let seed = dir.path().join("seed.yaml");
         std::fs::write(&seed, SEED).unwrap();
         // It takes no port 0: one that was free a moment ago.
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port();
+        let port =
+            TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port();
         let mut emulate = Command::new("node");
         emulate
             .arg(folder.join("node_modules/emulate/dist/index.js"))
@@ -96,7 +97,8 @@ async fn a_task_of_a_mention_is_answered_in_one_thread() {
     let teller = Teller::new(Arc::clone(&store), Vec::new(), true);
 
     // The emulator tells nobody of a mention: what Slack would send of this message is made of it.
-    let event = json!({"type": "app_mention", "user": user, "channel": channel, "ts": said["ts"], "text": text});
+    let event =
+        json!({"type": "app_mention", "user": user, "channel": channel, "ts": said["ts"], "text": text});
     let body = json!({"type": "event_callback", "team_id": team, "event_id": "Ev1", "event": event});
     let delivery = Delivery {
         sender: SENDER.to_owned(),
