@@ -252,7 +252,8 @@ async fn a_task_has_one_message_that_is_kept_up_to_date_whatever_goes_wrong() {
     assert_eq!(tasks(&running)[0].state, TaskState::Cancelled);
     settle(&running, &executor).await;
     assert!(said(0).ends_with("\ncancelled"), "{}", said(0));
-    let rest: Vec<String> = (1..messages.lock().unwrap().len()).map(said).collect();
+    let count = messages.lock().unwrap().len();
+    let rest: Vec<String> = (1..count).map(said).collect();
     assert!(rest.iter().any(|text| text.contains("that you may do this with")), "{rest:?}");
     assert!(rest.iter().any(|text| text == "cancelled: stopped by slack:T1/UADA"), "{rest:?}");
     let threads: Vec<Value> = messages.lock().unwrap().iter().map(|one| one["thread"].clone()).collect();

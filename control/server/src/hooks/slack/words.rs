@@ -260,7 +260,7 @@ mod tests {
         acme/api: fix the flaky test
         acme/api: fix <T> & co
         Status(None)
-        Status(Some(TaskId("t-00000000000000000001")))
+        Status(Some(TaskId(t-00000000000000000001)))
         Cancel(None)
         "t-1" is no task; want t- and 20 digits
         Help
