@@ -148,6 +148,11 @@ fn main() -> ExitCode {
             cli::Command::Outcome(args) => outcome::main(&args),
             #[cfg(feature = "worker")]
             cli::Command::Import(args) => import::main(args).await,
+            cli::Command::Init(args) => plane::init(args),
+            cli::Command::Stats(args) => plane::stats(&args).await,
+            cli::Command::Doctor(args) => plane::doctor(args).await,
+            cli::Command::Backup(args) => plane::backup(&args),
+            cli::Command::Restore(args) => plane::restore(&args),
             #[cfg(feature = "worker")]
             cli::Command::Serve(args) => plane::serve(args, plane::beside).await,
             cli::Command::Control(args) => plane::serve(args, plane::alone).await,

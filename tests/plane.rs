@@ -188,3 +188,63 @@ fn what_is_wrong_with_the_configuration_is_named() {
     assert!(away.contains("gloaming serve"), "{away}");
     assert!(!Path::new(&scene.home().join("serve.json")).exists());
 }
+
+#[test]
+fn init_writes_secrets_apart_and_overwrites_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let scene = Scene::bare_folder();
+    let silent = scene.gloaming(&["init"]).exits(2).stderr;
+    assert!(silent.contains("--yes"), "{silent}");
+    std::fs::write(scene.path().join("token"), "ghp_1\n").unwrap();
+    let args =
+        ["init", "--config", "made/gloaming.toml", "--github-token-file", "token", "--model", "openai:\"x"];
+    let written = scene.gloaming(&[&args[..], &["--json"]].concat()).exits(0).json();
+    let files: Vec<&str> =
+        written["written"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    assert_eq!(files.len(), 3, "{files:?}");
+    for file in &files {
+        let mode = Path::new(file).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    let text = std::fs::read_to_string(scene.path().join("made/gloaming.toml")).unwrap();
+    assert!(!text.contains("ghp_1") && text.contains("token_file = \"github.token\""), "{text}");
+    let again = scene.gloaming(&args).exits(2).stderr;
+    assert!(again.contains("exists already"), "{again}");
+    // What it names is there and is read.
+    let told = scene.gloaming(&["doctor", "--config", "made/gloaming.toml"]).stdout;
+    assert!(told.contains("ok     config") && told.contains("WRONG  model"), "{told}");
+}
+
+#[test]
+fn what_was_kept_is_counted_copied_and_made_again() {
+    let scene = Scene::new(FILES);
+    let server = Running::server(&scene, "control", &config(&scene));
+    let id = task(&scene, &["submit", "acme/calc", TASK, "--json"]).exits(0).json()["id"].clone();
+    let stats = scene.gloaming(&["stats", "--json"]).exits(0).json();
+    assert_eq!(json!([stats["total"]["tasks"], stats["repositories"]["acme/calc"]["open"]]), json!([1, 1]));
+    let table = scene.gloaming(&["stats"]).exits(0).stdout;
+    assert!(table.contains("acme/calc") && table.contains("$/merged"), "{table}");
+    assert_eq!(task(&scene, &["dead"]).exits(0).stdout, "nothing was given up\n");
+    task(&scene, &["revive", "7"]).exits(2);
+    let copied = scene.gloaming(&["backup", "copy.db", "--json"]).exits(0).json();
+    assert_eq!(copied["tasks"], 1);
+    scene.gloaming(&["backup", "copy.db"]).exits(4);
+    let told = scene.gloaming(&["doctor", "--config", "gloaming.toml", "--json"]).json();
+    let standing = |what: &str| {
+        let checks = told["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["what"] == what).unwrap_or_else(|| panic!("{what}: {told:#}"))["standing"].clone()
+    };
+    assert_eq!(
+        [standing("config"), standing("store"), standing("audit"), standing("server"), standing("host")],
+        ["ok", "ok", "ok", "ok", "note"]
+    );
+    scene.gloaming(&["restore", "copy.db"]).exits(2);
+    assert_eq!(server.stop(), 0);
+    for name in ["plane.db", "plane.db-wal", "plane.db-shm"] {
+        let _ = std::fs::remove_file(scene.home().join(name));
+    }
+    scene.gloaming(&["restore", "copy.db"]).exits(0);
+    let server = Running::server(&scene, "control", &config(&scene));
+    assert_eq!(task(&scene, &["show", id.as_str().unwrap(), "--json"]).exits(0).json()["state"], "queued");
+    assert_eq!(server.stop(), 0);
+}

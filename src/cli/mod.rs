@@ -37,7 +37,8 @@ pub(crate) use self::models::{ModelsArgs, ModelsCommand, ModelsTestArgs};
 #[cfg(feature = "worker")]
 pub(crate) use self::plane::WorkerArgs;
 pub(crate) use self::plane::{
-    Left, PlaneArgs, ServeArgs, SubmitArgs, TaskArgs, TaskCommand, TokenArgs, TokenCommand,
+    BackupArgs, DoctorArgs, InitArgs, Left, PlaneArgs, ServeArgs, StatsArgs, SubmitArgs, TaskArgs,
+    TaskCommand, TokenArgs, TokenCommand,
 };
 #[cfg(feature = "worker")]
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};
@@ -124,6 +125,8 @@ pub(crate) enum Command {
     /// Record what became of a run's branch: merged, closed or reverted
     #[cfg(feature = "worker")]
     Outcome(OutcomeArgs),
+    /// Write a configuration for the control plane, asking on a terminal for what no option says
+    Init(InitArgs),
     /// Run the control plane and a worker in one process; needs no configuration
     #[cfg(feature = "worker")]
     Serve(ServeArgs),
@@ -136,6 +139,14 @@ pub(crate) enum Command {
     Task(TaskArgs),
     /// Make, list and revoke a control plane's tokens
     Token(TokenArgs),
+    /// Show what came of a control plane's tasks: pull requests, why there was none, and what it cost
+    Stats(StatsArgs),
+    /// Say what of this machine's control plane works, what does not, and what to do about it
+    Doctor(DoctorArgs),
+    /// Copy the control plane's database, while it is being used
+    Backup(BackupArgs),
+    /// Make the control plane's database of a copy, where there is none
+    Restore(BackupArgs),
     /// Read sealed evidence, and check who sealed it
     Evidence(EvidenceArgs),
     /// Show what patches are judged by, and fit the weights of the score
@@ -223,7 +234,9 @@ impl Command {
                 | TaskCommand::Show { json, .. }
                 | TaskCommand::Watch { json, .. }
                 | TaskCommand::Cancel { json, .. }
-                | TaskCommand::Retry { json, .. } => *json,
+                | TaskCommand::Retry { json, .. }
+                | TaskCommand::Dead { json }
+                | TaskCommand::Revive { json, .. } => *json,
                 TaskCommand::Get { .. } => false,
             },
             Self::Token(TokenArgs { command, .. }) => match command {
@@ -234,6 +247,10 @@ impl Command {
             #[cfg(feature = "worker")]
             Self::Serve(args) => args.json,
             Self::Control(args) => args.json,
+            Self::Init(args) => args.json,
+            Self::Stats(args) => args.json,
+            Self::Doctor(args) => args.json,
+            Self::Backup(args) | Self::Restore(args) => args.json,
             #[cfg(feature = "worker")]
             Self::Worker(_) => false,
             // Its standard output belongs to the protocol.

@@ -1,4 +1,5 @@
-//! `gloaming serve`, `control`, `worker`, `task` and `token`.
+//! `gloaming serve`, `control`, `worker`, `task`, `token`, and what an operator does beside: `init`, `stats`, `doctor`, `backup`,
+//! `restore`.
 
 use std::path::PathBuf;
 
@@ -123,6 +124,21 @@ pub(crate) enum TaskCommand {
         #[arg(long)]
         json: bool,
     },
+    /// List what was to be done outside (a pull request, a comment, a message, a webhook) and was given up
+    Dead {
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try again what was given up
+    Revive {
+        /// Its number, as `dead` shows it
+        #[arg(value_name = "NUMBER")]
+        id: i64,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
     /// Write what a task left to standard output
     Get {
         /// The task
@@ -227,6 +243,79 @@ pub(crate) enum TokenCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Options of `gloaming stats`.
+#[derive(Debug, Args)]
+pub(crate) struct StatsArgs {
+    #[command(flatten)]
+    pub(crate) plane: PlaneArgs,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `gloaming doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// The configuration; default: gloaming.toml under $GLOAMING_HOME, and none where that is not there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `gloaming backup` and `gloaming restore`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The copy's file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `gloaming init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// The configuration to write, a new file; default: gloaming.toml under $GLOAMING_HOME
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The address to listen on
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// Where workers clone from, {repo} in the place of owner/name
+    #[arg(long, value_name = "URL")]
+    pub(crate) clone: Option<String>,
+    /// The id of the GitHub App
+    #[arg(long, value_name = "ID", requires = "github_key_file", conflicts_with = "github_token_file")]
+    pub(crate) github_app: Option<u64>,
+    /// A file with the App's private key, which is copied
+    #[arg(long, value_name = "FILE", requires = "github_app")]
+    pub(crate) github_key_file: Option<PathBuf>,
+    /// A file with a token for GitHub, in the place of an App, which is copied
+    #[arg(long, value_name = "FILE")]
+    pub(crate) github_token_file: Option<PathBuf>,
+    /// The address of GitHub Enterprise's API, like https://HOST/api/v3
+    #[arg(long, value_name = "URL")]
+    pub(crate) github_api: Option<String>,
+    /// The model of the worker beside
+    #[arg(long, value_name = "PROVIDER:MODEL[,...]")]
+    pub(crate) model: Option<String>,
+    /// A file with the model's key, which is copied
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub(crate) model_key_file: Option<PathBuf>,
+    /// How many attempts run at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) jobs: Option<u32>,
+    /// Ask nothing: what is not given is as it is by default
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 fn state(name: &str) -> Result<TaskState, String> {

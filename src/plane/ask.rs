@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use gloaming_api::TaskId;
 use gloaming_api::access::{NewToken, Scope, TokenMade, TokenView};
 use gloaming_api::endpoints;
-use gloaming_api::task::{NewTask, TEXT_CAP, TaskAccepted, TaskPage, TaskState, TaskView};
+use gloaming_api::task::{DeadEffect, NewTask, TEXT_CAP, TaskAccepted, TaskPage, TaskState, TaskView};
 use gloaming_client::{Ask, Client, ClientError};
 use serde_json::json;
 
@@ -47,6 +47,25 @@ pub(crate) async fn task(args: TaskArgs) -> anyhow::Result<ExitCode> {
         TaskCommand::Retry { task, json } => {
             let view: TaskView = ask(&client, "retry_task", &task).await?;
             tell(&view, json);
+            Ok(ExitCode::from(exit::OK))
+        }
+        TaskCommand::Dead { json } => {
+            let dead: Vec<DeadEffect> = client.json(Ask::of("dead_effects", &[])).await.map_err(failure)?;
+            if json {
+                print_json(&json!({"dead": dead}));
+            } else {
+                print!("{}", words::dead(&dead));
+            }
+            Ok(ExitCode::from(exit::OK))
+        }
+        TaskCommand::Revive { id, json } => {
+            let text = id.to_string();
+            client.bytes(Ask::of("revive_effect", &[&text])).await.map_err(failure)?;
+            if json {
+                print_json(&json!({"revived": id}));
+            } else {
+                println!("{id} is tried again");
+            }
             Ok(ExitCode::from(exit::OK))
         }
         TaskCommand::Get { task, what } => {

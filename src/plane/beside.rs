@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gloaming_api::access::Scope;
 use gloaming_jobs::Cancel;
 
+use super::config::Config;
 use super::serve::{Place, Worker, token};
 use crate::cli::{ModelArgs, PlaneArgs, ReachArgs, WorkerArgs};
 use crate::context;
@@ -16,18 +17,17 @@ const TOKEN: &str = "worker-beside";
 /// What it is called.
 const NAME: &str = "beside";
 
-/// Makes the worker that the configuration tells of.
-pub(crate) async fn beside(place: Place<'_>) -> anyhow::Result<Option<Worker>> {
-    let told = place.config.worker.clone();
-    let model = told.model.or_else(|| context::variable("GLOAMING_MODEL"));
-    let args = WorkerArgs {
+/// What the worker that the configuration tells of works with.
+pub(super) fn worker_args(config: &Config) -> WorkerArgs {
+    let told = config.worker.clone();
+    WorkerArgs {
         plane: PlaneArgs { control: None, token_file: None },
         name: None,
         labels: told.labels,
         jobs: told.jobs.unwrap_or(1).max(1),
         policy: None,
         model: ModelArgs {
-            model: model.clone(),
+            model: told.model.or_else(|| context::variable("GLOAMING_MODEL")),
             reach: ReachArgs {
                 model_url: told.model_url.or_else(|| context::variable("GLOAMING_MODEL_URL")),
                 model_key_file: told.model_key_file,
@@ -40,7 +40,13 @@ pub(crate) async fn beside(place: Place<'_>) -> anyhow::Result<Option<Worker>> {
         },
         review_model: told.review_model.or_else(|| context::variable("GLOAMING_REVIEW_MODEL")),
         once: false,
-    };
+    }
+}
+
+/// Makes the worker that the configuration tells of.
+pub(crate) async fn beside(place: Place<'_>) -> anyhow::Result<Option<Worker>> {
+    let args = worker_args(place.config);
+    let model = args.model.model.clone();
     let engine = crate::engine::name(place.home).await?;
     let labels = worker::labels(&args, engine.as_deref());
     let equipment = Arc::new(worker::Equipment::of(place.home.clone(), &args)?);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use gloaming_api::access::{RepoPattern, Scope};
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -31,6 +32,11 @@ pub(crate) struct Config {
     pub(crate) tls: Option<Tls>,
     /// GitHub.
     pub(crate) github: Option<GitHub>,
+    /// Slack.
+    pub(crate) slack: Option<Slack>,
+    /// Where events of tasks are sent.
+    #[serde(default, rename = "webhook")]
+    pub(crate) webhooks: Vec<Webhook>,
     /// The worker in the same process.
     #[serde(default)]
     pub(crate) worker: Worker,
@@ -62,6 +68,54 @@ pub(crate) struct GitHub {
     pub(crate) label: Option<String>,
     /// The name that is spoken to in comments, without `@`; `gloaming` where none is given.
     pub(crate) name: Option<String>,
+}
+
+/// Slack.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Slack {
+    /// The Web API's address; Slack's own where none is given.
+    pub(crate) api: Option<String>,
+    /// The file of the secret that its requests are signed with.
+    pub(crate) signing_secret_file: PathBuf,
+    /// The file of the bot's token.
+    pub(crate) token_file: PathBuf,
+    /// Who may do what; nobody where nobody is named.
+    #[serde(default)]
+    pub(crate) users: Vec<ChatUser>,
+}
+
+/// Somebody in a chat, and what they may do.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChatUser {
+    /// The workspace's id.
+    pub(crate) team: String,
+    /// The person's id; `*` for everybody of the workspace.
+    pub(crate) user: String,
+    /// `read` or `submit`.
+    pub(crate) scope: Scope,
+    /// Of which repositories.
+    pub(crate) repos: Vec<RepoPattern>,
+}
+
+/// An address that events of tasks are sent to.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Webhook {
+    /// The address.
+    pub(crate) url: String,
+    /// The file of the secret that they are signed with.
+    pub(crate) secret_file: PathBuf,
+    /// Which, by name; all where none is named.
+    #[serde(default)]
+    pub(crate) events: Vec<String>,
+    /// Of which repositories; of all where none is named.
+    #[serde(default)]
+    pub(crate) repos: Vec<RepoPattern>,
+    /// Whether the address may be one of this machine or of a private network.
+    #[serde(default)]
+    pub(crate) private: bool,
 }
 
 /// The worker in the same process as the control plane. The names are those of the options of `gloaming worker`.
@@ -96,7 +150,8 @@ pub(crate) fn read(home: &Home, named: Option<&Path>) -> anyhow::Result<(Config,
     Ok((config, Some(path)))
 }
 
-fn parse(text: &str, folder: &Path) -> Result<Config, String> {
+/// Reads a configuration's text; what is relative in it lies in `folder`.
+pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, String> {
     let mut config: Config = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
     if config.schema != 1 {
         return Err(format!("schema = {} is not known here; want schema = 1", config.schema));
@@ -116,6 +171,20 @@ fn parse(text: &str, folder: &Path) -> Result<Config, String> {
             }
         }
     }
+    for user in config.slack.iter().flat_map(|slack| &slack.users) {
+        let is_id = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !is_id(&user.team) || !(user.user == "*" || is_id(&user.user)) {
+            return Err(format!(
+                "[slack] users: team = {:?}, user = {:?}: want their ids, like T0123ABCD and U0123ABCD, or user = \"*\"",
+                user.team, user.user
+            ));
+        }
+        if !matches!(user.scope, Scope::Read | Scope::Submit) {
+            return Err(
+                "[slack] users: a chat's user has the scope `read` or `submit`, and no other".to_owned()
+            );
+        }
+    }
     // What is relative lies beside the file.
     let beside = |path: &mut PathBuf| *path = folder.join(&*path);
     config.policies.iter_mut().for_each(beside);
@@ -129,6 +198,11 @@ fn parse(text: &str, folder: &Path) -> Result<Config, String> {
         github.token_file.iter_mut().for_each(beside);
         github.webhook_secret_file.iter_mut().for_each(beside);
     }
+    if let Some(slack) = &mut config.slack {
+        beside(&mut slack.signing_secret_file);
+        beside(&mut slack.token_file);
+    }
+    config.webhooks.iter_mut().for_each(|webhook| beside(&mut webhook.secret_file));
     Ok(config)
 }
 
@@ -169,6 +243,13 @@ mod tests {
         insta::assert_snapshot!(refused("schema = 2"), @"schema = 2 is not known here; want schema = 1");
         insta::assert_snapshot!(refused("schema = 1\nclone = \"/srv/git\""), @"`clone` says nothing of the repository; want `{repo}` in it");
         insta::assert_snapshot!(refused("schema = 1\n[github]\napp = 1"), @"[github] wants either `app` and `key_file`, or `token_file`, and not both");
-        insta::assert_snapshot!(refused("schema = 1\nlisten_on = \"x\""), @"unknown field `listen_on`, expected one of `schema`, `listen`, `clone`, `policies`, `tls`, `github`, `worker`");
+        let slack = |user: &str| {
+            refused(&format!(
+                "schema = 1\n[slack]\nsigning_secret_file = \"a\"\ntoken_file = \"b\"\nusers = [{{{user}}}]\n"
+            ))
+        };
+        insta::assert_snapshot!(slack("team = \"T1\", user = \"@ada\", scope = \"submit\", repos = [\"*\"]"), @r#"[slack] users: team = "T1", user = "@ada": want their ids, like T0123ABCD and U0123ABCD, or user = "*""#);
+        insta::assert_snapshot!(slack("team = \"T1\", user = \"*\", scope = \"admin\", repos = [\"*\"]"), @"[slack] users: a chat's user has the scope `read` or `submit`, and no other");
+        insta::assert_snapshot!(refused("schema = 1\nlisten_on = \"x\""), @"unknown field `listen_on`, expected one of `schema`, `listen`, `clone`, `policies`, `tls`, `github`, `slack`, `webhook`, `worker`");
     }
 }

@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::config::{self, Config};
+use super::outside::Workers;
 use crate::cli::{PolicyChoice, WeightsOf};
 use crate::context::{self, Home};
 use crate::failure::Failure;
@@ -154,6 +155,7 @@ pub(crate) async fn work_off(
     store: Arc<dyn Store>,
     host: Option<(Arc<dyn CodeHost>, Called)>,
     gate: Gate,
+    outside: Workers,
     stop: CancellationToken,
 ) {
     let (executor, hooks) = match host {
@@ -180,21 +182,27 @@ pub(crate) async fn work_off(
             },
             () = stop.cancelled() => return,
         }
-        if let Some(hooks) = &hooks {
-            let taken = blocking(&store, |store| store.deliveries(AT_ONCE, HOLD, context::now())).await;
-            for delivery in taken.unwrap_or_default() {
+        let taken = blocking(&store, |store| store.deliveries(AT_ONCE, HOLD, context::now())).await;
+        for delivery in taken.unwrap_or_default() {
+            if outside.delivered(&store, &delivery).await {
+                continue;
+            }
+            if let Some(hooks) = &hooks {
                 hooks.work(&delivery, context::now()).await;
             }
         }
+        outside.tell(&store).await;
         let taken = blocking(&store, |store| store.effects(AT_ONCE, HOLD, context::now())).await;
-        for effect in taken.unwrap_or_default() {
-            let end = done(&store, executor.as_ref(), &effect).await;
-            let id = effect.id;
-            blocking(&store, move |store| store.effect_ended(id, &end, context::now())).await;
-            if stop.is_cancelled() {
-                return;
-            }
-        }
+        // Together, so that a receiver that does not answer holds up nobody else for longer than one answer is waited for.
+        let (store, outside, executor) = (&store, &outside, executor.as_ref());
+        let each = taken.unwrap_or_default().into_iter().map(async |effect: Effect| {
+            let end = match outside.done(&effect).await {
+                Some(end) => end,
+                None => done(store, executor, &effect).await,
+            };
+            blocking(store, move |store| store.effect_ended(effect.id, &end, context::now())).await;
+        });
+        futures::future::join_all(each).await;
     }
 }
 
@@ -209,12 +217,12 @@ async fn done(store: &Arc<dyn Store>, executor: Option<&Executor>, effect: &Effe
         (kind, Some(executor), _) if Executor::KINDS.contains(&kind) => {
             executor.run(effect, context::now()).await
         }
-        (kind, _, _) => later(format!("nobody here does {kind:?}: is the code host still configured?")),
+        (kind, _, _) => later(format!("nobody here does {kind:?}: is it still configured?")),
     }
 }
 
 /// Asks the store where blocking is no harm; what fails is logged, and is tried again by whoever looks next.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     store: &Arc<dyn Store>,
     ask: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Option<T> {

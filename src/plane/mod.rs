@@ -4,8 +4,13 @@ mod ask;
 #[cfg(feature = "worker")]
 mod beside;
 mod config;
+mod doctor;
 mod host;
+mod init;
+mod keep;
+mod outside;
 mod serve;
+mod stats;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +22,11 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::ask::{task, token};
 #[cfg(feature = "worker")]
 pub(crate) use self::beside::beside;
+pub(crate) use self::doctor::doctor;
+pub(crate) use self::init::init;
+pub(crate) use self::keep::{backup, restore};
 pub(crate) use self::serve::{alone, serve};
+pub(crate) use self::stats::stats;
 use crate::cli::PlaneArgs;
 use crate::context::{self, Home};
 use crate::failure::Failure;
@@ -27,7 +36,12 @@ pub(crate) fn owner_file(home: &Home) -> PathBuf {
     home.data.join("serve.json")
 }
 
-/// What is in that file, which its owner alone can read.
+/// Where the control plane's database is.
+pub(crate) fn database(home: &Home) -> PathBuf {
+    home.data.join("plane.db")
+}
+
+/// What is in [`owner_file`], which its owner alone can read.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Owner {

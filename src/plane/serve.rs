@@ -72,19 +72,18 @@ pub(crate) async fn serve(
     let told_to = stop.clone();
     crate::signals::on_stop(move || told_to.cancel());
 
-    let database = home.data.join("plane.db");
+    let database = super::database(&home);
     let store: Arc<dyn Store> = Arc::new(
         SqliteStore::open(&database, Limits::default())
             .map_err(|error| Failure::infrastructure(&format!("open {}", database.display()), error))?,
     );
-    let folder = config.policies.clone().or_else(|| {
-        let folder = home.data.join("policies");
-        folder.is_dir().then_some(folder)
-    });
+    let folder = policies(&home, &config);
     let policies = Policies::open(folder.clone())
         .map_err(|faults| Failure::usage(format!("the policies do not load\n{faults}")))?;
     let parts = super::host::open(&home, &config, folder.clone())?;
-    let mut settings = Settings { github_secret: parts.webhook_secret, ..Settings::default() };
+    let outside = super::outside::open(&config)?;
+    let slack = outside.shared.clone();
+    let mut settings = Settings { github_secret: parts.webhook_secret, slack, ..Settings::default() };
     settings.tls = config
         .tls
         .as_ref()
@@ -122,12 +121,15 @@ pub(crate) async fn serve(
             database: &database,
             policies: folder.as_deref(),
             host: parts.name,
+            outside: outside.told(),
             worker: worker.as_ref(),
             owner: &owner,
         },
     );
 
-    let effects = tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, stop.clone()));
+    let workers = outside.workers(&server);
+    let effects =
+        tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, workers, stop.clone()));
     let working = worker.map(|worker| tokio::spawn(worker.run));
     // Attempts are given back while the server still answers.
     let stopping = async move {
@@ -142,6 +144,14 @@ pub(crate) async fn serve(
         tracing::warn!(cut, "connections were cut that did not end in time");
     }
     Ok(ExitCode::from(exit::OK))
+}
+
+/// The folder of the operator's policies, where there is one.
+pub(super) fn policies(home: &Home, config: &Config) -> Option<PathBuf> {
+    config.policies.clone().or_else(|| {
+        let folder = home.data.join("policies");
+        folder.is_dir().then_some(folder)
+    })
 }
 
 /// Makes a token of this process's own, in the place of the one of the same name that an earlier process made.
@@ -194,6 +204,7 @@ struct Told<'a> {
     database: &'a Path,
     policies: Option<&'a Path>,
     host: Option<String>,
+    outside: Option<String>,
     worker: Option<&'a Worker>,
     owner: &'a Path,
 }
@@ -203,7 +214,7 @@ fn told(args: &ServeArgs, told: &Told<'_>) {
     if args.json {
         print_json(&json!({
             "control": told.url, "config": told.config, "store": told.database, "policies": told.policies,
-            "host": told.host, "token_file": told.owner,
+            "host": told.host, "told": told.outside, "token_file": told.owner,
             "worker": told.worker.map(|worker| json!({
                 "engine": worker.engine, "model": worker.model, "labels": worker.labels, "jobs": worker.jobs,
             })),
@@ -224,6 +235,7 @@ fn told(args: &ServeArgs, told: &Told<'_>) {
             }),
         ),
     ];
+    lines.extend(told.outside.clone().map(|outside| ("tells", outside)));
     match told.worker {
         None => lines.push(("worker", "none here; start some with `gloaming worker`".to_owned())),
         Some(worker) => {

@@ -2,7 +2,7 @@
 
 use gloaming_api::access::TokenView;
 use gloaming_api::path::escape_name;
-use gloaming_api::task::{TaskEvent, TaskEventKind, TaskView};
+use gloaming_api::task::{DeadEffect, TaskEvent, TaskEventKind, TaskView};
 use jiff::Timestamp;
 
 fn safe(text: &str) -> String {
@@ -110,6 +110,18 @@ pub(super) fn tokens(tokens: &[TokenView]) -> String {
         )
     };
     tokens.iter().map(line).collect()
+}
+
+/// What was given up, a line or two each.
+pub(super) fn dead(dead: &[DeadEffect]) -> String {
+    if dead.is_empty() {
+        return "nothing was given up\n".to_owned();
+    }
+    let line = |one: &DeadEffect| {
+        let (kind, key, error) = (safe(&one.kind), safe(&one.key), safe(&one.error));
+        format!("{:<6} {kind:<8} {key}  after {} tries\n       {error}\n", one.id, one.tries)
+    };
+    dead.iter().map(line).collect()
 }
 
 /// What happened, in a line.

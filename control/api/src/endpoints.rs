@@ -8,7 +8,8 @@ use schemars::{Schema, SchemaGenerator};
 use crate::access::{NewToken, Scope, TokenMade, TokenView};
 use crate::evidence::Verdict;
 use crate::profile::Profile;
-use crate::task::{NewTask, TaskAccepted, TaskEvent, TaskPage, TaskView};
+use crate::stats::Stats;
+use crate::task::{DeadEffect, NewTask, TaskAccepted, TaskEvent, TaskPage, TaskView};
 use crate::worker::{AttemptResult, Lease, LeaseRequest, Renewal, Renewed, Uploaded};
 
 /// A method of HTTP.
@@ -119,6 +120,25 @@ const SMALL: usize = 64 << 10;
 const TASK: usize = 2 << 20;
 /// What a code host sends at most (GitHub's own cap).
 const DELIVERY: usize = 25 << 20;
+
+/// An event of Slack: a message has at most 40,000 characters, told twice (as text and as blocks).
+const SLACK_EVENT: usize = 1 << 20;
+
+/// How Slack signs.
+const SLACK: &[Param] = &[
+    Param {
+        name: "X-Slack-Signature",
+        schema: r#"{"type":"string","pattern":"^v0=[0-9a-f]{64}$"}"#,
+        required: true,
+        about: "HMAC-SHA-256 of `v0:`, the time, `:` and the raw body, keyed with the shared secret.",
+    },
+    Param {
+        name: "X-Slack-Request-Timestamp",
+        schema: r#"{"type":"string","pattern":"^[0-9]{1,12}$"}"#,
+        required: true,
+        about: "When it was signed, seconds since 1970; not taken when more than five minutes from now.",
+    },
+];
 
 const BASE: Endpoint = Endpoint {
     name: "",
@@ -421,8 +441,26 @@ const PROGRAMS: &[Endpoint] = &[
     Endpoint {
         name: "stats",
         path: "/v1/stats",
-        answer: Content::Json(json::<serde_json::Value>),
+        answer: Content::Json(json::<Stats>),
         summary: "What came of tasks, by repository and week: opened, merged, closed, abstained and why, and what it cost.",
+        ..BASE
+    },
+    Endpoint {
+        name: "dead_effects",
+        path: "/v1/dead",
+        auth: Auth::Token(Scope::Admin),
+        answer: Content::Json(json::<Vec<DeadEffect>>),
+        summary: "List what was to be done outside and was given up, the newest first, at most 100.",
+        ..BASE
+    },
+    Endpoint {
+        name: "revive_effect",
+        method: Method::Post,
+        path: "/v1/dead/{id}/revive",
+        auth: Auth::Token(Scope::Admin),
+        body_cap: SMALL,
+        status: 204,
+        summary: "Try again what was given up.",
         ..BASE
     },
     Endpoint {
@@ -491,6 +529,32 @@ const PROGRAMS: &[Endpoint] = &[
         answer: Content::None,
         status: 202,
         summary: "Deliveries of the code host, signed (X-Hub-Signature-256).",
+        ..BASE
+    },
+    Endpoint {
+        name: "hook_slack_commands",
+        method: Method::Post,
+        path: "/hooks/slack/commands",
+        auth: Auth::Signature,
+        body_cap: SMALL,
+        rate: 0,
+        headers: SLACK,
+        body: Content::Form,
+        answer: Content::Json(json::<serde_json::Value>),
+        summary: "The slash command in Slack, signed (X-Slack-Signature).",
+        ..BASE
+    },
+    Endpoint {
+        name: "hook_slack_events",
+        method: Method::Post,
+        path: "/hooks/slack/events",
+        auth: Auth::Signature,
+        body_cap: SLACK_EVENT,
+        rate: 0,
+        headers: SLACK,
+        body: Content::Json(json::<serde_json::Value>),
+        answer: Content::Json(json::<serde_json::Value>),
+        summary: "Events of Slack, signed (X-Slack-Signature).",
         ..BASE
     },
 ];

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod address;
 pub mod bowout;
 pub mod budget;
 pub mod canonical;
@@ -21,6 +22,7 @@ pub mod journal;
 pub mod path;
 pub mod problem;
 pub mod profile;
+pub mod stats;
 pub mod task;
 pub mod text;
 pub mod tool;

@@ -74,7 +74,7 @@ pub enum Source {
         team: String,
         /// The channel.
         channel: String,
-        /// The message that the answers are a thread of.
+        /// The message that the answers are a thread of; empty where it was asked for without one, by a command.
         thread: String,
     },
     /// A schedule of the operator's.
@@ -232,6 +232,24 @@ pub struct TaskView {
     pub grant: Option<Digest>,
 }
 
+/// Something that was to be done outside and was given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeadEffect {
+    /// Its number, by which it is revived.
+    pub id: i64,
+    /// The task it was for, where it was for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// What it was: `publish`, `comment`, `check`, `chat`, `webhook`.
+    pub kind: String,
+    /// Its name, which no other has.
+    pub key: String,
+    /// How often it was tried.
+    pub tries: u32,
+    /// Why it was given up.
+    pub error: String,
+}
+
 /// One page of tasks, the newest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskPage {
@@ -332,4 +350,66 @@ pub enum TaskEventKind {
         /// Which.
         outcome: PullRequestOutcome,
     },
+}
+
+impl TaskEventKind {
+    /// Every kind's name.
+    pub const NAMES: &[&str] = &[
+        "submitted",
+        "leased",
+        "progress",
+        "lease_expired",
+        "released",
+        "attempt_failed",
+        "verified",
+        "ended",
+        "cancel_asked",
+        "retried",
+        "outcome",
+    ];
+
+    /// Returns the kind's name, as it is written.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Submitted { .. } => "submitted",
+            Self::Leased { .. } => "leased",
+            Self::Progress { .. } => "progress",
+            Self::LeaseExpired { .. } => "lease_expired",
+            Self::Released { .. } => "released",
+            Self::AttemptFailed { .. } => "attempt_failed",
+            Self::Verified { .. } => "verified",
+            Self::Ended { .. } => "ended",
+            Self::CancelAsked { .. } => "cancel_asked",
+            Self::Retried { .. } => "retried",
+            Self::Outcome { .. } => "outcome",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_called_as_they_are_written() {
+        let attempt = Attempt(1);
+        let events = [
+            TaskEventKind::Submitted { asker: String::new() },
+            TaskEventKind::Leased { attempt, worker: String::new() },
+            TaskEventKind::Progress { attempt, stage: Stage::Intake, detail: String::new() },
+            TaskEventKind::LeaseExpired { attempt },
+            TaskEventKind::Released { attempt },
+            TaskEventKind::AttemptFailed { attempt, error: String::new() },
+            TaskEventKind::Verified { attempt },
+            TaskEventKind::Ended { state: TaskState::Failed, detail: String::new() },
+            TaskEventKind::CancelAsked { by: String::new() },
+            TaskEventKind::Retried { by: String::new() },
+            TaskEventKind::Outcome { outcome: PullRequestOutcome::Merged },
+        ];
+        let names: Vec<&str> = events.iter().map(TaskEventKind::name).collect();
+        assert_eq!(names, TaskEventKind::NAMES);
+        for event in events {
+            assert_eq!(serde_json::to_value(&event).unwrap()["event"], event.name());
+        }
+    }
 }

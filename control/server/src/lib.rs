@@ -17,6 +17,8 @@ mod app;
 mod auth;
 mod bells;
 mod body;
+pub mod chat;
+pub mod feed;
 mod guard;
 mod handlers;
 pub mod hooks;
@@ -31,10 +33,11 @@ mod profiles;
 pub mod publish;
 mod routes;
 mod settings;
-mod stats;
+mod signed;
 mod tls;
 mod watched;
 mod web;
+pub mod webhook;
 mod wire;
 
 use std::future::Future;
@@ -48,7 +51,7 @@ pub use auth::{bootstrap, make_token};
 pub use in_process::InProcess;
 pub use meters::METRICS;
 pub use policies::Policies;
-pub use settings::{Caps, Clock, Settings, Timeouts, Tls};
+pub use settings::{Caps, Clock, Settings, Slack, Timeouts, Tls};
 pub use tls::TlsError;
 
 /// A control plane's server.
@@ -75,6 +78,12 @@ impl Server {
     /// Returns the store as others in this process are to use it: who waits for what they change is woken.
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.app.store)
+    }
+
+    /// Returns what says what counts for a repository, by the policies as they are at the time.
+    pub fn grants(&self) -> publish::Grants {
+        let app = Arc::clone(&self.app);
+        Arc::new(move |repo| app.policies.granted(repo).map(|granted| granted.grant.clone()))
     }
 
     /// Returns the workers' protocol for a worker in this process, under a token of the scope `worker`, by its id.

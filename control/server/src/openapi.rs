@@ -52,6 +52,10 @@ fn document() -> Value {
                     "type": "apiKey", "in": "header", "name": "X-Hub-Signature-256",
                     "description": "HMAC-SHA-256 of the raw body with the shared secret.",
                 },
+                "slack_signature": {
+                    "type": "apiKey", "in": "header", "name": "X-Slack-Signature",
+                    "description": "HMAC-SHA-256 of time and raw body with the shared secret.",
+                },
             },
         },
     })
@@ -79,7 +83,11 @@ fn operation(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
     operation["security"] = match endpoint.auth {
         Auth::Public => json!([]),
         Auth::Token(_) | Auth::Session(_) => json!([{"token": []}]),
-        Auth::Signature => json!([{"signature": []}]),
+        Auth::Signature => {
+            // Who signs says in which header.
+            let slack = endpoint.headers.iter().any(|header| header.name == "X-Slack-Signature");
+            json!([{if slack { "slack_signature" } else { "signature" }: []}])
+        }
     };
     if let Auth::Token(scope) | Auth::Session(scope) = endpoint.auth {
         operation["description"] = json!(format!("Needs a token of the scope `{}`.", scope.as_str()));

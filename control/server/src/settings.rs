@@ -8,6 +8,8 @@ use gloaming_api::worker::LEASE;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
+use crate::hooks::slack::People;
+
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -28,6 +30,8 @@ pub struct Settings {
     pub github_secret: Option<SecretString>,
     /// By how much the table's limits of requests a second are multiplied; 0 is no limit, for a closed network.
     pub rate_factor: u32,
+    /// Slack; without it its requests are refused.
+    pub slack: Option<Slack>,
     /// How often leases are swept, policy files and certificates looked at.
     pub tick: Duration,
 }
@@ -42,9 +46,19 @@ impl Default for Settings {
             clone: "https://github.com/{repo}.git".to_owned(),
             github_secret: None,
             rate_factor: 1,
+            slack: None,
             tick: Duration::from_secs(1),
         }
     }
+}
+
+/// What is shared with Slack.
+#[derive(Debug, Clone)]
+pub struct Slack {
+    /// What its requests are signed with.
+    pub secret: SecretString,
+    /// Who may ask.
+    pub people: Arc<People>,
 }
 
 /// A certificate and its key, both PEM. They are read again when they change.

@@ -46,7 +46,11 @@ pub(crate) async fn handle(app: &Arc<App>, asked: &mut Asked) -> Answered {
         "readyz" => seeing::ready(app).await,
         "metrics" => Ok(seeing::metrics(app)),
         "openapi" => Ok(seeing::openapi()),
+        "dead_effects" => seeing::dead(app).await,
+        "revive_effect" => seeing::revive(app, asked).await,
         "hook_github" => hooks::github(app, asked).await,
+        "hook_slack_commands" => hooks::slack_command(app, asked).await,
+        "hook_slack_events" => hooks::slack_event(app, asked).await,
         name if name.starts_with("web_") => web::handle(app, asked).await,
         // A test asks for every endpoint of the table.
         name => Err(Fault::new(ProblemCode::Internal, format!("{name} is in the table and nobody does it"))),

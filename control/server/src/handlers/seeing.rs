@@ -3,12 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gloaming_api::problem::ProblemCode;
+use gloaming_api::stats::Stats;
+use gloaming_api::task::DeadEffect;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 
-use crate::answer::{Answered, Body, Fault, bytes, json};
-use crate::app::{App, Asked, Phase};
-use crate::{openapi as description, stats as counted};
+use crate::answer::{Answered, Body, Fault, bytes, empty, json};
+use crate::app::{App, Asked, Audited, Phase};
+use crate::openapi as description;
+
+/// How much of what was given up is listed.
+const DEAD: u32 = 100;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -59,10 +65,40 @@ pub(super) fn openapi() -> Response<Body> {
 pub(super) async fn stats(app: &Arc<App>, asked: &Asked) -> Answered {
     let caller = asked.caller()?.clone();
     let told = app.ask(move |app, _| {
-        let mut stats = counted::Stats::default();
+        let mut stats = Stats::default();
         let figures = app.store.figures(Timestamp::UNIX_EPOCH)?;
         figures.iter().filter(|figure| caller.reaches(&figure.repo)).for_each(|figure| stats.add(figure));
         Ok::<_, Fault>(stats)
     });
     Ok(json(StatusCode::OK, &told.await??))
+}
+
+pub(super) async fn dead(app: &Arc<App>) -> Answered {
+    let dead = app.ask(|app, _| app.store.dead_effects(DEAD)).await??;
+    let shown: Vec<DeadEffect> = dead
+        .into_iter()
+        .map(|(effect, error)| DeadEffect {
+            id: effect.id,
+            task: effect.task,
+            kind: effect.what.kind,
+            key: effect.what.key,
+            tries: effect.tries,
+            error,
+        })
+        .collect();
+    Ok(json(StatusCode::OK, &shown))
+}
+
+pub(super) async fn revive(app: &Arc<App>, asked: &Asked) -> Answered {
+    let missing = || Fault::new(ProblemCode::NotFound, "nothing of that number was given up");
+    let id: i64 = asked.param("id").parse().map_err(|_| missing())?;
+    let audited = Audited::of(asked)?;
+    let revived = app.ask(move |app, now| {
+        app.allowed(&audited, &id.to_string(), "", now)?;
+        Ok::<_, Fault>(app.store.revive_effect(id, now)?)
+    });
+    if !revived.await?? {
+        return Err(missing());
+    }
+    Ok(empty(StatusCode::NO_CONTENT))
 }

@@ -7,13 +7,16 @@
 mod api;
 mod auth;
 mod browser;
+mod chat;
 mod documents;
 mod drain;
 mod hostile;
 mod http2;
 mod leases;
 mod published;
+mod receiver;
 mod scene;
 mod schemathesis;
 mod support;
 mod web;
+mod webhooks;

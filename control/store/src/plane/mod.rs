@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use gloaming_api::access::{NewToken, TokenView};
 use gloaming_api::bowout::{BowOut, Cost};
+pub use gloaming_api::stats::Figure;
 use gloaming_api::task::{NewTask, PullRequest, PullRequestOutcome, Source, TaskEvent, TaskState, TaskView};
 use gloaming_api::worker::{LeaseKey, Renewal, Renewed, VerifiedChange};
 use gloaming_api::{Attempt, Digest, ReasonCode, RepoId, TaskId};
@@ -260,25 +261,6 @@ pub struct Load {
     pub dead_effects: u64,
     /// Deliveries that nobody is done with.
     pub deliveries: u64,
-}
-
-/// What came of a task, for statistics.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Figure {
-    /// Its repository.
-    pub repo: RepoId,
-    /// When it was asked for.
-    pub created_at: Timestamp,
-    /// When anything about it changed last.
-    pub updated_at: Timestamp,
-    /// Where it stands.
-    pub state: TaskState,
-    /// Whether it has a pull request, and what became of that, as far as is known.
-    pub pull_request: Option<Option<PullRequestOutcome>>,
-    /// Why it has none.
-    pub reason: Option<ReasonCode>,
-    /// What all its attempts took.
-    pub cost: Cost,
 }
 
 /// Which tasks are listed.

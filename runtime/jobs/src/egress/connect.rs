@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::address::{Standing, standing};
 use crate::BoxFuture;
+use gloaming_api::address::{Standing, standing};
 
 /// How many addresses of a name are looked at.
 const MAX_ADDRESSES: usize = 16;

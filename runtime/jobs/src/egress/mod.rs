@@ -12,7 +12,6 @@
 //! - a tunnel carries TLS to the host that was named, or was named `tcp://`;
 //! - every attempt is in the log or counted; nothing is buffered or read without a bound.
 
-mod address;
 mod connect;
 mod env;
 mod forward;

@@ -1,6 +1,7 @@
 //! The same against a GitHub that nobody here wrote: from a label to a merge, and with requests that go wrong.
 
 mod partner;
+mod slack;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

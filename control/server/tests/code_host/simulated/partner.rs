@@ -23,7 +23,7 @@ const SECRET: &str = "it is a secret";
 /// How long anything may take before the test fails.
 const LONGEST: Duration = Duration::from_secs(60);
 
-struct Killed(Child);
+pub(super) struct Killed(Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
@@ -58,7 +58,7 @@ pub(super) struct Partner {
 }
 
 /// Starts a program and waits for the first line of its output that `find` makes something of.
-fn started(command: &mut Command, find: impl Fn(&str) -> Option<String>) -> (Killed, String) {
+pub(super) fn started(command: &mut Command, find: impl Fn(&str) -> Option<String>) -> (Killed, String) {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut child = Killed(child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}")));
     let mut out = BufReader::new(child.0.stdout.take().expect("it is a pipe"));

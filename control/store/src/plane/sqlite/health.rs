@@ -46,6 +46,16 @@ impl SqliteStore {
         done().map_err(|source| self.error(&format!("back up to {}", to.display()), source))
     }
 
+    /// As [`SqliteStore::backup`], of a store's file that another process may have open. Nothing is brought forward by it.
+    ///
+    /// # Errors
+    /// See [`SqliteStore::backup`]; and the file is none of a store, or was made by a newer version.
+    pub fn backup_file(from: &Path, to: &Path) -> Stored<()> {
+        let done = || copy(&existing(from)?, to);
+        let doing = || format!("back up {} to {}", from.display(), to.display());
+        done().map_err(|source| StoreError { doing: doing(), source })
+    }
+
     /// Looks at the whole file, see [`SqliteStore::check_file`].
     pub fn check(&self) -> Stored<Health> {
         let done = || look(&mut self.reader()?);

@@ -1,18 +1,19 @@
-//! Which addresses a job may be led to, whatever name led there.
+//! What an address is, whatever name led there: a job, and an outgoing webhook, are led to public ones alone unless an operator
+//! says otherwise.
 //!
 //! Sources: IANA's special-purpose address registries for IPv4 and IPv6 (RFC 6890 and its updates), and what clouds
 //! publish of the addresses at which a machine learns its own credentials.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What an address is to a job.
+/// What an address is to whoever may not be led astray.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub enum Standing {
     /// On the public internet.
     Public,
     /// On somebody's own network: reached only where the operator named host and port.
     Private(&'static str),
-    /// Never reached: no repository's job has anything to look for there.
+    /// Never reached: nobody has anything to look for there.
     Never(&'static str),
 }
 
@@ -62,8 +63,8 @@ const V6: &[([u16; 8], u32, Standing)] = &[
 /// `64:ff9b::/96`, by which a network without IPv4 reaches it: what counts is the address within.
 const NAT64: u128 = 0x64_ff9b << 96;
 
-/// Returns what an address is to a job.
-pub(super) fn standing(address: IpAddr) -> Standing {
+/// Returns what an address is.
+pub fn standing(address: IpAddr) -> Standing {
     match address {
         IpAddr::V4(address) => standing_v4(address),
         IpAddr::V6(address) => standing_v6(address),

@@ -2,49 +2,80 @@
 
 use std::collections::BTreeMap;
 
-use gloaming_api::task::{PullRequestOutcome, TaskState};
-use gloaming_store::Figure;
+use jiff::Timestamp;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::bowout::Cost;
+use crate::task::{PullRequestOutcome, TaskState};
+use crate::{ReasonCode, RepoId};
+
+/// What came of a task, for statistics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// Its repository.
+    pub repo: RepoId,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When anything about it changed last.
+    pub updated_at: Timestamp,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Whether it has a pull request, and what became of that, as far as is known.
+    pub pull_request: Option<Option<PullRequestOutcome>>,
+    /// Why it has none.
+    pub reason: Option<ReasonCode>,
+    /// What all its attempts took.
+    pub cost: Cost,
+}
 
 /// What came of tasks, all together, by repository, and by the week they were asked for.
-#[derive(Debug, Default, Clone, PartialEq, Serialize)]
-pub(crate) struct Stats {
-    total: Count,
-    repositories: BTreeMap<String, Count>,
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Stats {
+    /// Of all tasks.
+    pub total: Count,
+    /// By repository.
+    pub repositories: BTreeMap<String, Count>,
     /// By the Monday, UTC, that the week began with.
-    weeks: BTreeMap<String, Count>,
+    pub weeks: BTreeMap<String, Count>,
 }
 
 /// What came of some tasks.
-#[derive(Debug, Default, Clone, PartialEq, Serialize)]
-struct Count {
-    tasks: u64,
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Count {
+    /// Tasks that were asked for.
+    pub tasks: u64,
     /// Pull requests that were opened.
-    opened: u64,
-    merged: u64,
-    closed: u64,
-    reverted: u64,
+    pub opened: u64,
+    /// These that were merged.
+    pub merged: u64,
+    /// These that were closed without.
+    pub closed: u64,
+    /// These that were merged and taken back.
+    pub reverted: u64,
     /// Tasks that ended without a pull request and for a reason.
-    abstained: u64,
+    pub abstained: u64,
     /// These, by reason.
-    reasons: BTreeMap<String, u64>,
-    failed: u64,
+    pub reasons: BTreeMap<String, u64>,
+    /// Tasks that ended for the infrastructure's fault.
+    pub failed: u64,
     /// Tasks that were cancelled or superseded.
-    dropped: u64,
+    pub dropped: u64,
     /// Tasks that have not ended.
-    open: u64,
-    cost_usd: f64,
+    pub open: u64,
+    /// US dollars that all these tasks took.
+    pub cost_usd: f64,
     /// Cost of all tasks by the number of them; none where there is no task.
-    cost_per_task_usd: Option<f64>,
+    pub cost_per_task_usd: Option<f64>,
     /// Cost of all tasks, those without a pull request too, by the number of merged ones; none where there is none.
-    cost_per_merged_usd: Option<f64>,
+    pub cost_per_merged_usd: Option<f64>,
 }
 
 impl Stats {
     /// Counts a task.
-    pub(crate) fn add(&mut self, task: &Figure) {
+    pub fn add(&mut self, task: &Figure) {
         let day = task.created_at.to_zoned(TimeZone::UTC).date();
         let back = day.weekday().since(Weekday::Monday);
         let monday = day.saturating_sub(jiff::Span::new().days(i64::from(back)));
