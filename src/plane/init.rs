@@ -1,5 +1,4 @@
 //! `gloaming init`: writes a configuration, with secrets in files of their own.
-#![expect(clippy::disallowed_methods, reason = "the edge: the operator's configuration is written here")]
 
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};

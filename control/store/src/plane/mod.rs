@@ -21,7 +21,7 @@ use gloaming_api::bowout::{BowOut, Cost};
 pub use gloaming_api::stats::Figure;
 use gloaming_api::task::{NewTask, PullRequest, PullRequestOutcome, Source, TaskEvent, TaskState, TaskView};
 use gloaming_api::worker::{LeaseKey, Renewal, Renewed, VerifiedChange};
-use gloaming_api::{Attempt, Digest, ReasonCode, RepoId, TaskId};
+use gloaming_api::{Attempt, Digest, RepoId, TaskId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
