@@ -263,7 +263,7 @@ const PROGRAMS: &[Endpoint] = &[
         name: "task_evidence",
         path: "/v1/tasks/{id}/evidence",
         answer: Content::Bytes,
-        summary: "The signed evidence of what was published (an in-toto statement in a DSSE envelope).",
+        summary: "The signed evidence of the latest change that passed (an in-toto statement in a DSSE envelope).",
         ..BASE
     },
     Endpoint {

@@ -183,15 +183,10 @@ pub(super) async fn patch(app: &Arc<App>, asked: &Asked) -> Answered {
 }
 
 pub(super) async fn evidence(app: &Arc<App>, asked: &Asked) -> Answered {
-    let envelope = of_task(app, asked, |app, task, _| {
-        if task.view.pull_request.is_none() {
-            return Ok(None);
-        }
-        kept(app, &task, envelope_value)
-    });
+    let envelope = of_task(app, asked, |app, task, _| kept(app, &task, envelope_value));
     match envelope.await? {
         Some(envelope) => Ok(bytes(StatusCode::OK, "application/octet-stream", envelope)),
-        None => Err(Fault::new(ProblemCode::NotFound, "nothing was published of the task")),
+        None => Err(Fault::new(ProblemCode::NotFound, "no change of the task has passed the gate")),
     }
 }
 

@@ -45,7 +45,7 @@ fn the_description_is_whole() {
     }
     let operations: usize =
         document["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
-    assert_eq!(operations, ENDPOINTS.len());
+    assert_eq!(operations, ENDPOINTS.iter().filter(|endpoint| !endpoint.is_web()).count());
 }
 
 /// A page for each code, in the same order: what it is, why, what to do, an example.

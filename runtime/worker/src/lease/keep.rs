@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use gloaming_api::Stage;
 use gloaming_api::worker::{Control, ControlError, GIVE_UP, LeaseKey, RENEW, Renewal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// How long after a renewal that nobody answered it is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// How soon after a renewal the next one may be made because another stage began.
+const BREATH: Duration = Duration::from_secs(1);
 
 /// The longest that one renewal waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,15 +32,23 @@ pub enum Stop {
 pub async fn keep<C: Control>(control: &C, lease: &LeaseKey, report: &watch::Receiver<Renewal>) -> Stop {
     let mut held_since = Instant::now();
     let mut next = held_since + RENEW;
+    let mut report = report.clone();
+    let (mut told, mut last) = (None, held_since);
     loop {
         let give_up = held_since + GIVE_UP;
-        sleep_until(next.min(give_up)).await;
+        // Whoever watches is told of a stage when it begins.
+        tokio::select! {
+            () = sleep_until(next.min(give_up)) => {}
+            () = another_stage(&mut report, told) => sleep_until((last + BREATH).min(next).min(give_up)).await,
+        }
         let sent = Instant::now();
+        last = sent;
         if sent >= give_up {
             tracing::warn!(task = %lease.task, attempt = %lease.attempt, "the lease could not be renewed in time");
             return Stop::Lost;
         }
         let renewal = report.borrow().clone();
+        told = renewal.stage;
         let answer = timeout_at(give_up.min(sent + PATIENCE), control.renew(lease, &renewal)).await;
         match answer {
             Ok(Ok(renewed)) if renewed.cancel => return Stop::Cancelled,
@@ -54,6 +66,14 @@ pub async fn keep<C: Control>(control: &C, lease: &LeaseKey, report: &watch::Rec
             }
             Err(_) => next = Instant::now() + AGAIN,
         }
+    }
+}
+
+/// Waits until a stage is reported that was not told.
+async fn another_stage(report: &mut watch::Receiver<Renewal>, told: Option<Stage>) {
+    if report.wait_for(|renewal| renewal.stage != told).await.is_err() {
+        // Nothing more will be reported.
+        std::future::pending().await
     }
 }
 
@@ -133,6 +153,31 @@ mod tests {
             (Stop::Cancelled, 60, vec![20, 40, 60])
         );
         assert_eq!(run(vec![Says::Kept, Says::Lost]).await, (Stop::Lost, 40, vec![20, 40]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stage_is_told_when_it_begins_and_no_more_than_one_a_second() {
+        let control =
+            Scripted { says: vec![Says::Kept], asked: Mutex::new(Vec::new()), since: Instant::now() };
+        let lease = LeaseKey { task: TaskId::generate(), attempt: Attempt(1) };
+        let nothing = Renewal { stage: None, doing: String::new(), cost: Cost::default(), grant: None };
+        let (report, reported) = watch::channel(nothing);
+        let stages = async {
+            for (second, stage) in
+                [(5, Stage::Provision), (10, Stage::Baseline), (10, Stage::Code), (33, Stage::Verify)]
+            {
+                sleep_until(control.since + Duration::from_secs(second)).await;
+                report.send_modify(|renewal| renewal.stage = Some(stage));
+                tokio::task::yield_now().await;
+            }
+            sleep_until(control.since + Duration::from_secs(50)).await;
+        };
+        tokio::select! {
+            _ = keep(&control, &lease, &reported) => unreachable!("it is kept"),
+            () = stages => {}
+        }
+        let asked: Vec<u64> = control.asked.lock().unwrap().iter().map(Duration::as_secs).collect();
+        assert_eq!(asked, [5, 10, 11, 31, 33]);
     }
 
     #[tokio::test(start_paused = true)]
