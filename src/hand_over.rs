@@ -5,7 +5,7 @@ use std::path::Path;
 
 use gloaming_api::evidence::{Evidence, FileChange};
 use gloaming_api::worker::ChangedBlob;
-use gloaming_api::{Digest, RelPath, canonical_json};
+use gloaming_api::{Digest, canonical_json};
 use gloaming_gate::envelope;
 use gloaming_workspace::{EntryKind, Patch, Repository};
 use serde::{Deserialize, Serialize};
@@ -72,36 +72,33 @@ pub(crate) fn write_down(
     let folder = out.join(BLOBS);
     std::fs::create_dir_all(&folder)
         .map_err(|error| Failure::disk(&format!("make {}", folder.display()), error))?;
-    let entries = repository.list_files(&patch.tree).map_err(repo_failure)?;
+    let after = repository.list_files(&patch.tree).map_err(repo_failure)?;
+    let before = repository.list_files(&patch.base).map_err(repo_failure)?;
     let mut blobs = Vec::with_capacity(patch.files.len());
     for file in &patch.files {
-        if file.change == FileChange::Deleted {
-            blobs.push(ChangedBlob { path: file.path.clone(), mode: "000000".to_owned(), content: None });
-            continue;
-        }
-        let (mode, bytes) = content(repository, &entries, &file.path)?;
-        let digest = Digest::of(&bytes);
-        write(&folder, digest.hex(), &bytes)?;
-        blobs.push(ChangedBlob { path: file.path.clone(), mode: mode.to_owned(), content: Some(digest) });
+        let removed = file.change == FileChange::Deleted;
+        let entries = if removed { &before } else { &after };
+        let entry = entries.iter().find(|entry| entry.path.as_ref() == Some(&file.path));
+        let entry =
+            entry.ok_or_else(|| anyhow::anyhow!("{} is in the patch and in no tree of it", file.path))?;
+        let mode = match entry.kind {
+            EntryKind::File => "100644",
+            EntryKind::Executable => "100755",
+            EntryKind::Symlink => "120000",
+            EntryKind::Submodule => anyhow::bail!("{} is a submodule, which is not handed over", file.path),
+        };
+        let content = match removed {
+            true => None,
+            false => {
+                let bytes = repository.read_blob(&entry.oid).map_err(repo_failure)?;
+                let digest = Digest::of(&bytes);
+                write(&folder, digest.hex(), &bytes)?;
+                Some(digest)
+            }
+        };
+        blobs.push(ChangedBlob { path: file.path.clone(), mode: mode.to_owned(), content });
     }
     let change = Change { base: patch.base.to_string(), tree: patch.tree.as_str().to_owned(), blobs };
     write(out, EVIDENCE, canonical_json(evidence).as_bytes())?;
     write(out, CHANGE, &serde_json::to_vec(&change)?)
-}
-
-fn content<'a>(
-    repository: &Repository,
-    entries: &'a [gloaming_workspace::TreeEntry],
-    path: &RelPath,
-) -> anyhow::Result<(&'a str, Vec<u8>)> {
-    let entry = entries.iter().find(|entry| entry.path.as_ref() == Some(path));
-    let entry =
-        entry.ok_or_else(|| anyhow::anyhow!("{path} is in the patch and not in the tree it makes"))?;
-    let mode = match entry.kind {
-        EntryKind::File => "100644",
-        EntryKind::Executable => "100755",
-        EntryKind::Symlink => "120000",
-        EntryKind::Submodule => anyhow::bail!("{path} is a submodule, which is not handed over"),
-    };
-    Ok((mode, repository.read_blob(&entry.oid).map_err(repo_failure)?))
 }

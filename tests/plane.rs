@@ -248,3 +248,57 @@ fn what_was_kept_is_counted_copied_and_made_again() {
     assert_eq!(task(&scene, &["show", id.as_str().unwrap(), "--json"]).exits(0).json()["state"], "queued");
     assert_eq!(server.stop(), 0);
 }
+
+#[test]
+fn what_is_handed_over_makes_the_tree_whatever_became_of_a_file() {
+    let scene = Scene::new(&[FILES, &[("bin/run.sh", "#!/bin/sh\n"), ("old.txt", "old\n")]].concat());
+    let diff = scene.diff_of(|repo| {
+        std::fs::remove_file(repo.join("old.txt")).unwrap();
+        std::fs::set_permissions(
+            repo.join("bin/run.sh"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
+        std::fs::write(
+            repo.join("src/lib.rs"),
+            "//! Adds.\n\n/// The sum.\npub fn plus(a: u32, b: u32) -> u32 {\n    b + a\n}\n",
+        )
+        .unwrap();
+        std::fs::write(repo.join("new.txt"), "new\n").unwrap();
+    });
+    // Whatever the verdict is: what would be handed over is written down.
+    let first = scene.verify(&diff, &["--out", "first"]);
+    assert!(matches!(first.code, 0 | 1 | 3), "{}", first.stderr);
+    let second = scene.verify(&diff, &["--out", "second", "--of", "first/evidence.json"]);
+    assert_eq!(second.code, first.code, "{}", second.stderr);
+    let read = |name: &str| std::fs::read(scene.path().join("second").join(name)).unwrap();
+    let change: Value = serde_json::from_slice(&read("change.json")).unwrap();
+    let blobs = change["blobs"].as_array().unwrap();
+    let told: Vec<String> = blobs
+        .iter()
+        .map(|blob| {
+            format!("{} {} {}", blob["mode"], blob["path"], blob.get("content").is_some()).replace('"', "")
+        })
+        .collect();
+    assert_eq!(
+        told,
+        ["100755 bin/run.sh true", "100644 new.txt true", "100644 old.txt false", "100644 src/lib.rs true"]
+    );
+    // git makes the same tree of the base and these blobs as the evidence names.
+    scene.git(&["read-tree", change["base"].as_str().unwrap()]);
+    for blob in blobs {
+        let path = blob["path"].as_str().unwrap();
+        let Some(content) = blob.get("content") else {
+            scene.git(&["update-index", "--force-remove", path]);
+            continue;
+        };
+        let file =
+            scene.path().join("second/blobs").join(content.as_str().unwrap().trim_start_matches("sha256:"));
+        let oid = scene.git(&["hash-object", "-w", "--no-filters", file.to_str().unwrap()]);
+        let entry = format!("{},{},{path}", blob["mode"].as_str().unwrap(), oid.trim());
+        scene.git(&["update-index", "--add", "--cacheinfo", &entry]);
+    }
+    assert_eq!(scene.git(&["write-tree"]).trim(), change["tree"].as_str().unwrap());
+    let evidence: Value = serde_json::from_slice(&read("evidence.raw.json")).unwrap();
+    assert_eq!(evidence["tree"], change["tree"]);
+}

@@ -172,7 +172,7 @@ pub struct VerifiedChange {
 pub struct ChangedBlob {
     /// Where it is.
     pub path: RelPath,
-    /// Its mode in git: `100644`, `100755` or `120000`.
+    /// Its mode in git: `100644`, `100755` or `120000`; of a removed file the one it had.
     pub mode: String,
     /// Its content; none for a removed file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
