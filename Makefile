@@ -29,6 +29,11 @@ build: tools ## Build target/release/gloaming
 demo: build ## Run the main job on a real published project (about two minutes when warm)
 	@tests/demo/run.sh "$(TARGET)/release/gloaming" "$(CACHE)"
 
+.PHONY: demo-github
+demo-github: build ## From a label on an issue to a merged pull request, on a GitHub in memory (a minute when warm)
+	@tests/support/github/setup.sh "$(CACHE)/github"
+	@tests/demo/github.sh "$(TARGET)/release/gloaming" "$(CACHE)/github"
+
 .PHONY: playbooks
 playbooks: build ## Run each playbook on five published packages and print what came of it
 	@tests/packages/run.sh "$(TARGET)/release/gloaming" "$(CACHE)" $(PLAYBOOK)

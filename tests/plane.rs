@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Ran, Scene};
+use crate::support::{Ran, Scene, ran, skipped};
 
 const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", "[package]\nname = \"calc\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
@@ -113,6 +113,36 @@ fn left_nothing(scene: &Scene) {
     let left: Vec<_> =
         std::fs::read_dir(&work).into_iter().flatten().flatten().map(|one| one.path()).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// What `make demo-github` shows, by this build: a label, a draft pull request, its merge, and a bow-out.
+#[test]
+fn a_label_becomes_a_pull_request_and_another_a_comment() {
+    let Some(partner) = std::env::var_os("GLOAMING_GITHUB_DIR") else {
+        return skipped(
+            "a_label_becomes_a_pull_request",
+            "GLOAMING_GITHUB_DIR is not set (make test sets it)",
+        );
+    };
+    let scene = Scene::bare_folder();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/demo/github.sh");
+    // The same variables as any other command of a scene's.
+    let mut command = scene.command(&[]);
+    let environment: Vec<_> =
+        command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+    command = std::process::Command::new("bash");
+    command.arg(demo).arg(env!("CARGO_BIN_EXE_gloaming")).arg(partner).env_clear().envs(environment);
+    let ran = ran(command.stdin(Stdio::null()).output().expect("bash runs")).exits(0);
+    for said in [
+        "(draft: True) on gloaming/t-",
+        "checks: success",
+        "(merged)",
+        "**No pull request**",
+        "genuine: sealed",
+    ] {
+        assert!(ran.stdout.contains(said), "{said} is not in\n{}\n{}", ran.stdout, ran.stderr);
+    }
+    left_nothing(&scene);
 }
 
 #[test]

@@ -199,7 +199,9 @@ impl<C: Control> Course<'_, C> {
         copy_of(&pristine, &at_work, folder)?;
 
         let out = folder.join("out");
-        let mut args = self.options("run", &at_work, &out, self.lease.base.as_deref());
+        // A follow-up goes on from the branch of its pull request.
+        let base = self.lease.onto.as_deref().or(self.lease.base.as_deref());
+        let mut args = self.options("run", &at_work, &out, base);
         args.extend(["--task-file".into(), folder.join("task.md").into_os_string()]);
         args.extend(self.equipment.models.iter().cloned());
         let mut child = Attempt::start(&self.equipment.program, &args, folder, "run")?;
