@@ -85,7 +85,7 @@ async fn a_change_is_judged_again_sealed_and_shown_when_it_is_published() {
     assert_eq!(get("").await.json()["state"], "publishing");
     assert_eq!(get("/patch").await.text(), "patch");
     assert_eq!(get("/verdict").await.json()["verdict"], "pass");
-    assert_eq!(get("/evidence").await.code(), "not_found");
+    assert_eq!(get("/evidence").await.text(), "sealed good");
     let due = running.store.effects(10, Duration::from_secs(60), running.now()).unwrap();
     assert_eq!(due.iter().map(|effect| effect.what.kind.as_str()).collect::<Vec<_>>(), ["publish"]);
     let task: TaskId = id.parse().unwrap();
