@@ -1,6 +1,6 @@
 //! What is said in a chat: one message for a task, kept up to date, and its end told in the thread.
 //!
-//! What is written down is what is to be done ([`Chat`]); what is said is made of the store's state at the time. A message
+//! What is written down is what is to be done (`Chat`); what is said is made of the store's state at the time. A message
 //! carries the key of its effect, by which it is found before it is sent a second time.
 
 mod slack;
