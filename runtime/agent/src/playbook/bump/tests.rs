@@ -152,7 +152,7 @@ fn uvs_lockfile_follows_what_the_project_takes() {
         assert!(repo.run(task).starts_with("done: Bump"), "{task}");
     }
     assert!(repo.files["pyproject.toml"].contains("[\"idna==3.7.0\", \"rich>=13\", \"click\"]"));
-    assert!(repo.run("Bump idna to 3.7").starts_with("no_change_needed"));
+    assert!(repo.run("Bump the dependency idna to 3.7").starts_with("no_change_needed"));
     assert!(
         repo.run("Bump rich to 13.0.1").starts_with("conflicting_requirements: uv.lock locks rich 13.7.1")
     );
