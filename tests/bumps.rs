@@ -235,17 +235,28 @@ fn advise(scene: &Scene, folder: &str, files: &[(&str, &str)]) {
 #[test]
 fn an_advisory_of_the_operators_chooses_the_version_and_a_replay_does_not_need_it() {
     let scene = scene(POLICY);
-    // Another file may be broken: nobody asks for it.
-    advise(&scene, "given", &[("crates/RUSTSEC-2024-0001.json", ADVISORY), ("crates/other.json", "{")]);
-    let result = run(&scene, "Bump past CVE-2024-0001", &["--advisories", "given"]).exits(0).json();
+    // Another file may be broken: nobody asks for it. One that is called like an alias counts too, and what it calls fixed
+    // the other still affects.
+    let alias = ADVISORY.replace("RUSTSEC-2024-0001", "CVE-2024-0001").replace("1.1.0", "1.0.5");
+    let files = [
+        ("crates/RUSTSEC-2024-0001.json", ADVISORY),
+        ("crates/other.json", "{"),
+        ("more/CVE-2024-0001.json", &alias),
+    ];
+    advise(&scene, "given", &files);
+    let result = run(&scene, "Bump past RUSTSEC-2024-0001", &["--advisories", "given"]).exits(0).json();
     let branch = result["branch"].as_str().unwrap();
     assert_eq!(scene.git(&["show", &format!("{branch}:Cargo.lock")]), lock("1.1.0"));
     let described = std::fs::read_to_string(scene.out().join("pr.md")).unwrap();
     assert!(
-        described.contains("1.1.0 is the first version above 1.0.0 that CVE-2024-0001 does not affect"),
+        described.contains("1.1.0 is the first version above 1.0.0 that RUSTSEC-2024-0001 does not affect"),
         "{described}"
     );
-    let by = ["crates/RUSTSEC-2024-0001.json".to_owned(), Digest::of(ADVISORY).to_string()];
+    let by = [
+        "crates/RUSTSEC-2024-0001.json".to_owned(),
+        Digest::of(ADVISORY).to_string(),
+        Digest::of(&alias).to_string(),
+    ];
     assert!(by.iter().all(|told| described.contains(told)), "{described}");
     let journal = std::fs::read_to_string(scene.out().join("journal.jsonl")).unwrap();
     assert!(journal.contains(r#""tool":"advisories""#), "what was found is recorded as a call is");
