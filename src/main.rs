@@ -1,5 +1,6 @@
 //! `gloaming`: file at dusk, review at dawn. One file per subcommand; the only place where every crate meets.
 
+mod advisories;
 mod attempt;
 mod baselines;
 mod bench;

@@ -139,6 +139,7 @@ async fn attempt(args: &RunArgs, traces: &mut Traces) -> anyhow::Result<ExitCode
         team: crate::team::of(&team, review_model, triage),
         ledger,
         corrections: args.corrections.clone(),
+        advisories: args.advisories.clone(),
         again: args.again,
     };
     follow(course, args.json, traces).await
