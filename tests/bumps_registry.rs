@@ -185,7 +185,9 @@ fn wheels(folder: &Path, versions: &[&str]) {
 fn uv_makes_the_lockfile_by_what_an_index_has() {
     let test = "uv_makes_the_lockfile_by_what_an_index_has";
     // What a lockfile names has to come by HTTPS.
-    if !is_there("uv", test) || !is_there("openssl", test) {
+    // Jobs have that of the virtual environment.
+    let uv = std::env::var("GLOAMING_TEST_PYTHON").map_or_else(|_| "uv".to_owned(), |venv| format!("{venv}/bin/uv"));
+    if !is_there(&uv, test) || !is_there("openssl", test) {
         return;
     }
     let scene = Scene::bare_folder();
@@ -217,7 +219,7 @@ fn uv_makes_the_lockfile_by_what_an_index_has() {
         ),
         ("tests/__init__.py", ""),
     ]);
-    let locked = Command::new("uv").arg("lock").current_dir(scene.repo()).envs(env).output().unwrap();
+    let locked = Command::new(&uv).arg("lock").current_dir(scene.repo()).envs(env).output().unwrap();
     assert!(locked.status.success(), "{}", String::from_utf8_lossy(&locked.stderr));
     let lock = std::fs::read_to_string(scene.repo().join("uv.lock")).unwrap();
     scene.git(&["init", "-q", "-b", "main"]);
