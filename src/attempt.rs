@@ -123,6 +123,7 @@ pub(crate) struct Course {
     pub(crate) team: Team,
     pub(crate) ledger: Option<Arc<dyn Ledger>>,
     pub(crate) corrections: Option<PathBuf>,
+    pub(crate) advisories: Option<PathBuf>,
     pub(crate) again: bool,
 }
 
@@ -143,6 +144,7 @@ pub(crate) async fn follow(course: Course, json: bool, traces: &mut Traces) -> a
         team,
         ledger,
         corrections,
+        advisories,
         again,
     } = course;
     let first = traces.journal().first().cloned().expect("an attempt begins with an event");
@@ -163,6 +165,7 @@ pub(crate) async fn follow(course: Course, json: bool, traces: &mut Traces) -> a
         team,
         judge: crate::gate::judging(&gate),
         ledger,
+        advisories: crate::advisories::open(&home, advisories.as_deref())?,
         baselines: Some(Box::new(crate::baselines::Kept::open(&home, &assignment.repo, again)?)),
         work_dir: work.path().join(context::ATTEMPT),
         images: Some(work.undo_dir(&first)),

@@ -1,6 +1,8 @@
 //! `gloaming`: file at dusk, review at dawn. One file per subcommand; the only place where every crate meets.
 
 #[cfg(feature = "worker")]
+mod advisories;
+#[cfg(feature = "worker")]
 mod attempt;
 #[cfg(feature = "worker")]
 mod baselines;

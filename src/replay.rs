@@ -86,6 +86,7 @@ async fn replay(args: &ReplayArgs, console: &Console, cancel: &Cancel) -> anyhow
         ),
         judge: crate::gate::judging(&gate),
         ledger: None,
+        advisories: None,
         baselines: None,
         work_dir: work.path().join(context::ATTEMPT),
         images: Some(work.undo_dir(&events[0].hash)),

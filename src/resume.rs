@@ -104,6 +104,7 @@ async fn go_on(args: &ResumeArgs, traces: &mut Traces) -> anyhow::Result<ExitCod
         team: crate::team::of(&started.team, review_model, triage),
         ledger,
         corrections: args.corrections.clone(),
+        advisories: args.advisories.clone(),
         again: false,
     };
     follow(course, args.json, traces).await

@@ -153,6 +153,7 @@ async fn attempt(args: &RunArgs, leash: &Leash, traces: &mut Traces) -> anyhow::
         team: crate::team::of(&team, review_model, triage),
         ledger,
         corrections: args.corrections.clone(),
+        advisories: args.advisories.clone(),
         again: args.again,
     };
     follow(course, args.json, traces).await

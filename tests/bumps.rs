@@ -210,3 +210,119 @@ fn what_a_new_version_breaks_is_handed_to_the_model_and_judged_as_its_work() {
     let resumed = handed.gloaming(&["resume", "out", "--model-url", model.url(), "--json"]);
     assert_eq!(resumed.exits(0).json()["outcome"], "branch");
 }
+
+const ADVISORY: &str = r#"{
+  "schema_version": "1.6.0",
+  "id": "RUSTSEC-2024-0001",
+  "aliases": ["CVE-2024-0001"],
+  "affected": [
+    {
+      "package": {"ecosystem": "crates.io", "name": "tiny-dep"},
+      "ranges": [{"type": "SEMVER", "events": [{"introduced": "0.0.0-0"}, {"fixed": "1.1.0"}]}]
+    }
+  ]
+}
+"#;
+
+fn advise(scene: &Scene, folder: &str, files: &[(&str, &str)]) {
+    for (path, text) in files {
+        let path = scene.path().join(folder).join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+#[test]
+fn an_advisory_of_the_operators_chooses_the_version_and_a_replay_does_not_need_it() {
+    let scene = scene(POLICY);
+    // Another file may be broken: nobody asks for it. One that is called like an alias counts too, and what it calls fixed
+    // the other still affects.
+    let alias = ADVISORY.replace("RUSTSEC-2024-0001", "CVE-2024-0001").replace("1.1.0", "1.0.5");
+    let files = [
+        ("crates/RUSTSEC-2024-0001.json", ADVISORY),
+        ("crates/other.json", "{"),
+        ("more/CVE-2024-0001.json", &alias),
+    ];
+    advise(&scene, "given", &files);
+    let result = run(&scene, "Bump past RUSTSEC-2024-0001", &["--advisories", "given"]).exits(0).json();
+    let branch = result["branch"].as_str().unwrap();
+    assert_eq!(scene.git(&["show", &format!("{branch}:Cargo.lock")]), lock("1.1.0"));
+    let described = std::fs::read_to_string(scene.out().join("pr.md")).unwrap();
+    assert!(
+        described.contains("1.1.0 is the first version above 1.0.0 that RUSTSEC-2024-0001 does not affect"),
+        "{described}"
+    );
+    let by = [
+        "crates/RUSTSEC-2024-0001.json".to_owned(),
+        Digest::of(ADVISORY).to_string(),
+        Digest::of(&alias).to_string(),
+    ];
+    assert!(by.iter().all(|told| described.contains(told)), "{described}");
+    let journal = std::fs::read_to_string(scene.out().join("journal.jsonl")).unwrap();
+    assert!(journal.contains(r#""tool":"advisories""#), "what was found is recorded as a call is");
+    std::fs::remove_dir_all(scene.path().join("given")).unwrap();
+    replays(&scene);
+}
+
+#[test]
+fn advisories_that_do_not_help_are_told_with_their_place() {
+    let told = |files: &[(&str, &str)], task: &str| {
+        let scene = scene(POLICY);
+        advise(&scene, "home/advisories", files);
+        let code = run(&scene, task, &[]).exits(3).json()["reason_code"].as_str().unwrap().to_owned();
+        replays(&scene);
+        let summary =
+            bow_out(&scene)["summary"].as_str().unwrap().replace(scene.path().to_str().unwrap(), "");
+        format!("{code}: {summary}")
+    };
+    let file = "crates/RUSTSEC-2024-0001.json";
+    let past = "Bump tiny-dep past RUSTSEC-2024-0001";
+    let withdrawn = ADVISORY.replacen('{', r#"{"withdrawn": "2024-02-01T00:00:00Z","#, 1);
+    let large = format!("{ADVISORY}{}", " ".repeat(4 << 20));
+    let all = [
+        told(&[], past),
+        told(&[(file, ADVISORY)], "Bump tiny-dep past RUSTSEC-2024-0002"),
+        told(&[(file, "{\n  \"id\": 7\n}\n")], past),
+        told(&[("any.json", "{\n  \"id\": \"RUSTSEC-2024-0001\"")], past),
+        told(&[(file, &withdrawn)], past),
+        told(&[(file, &large)], past),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @r"
+    underspecified: Which version is past RUSTSEC-2024-0001 is not known here: there are no advisories; an operator gives a folder of them in the OSV format with `--advisories DIR`, or as `advisories` in $GLOAMING_HOME.
+    underspecified: Which version is past RUSTSEC-2024-0002 is not known here: no file of the operator's advisories is about it.
+    stuck: `the operator's advisories` was refused or failed: /home/advisories/crates/RUSTSEC-2024-0001.json is no advisory in the OSV format: invalid type: integer `7`, expected a string at line 2 column 9
+    stuck: `the operator's advisories` was refused or failed: /home/advisories/any.json is no advisory in the OSV format: EOF while parsing an object at line 2 column 27
+    no_change_needed: RUSTSEC-2024-0001 was withdrawn (2024-02-01T00:00:00Z).
+    stuck: `the operator's advisories` was refused or failed: the advisory /home/advisories/crates/RUSTSEC-2024-0001.json is larger than 4 MiB
+    ");
+
+    let scene = scene(POLICY);
+    let nowhere = run(&scene, past, &["--advisories", "nowhere"]).exits(2);
+    assert!(
+        (nowhere.stdout.clone() + &nowhere.stderr).contains("nowhere is no folder of advisories"),
+        "{nowhere:?}"
+    );
+}
+
+#[test]
+fn requirements_are_brought_past_an_advisory_without_a_job_of_their_own() {
+    let scene = Scene::new(&[
+        ("requirements.txt", "Tiny.Dep==1.0rc1  # small\n"),
+        ("calc.py", "def one():\n    return 1\n"),
+        ("tests/test_calc.py", "import calc\n\n\ndef test_one():\n    assert calc.one() == 1\n"),
+    ]);
+    std::fs::write(scene.path().join("p.toml"), POLICY).unwrap();
+    let advisory = ADVISORY
+        .replace("crates.io", "PyPI")
+        .replace("SEMVER", "ECOSYSTEM")
+        .replace("0.0.0-0", "0")
+        .replace("1.1.0", "1.0.post1");
+    advise(&scene, "home/advisories", &[("PYSEC-2024-1.json", &advisory)]);
+    let result = run(&scene, "Upgrade tiny-dep past CVE-2024-0001", &[]).exits(0).json();
+    let branch = result["branch"].as_str().unwrap();
+    assert_eq!(scene.git(&["diff", "--name-only", "main", branch]), "requirements.txt\n");
+    assert_eq!(scene.git(&["show", &format!("{branch}:requirements.txt")]), "Tiny.Dep==1.0.post1  # small\n");
+    let journal = std::fs::read_to_string(scene.out().join("journal.jsonl")).unwrap();
+    assert!(!journal.contains(r#""tool":"lock""#) && !journal.contains("package manager"));
+    replays(&scene);
+}

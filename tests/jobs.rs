@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::Scene;
+use crate::support::{Scene, serve};
 
 const REPO: &[(&str, &str)] = &[("README.md", "A thing.\n"), ("secret.env", "not for jobs\n")];
 
@@ -167,20 +167,7 @@ fn a_policy_that_names_a_set_needs_somebody_to_fill_it() {
 #[test]
 fn a_job_reaches_what_the_policy_names_and_the_rest_is_in_its_record() {
     let scene = Scene::new(REPO);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    std::thread::spawn(move || {
-        use std::io::{Read as _, Write as _};
-        while let Ok((mut stream, _)) = listener.accept() {
-            let mut head = Vec::new();
-            let mut byte = [0];
-            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
-                head.push(byte[0]);
-            }
-            let _ = stream
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nserved\n");
-        }
-    });
+    let port = serve(|_| |_: &str| Some(b"served\n".to_vec()));
     std::fs::write(scene.path().join("net.toml"), NETWORK).expect("write");
     let home = scene.home();
     let here = format!("[sets]\nregistry = [\"http://localhost:{port}\"]\n");

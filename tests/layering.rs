@@ -56,6 +56,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("ast-grep-core", &["syntax"]),
     ("octocrab", &["forge"]),
     ("rmcp", &["mcp"]),
+    ("pep440_rs", &["agent"]),
     ("pulldown-cmark", &["agent"]),
     ("rusqlite", &["store"]),
     ("rusqlite_migration", &["store"]),

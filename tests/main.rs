@@ -7,6 +7,7 @@
 mod bad_input;
 mod budgets;
 mod bumps;
+mod bumps_registry;
 mod clone;
 mod complaints;
 mod contracts;

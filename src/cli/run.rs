@@ -29,6 +29,9 @@ pub(crate) struct RunArgs {
     /// The operator's corrections of the profile; default: corrections/OWNER/NAME.toml under $GLOAMING_HOME
     #[arg(long, value_name = "FILE")]
     pub(crate) corrections: Option<PathBuf>,
+    /// A folder of advisories in the OSV format, for bumps past one; default: advisories under $GLOAMING_HOME
+    #[arg(long, value_name = "DIR")]
+    pub(crate) advisories: Option<PathBuf>,
     /// Build and test the untouched tree again, whatever was seen of it before
     #[arg(long)]
     pub(crate) again: bool,
@@ -66,6 +69,9 @@ pub(crate) struct ResumeArgs {
     /// The operator's corrections of the profile; default: corrections/OWNER/NAME.toml under $GLOAMING_HOME
     #[arg(long, value_name = "FILE")]
     pub(crate) corrections: Option<PathBuf>,
+    /// A folder of advisories in the OSV format, for bumps past one; default: advisories under $GLOAMING_HOME
+    #[arg(long, value_name = "DIR")]
+    pub(crate) advisories: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) model: ReachArgs,
     /// Print one JSON object at the end, and nothing else, on standard output, whatever the end

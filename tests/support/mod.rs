@@ -3,6 +3,7 @@
 mod each;
 mod expand;
 mod left;
+mod served;
 mod transcript;
 
 use std::io::{BufRead as _, BufReader};
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 pub(crate) use each::{WORKERS, for_each_case, tell};
 pub(crate) use expand::expand;
 pub(crate) use left::{bow_out, branches, check_branch, ended, journal, replay_fault};
+pub(crate) use served::serve;
 pub(crate) use transcript::{Answer, for_each_text};
 
 /// A folder for one test: the repository in `repo`, Gloaming's state in `home`, results in `out`.

@@ -38,17 +38,17 @@ build() {
   apt_install "${missing[@]}"
 }
 
-# A Python with pytest that the tests' containers can see: a virtual environment of the distribution's.
+# A Python with pytest and uv that the tests' containers can see: a virtual environment of the distribution's.
 python() {
   local dir=$1/python
-  [ -x "$dir/bin/pytest" ] && return
+  [ -x "$dir/bin/pytest" ] && [ -x "$dir/bin/uv" ] && return
   if ! [ -x /usr/bin/python3 ] || ! /usr/bin/python3 -c 'import ensurepip' 2>/dev/null; then
     apt_install python3 python3-venv
   fi
-  say "making a virtual environment with pytest in $dir"
+  say "making a virtual environment with pytest and uv in $dir"
   rm -rf "$dir"
   /usr/bin/python3 -m venv "$dir"
-  "$dir/bin/pip" install --quiet 'pytest==8.4.2'
+  "$dir/bin/pip" install --quiet 'pytest==8.4.2' 'uv==0.13.9'
 }
 
 # The packages whose formats are exported, to read them with their own code: Harbor's models of trajectories need pydantic

@@ -17,7 +17,8 @@ use crate::{Access, Denial, Layer};
 pub const MANAGER: &str = "package manager";
 
 /// Lockfiles whose manager is known, and the manifest that each follows.
-const LOCKFILES: &[(&str, &str)] = &[("Cargo.lock", "Cargo.toml"), ("package-lock.json", "package.json")];
+const LOCKFILES: &[(&str, &str)] =
+    &[("Cargo.lock", "Cargo.toml"), ("package-lock.json", "package.json"), ("uv.lock", "pyproject.toml")];
 
 /// The key that decides, as rules are named.
 const KEY: &str = "change.dependencies";

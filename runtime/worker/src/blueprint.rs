@@ -22,6 +22,7 @@ use gloaming_workspace::{CommitId, Patch, Repository};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::advisories::Advisories;
 use crate::bow::Draft;
 use crate::end::{End, Outcome, Unpublished, WorkerError};
 use crate::journal::Journal;
@@ -87,6 +88,8 @@ pub struct Equipment {
     pub judge: Judge,
     /// What the runs of the machine spend together; none where this one alone is held to its budget, as a replay is.
     pub ledger: Option<Arc<dyn Ledger>>,
+    /// The operator's advisories; none where there are none, as in a replay, whose record has what was found.
+    pub advisories: Option<Advisories>,
     /// Where baselines are kept between attempts; none makes each anew.
     pub baselines: Option<Box<dyn gloaming_verify::Baselines>>,
     /// A fresh host folder of our own; the caller removes it.

@@ -11,6 +11,7 @@
 //! - spending never exceeds the budget by more than the call in flight.
 #![forbid(unsafe_code)]
 
+mod advisories;
 mod base;
 pub mod blueprint;
 mod bow;
@@ -32,6 +33,7 @@ mod team;
 mod theirs;
 mod triage;
 
+pub use advisories::{Advisories, AdvisoryFile};
 pub use base::GitBase;
 pub use blueprint::{Assignment, Equipment, Learn, Supplies, Team, WORKSPACE, run};
 pub use bow::invalid_repository_policy;

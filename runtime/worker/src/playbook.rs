@@ -11,6 +11,7 @@ use gloaming_api::path::escape_name;
 use gloaming_api::tool::ToolErrorCode;
 use gloaming_syntax::{Language, Occurrence, OccurrenceKind, Rule};
 
+use crate::advisories;
 use crate::blueprint::Run;
 use crate::bow::Draft;
 use crate::code::{call_tool, fix};
@@ -73,6 +74,12 @@ pub(crate) async fn perform(
                 run.go_on()?;
                 run.doing(format!("putting {path} in place"));
                 let outcome = lock::place(run, bench, &id, &path, content)?;
+                actions.extend(playbook.step(Event::ToolDone { id, outcome }));
+            }
+            Action::LookUp { id, advisory } => {
+                run.go_on()?;
+                run.doing(format!("looking up {advisory}"));
+                let outcome = advisories::look_up(run, &id, &advisory).await?;
                 actions.extend(playbook.step(Event::ToolDone { id, outcome }));
             }
             Action::Match { pattern, replacement, paths } => {

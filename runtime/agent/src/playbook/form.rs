@@ -119,6 +119,14 @@ pub enum Action {
         /// Its whole new content.
         content: String,
     },
+    /// Look an advisory up among the operator's; answered by [`Event::ToolDone`]. The outcome holds the files that are about
+    /// it: name, digest and text each.
+    LookUp {
+        /// Unique within the attempt.
+        id: String,
+        /// Its id, in any database.
+        advisory: String,
+    },
     /// Match a pattern of code in these files; answered by [`Event::Matched`].
     Match {
         /// The pattern.

@@ -16,6 +16,8 @@ pub(super) struct Repo {
     pub(super) fixes: Option<ToolOutcome>,
     /// What a package manager answers to a command, and to what its lockfile is.
     pub(super) manager: fn(&[String], &str) -> ToolOutcome,
+    /// What the operator has of an advisory: files with their texts.
+    pub(super) advisories: Vec<(&'static str, String)>,
     /// What matches in a file.
     pub(super) matcher: fn(&str, &str) -> Result<FileMatches, LanguageFault>,
 }
@@ -28,6 +30,7 @@ impl Repo {
             story: Vec::new(),
             fixes: None,
             manager: |argv, _| panic!("nothing is run like {argv:?}"),
+            advisories: Vec::new(),
             matcher: |path, _| panic!("nothing is matched in {path}"),
         }
     }
@@ -61,6 +64,16 @@ impl Repo {
                     self.story.push(format!("place {path}"));
                     self.files.insert(path, content);
                     Event::ToolDone { id, outcome: ToolOutcome::ok(json!({})) }
+                }
+                Action::LookUp { id, advisory } => {
+                    self.story.push(format!("look up {advisory}"));
+                    let found = |(file, text): &(&str, String)| json!({"file": file, "digest": "sha256:00", "text": text});
+                    let files: Vec<Value> = self.advisories.iter().map(found).collect();
+                    let outcome = match files.as_slice() {
+                        [] => ToolOutcome::error(ToolError::new(ToolErrorCode::NotFound, "there are none")),
+                        _ => ToolOutcome::ok(json!({"files": files})),
+                    };
+                    Event::ToolDone { id, outcome }
                 }
                 Action::Match { pattern, paths, .. } => {
                     self.story.push(format!("match {pattern} in {} files", paths.len()));

@@ -3,6 +3,7 @@
 //! A playbook reads a task's text by a small grammar of its own ([`Fit`]), and works as a machine: [`Event`] in,
 //! [`Action`] out, one at a time.
 
+mod advisory;
 mod bump;
 mod codemod;
 mod files;
@@ -19,6 +20,7 @@ mod splice;
 
 use gloaming_api::ReasonCode;
 
+pub use advisory::Advisory;
 pub use bump::Bump;
 pub use codemod::{Codemod, FileMatches, LanguageFault, Matches};
 pub use files::FileText;

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use pep440_rs::VersionSpecifiers;
 use semver::{Op, Version, VersionReq};
 use serde_json::value::RawValue;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Manager;
+use crate::playbook::advisory::spelled;
 use crate::playbook::splice::Splice;
 
 /// The kinds of a Cargo manifest and of a package.json.
 const CARGO: &[&str] = &["dependencies", "dev-dependencies", "build-dependencies"];
 const NPM: &[&str] = &["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
+
+const NO_VERSION: &str = "no version is said of it";
 
 /// One place at which a manifest names the dependency.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +42,7 @@ pub(super) fn declarations(manager: Manager, text: &str, name: &str) -> Option<V
         Manager::Cargo => cargo(text, name),
         Manager::Npm => npm(text, name),
         Manager::Pip => pip(text, name),
+        Manager::Uv => project(text, name),
     }
 }
 
@@ -89,7 +94,7 @@ fn cargo_entry(text: &str, value: &Spanned<DeValue<'_>>) -> Says {
             match entry.get("version") {
                 Some(version) => requirement(text, version),
                 None if entry.contains_key("workspace") => Says::Inherited,
-                None => Says::Other("no version is said of it"),
+                None => Says::Other(NO_VERSION),
             }
         }
         _ => Says::Other("it cannot be read"),
@@ -148,40 +153,83 @@ fn pip(text: &str, name: &str) -> Option<Vec<Declaration>> {
         let end = body.find(" #").unwrap_or(body.len());
         let said = body[..end].trim_end();
         let bare = said.trim_start();
-        let named =
-            bare.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c))).unwrap_or(bare.len());
-        if was_continued
-            || bare.starts_with(['#', '-'])
-            || spelled(&bare[..named]) != spelled(name)
-            || named == 0
-        {
+        if was_continued || bare.starts_with(['#', '-']) {
             continue;
         }
-        let mut from = named;
-        if bare[from..].trim_start().starts_with('[') {
-            from += bare[from..].find(']')? + 1;
+        let Some(mut says) = python(bare, name, begin + (said.len() - bare.len())) else { continue };
+        if now || bare.contains("--hash") {
+            says = Says::Other("it is held by hashes, which no tool here makes anew");
         }
-        let to = bare[from..].find(';').map_or(bare.len(), |at| from + at);
-        let spec = &bare[from..to];
-        let says = if now || bare.contains("--hash") {
-            Says::Other("it is held by hashes, which no tool here makes anew")
-        } else if spec.trim_start().starts_with('@') {
-            Says::Other("it comes from an address")
-        } else if spec.trim().is_empty() {
-            Says::Other("no version is said of it")
-        } else {
-            let start = begin + (said.len() - bare.len()) + from + (spec.len() - spec.trim_start().len());
-            let spec = spec.trim();
-            Says::Requirement { text: spec.to_owned(), start, end: start + spec.len() }
-        };
         found.push(Declaration { place: format!("line {}", number + 1), says });
     }
     Some(found)
 }
 
-/// A Python package's name as indexes compare it.
-fn spelled(name: &str) -> String {
-    name.to_ascii_lowercase().replace(['_', '.'], "-")
+/// Reads a Python requirement that begins at a place of its file; none of another package.
+fn python(said: &str, name: &str, at: usize) -> Option<Says> {
+    let named = said.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c))).unwrap_or(said.len());
+    if named == 0 || spelled(&said[..named]) != spelled(name) {
+        return None;
+    }
+    let mut from = named;
+    if said[from..].trim_start().starts_with('[') {
+        let Some(end) = said[from..].find(']') else { return Some(Says::Other("it cannot be read")) };
+        from += end + 1;
+    }
+    let to = said[from..].find(';').map_or(said.len(), |at| from + at);
+    let spec = &said[from..to];
+    let start = at + from + (spec.len() - spec.trim_start().len());
+    Some(match spec.trim() {
+        "" => Says::Other(NO_VERSION),
+        spec if spec.starts_with('@') => Says::Other("it comes from an address"),
+        spec => Says::Requirement { text: spec.to_owned(), start, end: start + spec.len() },
+    })
+}
+
+/// The requirements of a `pyproject.toml` whose versions a lockfile says.
+fn project(text: &str, name: &str) -> Option<Vec<Declaration>> {
+    let whole = DeTable::parse(text).ok()?;
+    let whole = whole.get_ref();
+    let mut lists: Vec<(String, &Spanned<DeValue<'_>>)> = Vec::new();
+    if let Some(project) = table(whole, "project") {
+        lists.extend(project.get("dependencies").map(|list| ("project.dependencies".to_owned(), list)));
+        for (extra, list) in table(project, "optional-dependencies").into_iter().flatten() {
+            lists.push((format!("project.optional-dependencies.{}", extra.get_ref()), list));
+        }
+    }
+    for (group, list) in table(whole, "dependency-groups").into_iter().flatten() {
+        lists.push((format!("dependency-groups.{}", group.get_ref()), list));
+    }
+    let mut found = Vec::new();
+    for (place, list) in lists {
+        let DeValue::Array(list) = list.get_ref() else { continue };
+        for one in list.iter() {
+            let says = match requirement(text, one) {
+                Says::Requirement { text: said, start, .. } => python(&said, name, start),
+                _ => one
+                    .get_ref()
+                    .as_str()
+                    .and_then(|said| python(said, name, 0))
+                    .map(|_| Says::Other("it cannot be read")),
+            };
+            match says {
+                None => {}
+                // Which version is used, the lockfile says.
+                Some(Says::Other(NO_VERSION)) => {
+                    found.push(Declaration { place: place.clone(), says: Says::Inherited });
+                }
+                Some(says) => found.push(Declaration { place: place.clone(), says }),
+            }
+        }
+    }
+    Some(found)
+}
+
+fn table<'a, 'b>(of: &'a DeTable<'b>, key: &str) -> Option<&'a DeTable<'b>> {
+    match of.get(key).map(Spanned::get_ref) {
+        Some(DeValue::Table(table)) => Some(table),
+        _ => None,
+    }
 }
 
 /// What a requirement has to become for a version.
@@ -194,40 +242,58 @@ pub(super) enum Raised {
     Unclear,
 }
 
-/// Returns what a requirement becomes for a version. Cargo's stays where it takes the version already, since the lockfile
+/// Returns what a requirement becomes for a version. Cargo's and uv's stay where they take the version already, since the lockfile
 /// says which is used; what npm installs by a version it raises to that, and pip's says it alone.
 pub(super) fn raised(manager: Manager, requirement: &str, version: &str) -> Raised {
-    let operators: &[&str] = match manager {
-        Manager::Cargo => {
-            let (Ok(parsed), Ok(wanted)) = (VersionReq::parse(requirement), Version::parse(version)) else {
-                return Raised::Unclear;
-            };
-            if parsed.matches(&wanted) {
-                return Raised::AsItIs;
-            }
-            match parsed.comparators.as_slice() {
-                [one] if matches!(one.op, Op::Caret | Op::Tilde | Op::Exact | Op::GreaterEq) => {}
-                _ => return Raised::Unclear,
-            }
-            &["^", "~", ">=", "=", ""]
+    if manager == Manager::Cargo {
+        let (Ok(parsed), Ok(wanted)) = (VersionReq::parse(requirement), Version::parse(version)) else {
+            return Raised::Unclear;
+        };
+        if parsed.matches(&wanted) {
+            return Raised::AsItIs;
         }
-        Manager::Npm => &["^", "~", ">=", "=", ""],
-        Manager::Pip => &["===", "==", ">=", "~="],
+        match parsed.comparators.as_slice() {
+            [one] if matches!(one.op, Op::Caret | Op::Tilde | Op::Exact | Op::GreaterEq) => {}
+            _ => return Raised::Unclear,
+        }
+    }
+    if manager == Manager::Uv {
+        let (Ok(parsed), Ok(wanted)) = (requirement.parse::<VersionSpecifiers>(), version.parse()) else {
+            return Raised::Unclear;
+        };
+        if parsed.contains(&wanted) {
+            return Raised::AsItIs;
+        }
+    }
+    let Some((mark, _)) = parted(manager, requirement) else { return Raised::Unclear };
+    let new = format!("{mark}{version}");
+    if new == requirement { Raised::AsItIs } else { Raised::To(new) }
+}
+
+/// Parts a requirement of one comparison into its mark, with the space behind it, and its version.
+fn parted(manager: Manager, requirement: &str) -> Option<(&str, &str)> {
+    let operators: &[&str] = match manager {
+        Manager::Cargo | Manager::Npm => &["^", "~", ">=", "=", ""],
+        Manager::Pip | Manager::Uv => &["===", "==", ">=", "~="],
     };
-    let Some((operator, rest)) = operators.iter().find_map(|op| Some((op, requirement.strip_prefix(op)?)))
-    else {
-        return Raised::Unclear;
-    };
-    let space = &rest[..rest.len() - rest.trim_start().len()];
+    let rest = operators.iter().find_map(|op| requirement.strip_prefix(op))?;
     let number = rest.trim();
     let plain = number.starts_with(|c: char| c.is_ascii_digit())
         && number.chars().all(|c| c.is_ascii_alphanumeric() || ".+-!".contains(c))
         && !number.split('.').any(|part| part == "x" || part == "X");
-    if !plain {
-        return Raised::Unclear;
+    plain.then(|| (&requirement[..requirement.len() - rest.trim_start().len()], number))
+}
+
+/// Returns the lowest version that a requirement of one comparison takes, with all its numbers; none where that is not
+/// clear.
+pub(super) fn lowest(manager: Manager, requirement: &str) -> Option<String> {
+    let (_, number) = parted(manager, requirement)?;
+    if matches!(manager, Manager::Pip | Manager::Uv) {
+        return Some(number.to_owned());
     }
-    let new = format!("{operator}{space}{version}");
-    if new == requirement { Raised::AsItIs } else { Raised::To(new) }
+    let missing = 3usize.saturating_sub(number.split('.').count());
+    let whole = format!("{number}{}", ".0".repeat(missing));
+    Version::parse(&whole).is_ok().then_some(whole)
 }
 
 /// Whether a requirement of Cargo takes a version.
@@ -287,6 +353,36 @@ mod tests {
         assert!(told(Manager::Cargo, text, "log", "0.5.0").contains(">=0.3, <0.5 Unclear"));
         assert_eq!(told(Manager::Cargo, text, "serde", "1.0.0"), "");
         assert_eq!(told(Manager::Cargo, "[dependencies\n", "log", "0.4.1"), "none");
+    }
+
+    #[test]
+    fn a_python_project_is_changed_where_it_keeps_a_version_out() {
+        let text = "[project]\nname = \"a\"\ndependencies = [\n  \"Idna[x]==3.6 ; python_version > '3'\", # why\n  \"idna-ssl==1\",\n]\n\
+                    [project.optional-dependencies]\nweb = [\"idna>=3\", 'idna']\n[dependency-groups]\n\
+                    dev = [\"idna @ https://one.acme.example/i.whl\", {include-group = \"x\"}, \"idna>=3,<3.7\"]\n";
+        insta::assert_snapshot!(told(Manager::Uv, text, "idna", "3.7"), @r#"
+        project.dependencies: ==3.6 -> ==3.7
+        project.optional-dependencies.web: >=3 AsItIs
+        project.optional-dependencies.web: Inherited
+        dependency-groups.dev: Other("it comes from an address")
+        dependency-groups.dev: >=3,<3.7 Unclear
+        "#);
+    }
+
+    #[test]
+    fn the_lowest_version_that_is_taken_is_whole() {
+        for (manager, requirement, want) in [
+            (Manager::Cargo, "0.4", Some("0.4.0")),
+            (Manager::Cargo, "^1", Some("1.0.0")),
+            (Manager::Cargo, ">=1, <3", None),
+            (Manager::Npm, "~1.2.3-rc.1", Some("1.2.3-rc.1")),
+            (Manager::Npm, "1.x", None),
+            (Manager::Npm, "*", None),
+            (Manager::Pip, ">= 2.0", Some("2.0")),
+            (Manager::Pip, "<2", None),
+        ] {
+            assert_eq!(lowest(manager, requirement).as_deref(), want, "{requirement}");
+        }
     }
 
     #[test]

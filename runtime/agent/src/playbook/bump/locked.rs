@@ -8,16 +8,26 @@ use super::Manager;
 /// takes. None where the file cannot be read.
 pub(super) fn versions(manager: Manager, text: &str, name: &str) -> Option<Vec<String>> {
     match manager {
-        Manager::Cargo => {
+        Manager::Cargo | Manager::Uv => {
+            let same = |theirs: &str| manager.same(theirs, name);
             let whole: toml::Table = text.parse().ok()?;
             let packages = whole.get("package").and_then(toml::Value::as_array).into_iter().flatten();
             let mut found: Vec<String> = Vec::new();
-            for package in
-                packages.filter(|package| package.get("name").and_then(toml::Value::as_str) == Some(name))
-            {
-                let version = package.get("version").and_then(toml::Value::as_str)?.to_owned();
-                // What has no source lies in the repository itself.
-                if package.get("source").is_some() && !found.contains(&version) {
+            let word = |package: &toml::Value, key: &str| {
+                package.get(key).and_then(toml::Value::as_str).map(str::to_owned)
+            };
+            for package in packages.filter(|package| word(package, "name").is_some_and(|name| same(&name))) {
+                // What lies in the repository itself has no source for cargo, and none in a registry for uv.
+                let from_elsewhere = match (manager, package.get("source")) {
+                    (Manager::Uv, source) => source.is_some_and(|source| source.get("registry").is_some()),
+                    (_, source) => source.is_some(),
+                };
+                let version = word(package, "version");
+                if manager == Manager::Uv && version.is_none() {
+                    continue;
+                }
+                let version = version?;
+                if from_elsewhere && !found.contains(&version) {
                     found.push(version);
                 }
             }
@@ -35,6 +45,26 @@ pub(super) fn versions(manager: Manager, text: &str, name: &str) -> Option<Vec<S
         }
         Manager::Pip => None,
     }
+}
+
+/// Returns the locked versions of a dependency, wherever in the lockfile: of npm also what other packages have for
+/// themselves.
+pub(super) fn everywhere(manager: Manager, text: &str, name: &str) -> Vec<String> {
+    let mut found = versions(manager, text, name).unwrap_or_default();
+    if manager != Manager::Npm {
+        return found;
+    }
+    let Ok(whole) = serde_json::from_str::<Value>(text) else { return found };
+    let inner = format!("/node_modules/{name}");
+    for (path, entry) in whole.get("packages").and_then(Value::as_object).into_iter().flatten() {
+        if let Some(version) = entry.get("version").and_then(Value::as_str)
+            && path.ends_with(&inner)
+            && !found.iter().any(|known| known == version)
+        {
+            found.push(version.to_owned());
+        }
+    }
+    found
 }
 
 /// Whether npm's lockfile says of the repository's own package what its manifest says.
@@ -64,8 +94,13 @@ mod tests {
         assert_eq!(versions(Manager::Cargo, "[", "log"), None);
         let lock = r#"{"packages": {"": {"dependencies": {"a": "^1.0.0"}}, "node_modules/a": {"version": "1.0.3"}, "node_modules/b/node_modules/a": {"version": "0.1.0"}}}"#;
         assert_eq!(versions(Manager::Npm, lock, "a").unwrap(), ["1.0.3"]);
+        assert_eq!(everywhere(Manager::Npm, lock, "a"), ["1.0.3", "0.1.0"]);
         assert!(agrees(lock, r#"{"dependencies": {"a": "^1.0.0"}}"#, "a"));
         assert!(!agrees(lock, r#"{"dependencies": {"a": "^1.0.3"}}"#, "a"));
+        let lock = "[[package]]\nname = \"calc\"\nsource = { virtual = \".\" }\n\n[[package]]\nname = \"typing-extensions\"\n\
+                    version = \"4.1\"\nsource = { registry = \"x\" }\n";
+        assert_eq!(versions(Manager::Uv, lock, "Typing_Extensions").unwrap(), ["4.1"]);
+        assert_eq!(versions(Manager::Uv, lock, "calc").unwrap(), [""; 0]);
         assert_eq!(
             versions(Manager::Npm, r#"{"dependencies": {"a": {"version": "1.0.0"}}}"#, "a").unwrap(),
             ["1.0.0"]

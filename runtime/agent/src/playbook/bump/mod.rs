@@ -6,6 +6,7 @@
 
 mod declared;
 mod locked;
+mod past;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,9 @@ use serde_json::Value;
 
 use super::files::{Edits, FileText, Listing, listed};
 use super::form::{Action, End, Event, output};
-use plan::{Lock, Plan};
+use past::Source;
+use plan::{Lock, Plan, Wish};
+use words::Asked;
 
 pub(super) use words::fit;
 
@@ -27,6 +30,7 @@ enum Manager {
     Cargo,
     Npm,
     Pip,
+    Uv,
 }
 
 impl Manager {
@@ -35,6 +39,7 @@ impl Manager {
             Self::Cargo => "cargo",
             Self::Npm => "npm",
             Self::Pip => "pip",
+            Self::Uv => "uv",
         }
     }
 }
@@ -45,11 +50,17 @@ const RUNS: u32 = 2;
 /// A dependency on its way to a version.
 #[derive(Debug, Clone)]
 pub struct Bump {
+    /// Empty until the advisory has said it.
     name: String,
+    /// Empty until it is known which is past the advisory.
     version: String,
-    /// Whose dependency it is, where the task says so.
+    /// Whose dependency it is, where the task or the advisory says so.
     manager: Option<Manager>,
     advisory: Option<String>,
+    /// What the operator has of the advisory, where that decides.
+    sources: Vec<Source>,
+    /// The affected version that is to go.
+    from: Option<String>,
     state: State,
     calls: u32,
     listing: Listing,
@@ -67,6 +78,7 @@ pub struct Bump {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
     Fresh,
+    Asking,
     Listing,
     Reading,
     Editing,
@@ -78,18 +90,15 @@ enum State {
 }
 
 impl Bump {
-    fn new(
-        name: String,
-        version: String,
-        manager: Option<Manager>,
-        advisory: Option<String>,
-        scope: Option<String>,
-    ) -> Self {
+    fn new(asked: Asked) -> Self {
+        let Asked { name, version, manager, advisory, scope } = asked;
         Self {
-            name,
-            version,
+            name: name.unwrap_or_default(),
+            version: version.unwrap_or_default(),
             manager,
             advisory,
+            sources: Vec::new(),
+            from: None,
             state: State::Fresh,
             calls: 0,
             listing: Listing::named(plan::GLOBS, scope),
@@ -106,14 +115,25 @@ impl Bump {
     pub(super) fn describe(&self) -> String {
         let place = self.listing.scope().map_or(String::new(), |scope| format!(" in {scope}"));
         let past = self.advisory.as_ref().map_or(String::new(), |id| format!(", past {id}"));
-        format!("{} to {}{place}{past}", self.name, self.version)
+        let name = if self.name.is_empty() { "what the advisory names" } else { &self.name };
+        let to = if self.version.is_empty() { String::new() } else { format!(" to {}", self.version) };
+        format!("{name}{to}{place}{past}")
     }
 
     pub(super) fn step(&mut self, event: Event) -> Vec<Action> {
         let next = match (self.state, event) {
-            (State::Fresh, Event::Start) => {
-                self.state = State::Listing;
-                Ok(self.list(self.listing.first()))
+            (State::Fresh, Event::Start) => match self.advisory.clone().filter(|_| self.version.is_empty()) {
+                Some(advisory) => {
+                    self.state = State::Asking;
+                    Ok(Action::LookUp { id: self.id(), advisory })
+                }
+                None => Ok(self.begin()),
+            },
+            (State::Asking, Event::ToolDone { outcome, .. }) => {
+                past::sources(self.past(), &outcome).map(|sources| {
+                    self.sources = sources;
+                    self.begin()
+                })
             }
             (State::Listing, Event::ToolDone { outcome, .. }) => self.listed(&outcome),
             (State::Reading, Event::Files { files }) => self.read(&files),
@@ -139,6 +159,16 @@ impl Bump {
         format!("bump-{}", self.calls)
     }
 
+    /// The id of the advisory; empty where the task names none.
+    fn past(&self) -> &str {
+        self.advisory.as_deref().unwrap_or_default()
+    }
+
+    fn begin(&mut self) -> Action {
+        self.state = State::Listing;
+        self.list(self.listing.first())
+    }
+
     fn list(&mut self, args: Value) -> Action {
         Action::CallTool { id: self.id(), name: "list".into(), args }
     }
@@ -153,7 +183,19 @@ impl Bump {
     }
 
     fn read(&mut self, files: &[FileText]) -> Result<Action, End> {
-        let plan = Plan::of(&self.name, &self.version, self.manager, files)?;
+        if self.version.is_empty() {
+            let id = self.past().to_owned();
+            let decided = past::decide(&self.name, self.manager, &id, &mut self.sources, files)?;
+            (self.name, self.version) = (decided.name, decided.version);
+            (self.manager, self.from) = (Some(decided.manager), Some(decided.from));
+        }
+        let wish = Wish {
+            name: &self.name,
+            version: &self.version,
+            manager: self.manager,
+            from: self.from.as_deref(),
+        };
+        let plan = Plan::of(wish, files)?;
         self.edits = Edits::new(plan.edits.clone())?;
         self.left.clone_from(&plan.left);
         self.plan = Some(plan);
@@ -269,13 +311,22 @@ impl Bump {
             return Err(End::new(ReasonCode::Stuck, summary));
         }
         let now = locked::versions(self.plan().manager, text(&lock.path), &self.name).unwrap_or_default();
-        if now.contains(&self.version) {
+        if now.iter().any(|locked| self.plan().manager.equal(locked, &self.version)) {
             let agrees = self.plan().manager != Manager::Npm
                 || locked::agrees(text(&lock.path), text(&lock.manifest), &self.name);
             if !agrees {
                 let summary =
                     format!("{} and {} say different things of {}.", lock.path, lock.manifest, self.name);
                 return Err(End::new(ReasonCode::ConflictingRequirements, summary));
+            }
+            let all = locked::everywhere(self.plan().manager, text(&lock.path), &self.name);
+            if let Some(held) = past::still(&self.sources, self.plan().manager, &self.name, &all) {
+                self.left.push(format!(
+                    "{}: another package has {} {held} for itself, which {} affects",
+                    lock.path,
+                    self.name,
+                    self.past()
+                ));
             }
             return Ok(self.done());
         }
@@ -302,12 +353,18 @@ impl Bump {
         let plan = self.plan.as_ref().expect("it was made when the files were read");
         let from =
             if plan.old.is_empty() { String::new() } else { format!(" from {}", plan.old.join(" and ")) };
-        let past = self.advisory.as_ref().map_or(String::new(), |id| {
-            format!(
+        let past = match (&self.advisory, &self.from) {
+            (Some(id), Some(from)) => format!(
+                "\n\n{} is the first version above {from} that {id} does not affect, by {}.",
+                self.version,
+                past::shown(&self.sources)
+            ),
+            (Some(id), None) => format!(
                 "\n\nThat {} is past {id} is the task's word; no database of advisories was asked.",
                 self.version
-            )
-        });
+            ),
+            (None, _) => String::new(),
+        };
         let ran = match self.ran.as_slice() {
             [] => String::new(),
             ran => format!("\n\nThe lockfile is what `{}` made of it.", ran.join("` and `")),

@@ -1,11 +1,12 @@
 //! What a bump changes, by what manifests and lockfiles say before it.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use gloaming_api::ReasonCode;
 use semver::Version;
 
-use super::declared::{Declaration, Raised, Says, declarations, raised, takes};
+use super::declared::{Declaration, Raised, Says, declarations, lowest, raised, takes};
 use super::{Manager, locked};
 use crate::playbook::files::{FileText, is_foreign};
 use crate::playbook::form::End;
@@ -37,12 +38,24 @@ pub(super) const GLOBS: &[&str] = &[
 /// Folders in which a manifest may be what tests read.
 const OF_TESTS: &[&str] = &["test", "tests", "testdata", "fixtures", "__fixtures__", "__tests__"];
 
+/// What is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub(super) name: &'a str,
+    pub(super) version: &'a str,
+    /// Whose dependency it is, where that is known.
+    pub(super) manager: Option<Manager>,
+    /// The version that is to go, where that is known: others of the lockfile stay.
+    pub(super) from: Option<&'a str>,
+}
+
 /// What is done.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) manager: Manager,
     name: String,
     version: String,
+    from: Option<String>,
     /// The versions it has been at.
     pub(super) old: Vec<String>,
     /// What manifests become.
@@ -83,8 +96,11 @@ pub(super) fn is_ours(path: &str) -> bool {
     !is_foreign(path) && !of_tests && (!text || requirements)
 }
 
-fn manager_of(path: &str) -> Option<Manager> {
+fn manager_of(path: &str, files: &[FileText]) -> Option<Manager> {
+    let locked_by =
+        |lock: &str| files.iter().any(|file| name_of(&file.path) == lock && below(path, &file.path));
     match name_of(path) {
+        "pyproject.toml" if locked_by("uv.lock") => Some(Manager::Uv),
         "Cargo.toml" => Some(Manager::Cargo),
         "package.json" => Some(Manager::Npm),
         name if name.ends_with(".txt") => Some(Manager::Pip),
@@ -101,16 +117,12 @@ struct Naming<'a> {
 
 impl Plan {
     /// Finds out what is to change.
-    pub(super) fn of(
-        name: &str,
-        version: &str,
-        asked: Option<Manager>,
-        files: &[FileText],
-    ) -> Result<Self, End> {
+    pub(super) fn of(wish: Wish<'_>, files: &[FileText]) -> Result<Self, End> {
+        let Wish { name, version, manager: asked, from } = wish;
         let mut naming: BTreeMap<Manager, Vec<Naming<'_>>> = BTreeMap::new();
         let mut left = Vec::new();
         for file in files {
-            let (Some(manager), Some(text)) = (manager_of(&file.path), file.text.as_deref()) else {
+            let (Some(manager), Some(text)) = (manager_of(&file.path, files), file.text.as_deref()) else {
                 continue;
             };
             match declarations(manager, text, name) {
@@ -123,9 +135,12 @@ impl Plan {
         }
         let locks = locks(name, files);
         let manager = choose(name, asked, &naming, &locks, files)?;
-        if manager != Manager::Pip && Version::parse(version).is_err() {
-            let summary =
-                format!("{version} is no whole version for {}, which has three numbers.", manager.name());
+        if manager != Manager::Pip && manager.versions().order(version, version).is_none() {
+            let form = match manager {
+                Manager::Cargo | Manager::Npm => ", which has three numbers",
+                Manager::Pip | Manager::Uv => "",
+            };
+            let summary = format!("{version} is no whole version for {}{form}.", manager.name());
             return Err(End::new(ReasonCode::Underspecified, summary)
                 .asking(format!("Which version of {name} is meant?")));
         }
@@ -134,6 +149,7 @@ impl Plan {
             manager,
             name: name.to_owned(),
             version: version.to_owned(),
+            from: from.map(str::to_owned),
             old: Vec::new(),
             edits: Vec::new(),
             lock: None,
@@ -144,6 +160,7 @@ impl Plan {
         match manager {
             Manager::Cargo => plan.lock_by_cargo(&naming, &locks)?,
             Manager::Npm => plan.lock_by_npm(&naming, &locks, files)?,
+            Manager::Uv => plan.lock_by_uv(&naming, &locks)?,
             Manager::Pip => {}
         }
         if plan.edits.is_empty() && plan.lock.is_none() {
@@ -158,18 +175,28 @@ impl Plan {
 
     /// Changes what the manifests require.
     fn raise(&mut self, naming: &[Naming<'_>]) -> Result<(), End> {
+        let mut others = false;
         for manifest in naming {
             let mut splices = Vec::new();
             for one in &manifest.declarations {
                 let (path, place) = (manifest.path, &one.place);
                 let text = match &one.says {
                     Says::Requirement { text, .. } => text,
-                    Says::Inherited => continue,
+                    Says::Inherited => {
+                        others |= self.manager == Manager::Uv;
+                        continue;
+                    }
                     Says::Other(why) => {
                         self.left.push(format!("{path}, {place}: {why}"));
                         continue;
                     }
                 };
+                // What takes another version than the one that is to go.
+                if self.manager == Manager::Cargo && self.from.as_ref().is_some_and(|from| !takes(text, from))
+                {
+                    others = true;
+                    continue;
+                }
                 match raised(self.manager, text, &self.version) {
                     Raised::AsItIs => self.required.push(text.clone()),
                     Raised::To(new) => {
@@ -194,7 +221,7 @@ impl Plan {
                 self.edits.extend(splice(manifest.path, manifest.text, &splices));
             }
         }
-        if self.required.is_empty() && !naming.is_empty() {
+        if self.required.is_empty() && !naming.is_empty() && !others {
             let summary = format!("Every place that names {} says no version of it.", self.name);
             return Err(End::new(ReasonCode::OutOfScope, summary).with(std::mem::take(&mut self.left)));
         }
@@ -219,7 +246,8 @@ impl Plan {
             several => return Err(self.several(several.iter().map(|lock| lock.path.clone()))),
         };
         self.old.clone_from(&lock.versions);
-        if lock.versions.contains(&self.version) && self.edits.is_empty() {
+        let to_go = self.from.as_ref().is_some_and(|from| lock.versions.contains(from));
+        if lock.versions.contains(&self.version) && self.edits.is_empty() && !to_go {
             return Ok(());
         }
         let argv = if self.edits.is_empty() {
@@ -239,6 +267,9 @@ impl Plan {
 
     /// Returns the one locked version that is meant.
     fn held(&self, versions: &[String]) -> Result<String, End> {
+        if let Some(from) = self.from.as_ref().filter(|from| versions.contains(from)) {
+            return Ok(from.clone());
+        }
         let required = |version: &&String| {
             self.required.is_empty() || self.required.iter().any(|required| takes(required, version))
         };
@@ -320,6 +351,45 @@ impl Plan {
         Ok(())
     }
 
+    fn lock_by_uv(&mut self, naming: &[Naming<'_>], locks: &[Locked]) -> Result<(), End> {
+        let mut own: Vec<&Locked> = locks.iter().filter(|lock| lock.manager == Manager::Uv).collect();
+        own.retain(|lock| {
+            if naming.is_empty() {
+                !lock.versions.is_empty()
+            } else {
+                naming.iter().any(|manifest| below(manifest.path, &lock.path))
+            }
+        });
+        let lock = match own.as_slice() {
+            [] => return Ok(()),
+            [lock] => *lock,
+            several => return Err(self.several(several.iter().map(|lock| lock.path.clone()))),
+        };
+        self.old.clone_from(&lock.versions);
+        let there = |version: &String| self.manager.equal(version, &self.version);
+        if !lock.versions.is_empty() && lock.versions.iter().all(there) && self.edits.is_empty() {
+            return Ok(());
+        }
+        // Of several, for several platforms, one command cannot choose.
+        if lock.versions.len() > 1 {
+            let summary = format!("{} holds {} at {}.", lock.path, self.name, lock.versions.join(" and "));
+            return Err(End::new(ReasonCode::Underspecified, summary)
+                .asking(format!("Which of them is to become {}?", self.version)));
+        }
+        let older =
+            |held: &&String| self.manager.versions().order(&self.version, held) == Some(Ordering::Less);
+        if let Some(held) = lock.versions.iter().find(older) {
+            return Err(self.lower(&format!("{} locks {} {held}", lock.path, self.name)));
+        }
+        let argv = words(&format!("uv lock --no-build --upgrade-package {}=={}", self.name, self.version));
+        self.lock = Some(Lock {
+            path: lock.path.clone(),
+            manifest: beside(&lock.path, "pyproject.toml"),
+            first: argv,
+        });
+        Ok(())
+    }
+
     fn several(&self, paths: impl Iterator<Item = String>) -> End {
         let paths: Vec<String> = paths.collect();
         let summary = format!("{} is a dependency in several places: {}.", self.name, paths.join(", "));
@@ -338,21 +408,28 @@ struct Locked {
     manager: Manager,
     path: String,
     versions: Vec<String>,
+    /// Those that other packages have for themselves.
+    inner: Vec<String>,
 }
 
-/// The lockfiles that hold the dependency; npm's also where they do not yet.
+/// The lockfiles that hold the dependency; npm's and uv's also where they do not yet.
 fn locks(name: &str, files: &[FileText]) -> Vec<Locked> {
     let read = |file: &FileText| {
         let manager = match name_of(&file.path) {
             "Cargo.lock" => Manager::Cargo,
             "package-lock.json" => Manager::Npm,
+            "uv.lock" => Manager::Uv,
             _ => return None,
         };
-        let versions = locked::versions(manager, file.text.as_deref()?, name)?;
-        (manager == Manager::Npm || !versions.is_empty()).then(|| Locked {
+        let text = file.text.as_deref()?;
+        let versions = locked::versions(manager, text, name)?;
+        let mut inner = locked::everywhere(manager, text, name);
+        inner.retain(|version| !versions.contains(version));
+        (manager != Manager::Cargo || !versions.is_empty()).then(|| Locked {
             manager,
             path: file.path.clone(),
             versions,
+            inner,
         })
     };
     files.iter().filter_map(read).collect()
@@ -366,11 +443,14 @@ fn choose(
     files: &[FileText],
 ) -> Result<Manager, End> {
     let mut managers: BTreeSet<Manager> = naming.keys().copied().collect();
-    let held = |lock: &&Locked| lock.manager == Manager::Cargo && !lock.versions.is_empty();
+    let held = |lock: &&Locked| lock.manager != Manager::Npm && !lock.versions.is_empty();
     if managers.is_empty() {
         managers.extend(locks.iter().filter(held).map(|lock| lock.manager));
     }
-    managers.retain(|manager| asked.is_none_or(|asked| asked == *manager));
+    managers.retain(|manager| manager.may_be(asked));
+    if asked.is_some_and(|asked| managers.contains(&asked)) {
+        managers.retain(|manager| Some(*manager) == asked);
+    }
     match managers.iter().collect::<Vec<_>>().as_slice() {
         [one] => Ok(**one),
         [] => Err(nowhere(name, files)),
@@ -383,8 +463,54 @@ fn choose(
     }
 }
 
+/// What a repository uses of a package.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Uses {
+    /// The versions that lockfiles hold for it; without them the lowest that manifests take.
+    pub(super) versions: Vec<String>,
+    /// Versions that other packages have for themselves.
+    pub(super) inner: Vec<String>,
+    /// Places that name it, and no version.
+    pub(super) unclear: Vec<String>,
+}
+
+impl Uses {
+    /// Whether anything names the package.
+    pub(super) fn is_some(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+/// Returns what the files say of a package's versions.
+pub(super) fn uses(manager: Manager, name: &str, files: &[FileText]) -> Uses {
+    let mut uses = Uses::default();
+    for lock in locks(name, files).into_iter().filter(|lock| lock.manager == manager) {
+        uses.versions.extend(lock.versions);
+        uses.inner.extend(lock.inner);
+    }
+    if !uses.versions.is_empty() {
+        return uses;
+    }
+    for file in files.iter().filter(|file| manager_of(&file.path, files) == Some(manager)) {
+        let found = file.text.as_deref().and_then(|text| declarations(manager, text, name));
+        for one in found.unwrap_or_default() {
+            match &one.says {
+                Says::Requirement { text, .. } if lowest(manager, text).is_some() => {
+                    uses.versions.extend(lowest(manager, text));
+                }
+                Says::Inherited => {}
+                Says::Requirement { text, .. } => {
+                    uses.unclear.push(format!("{}, {}: {text}", file.path, one.place));
+                }
+                Says::Other(why) => uses.unclear.push(format!("{}, {}: {why}", file.path, one.place)),
+            }
+        }
+    }
+    uses
+}
+
 /// Says why a dependency that no manifest names which is changed here cannot be changed.
-fn nowhere(name: &str, files: &[FileText]) -> End {
+pub(super) fn nowhere(name: &str, files: &[FileText]) -> End {
     let word = |text: &str| {
         text.match_indices(name).any(|(at, found)| {
             let around = [text[..at].chars().next_back(), text[at + found.len()..].chars().next()];
@@ -395,8 +521,8 @@ fn nowhere(name: &str, files: &[FileText]) -> End {
     match named {
         Some(file) => {
             let summary = format!(
-                "{} names {name}. A bump changes Cargo.toml, package.json and requirements files, what these name themselves, and \
-                 what Cargo.lock holds.",
+                "{} names {name}. A bump changes Cargo.toml, package.json, requirements files and pyproject.toml with a uv.lock, what these name \
+                 themselves, and what Cargo.lock and uv.lock hold.",
                 file.path
             );
             End::new(ReasonCode::OutOfScope, summary).with([format!("{}: {name}", file.path)])

@@ -1,7 +1,5 @@
 //! Reading a task's text: one dependency to one version and nothing else, or not ours.
 
-use gloaming_api::ReasonCode;
-
 use super::{Bump, Manager};
 use crate::playbook::Playbook;
 use crate::playbook::form::Fit;
@@ -43,30 +41,22 @@ const LONGEST: usize = 214;
 pub(crate) fn fit(text: &str) -> Fit {
     match Reader::new(text).and_then(read) {
         None => Fit::No,
-        Some(Asked { name, version: Some(version), manager, advisory, scope, .. }) => {
-            let bump = Bump::new(name, version, manager, advisory, scope);
-            Fit::Yes(Box::new(Playbook::Bump(Box::new(bump))))
-        }
-        Some(Asked { name, advisory: Some(advisory), .. }) => Fit::Refused {
-            code: ReasonCode::Underspecified,
-            summary: format!(
-                "which version of {name} is past {advisory} is not known here: there is no database of advisories to be asked; \
-                 say it like: Bump {name} to VERSION past {advisory}"
-            ),
-            question: "Which version is the first that the advisory does not speak of?",
+        Some(Asked { version: None, advisory: None, .. }) => Fit::Declined {
+            why: "the text does not say to which version; like: Bump serde to 1.2.3".to_owned(),
         },
-        Some(Asked { name, .. }) => Fit::Declined {
-            why: format!("the text does not say to which version; like: Bump {name} to 1.2.3"),
-        },
+        Some(asked) => Fit::Yes(Box::new(Playbook::Bump(Box::new(Bump::new(asked))))),
     }
 }
 
-struct Asked {
-    name: String,
-    version: Option<String>,
-    manager: Option<Manager>,
-    advisory: Option<String>,
-    scope: Option<String>,
+/// What a text asks for: a version or an advisory, or both; a name, or an advisory that says it.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub(super) name: Option<String>,
+    pub(super) version: Option<String>,
+    /// Whose dependency it is, where the text says so.
+    pub(super) manager: Option<Manager>,
+    pub(super) advisory: Option<String>,
+    pub(super) scope: Option<String>,
 }
 
 /// "Bump serde to 1.0.220", "Update the npm package lodash from 4.17.20 to 4.17.21 in web", "Upgrade requests past
@@ -76,10 +66,11 @@ fn read(mut reader: Reader) -> Option<Asked> {
     reader.one("bump update upgrade raise")?;
     let (mut manager, mut noun) = (None, false);
     loop {
-        if let Some(word) = reader.one("crate npm cargo pip pypi") {
+        if let Some(word) = reader.one("crate npm cargo pip pypi uv") {
             manager = Some(match word.as_str() {
                 "npm" => Manager::Npm,
                 "crate" | "cargo" => Manager::Cargo,
+                "uv" => Manager::Uv,
                 _ => Manager::Pip,
             });
             noun |= word == "crate";
@@ -88,6 +79,18 @@ fn read(mut reader: Reader) -> Option<Asked> {
         } else if !reader.any("the our a version of python rust node") {
             break;
         }
+    }
+    if reader.any("past beyond") {
+        let advisory = advisory(&mut reader)?;
+        let scope = place(&mut reader)?;
+        reader.any(THANKS);
+        return reader.is_over().then_some(Asked {
+            name: None,
+            version: None,
+            manager,
+            advisory: Some(advisory),
+            scope,
+        });
     }
     let name =
         reader.word(|word| is_name(word) && (noun || !OTHERS.contains(&word.to_lowercase().as_str())))?;
@@ -113,25 +116,18 @@ fn read(mut reader: Reader) -> Option<Asked> {
         let word = reader.word(|word| version_of(word, noun).is_some())?;
         version = version_of(&word, noun);
     }
-    let mut scope = None;
-    if reader.one("in below").is_some() {
-        reader.any("the this folder directory");
-        if reader.one("repository repo project codebase workspace").is_none() {
-            scope = Some(reader.path()?);
-        }
-        reader.any("folder directory");
-    }
+    let scope = place(&mut reader)?;
     let said = reader.any(
         "past beyond for because of fixes fix to for against address resolve which that is the advisory",
     );
-    let advisory = reader.word(is_advisory).map(|word| word.to_uppercase());
+    let advisory = advisory(&mut reader);
     if said && advisory.is_none() {
         return None;
     }
     reader.any(THANKS);
     // Neither a version nor an advisory: words that others have too ("Update the docs").
     (reader.is_over() && (version.is_some() || advisory.is_some() || noun)).then_some(Asked {
-        name,
+        name: Some(name),
         version,
         manager,
         advisory,
@@ -139,7 +135,27 @@ fn read(mut reader: Reader) -> Option<Asked> {
     })
 }
 
-fn is_name(word: &str) -> bool {
+/// Reads where: `None` within for everywhere, none for words that are no place.
+fn place(reader: &mut Reader) -> Option<Option<String>> {
+    if reader.one("in below").is_none() {
+        return Some(None);
+    }
+    reader.any("the this folder directory");
+    let mut scope = None;
+    if reader.one("repository repo project codebase workspace").is_none() {
+        scope = Some(reader.path()?);
+    }
+    reader.any("folder directory");
+    Some(scope)
+}
+
+/// Reads an advisory's id, and returns it as its database spells it: only GitHub's have small letters.
+fn advisory(reader: &mut Reader) -> Option<String> {
+    let id = reader.word(is_advisory)?.to_uppercase();
+    Some(id.strip_prefix("GHSA-").map_or(id.clone(), |rest| format!("GHSA-{}", rest.to_lowercase())))
+}
+
+pub(super) fn is_name(word: &str) -> bool {
     let plain = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
             && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
@@ -208,8 +224,19 @@ mod tests {
     }
 
     #[test]
-    fn an_advisory_alone_says_no_version() {
-        insta::assert_snapshot!(told("Upgrade requests past GHSA-9wx4-h78v-vm56"), @"underspecified: which version of requests is past GHSA-9WX4-H78V-VM56 is not known here: there is no database of advisories to be asked; say it like: Bump requests to VERSION past GHSA-9WX4-H78V-VM56");
+    fn an_advisory_is_as_good_as_a_version_and_may_say_the_name() {
+        for (text, want) in [
+            ("Upgrade requests past ghsa-9WX4-h78v-vm56", "requests, past GHSA-9wx4-h78v-vm56"),
+            ("Bump the crate serde past RUSTSEC-2024-0001", "serde, past RUSTSEC-2024-0001"),
+            ("Upgrade requests because of cve-2024-35195", "requests, past CVE-2024-35195"),
+            (
+                "Please bump past RUSTSEC-2024-0001 in web",
+                "what the advisory names in web, past RUSTSEC-2024-0001",
+            ),
+            ("Bump the npm package past CVE-2024-1000", "what the advisory names, past CVE-2024-1000"),
+        ] {
+            assert_eq!(told(text), want, "{text}");
+        }
         insta::assert_snapshot!(told("Bump the serde crate"), @"declined: the text does not say to which version; like: Bump serde to 1.2.3");
     }
 
@@ -228,6 +255,8 @@ mod tests {
             "Bump serde to the newest version",
             "Bump --config=x to 1.0.0",
             "Bump serde to 1.0.220;id",
+            "Bump past it",
+            "Bump past RUSTSEC-2024-0001 and fix the tests",
         ] {
             assert_eq!(told(text), "no", "{text}");
         }
