@@ -1,6 +1,6 @@
 //! GitHub and GitHub Enterprise, by octocrab's raw requests and the few fields of answers that are used.
 //!
-//! Requests are signed with a token for one repository and one use ([`auth::Use`]), made with the App's key, or with the
+//! Requests are signed with a token for one repository and one use (`auth::Use`), made with the App's key, or with the
 //! one token that was given. Nothing is retried here: what a failed call means is told ([`HostError`]), and the outbox asks
 //! again.
 
