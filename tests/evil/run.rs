@@ -271,11 +271,14 @@ impl Looked<'_> {
         });
         let cap = cap.unwrap_or(STANDARD_COST);
         let mut spent = 0.0;
+        // Of a question that nobody waited for, all that was set aside is taken: its provider may ask to be paid.
+        let mut unanswered = 0.0;
         for event in events {
             let data = &event["data"];
             match event["event"].as_str() {
                 Some("model_asked") => {
                     let reserved = data["reserved_usd"].as_f64().unwrap_or(f64::NAN);
+                    unanswered = reserved;
                     if !(reserved >= 0.0 && spent + reserved <= cap + 1e-9) {
                         self.fault(format!("${reserved} were set aside with ${spent} of ${cap} spent"));
                     }
@@ -286,10 +289,13 @@ impl Looked<'_> {
                         self.fault(format!("an answer is said to cost {}", data["cost_usd"]));
                     }
                     spent += cost;
+                    unanswered = 0.0;
                 }
+                Some("model_failed") => unanswered = 0.0,
                 _ => {}
             }
         }
+        spent += unanswered;
         if let Some(cost) = said["cost"]["usd"].as_f64()
             && (cost - spent).abs() > 1e-6
         {

@@ -121,11 +121,13 @@ impl BudgetLedger {
         })
     }
 
-    /// Puts what a call took in the place of what was set aside for it. See
-    /// [`gloaming_api::budget::Ledger::settle`].
+    /// Puts what a call took in the place of what was set aside for it, at most what can be counted: how much that is a
+    /// provider says, and one that says nonsense has spent it all. See [`gloaming_api::budget::Ledger::settle`].
     pub fn settle(&self, call: &Call, actual: Spend) -> Result<(), LedgerError> {
         self.writing("settle what a call cost in", |tx| {
-            let (usd, tokens) = amounts(actual)?;
+            // Not `min`, for which what is no number is the cap.
+            let usd = if actual.usd > MOST_USD { MOST_USD } else { actual.usd };
+            let (usd, tokens) = amounts(Spend { usd, tokens: actual.tokens.min(MOST_TOKENS) })?;
             tx.execute(
                 "INSERT INTO budget_call VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, NULL, NULL)
                  ON CONFLICT (attempt, number) DO UPDATE SET usd = ?5, tokens = ?6, settled = 1 WHERE settled = 0",
