@@ -240,7 +240,7 @@ fn unrelated(change: &Change) -> Vec<(&FileDiff, Seen)> {
     out
 }
 
-/// Names of changed lines, and the file's own.
+/// Names of changed lines and of what they are in, and the file's own.
 fn changed_words(diff: &FileDiff) -> BTreeSet<String> {
     let Some(language) = Language::of(diff.file.path.as_str()) else { return BTreeSet::new() };
     let mut text = String::new();
@@ -254,13 +254,30 @@ fn changed_words(diff: &FileDiff) -> BTreeSet<String> {
     }
     let mut out: BTreeSet<String> = tokens(language, text.as_bytes())
         .into_iter()
-        .filter(|token| token.kind == TokenKind::Identifier && token.text.len() >= 3)
+        .filter(|token| token.kind == TokenKind::Identifier)
         .map(|token| token.text)
-        .filter(|word| !COMMON.contains(&word.as_str()))
+        .chain(around(language, diff))
+        .filter(|word| word.len() >= 3 && !COMMON.contains(&word.as_str()))
         .collect();
     let stem = diff.file.path.name().and_then(|name| name.split('.').next()).unwrap_or_default();
     out.insert(stem.trim_start_matches("test_").trim_end_matches("_test").to_owned());
     out
+}
+
+/// Names of the functions and types whose lines changed: a test that calls one need not name what changed inside.
+fn around(language: Language, diff: &FileDiff) -> Vec<String> {
+    let Some(after) = &diff.after else { return Vec::new() };
+    let changed: Vec<u32> =
+        diff.hunks.iter().flat_map(|hunk| &hunk.added).map(|(line, _)| *line).collect();
+    units(language, after)
+        .into_iter()
+        .filter(|unit| matches!(unit.kind, UnitKind::Function | UnitKind::Type))
+        .filter(|unit| {
+            let (from, to) = hunks::lines_of(unit, after);
+            changed.iter().any(|line| (from..=to).contains(line))
+        })
+        .flat_map(|unit| unit.name.split("::").map(str::to_owned).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Names that every file has.
@@ -347,5 +364,14 @@ mod tests {
         let other = diff("calc/colour.py", Some("red = 1\n"), Some("red = 2\n"));
         assert_eq!(names(&change(vec![fix(), test.clone()])), [""; 0]);
         assert_eq!(names(&change(vec![fix(), test, other])), ["unrelated_file calc/colour.py"]);
+
+        // The line itself names nothing that its test does; the function it is in does.
+        let sign = diff(
+            "calc/core.py",
+            Some("def plus(a, b):\n    return a - b\n"),
+            Some("def plus(a, b):\n    return a + b\n"),
+        );
+        let calls = diff("tests/test_sums.py", Some("x\n"), Some("x\nassert plus(1, 2) == 3\n"));
+        assert_eq!(names(&change(vec![sign, calls])), [""; 0]);
     }
 }

@@ -126,7 +126,7 @@ fn is_told(unit: &Unit) -> bool {
     unit.kind != UnitKind::Import && !unit.is_test && !unit.in_test_module && !unit.name.is_empty()
 }
 
-fn lines_of(unit: &Unit, source: &[u8]) -> (u32, u32) {
+pub(crate) fn lines_of(unit: &Unit, source: &[u8]) -> (u32, u32) {
     let text = source.get(unit.start..unit.end).unwrap_or_default();
     let more = text.iter().filter(|byte| **byte == b'\n').count();
     (unit.line, unit.line + u32::try_from(more).unwrap_or(0))
