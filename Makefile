@@ -144,9 +144,11 @@ cedar: ## Hold the export to Cedar against Cedar itself
 bench-server: setup ## Measure requests a second and p99 of the control plane beside a bare hyper "hello", in one run
 	$(CARGO) bench -p gloaming-server --locked --bench http
 
+.PHONY: bench-load
 bench-load: setup ## Measure who gets how much, and how soon, of a queue of 6,000 tasks over 50 repositories and 200 workers
 	$(CARGO) bench -p gloaming-server --locked --bench load
 
+.PHONY: bench-control
 bench-control: build ## Measure start time and idle memory of `gloaming control`, whole and built alone (ARGS=20 rounds)
 	$(CARGO) build --release --locked --no-default-features --features control --target-dir "$(TARGET)/control"
 	@python3 tests/bench/control.py "$(or $(ARGS),20)" control="$(TARGET)/control/release/gloaming" whole="$(TARGET)/release/gloaming"
