@@ -174,7 +174,19 @@ fn what_has_ended_or_is_at_work_is_not_gone_on_with() {
     held.lock().unwrap();
     let ran = scene.gloaming(&["resume", "out"]).exits(2);
     assert!(ran.stderr.contains("a process still works on"), "{}", ran.stderr);
+    // What was just starting as the attempt was killed holds its lock for a moment; it is waited for.
+    let command = scene
+        .command(&["resume", "out", "--model-url", model.url(), "--json"])
+        .stdout(Stdio::piped())
+        .spawn();
+    let waiting = command.unwrap();
+    let opened = || std::fs::read_dir(format!("/proc/{}/fd", waiting.id())).unwrap().flatten();
+    while !opened().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == file)) {
+        std::thread::yield_now();
+    }
     drop(held);
-    let ran = scene.gloaming(&["resume", "out", "--model-url", model.url(), "--json"]).exits(3);
-    assert_eq!(ran.json()["reason_code"], "underspecified");
+    let output = waiting.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["reason_code"], "underspecified");
 }

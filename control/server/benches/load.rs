@@ -226,8 +226,9 @@ async fn attempt(client: &Client, key: &LeaseKey) {
         grant: None,
     };
     client.renew(key, &renewal).await.expect("the lease holds");
-    let lines: String =
-        (0..10).map(|seq| format!("{}\n", json!({ "seq": seq, "kind": "bench", "text": "x".repeat(200) }))).collect();
+    let lines: String = (0..10)
+        .map(|seq| format!("{}\n", json!({ "seq": seq, "kind": "bench", "text": "x".repeat(200) })))
+        .collect();
     client.events(key, 0, &lines).await.expect("the lease holds");
     let result = AttemptResult::BowedOut { bow_out: Box::new(bow_out) };
     client.result(key, &result).await.expect("the lease holds");
@@ -268,7 +269,9 @@ fn fairness(done: &[Claim]) {
     let until = last.iter().filter(|(repo, _)| **repo != 1).map(|(_, position)| *position).min().unwrap_or(0);
     let competing = &done[..=until];
     let weights: u32 = (0..REPOS).filter(|repo| *repo != 1).map(|repo| share(repo).1.weight).sum();
-    println!("| repositories | how many | claims while all compete | by weight | least and most of one | last claim, s |");
+    println!(
+        "| repositories | how many | claims while all compete | by weight | least and most of one | last claim, s |"
+    );
     println!("| --- | --- | --- | --- | --- | --- |");
     for kind in ["floods the queue", "two at once at most", "weight 400", "weight 100"] {
         let repos: Vec<usize> = (0..REPOS).filter(|repo| share(*repo).0 == kind).collect();

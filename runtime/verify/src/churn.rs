@@ -267,8 +267,7 @@ fn changed_words(diff: &FileDiff) -> BTreeSet<String> {
 /// Names of the functions and types whose lines changed: a test that calls one need not name what changed inside.
 fn around(language: Language, diff: &FileDiff) -> Vec<String> {
     let Some(after) = &diff.after else { return Vec::new() };
-    let changed: Vec<u32> =
-        diff.hunks.iter().flat_map(|hunk| &hunk.added).map(|(line, _)| *line).collect();
+    let changed: Vec<u32> = diff.hunks.iter().flat_map(|hunk| &hunk.added).map(|(line, _)| *line).collect();
     units(language, after)
         .into_iter()
         .filter(|unit| matches!(unit.kind, UnitKind::Function | UnitKind::Type))
