@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::future::Future;
 use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use gloaming_api::access::{NewToken, RepoPattern, Scope, TokenMade};
-use gloaming_server::{Policies, Server, Settings};
+use gloaming_server::{Policies, Reads, Server, Settings};
 use gloaming_store::{Limits, SqliteStore, Store};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,8 @@ pub(crate) struct Place<'a> {
     pub(crate) config: &'a Config,
     pub(crate) server: &'a Server,
     pub(crate) store: &'a dyn Store,
+    /// Where this server is reached from this machine, without TLS.
+    pub(crate) address: &'a str,
     pub(crate) stop: CancellationToken,
 }
 
@@ -83,14 +86,13 @@ pub(crate) async fn serve(
     let parts = super::host::open(&home, &config, folder.clone())?;
     let outside = super::outside::open(&config)?;
     let slack = outside.shared.clone();
-    let mut settings = Settings { github_secret: parts.webhook_secret, slack, ..Settings::default() };
+    let reads = parts.host.as_ref().map(|(host, _)| Arc::new(Reads::new(host.clone())));
+    let mut settings = Settings { github_secret: parts.webhook_secret, slack, reads, ..Settings::default() };
     settings.tls = config
         .tls
         .as_ref()
         .map(|tls| gloaming_server::Tls { certificate: tls.certificate.clone(), key: tls.key.clone() });
-    if let Some(clone) = &config.clone {
-        settings.clone.clone_from(clone);
-    }
+    settings.clone.clone_from(&config.clone);
     let clock: gloaming_server::Clock = Arc::new(context::now);
     let server = Server::new(store, settings, clock, policies, parts.acceptor)
         .map_err(|error| Failure::usage(error.to_string()))?;
@@ -110,9 +112,29 @@ pub(crate) async fn serve(
     let url = format!("{scheme}://{address}");
     let owner = owner(&home, store.as_ref(), &url)?;
 
-    let place =
-        Place { home: &home, config: &config, server: &server, store: store.as_ref(), stop: stop.clone() };
+    // Git is a process of its own, and does not know the certificate's name.
+    let beside = match config.tls {
+        Some(_) => Some(
+            tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                .await
+                .map_err(|error| Failure::infrastructure("listen on loopback for the worker", error))?,
+        ),
+        None => None,
+    };
+    let for_git = match beside.as_ref().map(tokio::net::TcpListener::local_addr) {
+        Some(address) => address.map_err(|error| Failure::infrastructure("listen", error))?,
+        None => reached(address),
+    };
+    let place = Place {
+        home: &home,
+        config: &config,
+        server: &server,
+        store: store.as_ref(),
+        address: &format!("http://{for_git}"),
+        stop: stop.clone(),
+    };
     let worker = worker(place).await?;
+    let beside = beside.filter(|_| worker.is_some());
     told(
         &args,
         &Told {
@@ -138,12 +160,22 @@ pub(crate) async fn serve(
             let _ = working.await;
         }
     };
-    let cut = server.serve(listener, stopping).await;
+    let cut = server.serve_beside(listener, beside, stopping).await;
     let _ = effects.await;
     if cut > 0 {
         tracing::warn!(cut, "connections were cut that did not end in time");
     }
     Ok(ExitCode::from(exit::OK))
+}
+
+/// Returns where what listens on an address is reached from this machine.
+fn reached(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
 
 /// The folder of the operator's policies, where there is one.

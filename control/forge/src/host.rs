@@ -258,8 +258,9 @@ pub trait CodeHost: Send + Sync {
     /// Returns what somebody may do with a repository.
     fn permission<'a>(&'a self, repo: &'a RepoId, login: &'a str) -> Answer<'a, Permission>;
 
-    /// Returns how a repository is read by git.
-    fn read_access<'a>(&'a self, repo: &'a RepoId) -> Answer<'a, ReadAccess>;
+    /// Returns how a repository is read by git; `refused` is an earlier answer that was not taken.
+    fn read_access<'a>(&'a self, repo: &'a RepoId, refused: Option<&'a ReadAccess>)
+    -> Answer<'a, ReadAccess>;
 
     /// Returns a commit by its hash, or that of a branch or tag.
     fn commit<'a>(&'a self, repo: &'a RepoId, reference: &'a str) -> Answer<'a, Commit>;

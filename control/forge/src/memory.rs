@@ -51,6 +51,8 @@ pub struct State {
     pub checks: Vec<(String, Check)>,
     pub failed: Vec<FailedDelivery>,
     pub redelivered: Vec<u64>,
+    /// Where git reads, before `/OWNER/NAME.git`.
+    pub git: Option<String>,
     /// The calls that were made, by name.
     pub calls: Vec<&'static str>,
     fault: Option<(usize, Fault)>,
@@ -217,12 +219,16 @@ impl CodeHost for MemoryHost {
         })
     }
 
-    fn read_access<'a>(&'a self, repo: &'a RepoId) -> Answer<'a, ReadAccess> {
-        self.call("read_access", move |_| {
-            Ok(ReadAccess {
-                url: format!("https://git.acme.example/{repo}.git"),
-                authorization: "Basic x".into(),
-            })
+    fn read_access<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        refused: Option<&'a ReadAccess>,
+    ) -> Answer<'a, ReadAccess> {
+        self.call("read_access", move |state| {
+            let web = state.git.as_deref().unwrap_or("https://git.acme.example");
+            // Whoever was refused is given another one.
+            let authorization = if refused.is_some() { "Basic bmV3" } else { "Basic b2xk" };
+            Ok(ReadAccess { url: format!("{web}/{repo}.git"), authorization: authorization.into() })
         })
     }
 

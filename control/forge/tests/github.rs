@@ -172,7 +172,7 @@ async fn nobody_hears_the_token_and_an_end_that_is_not_known_says_so() {
     for error in [&first, &second, &third] {
         assert!(matches!(error, HostError::Unknown { .. }), "{error}");
     }
-    let access = scene.host.read_access(&scene.repo).await.expect("a token needs no asking");
+    let access = scene.host.read_access(&scene.repo, None).await.expect("a token needs no asking");
     let said = format!("{first:?} {second} {third:?} {:?} {access:?}", scene.host);
     assert!(!said.contains("ghp_secret") && !said.contains("eC1hY2Nlc3MtdG9rZW4"), "{said}");
 }

@@ -181,7 +181,7 @@ fn handed(app: &App, claimed: &Claimed, layers: &[PolicyLayerText], now: Timesta
         attempt: claimed.lease.attempt,
         expires_s: u64::try_from(claimed.expires_at.duration_since(now).as_secs()).unwrap_or(0),
         repo: task.repo.clone(),
-        clone: clone_url(&app.settings.clone, &task.repo),
+        clone: clone_url(app, &claimed.lease, &task.repo),
         text: task.text.clone(),
         base: task.base.clone(),
         onto: onto.flatten(),
@@ -190,8 +190,12 @@ fn handed(app: &App, claimed: &Claimed, layers: &[PolicyLayerText], now: Timesta
     })
 }
 
-fn clone_url(pattern: &str, repo: &RepoId) -> String {
-    pattern.replace("{repo}", repo.as_str())
+fn clone_url(app: &App, lease: &LeaseKey, repo: &RepoId) -> String {
+    match (&app.settings.clone, &app.settings.reads) {
+        (Some(pattern), _) => pattern.replace("{repo}", repo.as_str()),
+        (None, Some(_)) => format!("/v1/leases/{}/{}/git", lease.task, lease.attempt),
+        (None, None) => format!("https://github.com/{repo}.git"),
+    }
 }
 
 /// Checks what a worker says that an attempt took: what is below nothing would give back what others spent.
