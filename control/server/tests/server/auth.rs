@@ -103,7 +103,9 @@ async fn each_endpoint_takes_its_scope_and_no_other() {
         let running = Running::start().await;
         let tokens: Vec<(Scope, String)> =
             Scope::ALL.iter().map(|scope| (*scope, running.token(scope.as_str(), &[*scope], "*"))).collect();
-        let (Auth::Token(wanted) | Auth::Session(wanted)) = endpoint.auth else { continue };
+        let (Auth::Token(wanted) | Auth::Session(wanted) | Auth::Password(wanted)) = endpoint.auth else {
+            continue;
+        };
         for (scope, token) in &tokens {
             let path = endpoint.path.replace(['{', '}'], "");
             let status = running.ask(endpoint.method.as_str(), &path, token).await.status;
@@ -125,7 +127,9 @@ async fn a_token_of_another_repository_learns_nothing_from_any_endpoint() {
     assert_eq!(leased["task"], foreign.as_str());
     let stranger = running.token("stranger", &all, "other/*");
     for endpoint in ENDPOINTS {
-        let (Auth::Token(scope) | Auth::Session(scope)) = endpoint.auth else { continue };
+        let (Auth::Token(scope) | Auth::Session(scope) | Auth::Password(scope)) = endpoint.auth else {
+            continue;
+        };
         if scope == Scope::Admin {
             continue;
         }
@@ -142,7 +146,11 @@ async fn a_token_of_another_repository_learns_nothing_from_any_endpoint() {
                 .query
                 .iter()
                 .filter(|param| param.required)
-                .map(|param| format!("{}={}", param.name, if param.name == "from" { "0" } else { "list" }))
+                .map(|param| match param.name {
+                    "from" => "from=0".to_owned(),
+                    "service" => "service=git-upload-pack".to_owned(),
+                    name => format!("{name}=list"),
+                })
                 .collect();
             let (kind, body) = match (endpoint.name, endpoint.body) {
                 ("submit_task", _) => {
@@ -161,6 +169,7 @@ async fn a_token_of_another_repository_learns_nothing_from_any_endpoint() {
                 }
                 (_, Content::Form) => ("application/x-www-form-urlencoded", json!({})),
                 (_, Content::Lines) => ("application/jsonl", json!({})),
+                (_, Content::Git(kind)) => (kind, json!({})),
                 _ => ("application/octet-stream", json!("x")),
             };
             let body =

@@ -10,6 +10,7 @@ mod browser;
 mod chat;
 mod documents;
 mod drain;
+mod git;
 mod hostile;
 mod http2;
 mod leases;
