@@ -115,14 +115,12 @@ fn left_nothing(scene: &Scene) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// What `make demo-github` shows, by this build: a label, a draft pull request, its merge, and a bow-out.
-#[test]
-fn a_label_becomes_a_pull_request_and_another_a_comment() {
+/// Runs what `make demo-github` shows by this build, on a private repository, and returns what it printed and where; none
+/// where nothing is there to run it on.
+fn demo(test: &str, how: &str) -> Option<(Ran, Scene)> {
     let Some(partner) = std::env::var_os("GLOAMING_GITHUB_DIR") else {
-        return skipped(
-            "a_label_becomes_a_pull_request",
-            "GLOAMING_GITHUB_DIR is not set (make test sets it)",
-        );
+        skipped(test, "GLOAMING_GITHUB_DIR is not set (make test sets it)");
+        return None;
     };
     let scene = Scene::bare_folder();
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/demo/github.sh");
@@ -131,8 +129,24 @@ fn a_label_becomes_a_pull_request_and_another_a_comment() {
     let environment: Vec<_> =
         command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
     command = std::process::Command::new("bash");
-    command.arg(demo).arg(env!("CARGO_BIN_EXE_gloaming")).arg(partner).env_clear().envs(environment);
-    let ran = ran(command.stdin(Stdio::null()).output().expect("bash runs")).exits(0);
+    command.arg(demo).arg(env!("CARGO_BIN_EXE_gloaming")).arg(partner).arg(how).env_clear().envs(environment);
+    Some((ran(command.stdin(Stdio::null()).output().expect("bash runs")).exits(0), scene))
+}
+
+/// A worker elsewhere reads the repository through the control plane, with its own token.
+#[test]
+fn a_private_repositorys_task_becomes_a_pull_request_by_a_worker_apart() {
+    let Some((ran, scene)) = demo("a_private_repositorys_task", "apart") else { return };
+    for said in ["attempt 1 begins on apart", "(draft: True) on gloaming/t-", "genuine: sealed"] {
+        assert!(ran.stdout.contains(said), "{said} is not in\n{}\n{}", ran.stdout, ran.stderr);
+    }
+    left_nothing(&scene);
+}
+
+/// A label, a draft pull request, its merge, and a bow-out.
+#[test]
+fn a_label_becomes_a_pull_request_and_another_a_comment() {
+    let Some((ran, scene)) = demo("a_label_becomes_a_pull_request", "together") else { return };
     for said in [
         "(draft: True) on gloaming/t-",
         "checks: success",

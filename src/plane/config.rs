@@ -24,7 +24,8 @@ pub(crate) struct Config {
     pub(crate) schema: u32,
     /// The address to listen on.
     pub(crate) listen: Option<SocketAddr>,
-    /// Where workers clone from, `{repo}` in the place of `owner/name`. A path or a URL without credentials.
+    /// Where workers clone from, `{repo}` in the place of `owner/name`. A path or a URL without credentials. Where none is named
+    /// they read through the control plane, or from GitHub where that has no code host.
     pub(crate) clone: Option<String>,
     /// The folder of the operator's policies.
     pub(crate) policies: Option<PathBuf>,

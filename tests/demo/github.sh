@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # From a label on an issue to a draft pull request, on a GitHub in memory that others wrote (emulate, npm): `gloaming serve`
-# as an App, deliveries signed, the branch made by the git data API. Nothing leaves this machine.
-#   github.sh GLOAMING GITHUB
-# GITHUB is the folder that tests/support/github/setup.sh installs into.
+# as an App, deliveries signed, the branch made by the git data API. The repository is private: the control plane reads it for
+# the worker. Nothing leaves this machine.
+#   github.sh GLOAMING GITHUB [apart]
+# GITHUB is the folder that tests/support/github/setup.sh installs into. With `apart` it is `gloaming control`, and a worker that
+# has nothing but its own token, as far as the pull request.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 gloaming=$(realpath "$1")
 partner=$(realpath "$2")
+how=${3:-together}
 support=$PWD/tests/support/github
 work=$(mktemp -d)
 pids=()
@@ -35,7 +38,7 @@ openssl genrsa -traditional 2048 >"$work/app.pem" 2>/dev/null
 printf 'it is a secret' >"$work/webhook.secret"
 KEY=$(sed -z 's/\n*$//; s/\n/\\n/g' "$work/app.pem") HOOK=http://127.0.0.1:$port/hooks/github python3 - "$support/acme.yaml" >"$work/seed.yaml" <<'P'
 import os, sys
-text = open(sys.argv[1]).read()
+text = open(sys.argv[1]).read().replace("name: api,", "name: api, private: true,")
 for name, value in (("KEY", os.environ["KEY"]), ("HOOK", os.environ["HOOK"]), ("SECRET", "it is a secret")):
     text = text.replace(f"@{name}@", value)
 print(text, end="")
@@ -61,7 +64,7 @@ started() { # name, what its line holds, command
   fail "$name did not start"
 }
 
-say "a GitHub in memory, with the repository acme/api"
+say "a GitHub in memory, with the private repository acme/api"
 started github "localhost:$api_port" node "$partner/node_modules/emulate/dist/index.js" start --service github --port "$api_port" --seed "$work/seed.yaml"
 started gateway http python3 "$support/gateway.py" "http://127.0.0.1:$api_port" "$work/git"
 gateway=$(cat "$work/gateway.line")
@@ -69,6 +72,7 @@ as_alice() { # method, path, body
   curl -fsS --noproxy '*' -X "$1" -H 'Authorization: Bearer alice-token' -H 'Content-Type: application/json' ${3:+-d "$3"} "http://127.0.0.1:$api_port/repos/acme/api/$2"
 }
 header="http.extraHeader=Authorization: Basic $(printf 'alice:alice-token' | base64)"
+GIT_TERMINAL_PROMPT=0 git -c credential.helper= ls-remote -q "$gateway/acme/api.git" 2>/dev/null && fail "anybody reads the repository"
 git -c "$header" clone -q "$gateway/acme/api.git" "$work/checkout"
 mkdir -p "$work/checkout/src" "$work/checkout/tests"
 printf '[package]\nname = "api"\nversion = "0.1.0"\nedition = "2021"\n' >"$work/checkout/Cargo.toml"
@@ -79,10 +83,9 @@ git -C "$work/checkout" add --all
 git -C "$work/checkout" -c user.name=alice -c user.email=alice@acme.example commit -q -m 'A crate that adds'
 git -C "$work/checkout" -c "$header" push -q origin HEAD:main
 
-say "gloaming serve, as the App that is installed there"
+say "gloaming, as the App that is installed there"
 cat >"$work/gloaming.toml" <<T
 schema = 1
-clone = "file://$work/git/{repo}.git"
 
 [github]
 api = "$gateway"
@@ -91,8 +94,16 @@ key_file = "app.pem"
 webhook_secret_file = "webhook.secret"
 T
 export GLOAMING_HOME=${GLOAMING_HOME:-$work/home}
-started gloaming '"control"' "$gloaming" serve --config "$work/gloaming.toml" --listen "127.0.0.1:$port" --json
+command=serve
+[ "$how" = together ] || command=control
+started gloaming '"control"' "$gloaming" "$command" --config "$work/gloaming.toml" --listen "127.0.0.1:$port" --json
 json host <"$work/gloaming.line"
+token=
+if [ "$how" = apart ]; then
+  token=$("$gloaming" token create --scope worker --repo 'acme/*' --name apart --json | json token)
+  GLOAMING_HOME=$work/worker GLOAMING_TOKEN=$token "$gloaming" worker --control "http://127.0.0.1:$port" --name apart 2>"$work/worker.log" &
+  pids+=($!)
+fi
 
 say "an issue, and the label gloaming on it"
 issue=$(as_alice POST issues '{"title": "Rename the function `plus` to `sum` everywhere"}' | json number)
@@ -125,6 +136,13 @@ git -C "$work/checkout" diff --stat main FETCH_HEAD
 git -C "$work/checkout" show FETCH_HEAD:src/lib.rs | grep -q 'pub fn sum(' || fail "the branch is not what was asked for"
 "$gloaming" task get "$task" evidence >"$work/evidence.json"
 "$gloaming" evidence verify "$work/evidence.json" | sed -n '1p'
+
+if [ "$how" = apart ]; then
+  # What a worker is lent it does not keep, and what the control plane reads with it never had.
+  kept=$(grep -rlE "$token|ghs_" "$work/worker" "$work/worker.log" || true)
+  [ -z "$kept" ] || fail "a credential is left in $kept"
+  exit 0
+fi
 
 say "it is merged"
 number=$(json 0 number <<<"$pulls")
