@@ -72,7 +72,7 @@ as_alice() { # method, path, body
   curl -fsS --noproxy '*' -X "$1" -H 'Authorization: Bearer alice-token' -H 'Content-Type: application/json' ${3:+-d "$3"} "http://127.0.0.1:$api_port/repos/acme/api/$2"
 }
 header="http.extraHeader=Authorization: Basic $(printf 'alice:alice-token' | base64)"
-GIT_TERMINAL_PROMPT=0 git -c credential.helper= ls-remote -q "$gateway/acme/api.git" 2>/dev/null && fail "anybody reads the repository"
+GIT_TERMINAL_PROMPT=0 git -c credential.helper= ls-remote -q "$gateway/acme/api.git" >/dev/null 2>&1 && fail "anybody reads the repository"
 git -c "$header" clone -q "$gateway/acme/api.git" "$work/checkout"
 mkdir -p "$work/checkout/src" "$work/checkout/tests"
 printf '[package]\nname = "api"\nversion = "0.1.0"\nedition = "2021"\n' >"$work/checkout/Cargo.toml"
