@@ -137,7 +137,9 @@ fn demo(test: &str, how: &str) -> Option<(Ran, Scene)> {
 #[test]
 fn a_private_repositorys_task_becomes_a_pull_request_by_a_worker_apart() {
     let Some((ran, scene)) = demo("a_private_repositorys_task", "apart") else { return };
-    for said in ["attempt 1 begins on apart", "(draft: True) on gloaming/t-", "genuine: sealed"] {
+    for said in
+        ["attempt 1 begins on apart", "(draft: True) on gloaming/t-", "genuine: sealed", "test by cargo test"]
+    {
         assert!(ran.stdout.contains(said), "{said} is not in\n{}\n{}", ran.stdout, ran.stderr);
     }
     left_nothing(&scene);

@@ -211,6 +211,7 @@ impl<C: Control> Course<'_, C> {
             Err(halt) => return Ok(End::Halted(halt)),
         };
         drop(child);
+        self.learnt(&out).await;
         let outcome = ended.said.as_ref().and_then(|said| said["outcome"].as_str()).unwrap_or_default();
         match (outcome, ended.status.code()) {
             ("branch", Some(0)) => {}
@@ -295,6 +296,20 @@ impl<C: Control> Course<'_, C> {
             self.report.send_replace(follower.standing().clone());
         }
         Ok(ended)
+    }
+
+    /// Hands over what the attempt found to be known of the repository. Nothing of it hangs on that.
+    async fn learnt(&self, out: &Path) {
+        let told = match gloaming_worker::journal::profile_of(&out.join("journal.jsonl")) {
+            Ok(Some(profile)) => {
+                self.control.profile(self.key, &profile).await.map_err(|error| error.to_string())
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = told {
+            tracing::warn!(task = %self.key.task, error, "what was found of the repository is not kept");
+        }
     }
 
     async fn bowed_out(&self, out: &Path) -> anyhow::Result<End> {

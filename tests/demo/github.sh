@@ -137,6 +137,12 @@ git -C "$work/checkout" show FETCH_HEAD:src/lib.rs | grep -q 'pub fn sum(' || fa
 "$gloaming" task get "$task" evidence >"$work/evidence.json"
 "$gloaming" evidence verify "$work/evidence.json" | sed -n '1p'
 
+say "what is known of the repository now"
+owner=$(json token <"$GLOAMING_HOME/serve.json")
+curl -fsS --noproxy '*' -H "Authorization: Bearer $owner" "http://127.0.0.1:$port/v1/repos/acme/api/profile" |
+  python3 -c 'import json,sys
+for one in json.load(sys.stdin)["commands"]: print(one["kind"], "by", *one["argv"])'
+
 if [ "$how" = apart ]; then
   # What a worker is lent it does not keep, and what the control plane reads with it never had.
   kept=$(grep -rlE "$token|ghs_" "$work/worker" "$work/worker.log" || true)

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bowout::{BowOut, Cost, Stage};
 use crate::journal::PolicyLayerText;
-use crate::{Attempt, Digest, RelPath, RepoId, TaskId};
+use crate::{Attempt, Digest, Profile, RelPath, RepoId, TaskId};
 
 /// The version of this protocol. A control plane refuses workers of another.
 pub const PROTOCOL: u32 = 1;
@@ -227,6 +227,13 @@ pub trait Control: Send + Sync {
         lease: &LeaseKey,
         digest: &Digest,
         content: Vec<u8>,
+    ) -> impl Future<Output = Result<(), ControlError>> + Send;
+
+    /// Says what the attempt found to be known of its repository.
+    fn profile(
+        &self,
+        lease: &LeaseKey,
+        profile: &Profile,
     ) -> impl Future<Output = Result<(), ControlError>> + Send;
 
     /// Ends an attempt. A second time with the same result changes nothing.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use gloaming_api::Digest;
 use gloaming_api::access::{Scope, TokenView};
 use gloaming_api::problem::ProblemCode;
 use gloaming_api::worker::{
     AttemptResult, Control, ControlError, Lease, LeaseKey, LeaseRequest, Renewal, Renewed, Uploaded,
 };
+use gloaming_api::{Digest, Profile};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -112,6 +112,11 @@ impl Control for InProcess {
         let digest = digest.clone();
         self.ask(lease, move |app, key, token, now| leases::artifact(app, key, token, &digest, &content, now))
             .await
+    }
+
+    async fn profile(&self, lease: &LeaseKey, profile: &Profile) -> Result<(), ControlError> {
+        let profile = profile.clone();
+        self.ask(lease, move |app, key, token, now| leases::profile(app, key, token, &profile, now)).await
     }
 
     async fn result(&self, lease: &LeaseKey, result: &AttemptResult) -> Result<(), ControlError> {

@@ -2,10 +2,14 @@
 
 use super::{Auth, BASE, Content, Endpoint, Method, Param, SMALL, json};
 use crate::access::Scope;
+use crate::profile::Profile;
 use crate::worker::{AttemptResult, Lease, LeaseRequest, Renewal, Renewed, Uploaded};
 
 /// What git asks for when it reads: names of objects that it wants and has, 50 bytes each.
 const GIT_ASKED: usize = 16 << 20;
+
+/// What is known of a large monorepo.
+const PROFILE: usize = 2 << 20;
 
 /// Says which version of its protocol git speaks (`gitprotocol-http(5)`).
 const GIT_PROTOCOL: Param = Param {
@@ -69,6 +73,18 @@ pub(super) const WORKERS: &[Endpoint] = &[
         body: Content::Bytes,
         status: 204,
         summary: "Hand over an artifact, named by its digest.",
+        ..BASE
+    },
+    Endpoint {
+        name: "lease_profile",
+        method: Method::Put,
+        path: "/v1/leases/{task}/{attempt}/profile",
+        auth: Auth::Token(Scope::Worker),
+        body_cap: PROFILE,
+        rate: 50,
+        body: Content::Json(json::<Profile>),
+        status: 204,
+        summary: "Say what the attempt found to be known of its repository; kept where it began on the default branch.",
         ..BASE
     },
     Endpoint {

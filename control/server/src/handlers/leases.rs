@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gloaming_api::problem::ProblemCode;
 use gloaming_api::worker::{LeaseKey, LeaseRequest};
-use gloaming_api::{Attempt, Digest, TaskId};
+use gloaming_api::{Attempt, Digest, Profile, TaskId};
 use http::StatusCode;
 use jiff::Timestamp;
 
@@ -71,6 +71,12 @@ pub(super) async fn artifact(app: &Arc<App>, asked: &Asked) -> Answered {
         leases::artifact(app, key, token, &digest, &content, now)
     })
     .await?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+pub(super) async fn profile(app: &Arc<App>, asked: &Asked) -> Answered {
+    let profile: Profile = body::parse(&asked.body)?;
+    of_lease(app, asked, move |app, key, token, now| leases::profile(app, key, token, &profile, now)).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 

@@ -37,6 +37,7 @@ pub(crate) async fn handle(app: &Arc<App>, asked: &mut Asked) -> Answered {
         "renew_lease" => leases::renew(app, asked).await,
         "lease_events" => leases::events(app, asked).await,
         "lease_artifact" => leases::artifact(app, asked).await,
+        "lease_profile" => leases::profile(app, asked).await,
         "lease_result" => leases::result(app, asked).await,
         "release_lease" => leases::release(app, asked).await,
         "lease_git_refs" => git::refs(app, asked).await,

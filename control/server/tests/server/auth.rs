@@ -160,6 +160,7 @@ async fn a_token_of_another_repository_learns_nothing_from_any_endpoint() {
                 ("renew_lease", _) => {
                     ("application/json", json!({"cost": {"usd": 0.0, "calls": 0, "wall_s": 0.0}}))
                 }
+                ("lease_profile", _) => ("application/json", json!(gloaming_api::Profile::empty())),
                 ("lease_result", _) => (
                     "application/json",
                     json!({"kind": "failed", "error": "x", "cost": {"usd": 0.0, "calls": 0, "wall_s": 0.0}}),

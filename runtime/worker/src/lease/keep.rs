@@ -83,7 +83,7 @@ mod tests {
 
     use gloaming_api::bowout::Cost;
     use gloaming_api::worker::{AttemptResult, LEASE, Lease, LeaseRequest, Renewed, Uploaded};
-    use gloaming_api::{Attempt, Digest, TaskId};
+    use gloaming_api::{Attempt, Digest, Profile, TaskId};
 
     use super::*;
 
@@ -126,6 +126,9 @@ mod tests {
         }
         async fn artifact(&self, _: &LeaseKey, _: &Digest, _: Vec<u8>) -> Result<(), ControlError> {
             unreachable!("nothing is uploaded here")
+        }
+        async fn profile(&self, _: &LeaseKey, _: &Profile) -> Result<(), ControlError> {
+            unreachable!("nothing is learnt here")
         }
         async fn result(&self, _: &LeaseKey, _: &AttemptResult) -> Result<(), ControlError> {
             unreachable!("nothing ends here")
