@@ -35,6 +35,37 @@ async fn http2_is_spoken_to_whoever_begins_it() {
     assert_eq!(get(stream, "control.acme.example").await, (200, "ok\n".into()));
 }
 
+/// Git on this machine, which cannot know the certificate's name, is answered in the clear beside those with TLS.
+#[tokio::test]
+async fn beside_a_listener_with_tls_one_may_be_without() {
+    let dir = tempfile::tempdir().unwrap();
+    certificate(dir.path(), "control.acme.example");
+    let tls = Some(Tls { certificate: dir.path().join("cert.pem"), key: dir.path().join("key.pem") });
+    let running =
+        Running::with(Setup { settings: Settings { tls, ..Settings::default() }, ..Setup::default() }).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let beside = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (secure, plain) = (listener.local_addr().unwrap(), beside.local_addr().unwrap());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = running.server.clone();
+    let served = tokio::spawn(async move {
+        let shutdown = async {
+            let _ = stopped.await;
+        };
+        server.serve_beside(listener, Some(beside), shutdown).await
+    });
+    let mut answers = Vec::new();
+    for address in [plain, secure] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        answers.push(crate::support::read_all(&mut stream).await);
+    }
+    assert!(answers[0].starts_with("HTTP/1.1 200 ") && answers[0].ends_with("ok\n"), "{answers:?}");
+    assert!(!answers[1].contains("200"), "{answers:?}");
+    stop.send(()).unwrap();
+    assert_eq!(tokio::time::timeout(LONG, served).await.unwrap().unwrap(), 0);
+}
+
 fn certificate(dir: &std::path::Path, name: &str) -> rustls::pki_types::CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     std::fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
