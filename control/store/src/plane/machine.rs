@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use gloaming_api::access::RepoPattern;
 use gloaming_api::bowout::{BowOut, Cost, Stage, shorten};
 use gloaming_api::task::{
     NewTask, PullRequest, PullRequestOutcome, Source, TaskEventKind, TaskState, TaskView,
@@ -131,6 +132,13 @@ pub(super) fn later(at: Timestamp, by: Duration) -> Timestamp {
 /// two shares.
 pub(super) fn repo_key(repo: &RepoId) -> String {
     repo.as_str().to_ascii_lowercase()
+}
+
+/// What a repository is given by what was set, and where nothing was.
+pub(super) fn share_of(shares: &[(RepoPattern, Share)], repo: &RepoId, limits: &Limits) -> Share {
+    let named = shares.iter().filter(|(pattern, _)| pattern.matches(repo));
+    let usual = Share { weight: Share::WEIGHT, running: limits.running };
+    named.min_by_key(|(pattern, _)| pattern.breadth()).map_or(usual, |(_, share)| *share)
 }
 
 /// What a repository's pass grows by with each task that is handed out.

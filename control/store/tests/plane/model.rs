@@ -140,6 +140,7 @@ fn rest() -> impl Strategy<Value = String> {
         any_of(&["audit t1 allow acme/api", "audit t2 deny", "profile-put acme/api a", "profile ACME/API"])
             .prop_map(str::to_owned),
         (0u64..400).prop_map(|before| format!("forget {before}s")),
+        (0u64..400).prop_map(|before| format!("forget-audit {before}s")),
     ]
 }
 
