@@ -45,6 +45,9 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// The kind of effect by which a change ends that no code host takes.
 const NO_HOST: &str = "no_host";
 
+/// The kind of effect that shows something on a commit.
+const CHECK_KIND: &str = "check";
+
 /// What depends on the code host.
 pub(crate) struct Parts {
     /// Judges what is to be published.
@@ -217,6 +220,8 @@ async fn done(store: &Arc<dyn Store>, executor: Option<&Executor>, effect: &Effe
         (kind, Some(executor), _) if Executor::KINDS.contains(&kind) => {
             executor.run(effect, context::now()).await
         }
+        // What nobody can be shown is shown to nobody: a schedule that bowed out, say.
+        (CHECK_KIND, None, _) => EffectEnd::Done(Value::Null),
         (kind, _, _) => later(format!("nobody here does {kind:?}: is it still configured?")),
     }
 }

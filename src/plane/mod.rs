@@ -10,6 +10,7 @@ mod init;
 mod keep;
 mod outside;
 mod serve;
+mod standing;
 mod stats;
 mod words;
 

@@ -123,10 +123,22 @@ pub(crate) async fn serve(
             host: parts.name,
             outside: outside.told(),
             worker: worker.as_ref(),
+            schedules: config
+                .standing()
+                .map_err(Failure::usage)?
+                .schedules
+                .iter()
+                .map(|schedule| super::standing::next(schedule, context::now()))
+                .collect(),
             owner: &owner,
         },
     );
 
+    let upkeep = tokio::spawn({
+        let upkeep = gloaming_server::upkeep::Upkeep::new(store.clone(), server.grants());
+        let (config, path, stop) = (config.clone(), read_from.clone(), stop.clone());
+        async move { super::standing::keep_up(upkeep, &config, path, stop).await }
+    });
     let workers = outside.workers(&server);
     let effects =
         tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, workers, stop.clone()));
@@ -140,6 +152,7 @@ pub(crate) async fn serve(
     };
     let cut = server.serve(listener, stopping).await;
     let _ = effects.await;
+    let _ = upkeep.await;
     if cut > 0 {
         tracing::warn!(cut, "connections were cut that did not end in time");
     }
@@ -206,6 +219,7 @@ struct Told<'a> {
     host: Option<String>,
     outside: Option<String>,
     worker: Option<&'a Worker>,
+    schedules: Vec<String>,
     owner: &'a Path,
 }
 
@@ -214,7 +228,7 @@ fn told(args: &ServeArgs, told: &Told<'_>) {
     if args.json {
         print_json(&json!({
             "control": told.url, "config": told.config, "store": told.database, "policies": told.policies,
-            "host": told.host, "told": told.outside, "token_file": told.owner,
+            "host": told.host, "told": told.outside, "schedules": told.schedules, "token_file": told.owner,
             "worker": told.worker.map(|worker| json!({
                 "engine": worker.engine, "model": worker.model, "labels": worker.labels, "jobs": worker.jobs,
             })),
@@ -236,6 +250,7 @@ fn told(args: &ServeArgs, told: &Told<'_>) {
         ),
     ];
     lines.extend(told.outside.clone().map(|outside| ("tells", outside)));
+    lines.extend(told.schedules.iter().map(|schedule| ("schedule", schedule.clone())));
     match told.worker {
         None => lines.push(("worker", "none here; start some with `gloaming worker`".to_owned())),
         Some(worker) => {

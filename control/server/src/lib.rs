@@ -35,6 +35,7 @@ mod routes;
 mod settings;
 mod signed;
 mod tls;
+pub mod upkeep;
 mod watched;
 mod web;
 pub mod webhook;

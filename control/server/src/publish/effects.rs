@@ -86,7 +86,6 @@ pub fn of_end(record: &TaskRecord, attempt: Attempt, end: &AttemptEnd) -> Vec<Ne
             failure_comment(&view.id, attempt, error),
         ),
     };
-    let Some(number) = talked_in(view) else { return Vec::new() };
     let about = format!("{attempt}:end");
     let neutral = |commit: Option<String>| {
         let (title, summary) = (title.clone(), body.clone());
@@ -100,21 +99,19 @@ pub fn of_end(record: &TaskRecord, attempt: Attempt, end: &AttemptEnd) -> Vec<Ne
         Mark { repo: view.repo.clone(), commit, check }.effect(&view.id, &about)
     };
     let open = view.pull_request.as_ref().map(|request| request.commit.clone());
-    let mut effects = Vec::new();
-    if record.by_name {
-        let say = Say {
-            repo: view.repo.clone(),
-            number,
-            marker: marker(&view.id, attempt).trim_end().to_owned(),
-            body: body.clone(),
-        };
-        effects.push(say.effect(&view.id, &about));
-        // The check that says a follow-up is worked on.
-        effects.extend(open.map(|commit| neutral(Some(commit))));
-    } else {
-        effects.push(neutral(open.or_else(|| view.base.clone())));
+    if !record.by_name {
+        return vec![neutral(open.or_else(|| view.base.clone()))];
     }
-    effects
+    let Some(number) = talked_in(view) else { return Vec::new() };
+    let say = Say {
+        repo: view.repo.clone(),
+        number,
+        marker: marker(&view.id, attempt).trim_end().to_owned(),
+        body: body.clone(),
+    };
+    let said = say.effect(&view.id, &about);
+    // The check that says a follow-up is worked on.
+    std::iter::once(said).chain(open.map(|commit| neutral(Some(commit)))).collect()
 }
 
 /// Returns what follows when a pull request is open, or has a new commit: a check on that one, and an end of the check on

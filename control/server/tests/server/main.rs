@@ -18,5 +18,6 @@ mod receiver;
 mod scene;
 mod schemathesis;
 mod support;
+mod upkeep;
 mod web;
 mod webhooks;
