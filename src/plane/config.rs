@@ -364,18 +364,18 @@ mod tests {
         };
         insta::assert_snapshot!(slack("team = \"T1\", user = \"@ada\", scope = \"submit\", repos = [\"*\"]"), @r#"[slack] users: team = "T1", user = "@ada": want their ids, like T0123ABCD and U0123ABCD, or user = "*""#);
         insta::assert_snapshot!(slack("team = \"T1\", user = \"*\", scope = \"admin\", repos = [\"*\"]"), @"[slack] users: a chat's user has the scope `read` or `submit`, and no other");
-        insta::assert_snapshot!(refused("schema = 1\n[keep]\ntasks_days = 1"), @"");
-        insta::assert_snapshot!(refused("schema = 1\n[keep]\naudit_days = 30"), @"");
-        insta::assert_snapshot!(refused("schema = 1\n[[repo]]\nname = \"acme/*\"\nweight = 0"), @"");
-        insta::assert_snapshot!(refused("schema = 1\n[[repo]]\nname = \"acme/*\"\n[[repo]]\nname = \"ACME/*\""), @"");
+        insta::assert_snapshot!(refused("schema = 1\n[keep]\ntasks_days = 1"), @"[keep]: tasks_days = 1: want at least 7, or 0 for ever: a code host sends deliveries again for some days");
+        insta::assert_snapshot!(refused("schema = 1\n[keep]\naudit_days = 30"), @"[keep]: audit_days = 30: want at least as much as tasks_days, or 0 for ever: the log tells who asked for what");
+        insta::assert_snapshot!(refused("schema = 1\n[[repo]]\nname = \"acme/*\"\nweight = 0"), @"[[repo]] number 1 (acme/*): weight = 0: want 1 to 1000; running = 0 holds a repository");
+        insta::assert_snapshot!(refused("schema = 1\n[[repo]]\nname = \"acme/*\"\n[[repo]]\nname = \"ACME/*\""), @"[[repo]] number 2 (ACME/*): there is one of that name before it");
         let schedule = |rest: &str| {
             refused(&format!("schema = 1\n[[schedule]]\nname = \"nightly\"\nrepo = \"acme/api\"\n{rest}\n"))
         };
-        insta::assert_snapshot!(schedule("text = \"tidy\"\ncron = \"61 * * * *\""), @"");
-        insta::assert_snapshot!(schedule("text = \"tidy\"\ncron = \"* * * * * *\""), @"");
-        insta::assert_snapshot!(schedule("text = \"tidy\"\ncron = \"0 0 31 2 *\""), @"");
-        insta::assert_snapshot!(schedule("text = \"tidy\"\ncron = \"@daily\"\nzone = \"Mars/Base\""), @"");
-        insta::assert_snapshot!(schedule("text = \" \"\ncron = \"@daily\""), @"");
+        insta::assert_snapshot!(schedule("text = \"tidy\"\ncron = \"61 * * * *\""), @r#"[[schedule]] number 1 (nightly): cron = "61 * * * *": Component error: Number out of bounds."#);
+        insta::assert_snapshot!(schedule("text = \"tidy\"\ncron = \"* * * * * *\""), @r#"[[schedule]] number 1 (nightly): cron = "* * * * * *": want five fields: minute, hour, day of the month, month, day of the week; or @daily"#);
+        insta::assert_snapshot!(schedule("text = \"tidy\"\ncron = \"0 0 31 2 *\""), @r#"[[schedule]] number 1 (nightly): cron = "0 0 31 2 *": there is no such time"#);
+        insta::assert_snapshot!(schedule("text = \"tidy\"\ncron = \"@daily\"\nzone = \"Mars/Base\""), @r#"[[schedule]] number 1 (nightly): zone = "Mars/Base": no time zone is called that; want one like UTC or Europe/Berlin"#);
+        insta::assert_snapshot!(schedule("text = \" \"\ncron = \"@daily\""), @"[[schedule]] number 1 (nightly): at `text`: want 1 to 262144 bytes that are not all white space");
         insta::assert_snapshot!(refused("schema = 1\nlisten_on = \"x\""), @"unknown field `listen_on`, expected one of `schema`, `listen`, `clone`, `policies`, `tls`, `github`, `slack`, `webhook`, `keep`, `repo`, `schedule`, `worker`");
     }
 

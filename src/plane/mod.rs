@@ -12,6 +12,8 @@ mod outside;
 mod serve;
 mod standing;
 mod stats;
+#[cfg(feature = "otlp")]
+mod traced;
 mod words;
 
 use std::path::{Path, PathBuf};

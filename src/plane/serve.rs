@@ -139,6 +139,9 @@ pub(crate) async fn serve(
         let (config, path, stop) = (config.clone(), read_from.clone(), stop.clone());
         async move { super::standing::keep_up(upkeep, &config, path, stop).await }
     });
+    #[cfg(feature = "otlp")]
+    let traces = super::traced::open(store.clone())?
+        .map(|tracer| tokio::spawn(super::traced::send(tracer, stop.clone())));
     let workers = outside.workers(&server);
     let effects =
         tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, workers, stop.clone()));
@@ -153,6 +156,10 @@ pub(crate) async fn serve(
     let cut = server.serve(listener, stopping).await;
     let _ = effects.await;
     let _ = upkeep.await;
+    #[cfg(feature = "otlp")]
+    if let Some(traces) = traces {
+        let _ = traces.await;
+    }
     if cut > 0 {
         tracing::warn!(cut, "connections were cut that did not end in time");
     }

@@ -35,6 +35,8 @@ mod routes;
 mod settings;
 mod signed;
 mod tls;
+#[cfg(feature = "otlp")]
+pub mod traces;
 pub mod upkeep;
 mod watched;
 mod web;

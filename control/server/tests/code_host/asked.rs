@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use crate::published::finished;
 use crate::scene::{Changed, Scene, start};
 
-struct Asked {
-    host: Arc<MemoryHost>,
-    scene: Scene,
-    hooks: Hooks,
+pub(crate) struct Asked {
+    pub(crate) host: Arc<MemoryHost>,
+    pub(crate) scene: Scene,
+    pub(crate) hooks: Hooks,
 }
 
-fn asked() -> Asked {
+pub(crate) fn asked() -> Asked {
     let host = Arc::new(MemoryHost::new(&[("src/lib.rs", "pub fn greet() {}\n")], start()));
     host.change(|state| {
         state.permissions = [
@@ -49,7 +49,7 @@ fn delivery(id: &str, event: &str, mut body: Value) -> Delivery {
     }
 }
 
-fn labelled(id: &str, label: &str, by: &str) -> Delivery {
+pub(crate) fn labelled(id: &str, label: &str, by: &str) -> Delivery {
     let issue = json!({"number": 12, "title": "Greet by name", "body": "It says nothing.", "state": "open"});
     delivery(
         id,
