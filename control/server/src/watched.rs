@@ -115,6 +115,10 @@ impl Store for Watched {
         if let Submitted::New(task) = &submitted {
             self.bells.task(task);
             self.bells.ready();
+            // Whoever watches those that this one took the place of is told at once, too.
+            if submission.new.supersede.is_some() {
+                self.bells.any_task();
+            }
         }
         Ok(submitted)
     }

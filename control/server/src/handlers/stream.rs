@@ -85,7 +85,7 @@ struct Watch {
     /// Of a page; none of a client with a token.
     session: Option<String>,
     task: TaskId,
-    bells: broadcast::Receiver<TaskId>,
+    bells: broadcast::Receiver<Option<TaskId>>,
     /// The last event that was sent.
     seen: u64,
     page: VecDeque<TaskEvent>,
@@ -178,7 +178,7 @@ impl Watch {
         loop {
             tokio::select! {
                 rung = self.bells.recv() => match rung {
-                    Ok(task) if task != self.task => {}
+                    Ok(Some(task)) if task != self.task => {}
                     // Too many bells to tell which: look.
                     Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return Woken::Look,
                     Err(broadcast::error::RecvError::Closed) => return Woken::Look,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gloaming_server::{Settings, Tls};
+use gloaming_server::{Settings, Timeouts, Tls};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
@@ -111,4 +111,22 @@ async fn streams_that_are_opened_and_reset_without_end_are_ended() {
     tokio::time::timeout(LONG, ended).await.expect("the server ends the connection");
     // GOAWAY, with ENHANCE_YOUR_CALM where it still could be told.
     assert_eq!(running.ask("GET", "/livez", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_without_requests_is_ended() {
+    let timeouts = Timeouts { idle: std::time::Duration::from_millis(300), ..Timeouts::default() };
+    let settings = Settings { timeouts, ..Settings::default() };
+    let running = Running::with(Setup { settings, ..Setup::default() }).await;
+    let stream = TcpStream::connect(running.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let ended = tokio::spawn(connection);
+    let request =
+        http::Request::get("http://control.acme.example/livez").body(Empty::<bytes::Bytes>::new()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ok\n");
+    // The sender is held: it is the server that ends it, and in order.
+    tokio::time::timeout(LONG, ended).await.unwrap().unwrap().unwrap();
+    assert!(sender.is_closed());
 }
