@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use gloaming_api::{RelPath, RepoId};
 use jiff::Timestamp;
 use secrecy::SecretString;
+use serde_json::Value;
 
 /// What a call to a code host comes to.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, HostError>>;
@@ -247,6 +248,19 @@ pub struct FailedDelivery {
     pub at: Timestamp,
 }
 
+/// Something that happened to an issue, as whoever asks is told of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IssueEvent {
+    /// Its number: later ones have higher ones.
+    pub id: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The issue's number.
+    pub issue: u64,
+    /// What a delivery of it holds, but for the repository.
+    pub payload: Value,
+}
+
 /// A code host.
 pub trait CodeHost: Send + Sync {
     /// Returns the login that our own comments and pull requests have.
@@ -354,6 +368,10 @@ pub trait CodeHost: Send + Sync {
 
     /// Returns deliveries that did not get through, the newest first, at most 100.
     fn failed_deliveries(&self) -> Answer<'_, Vec<FailedDelivery>>;
+
+    /// Returns which labels and assignments issues of a repository were given of late, the newest first, at most 100; none
+    /// where missed deliveries can be asked for again, see [`CodeHost::failed_deliveries`].
+    fn issue_events<'a>(&'a self, repo: &'a RepoId) -> Answer<'a, Vec<IssueEvent>>;
 
     /// Asks for a delivery again.
     fn redeliver(&self, id: u64) -> Answer<'_, ()>;

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use sha1::{Digest as _, Sha1};
 
 use crate::host::{
-    Account, Answer, Check, CodeHost, Comment, Commit, FailedDelivery, HostError, Issue, LineComment,
-    NewRequest, Permission, ReadAccess, Repository, Request, RequestState, TreeChange, blob_id,
+    Account, Answer, Check, CodeHost, Comment, Commit, FailedDelivery, HostError, Issue, IssueEvent,
+    LineComment, NewRequest, Permission, ReadAccess, Repository, Request, RequestState, TreeChange, blob_id,
 };
 
 /// The login of what is written through this host.
@@ -50,6 +50,7 @@ pub struct State {
     pub drafts: Vec<NewRequest>,
     pub checks: Vec<(String, Check)>,
     pub failed: Vec<FailedDelivery>,
+    pub issue_events: Vec<IssueEvent>,
     pub redelivered: Vec<u64>,
     /// The calls that were made, by name.
     pub calls: Vec<&'static str>,
@@ -441,6 +442,10 @@ impl CodeHost for MemoryHost {
 
     fn failed_deliveries(&self) -> Answer<'_, Vec<FailedDelivery>> {
         self.call("failed_deliveries", |state| Ok(state.failed.clone()))
+    }
+
+    fn issue_events<'a>(&'a self, _: &'a RepoId) -> Answer<'a, Vec<IssueEvent>> {
+        self.call("issue_events", |state| Ok(state.issue_events.clone()))
     }
 
     fn redeliver(&self, id: u64) -> Answer<'_, ()> {

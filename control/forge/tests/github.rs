@@ -163,6 +163,34 @@ async fn what_did_not_change_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn what_happened_to_issues_is_asked_for_with_a_token_alone() {
+    const EVENTS: &str = r#"200 OK
+etag: "one"
+
+[{"id": 9, "event": "assigned", "created_at": "2026-11-27T12:00:02Z", "actor": {"login": "bot"}, "assignee": {"login": "bot"},
+  "assigner": {"login": "alice"}, "issue": {"number": 3, "title": "t", "body": null, "state": "open"}},
+ {"id": 8, "event": "closed", "created_at": "2026-11-27T12:00:01Z", "actor": null, "issue": {"number": 2}},
+ {"id": 7, "event": "labeled", "created_at": "2026-11-27T12:00:00Z", "actor": {"login": "alice"}, "label": {"name": "gloaming"},
+  "issue": {"number": 3, "title": "t", "body": null, "state": "open"}},
+ {"id": 6, "event": "labeled", "created_at": "2026-11-27T12:00:00Z", "actor": null, "issue": null}]"#;
+    let polled = scene(false, &[EVENTS, "304 Not Modified\n\n"]);
+    let first = polled.host.issue_events(&polled.repo).await.expect("events");
+    assert_eq!(polled.host.issue_events(&polled.repo).await.expect("the same"), first);
+    let told: Vec<_> = first.iter().map(|event| (event.id, event.issue, &event.payload)).collect();
+    assert_eq!(told.len(), 2);
+    assert_eq!((told[0].0, told[0].1, &told[0].2["sender"]["login"]), (9, 3, &"alice".into()));
+    assert_eq!(
+        (told[1].0, &told[1].2["action"], &told[1].2["label"]["name"]),
+        (7, &"labeled".into(), &"gloaming".into())
+    );
+    assert!(polled.seen.lock().unwrap()[1].headers.contains("if-none-match: \"one\""));
+    // An App's missed deliveries are asked for again: these are not asked for.
+    let app = scene(true, &[]);
+    assert_eq!(app.host.issue_events(&app.repo).await.expect("nothing"), []);
+    assert!(app.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn nobody_hears_the_token_and_an_end_that_is_not_known_says_so() {
     let scene = scene(false, &["502 Bad Gateway\n\n<html>", "201 Created\n\n<html>of a proxy</html>"]);
     let first = scene.host.create_comment(&scene.repo, 1, "hello").await.expect_err("a bad gateway");

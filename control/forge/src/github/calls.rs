@@ -14,8 +14,8 @@ use super::auth::{Credentials, Use};
 use super::client::Call;
 use super::{GitHub, PAGE, at, path, segment, wire};
 use crate::host::{
-    Answer, Check, CheckState, CodeHost, Comment, Commit, FailedDelivery, HostError, Issue, LineComment,
-    NewRequest, Permission, ReadAccess, Repository, Request, RequestState, TreeChange,
+    Answer, Check, CheckState, CodeHost, Comment, Commit, FailedDelivery, HostError, Issue, IssueEvent,
+    LineComment, NewRequest, Permission, ReadAccess, Repository, Request, RequestState, TreeChange,
 };
 
 /// The largest file that is read through the API.
@@ -334,6 +334,18 @@ impl CodeHost for GitHub {
             Ok(missed
                 .map(|one| FailedDelivery { id: one.id, guid: one.guid, at: one.delivered_at })
                 .collect())
+        }
+        .boxed()
+    }
+
+    fn issue_events<'a>(&'a self, repo: &'a RepoId) -> Answer<'a, Vec<IssueEvent>> {
+        async move {
+            if self.as_app()?.is_some() {
+                return Ok(Vec::new());
+            }
+            let all: Vec<wire::IssueEvent> =
+                self.poll(repo, &format!("issues/events?per_page={PAGE}")).await?;
+            Ok(all.into_iter().filter_map(wire::IssueEvent::told).collect())
         }
         .boxed()
     }

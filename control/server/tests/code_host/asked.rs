@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use gloaming_api::TaskId;
 use gloaming_api::task::{PullRequestOutcome, Source, TaskState};
-use gloaming_forge::host::{Account, Comment, FailedDelivery, LineComment, Permission, RequestState};
+use gloaming_forge::host::{
+    Account, Comment, FailedDelivery, IssueEvent, LineComment, Permission, RequestState,
+};
 use gloaming_forge::memory::{Fault, ME, MemoryHost};
 use gloaming_server::hooks::github::{Called, Handled, HookError, Hooks};
 use gloaming_store::{Delivery, TaskFilter};
@@ -323,4 +325,44 @@ async fn what_no_delivery_told_is_asked_for() {
     let second = asked.hooks.reconcile(asked.scene.now).await;
     assert_eq!(second.outcomes, [(task, PullRequestOutcome::Reverted)]);
     assert_eq!(asked.hooks.reconcile(asked.scene.now).await.outcomes, []);
+}
+
+#[tokio::test]
+async fn labels_that_no_delivery_told_of_are_asked_for() {
+    let asked = asked();
+    let event = |id: u64, issue: u64, minutes: i64| IssueEvent {
+        id,
+        at: start() + SignedDuration::from_mins(minutes),
+        issue,
+        payload: json!({
+            "action": "labeled",
+            "issue": {"number": issue, "title": "Greet by name", "body": "It says nothing.", "state": "open"},
+            "label": {"name": "gloaming"},
+            "sender": user("alice"),
+        }),
+    };
+    let round = async |events: Vec<IssueEvent>, minutes: i64| {
+        asked.host.change(|state| state.issue_events = events);
+        let now = start() + SignedDuration::from_mins(minutes);
+        let done = asked.hooks.reconcile(now).await;
+        assert_eq!(done.errors, Vec::<String>::new());
+        for delivery in asked.scene.store.deliveries(10, std::time::Duration::from_secs(60), now).unwrap() {
+            asked.hooks.work(&delivery, now).await;
+        }
+        let tasks = asked.scene.store.tasks(&TaskFilter { limit: 9, ..TaskFilter::default() }).unwrap();
+        (done.unheard, tasks.len())
+    };
+    // Of a repository that nothing was asked for in, nothing is asked.
+    assert_eq!(round(vec![event(1, 12, 0)], 1).await, (0, 0));
+    // Its first task comes by a delivery; what is past is left.
+    asked.hooks.handle(&labelled("d-1", "gloaming", "alice"), start()).await.unwrap();
+    assert_eq!(round(vec![event(2, 13, 1), event(1, 12, 0)], 2).await, (0, 1));
+    // A label whose delivery was lost, and the one whose delivery came, told late.
+    let all = vec![event(4, 14, 30), event(3, 12, 0), event(2, 13, 1), event(1, 12, 0)];
+    assert_eq!(round(all.clone(), 31).await, (1, 2));
+    let newest =
+        asked.scene.store.tasks(&TaskFilter { limit: 1, ..TaskFilter::default() }).unwrap().remove(0);
+    assert_eq!((newest.source, newest.asker.as_str()), (Source::Issue { number: 14 }, "github:alice"));
+    // Once.
+    assert_eq!(round(all, 40).await, (0, 2));
 }

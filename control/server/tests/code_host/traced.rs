@@ -119,12 +119,8 @@ fn seen(lines: &[String]) -> Vec<Seen> {
 /// A tree of spans, each with how long it took, seconds.
 fn tree(spans: &[Seen]) -> String {
     let ids: BTreeMap<&str, &Seen> = spans.iter().map(|span| (span.id.as_str(), span)).collect();
-    let depth = |mut span: &Seen| {
-        let mut depth = 0;
-        while let Some(parent) = ids.get(span.parent.as_str()) {
-            (span, depth) = (parent, depth + 1);
-        }
-        depth
+    let depth = |span: &Seen| {
+        std::iter::successors(ids.get(span.parent.as_str()), |above| ids.get(above.parent.as_str())).count()
     };
     let line = |span: &Seen| {
         let took = (span.end - span.begin) as f64 / 1e9;

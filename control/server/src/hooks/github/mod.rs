@@ -72,6 +72,11 @@ struct TakenUp {
     delivery: String,
 }
 
+/// The name under which is kept which task an issue was taken up by last.
+fn taken_up_by(repo: &RepoId, issue: u64) -> String {
+    format!("github:issue:{}#{issue}", repo.as_str().to_ascii_lowercase())
+}
+
 /// Works on GitHub's deliveries.
 pub struct Hooks {
     store: Arc<dyn Store>,
@@ -201,7 +206,7 @@ impl Hooks {
         if text.is_empty() || text.len() > TEXT_CAP {
             return Ok(Handled::Nothing("there is no text, or too much of it"));
         }
-        let name = format!("github:issue:{}#{}", place.repo.as_str().to_ascii_lowercase(), place.number);
+        let name = taken_up_by(place.repo, place.number);
         let submission = Submission {
             id: TaskId::generate(),
             new: NewTask {
