@@ -64,7 +64,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("reqwest", &["client", "model", "server"]),
     ("hyper", &["server", "jobs", "mcp"]),
     ("saphyr-parser", &["profile"]),
-    ("rustls", &["client", "model", "server"]),
+    ("rustls", &["client", "forge", "model", "server"]),
     ("roxmltree", &["profile", "verify"]),
     ("ed25519-dalek", &["gate"]),
     ("anyhow", &["gloaming"]),

@@ -9,10 +9,13 @@ use std::process::Command;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gloaming_api::RepoId;
 use gloaming_forge::github::{Identity, Settings};
 use gloaming_forge::{CodeHost, GitHub, HostError};
 use jiff::Timestamp;
+use serde_json::json;
 
 /// A request as the server saw it.
 #[derive(Debug, Clone)]
@@ -195,4 +198,72 @@ async fn a_draft_where_there_are_none_is_no_draft() {
     let drafts: Vec<bool> =
         scene.seen.lock().unwrap().iter().map(|one| one.body.contains("\"draft\":true")).collect();
     assert_eq!(drafts, [true, false]);
+}
+
+/// Makes a key with openssl, and returns it and the public one, both PEM.
+fn key(words: &[&str]) -> (String, Vec<u8>) {
+    let made = Command::new("openssl").args(words).output().expect("openssl runs").stdout;
+    let dir = tempfile::TempDir::new().expect("a folder");
+    std::fs::write(dir.path().join("key.pem"), &made).expect("a file");
+    let mut public = Command::new("openssl");
+    let public = public.args(["pkey", "-in", "key.pem", "-pubout"]).current_dir(dir.path());
+    (String::from_utf8(made).expect("PEM"), public.output().expect("openssl runs").stdout)
+}
+
+fn app(key: &str, api: String, now: Timestamp) -> Result<GitHub, gloaming_forge::github::SettingsError> {
+    let identity = Identity::App { id: 4711, key: key.to_owned().into() };
+    GitHub::new(Settings { api, identity }, Arc::new(move || now))
+}
+
+/// Openssl makes the key and checks the signature; nothing of ours does.
+#[tokio::test]
+async fn the_app_says_who_it_is_by_a_token_that_its_public_key_proves() {
+    let now: Timestamp = "2026-11-27T12:00:00Z".parse().expect("a time");
+    for words in [
+        &["genrsa", "-traditional", "2048"][..],
+        &["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"],
+    ] {
+        let (private, public) = key(words);
+        let (api, seen) = serve(&[INSTALLED, FIRST, ISSUE]);
+        let host = app(&private, api, now).expect("good settings");
+        host.issue(&"acme/api".parse().expect("a repository"), 1).await.expect("an issue");
+        let headers = seen.lock().unwrap()[0].headers.clone();
+        let jwt =
+            headers.lines().find_map(|line| line.strip_prefix("authorization: Bearer ")).expect("a token");
+        let (message, signature) = jwt.rsplit_once('.').expect("three parts");
+        let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).expect("base64url");
+        let parts: Vec<serde_json::Value> =
+            message.split('.').map(|part| serde_json::from_slice(&bytes(part)).expect("JSON")).collect();
+        assert_eq!(
+            parts,
+            [
+                json!({"typ": "JWT", "alg": "RS256"}),
+                json!({"iss": 4711, "iat": now.as_second() - 60, "exp": now.as_second() + 540}),
+            ]
+        );
+        let dir = tempfile::TempDir::new().expect("a folder");
+        let put =
+            |name: &str, content: &[u8]| std::fs::write(dir.path().join(name), content).expect("a file");
+        put("public.pem", &public);
+        put("signature", &bytes(signature));
+        let verified = |message: &str| {
+            put("message", message.as_bytes());
+            let mut check = Command::new("openssl");
+            check.args(["dgst", "-sha256", "-verify", "public.pem", "-signature", "signature", "message"]);
+            check.current_dir(dir.path()).output().expect("openssl runs").status.success()
+        };
+        assert!(verified(message), "{words:?}");
+        assert!(!verified(&message.replace('.', "..")), "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_rsa_key_is_refused_before_anything_is_asked() {
+    let (other, _) = key(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    let (weak, _) = key(&["genrsa", "-traditional", "1024"]);
+    for bad in [other.as_str(), &weak, "", "no PEM", &other.replace("PRIVATE", "PUBLIC")] {
+        let refused = app(bad, "https://one.acme.example".to_owned(), Timestamp::UNIX_EPOCH);
+        let refused = refused.expect_err("it is no RSA key that is large enough").to_string();
+        assert_eq!(refused, "the App's key is no RSA private key of 2048 bits or more in PEM");
+    }
 }
