@@ -250,6 +250,38 @@ async fn a_review_goes_on_twice_whole_and_on_the_same_request() {
 }
 
 #[tokio::test]
+async fn a_reviewer_may_say_more_after_a_follow_up_that_came_to_nothing() {
+    let mut asked = asked();
+    let task = asked.published().await;
+    let comment = |id: u64| {
+        let comment = json!({"id": id, "body": format!("@gloaming wish {id}"), "user": user("alice")});
+        let issue = json!({"number": 100, "title": "t", "state": "open", "pull_request": {}});
+        let body = json!({"action": "created", "comment": comment, "issue": issue});
+        delivery(&format!("c-{id}"), "issue_comment", body)
+    };
+    for id in [1, 2] {
+        assert_eq!(asked.says(&comment(id)).await, "a follow-up");
+        let lease = asked.scene.claim();
+        // Made of another commit than the branch stands at, so it is not published.
+        finished(&asked.host, &asked.scene, &lease, "main", &[("src/lib.rs", "100644", Some("// more\n"))]);
+        asked.scene.work(None).await;
+        assert_eq!(asked.scene.record(&task).view.state, TaskState::BowedOut);
+    }
+    assert!(asked.scene.only().text.ends_with("[comment 2 of github:alice]\n\nwish 2"));
+    assert_eq!(asked.says(&comment(3)).await, "it was followed up as often as it may be");
+    asked.scene.work(None).await;
+    asked.host.look(|state| {
+        let said: Vec<&str> = state.comments[&100].iter().map(|one| one.body.as_str()).collect();
+        assert_eq!(
+            said.iter().filter(|body| body.contains("What is left is for a person.")).count(),
+            1,
+            "{said:?}"
+        );
+        assert_eq!(said.len(), 3, "{said:?}");
+    });
+}
+
+#[tokio::test]
 async fn a_failed_check_of_the_newest_commit_goes_on() {
     let mut asked = asked();
     let task = asked.published().await;

@@ -386,7 +386,9 @@ impl Task {
     /// Lets it re-enter. Returns whether it does.
     pub(super) fn follow_up(&mut self, text: &str, by: &str, most: u32, now: Timestamp) -> bool {
         let open = self.now.pull_request.as_ref().is_some_and(|request| request.outcome.is_none());
-        if self.now.state != TaskState::Published || !open || self.now.follow_ups >= most {
+        // Also where the one before came to nothing: whoever reviews may say more.
+        let ended = matches!(self.now.state, TaskState::Published | TaskState::BowedOut | TaskState::Failed);
+        if !ended || !open || self.now.follow_ups >= most {
             return false;
         }
         self.now.follow_ups += 1;

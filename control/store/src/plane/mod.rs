@@ -418,8 +418,8 @@ pub trait Store: Send + Sync {
     /// that another took the place of. `Ok(Err)` says the state it is in instead.
     fn retry(&self, task: &TaskId, by: &str, now: Timestamp) -> Stored<Option<Result<(), TaskState>>>;
 
-    /// Lets a published task re-enter for a review or a failed check, at most `most` times, with words added to its text, as
-    /// long as its pull request is open. False where it may not.
+    /// Lets a task that was published, and whose last attempt has ended, re-enter for a review or a failed check, at most
+    /// `most` times, with words added to its text, as long as its pull request is open. False where it may not.
     fn follow_up(
         &self,
         task: &TaskId,

@@ -8,7 +8,7 @@ mod reconcile;
 
 use std::sync::Arc;
 
-use gloaming_api::task::{NewTask, PullRequestOutcome, Source, TEXT_CAP, TaskState};
+use gloaming_api::task::{NewTask, PullRequestOutcome, Source, TEXT_CAP};
 use gloaming_api::{Digest, RepoId, TaskId};
 use gloaming_forge::host::{CodeHost, HostError, Permission, RequestState};
 use gloaming_store::{Delivery, Idempotency, Store, StoreError, Stored, Submission, Submitted, TaskRecord};
@@ -363,9 +363,10 @@ impl Hooks {
         if view.text.len() + text.len() > TEXT_CAP {
             return Ok(Handled::Nothing("with this its text would be too long"));
         }
-        let too_often = record.follow_ups >= FOLLOW_UPS && view.state == TaskState::Published;
+        let too_often = record.follow_ups >= FOLLOW_UPS;
         let task = view.id.clone();
-        let say = view.pull_request.as_ref().filter(|_| too_often).map(|request| {
+        let open = view.pull_request.as_ref().filter(|request| request.outcome.is_none());
+        let say = open.filter(|_| too_often).map(|request| {
             let marker = format!("<!-- gloaming task={task} enough -->");
             let body = format!(
                 "This was followed up {FOLLOW_UPS} times, which is as often as it is. What is left is for a person.\n\n{marker}"
