@@ -162,11 +162,12 @@ pub fn follow_up_begun(view: &TaskView, follow_up: u32) -> Option<NewEffect> {
     Some(mark.effect(&view.id, &format!("follow-up:{follow_up}")))
 }
 
-/// Returns the number of the issue or pull request under which a task is answered; none where it did not come from one.
+/// Returns the number of the issue or pull request under which a task is answered: its pull request where there is one,
+/// wherever it was asked for; none where it did not come from the code host and has none.
 fn talked_in(view: &TaskView) -> Option<u64> {
     let asked_in = match &view.source {
-        Source::Issue { number } | Source::Comment { number, .. } => *number,
-        Source::Api | Source::Chat { .. } | Source::Schedule { .. } => return None,
+        Source::Issue { number } | Source::Comment { number, .. } => Some(*number),
+        Source::Api | Source::Chat { .. } | Source::Schedule { .. } => None,
     };
-    Some(view.pull_request.as_ref().map_or(asked_in, |request| request.number))
+    view.pull_request.as_ref().map(|request| request.number).or(asked_in)
 }
