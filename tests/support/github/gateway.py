@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Stands before a GitHub in memory and adds what that lacks: git's smart HTTP protocol, and faults on request.
+"""Stands before a GitHub in memory and adds what that lacks: git's smart HTTP protocol, and faults on request. Before another
+server of the same kind it notes what is asked.
 
 usage: gateway.py API FOLDER
 
@@ -9,7 +10,7 @@ Prints its own address in a line once it listens.
 has (branches made by the git data API among it), after a push the API gets what was pushed; every object has the same name
 on both sides. Whoever reads or pushes shows a token that the API takes for that repository.
 
-Everything else is handed on. `GET /_gateway/calls` lists the requests so far; `POST /_gateway/fault` with
+Everything else is handed on. `GET /_gateway/calls` lists the requests so far, forms as objects; `POST /_gateway/fault` with
 `{"at": N, "how": "before" | "after" | "limited" | "drop"}` makes the Nth request from then on, from 0, go wrong: not handed
 on and answered 502, handed on and answered 502, answered 429, handed on and not answered.
 """
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -213,10 +215,13 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {"Content-Type": "application/json"}, json.dumps(gateway.calls).encode())
 
     def hand_on(self, body):
-        try:
-            parsed = json.loads(body) if body else None
-        except ValueError:
-            parsed = None
+        if self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+            parsed = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
+        else:
+            try:
+                parsed = json.loads(body) if body else None
+            except ValueError:
+                parsed = None
         fault = self.gateway.noted(self.command, self.path, parsed)
         if fault == "before":
             return self.answer(502, {}, b"<html>bad gateway</html>")
