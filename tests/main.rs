@@ -17,6 +17,7 @@ mod evil;
 mod evil_model;
 mod exercises;
 mod exports;
+mod hosted;
 mod jobs;
 mod layering;
 mod local_model;

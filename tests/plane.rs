@@ -1,6 +1,7 @@
 //! The control plane and its workers, as processes: tasks go in over HTTP, attempts run under leases, and what comes of them
 //! is told.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -28,9 +29,18 @@ pub(crate) struct Running {
 impl Running {
     /// Starts `serve` or `control` on a port of the system's choice, and waits until it listens.
     pub(crate) fn server(scene: &Scene, command: &str, config: &str) -> Self {
+        Self::at(scene, command, config, "127.0.0.1:0", None)
+    }
+
+    /// The same at an address; all that it logs goes to `log`, where there is one.
+    pub(crate) fn at(scene: &Scene, command: &str, config: &str, listen: &str, log: Option<File>) -> Self {
         std::fs::write(scene.path().join("gloaming.toml"), config).unwrap();
-        let args = [command, "--listen", "127.0.0.1:0", "--config", "gloaming.toml", "--json"];
-        let mut child = scene.command(&args).stdout(Stdio::piped()).spawn().expect("the program runs");
+        let args = [command, "--listen", listen, "--config", "gloaming.toml", "--json"];
+        let mut started = scene.command(&args);
+        if let Some(log) = log {
+            started.env("GLOAMING_LOG", "info").stderr(log);
+        }
+        let mut child = started.stdout(Stdio::piped()).spawn().expect("the program runs");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut text = String::new();
         let said = loop {
@@ -115,7 +125,7 @@ fn left_nothing(scene: &Scene) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// What `make demo-github` shows, by this build: a label, a draft pull request, its merge, and a bow-out.
+/// What `make demo-github` shows, by this build: a label, a draft pull request, a second commit on it, its merge, and a bow-out.
 #[test]
 fn a_label_becomes_a_pull_request_and_another_a_comment() {
     let Some(partner) = std::env::var_os("GLOAMING_GITHUB_DIR") else {
@@ -136,6 +146,8 @@ fn a_label_becomes_a_pull_request_and_another_a_comment() {
     for said in [
         "(draft: True) on gloaming/t-",
         "checks: success",
+        "attempt 2 begins",
+        "+    a.saturating_add(b)",
         "(merged)",
         "**No pull request**",
         "genuine: sealed",

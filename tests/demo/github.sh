@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# From a label on an issue to a draft pull request, on a GitHub in memory that others wrote (emulate, npm): `gloaming serve`
-# as an App, deliveries signed, the branch made by the git data API. Nothing leaves this machine.
+# From a label on an issue to a draft pull request, a reviewer's comment and a merge, on a GitHub in memory that others wrote
+# (emulate, npm): `gloaming serve` as an App, deliveries signed, the branch made by the git data API. Nothing leaves this
+# machine.
 #   github.sh GLOAMING GITHUB
 # GITHUB is the folder that tests/support/github/setup.sh installs into.
 set -euo pipefail
@@ -73,16 +74,26 @@ git -c "$header" clone -q "$gateway/acme/api.git" "$work/checkout"
 mkdir -p "$work/checkout/src" "$work/checkout/tests"
 printf '[package]\nname = "api"\nversion = "0.1.0"\nedition = "2021"\n' >"$work/checkout/Cargo.toml"
 printf 'version = 4\n\n[[package]]\nname = "api"\nversion = "0.1.0"\n' >"$work/checkout/Cargo.lock"
-printf '/// Returns the sum.\npub fn plus(a: u32, b: u32) -> u32 {\n    a + b\n}\n' >"$work/checkout/src/lib.rs"
+printf '/// Returns the sum.\npub fn plus(a: u32, b: u32) -> u32 {\n    a.wrapping_add(b)\n}\n' >"$work/checkout/src/lib.rs"
 printf 'use api::plus;\n\n#[test]\nfn two() {\n    assert_eq!(plus(1, 1), 2);\n}\n' >"$work/checkout/tests/all.rs"
 git -C "$work/checkout" add --all
 git -C "$work/checkout" -c user.name=alice -c user.email=alice@acme.example commit -q -m 'A crate that adds'
 git -C "$work/checkout" -c "$header" push -q origin HEAD:main
 
 say "gloaming serve, as the App that is installed there"
+# The reviewer's words need a model: a written transcript, served over HTTP. No model's skill is shown.
+python3 tests/demo/scripted_model.py tests/demo/transcripts/stop-at-the-most.json "$work/model.port" &
+model=$!
+pids+=("$model")
+until [ -s "$work/model.port" ]; do kill -0 "$model" || fail "the scripted model did not start"; read -rt 0.05 <> <(:) || true; done
 cat >"$work/gloaming.toml" <<T
 schema = 1
 clone = "file://$work/git/{repo}.git"
+
+[worker]
+model = "openai:scripted"
+model_url = "http://127.0.0.1:$(cat "$work/model.port")/v1"
+model_price = "0,0"
 
 [github]
 api = "$gateway"
@@ -126,8 +137,20 @@ git -C "$work/checkout" show FETCH_HEAD:src/lib.rs | grep -q 'pub fn sum(' || fa
 "$gloaming" task get "$task" evidence >"$work/evidence.json"
 "$gloaming" evidence verify "$work/evidence.json" | sed -n '1p'
 
-say "it is merged"
+say "a reviewer's comment on it (what the model does is SCRIPTED)"
 number=$(json 0 number <<<"$pulls")
+as_alice POST "issues/$number/comments" '{"body": "@gloaming it should stop at the most that a u32 holds"}' | json body
+until_said 'tasks[0]["attempt"]' 2
+"$gloaming" task watch "$task" | sed -n '/attempt 2 begins/,$p'
+git -C "$work/checkout" -c "$header" fetch -q origin "gloaming/$task"
+git -C "$work/checkout" --no-pager log --format='%h %s' main..FETCH_HEAD
+[ "$(git -C "$work/checkout" rev-parse FETCH_HEAD^)" = "$commit" ] || fail "the second commit does not stand on the first"
+git -C "$work/checkout" --no-pager diff "$commit" FETCH_HEAD
+pulls=$(as_alice GET 'pulls?state=all')
+[ "$(python3 -c 'import json,sys; print(len(json.load(sys.stdin)))' <<<"$pulls")" = 1 ] || fail "there is another pull request"
+json 0 body <<<"$pulls" | grep -o 'attempt=2' >/dev/null || fail "its description is of the first commit"
+
+say "it is merged"
 as_alice PATCH "pulls/$number" '{"draft": false}' >/dev/null
 as_alice PUT "pulls/$number/merge" '{}' >/dev/null
 until_said '(tasks[0].get("pull_request") or {}).get("outcome")' merged
