@@ -137,9 +137,9 @@ git -C "$work/checkout" show FETCH_HEAD:src/lib.rs | grep -q 'pub fn sum(' || fa
 "$gloaming" task get "$task" evidence >"$work/evidence.json"
 "$gloaming" evidence verify "$work/evidence.json" | sed -n '1p'
 
-say "a reviewer's comment on it (what the model does is SCRIPTED)"
+say "a reviewer says something of it (what the model does is SCRIPTED)"
 number=$(json 0 number <<<"$pulls")
-as_alice POST "issues/$number/comments" '{"body": "@gloaming it should stop at the most that a u32 holds"}' | json body
+as_alice POST "pulls/$number/reviews" '{"event": "COMMENT", "body": "@gloaming it should stop at the most that a u32 holds"}' | json body
 until_said 'tasks[0]["attempt"]' 2
 "$gloaming" task watch "$task" | sed -n '/attempt 2 begins/,$p'
 git -C "$work/checkout" -c "$header" fetch -q origin "gloaming/$task"

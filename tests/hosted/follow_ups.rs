@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::evil_model::calls;
 
-use super::simulated::{World, installed};
+use super::simulated::{World, installed, sent, signed};
 use super::{FILES, TASK};
 
 /// What a reviewer says, and what a check says.
@@ -76,7 +76,7 @@ fn follows(world: &World, task: &Value, before: &Request, after: &Request) {
     let shown = world.scene.gloaming(&["evidence", "verify", "evidence.json"]).exits(0).stdout;
     assert!(shown.contains("genuine: sealed"), "{shown}");
     let shown = world.scene.gloaming(&["evidence", "show", "evidence.json", "--json"]).exits(0).json();
-    let of = |what: &str| shown[what].clone();
+    let of = |what: &str| shown["evidence"][what].clone();
     assert_eq!((of("base"), of("tree")), (json!(before.commit), commit["tree"]["sha"].clone()), "{shown:#}");
     let message = commit["message"].as_str().unwrap();
     let digest = message.lines().find_map(|line| line.strip_prefix("Gloaming-Evidence: ")).unwrap();
@@ -87,6 +87,26 @@ fn follows(world: &World, task: &Value, before: &Request, after: &Request) {
         let told = (check(world, &before.commit), check(world, &after.commit));
         (told == (Some(json!("neutral")), Some(json!("success")))).then_some(())
     });
+}
+
+/// Delivers a comment on the request as GitHub does: emulate does not say that what it is on is a request.
+fn commented(world: &World, number: u64, body: &str) {
+    let alice = json!({"login": "alice", "type": "User"});
+    let url = format!("{}/repos/acme/api/pulls/{number}", world.github.behind);
+    let delivery = json!({
+        "action": "created", "sender": alice, "repository": {"full_name": "acme/api", "default_branch": "main"},
+        "issue": {"number": number, "title": TASK, "state": "open", "pull_request": {"url": url}},
+        "comment": {"id": 4711, "body": body, "user": alice},
+    });
+    let delivery = delivery.to_string();
+    let signature = format!("sha256={}", signed(&delivery));
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("X-GitHub-Event", "issue_comment"),
+        ("X-GitHub-Delivery", "a-comment"),
+        ("X-Hub-Signature-256", signature.as_str()),
+    ];
+    sent("POST", &format!("{}/hooks/github", world.server.url()), &headers, &delivery).good();
 }
 
 #[test]
@@ -134,10 +154,9 @@ fn a_reviewer_and_a_check_get_a_commit_each_on_the_same_request_and_a_third_wish
     assert!(task["text"].as_str().unwrap().ends_with(&format!("ci: 1 test failed\n{FAULT}")), "{task:#}");
 
     // A third wish is answered in words, once.
-    for more in ["and once more", "and again"] {
-        let body = json!({"body": format!("@gloaming {more}")});
-        world.by("alice", "POST", &format!("issues/{number}/comments"), &body);
-    }
+    let review = json!({"event": "COMMENT", "body": "@gloaming and once more"});
+    world.by("alice", "POST", &format!("pulls/{number}/reviews"), &review);
+    commented(&world, number, "@gloaming and again");
     world.until_said("it was followed up as often as it may be", 2);
     let said = || {
         let comments = world.see(&format!("issues/{number}/comments"));
