@@ -88,7 +88,8 @@ fetch() { # client, package, version, task, older, beside
         (cd "$work" && npm install --silent --package-lock-only --ignore-scripts "$name@$version" > /dev/null)
         "$VIRTUAL_ENV/bin/python" -c 'import json, sys
 for path, entry in json.load(open(sys.argv[1]))["packages"].items():
-    if path: print(path.rsplit("node_modules/", 1)[1] + "@" + entry["version"])' "$work/package-lock.json"
+    # One that is there under another name says its own.
+    if path: print(entry.get("name", path.rsplit("node_modules/", 1)[-1]) + "@" + entry["version"])' "$work/package-lock.json"
       done | sort -u > "$work/all"
       (cd "$work" && xargs npm pack --silent --prefer-offline --pack-destination "$kept/npm/packed" < all > /dev/null)
       ;;
