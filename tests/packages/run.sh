@@ -188,7 +188,7 @@ run() { # playbook, client, package, version, task, older
   base "$repo" "$2" "$3" "$4" "$6"
   begun=$SECONDS
   CARGO_HOME=$out/cargo RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup} GLOAMING_HOME=$out/home \
-    "$gloaming" run --repo "$repo" --as "packages/${3//\//-}" --policy "$out/policy.toml" --task "$5" --out "$out/$number" --json \
+    "$gloaming" run --repo "$repo" --as "packages/${3//[@\/]/_}" --policy "$out/policy.toml" --task "$5" --out "$out/$number" --json \
     > "$out/$number.json" 2> "$out/$number.log" || true
   outcome=$("$VIRTUAL_ENV/bin/python" -c 'import json, sys
 try:

@@ -134,7 +134,9 @@ impl LintFix {
         }
         let told = [text("text")].into_iter().filter(|text| !text.is_empty());
         let left = self.left.iter().take(NAMED).cloned();
-        if !self.left.is_empty() {
+        // A lockfile is no finding.
+        let path = |line: &String| line.split_once(": ").map_or(line.clone(), |(path, _)| path.to_owned());
+        if self.left.iter().any(|line| !is_lockfile(&path(line))) {
             let summary = format!("`{}` has fixes for nothing but what is left as it is.", self.command);
             return Err(End::new(ReasonCode::OutOfScope, summary)
                 .asking("Is a person to make these changes?")
@@ -270,6 +272,8 @@ mod tests {
     fn where_there_is_nothing_to_be_had_it_says_why() {
         insta::assert_snapshot!(repo(made(0, &[], &[])).run(TASK), @"no_change_needed: `cargo clippy --fix` has nothing to fix. |  | what it said");
         insta::assert_snapshot!(repo(made(0, &[("vendor/b.rs", "c\n")], &["tests/a.rs: an existing test would say something else"])).run(TASK), @"out_of_scope: `cargo clippy --fix` has fixes for nothing but what is left as it is. | Is a person to make these changes? | tests/a.rs: an existing test would say something else; vendor/b.rs: somebody else's; what it said");
+        let lock = "Cargo.lock: it configures what runs the tests";
+        assert!(repo(made(0, &[], &[lock])).run(TASK).starts_with("no_change_needed"));
         insta::assert_snapshot!(repo(made(101, &[], &[])).run(TASK), @"out_of_scope: `cargo clippy --fix` changed nothing and ended with exit code 101: what it reports has no fix of its own, or it failed. | How are the remaining findings to be fixed? | what it said");
         insta::assert_snapshot!(repo(made(0, &[("locked/c.rs", "x")], &[])).run(TASK), @"policy_blocked: `write` was refused or failed: locked/c.rs may not be written (rule keep-locked) |  | locked/c.rs may not be written (rule keep-locked)");
         let none = ToolOutcome::error(ToolError::new(
