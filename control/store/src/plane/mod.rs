@@ -403,6 +403,10 @@ pub trait Store: Send + Sync {
     /// what they have; those of workers that are gone run out once more.
     fn grace(&self, hold: Duration, now: Timestamp) -> Stored<u64>;
 
+    /// Lets go of effects and deliveries that somebody took and was not done with, so that they can be taken at once, and
+    /// returns how many. For the start of a server that is alone on its store: whoever took them is gone.
+    fn let_go(&self, now: Timestamp) -> Stored<u64>;
+
     /// Asks for a task's end: one that waits ends at once, and the effects are written; one that runs ends when its worker
     /// hears of it, one that is being published when its publisher looks, see [`Store::unpublished`]. Returns its state, none
     /// where there is no such task.

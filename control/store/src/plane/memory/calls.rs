@@ -104,6 +104,7 @@ impl Store for MemoryStore {
             latest.next += fresh.len() as u64;
             latest.bytes += bytes as u64;
             let (attempt, next) = (latest.attempt, latest.next);
+            row.task.hear(fresh);
             row.journals.entry(attempt).or_default().extend(fresh.iter().map(|line| (*line).to_owned()));
             Ok(next)
         })
@@ -170,6 +171,18 @@ impl Store for MemoryStore {
         let mut kept = self.kept();
         let due = kept.tasks.iter_mut().filter(|row| row.task.is_overdue(now));
         Ok(due.map(|row| row.task.hold_on(hold, now)).count() as u64)
+    }
+
+    fn let_go(&self, now: Timestamp) -> Stored<u64> {
+        let now = kept(now);
+        let kept = &mut *self.kept();
+        let effects = kept.effects.iter_mut().filter(|asked| asked.end.is_none());
+        let deliveries = kept.deliveries.iter_mut().filter(|received| received.done_at.is_none());
+        let held = effects
+            .map(|asked| &mut asked.held_until)
+            .chain(deliveries.map(|received| &mut received.held_until));
+        let taken = held.filter_map(|until| until.take_if(|until| *until > now));
+        Ok(taken.count() as u64)
     }
 
     fn cancel(

@@ -88,7 +88,8 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Stored<Result<u64, Refused>> {
         self.write("append to a journal", |tx| {
-            let Some(row) = held(tx, lease, token, kept(now))? else { return Ok(Err(Refused::Lost)) };
+            let now = kept(now);
+            let Some(mut row) = held(tx, lease, token, now)? else { return Ok(Err(Refused::Lost)) };
             let Some(attempt) = rows::attempt(tx, row.seq, lease.attempt.0)? else {
                 return Ok(Err(Refused::Lost));
             };
@@ -116,6 +117,9 @@ impl Store for SqliteStore {
                 rows::signed(next),
                 rows::signed(bytes as u64)
             ])?;
+            if row.task.hear(fresh) {
+                rows::save(tx, &mut row, now)?;
+            }
             Ok(Ok(next))
         })
     }
@@ -194,6 +198,10 @@ impl Store for SqliteStore {
 
     fn grace(&self, hold: Duration, now: Timestamp) -> Stored<u64> {
         self.write("let leases hold on", |tx| queue::grace(tx, hold, kept(now)))
+    }
+
+    fn let_go(&self, now: Timestamp) -> Stored<u64> {
+        self.write("let go of what was taken", |tx| outbox::let_go(tx, kept(now)))
     }
 
     fn cancel(

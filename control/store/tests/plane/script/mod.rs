@@ -258,6 +258,7 @@ fn ask_queue(store: &dyn Store, line: &Line<'_>) -> Answer {
         }
         "sweep" => store.sweep(now).map(|lost| listed(&lost, " ", short)),
         "grace" => store.grace(line.hold(), now).map(|held| format!("{held} leases")),
+        "let-go" => store.let_go(now).map(|taken| format!("{taken} taken")),
         "cancel" => {
             let by = line.words.get(1).copied().unwrap_or("somebody");
             store
