@@ -37,6 +37,8 @@ pub(crate) struct Config {
     /// Where events of tasks are sent.
     #[serde(default, rename = "webhook")]
     pub(crate) webhooks: Vec<Webhook>,
+    /// How long a lease holds that is not renewed, seconds.
+    pub(crate) lease_s: Option<u64>,
     /// The worker in the same process.
     #[serde(default)]
     pub(crate) worker: Worker,
@@ -161,6 +163,9 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, String> {
     {
         return Err("`clone` says nothing of the repository; want `{repo}` in it".to_owned());
     }
+    if config.lease_s.is_some_and(|seconds| !(5..=3_600).contains(&seconds)) {
+        return Err("`lease_s`: want 5 to 3600 seconds".to_owned());
+    }
     if let Some(github) = &config.github {
         match (github.app, &github.key_file, &github.token_file) {
             (Some(_), Some(_), None) | (None, None, Some(_)) => {}
@@ -250,6 +255,7 @@ mod tests {
         };
         insta::assert_snapshot!(slack("team = \"T1\", user = \"@ada\", scope = \"submit\", repos = [\"*\"]"), @r#"[slack] users: team = "T1", user = "@ada": want their ids, like T0123ABCD and U0123ABCD, or user = "*""#);
         insta::assert_snapshot!(slack("team = \"T1\", user = \"*\", scope = \"admin\", repos = [\"*\"]"), @"[slack] users: a chat's user has the scope `read` or `submit`, and no other");
-        insta::assert_snapshot!(refused("schema = 1\nlisten_on = \"x\""), @"unknown field `listen_on`, expected one of `schema`, `listen`, `clone`, `policies`, `tls`, `github`, `slack`, `webhook`, `worker`");
+        insta::assert_snapshot!(refused("schema = 1\nlisten_on = \"x\""), @"unknown field `listen_on`, expected one of `schema`, `listen`, `clone`, `policies`, `tls`, `github`, `slack`, `webhook`, `lease_s`, `worker`");
+        insta::assert_snapshot!(refused("schema = 1\nlease_s = 4"), @"`lease_s`: want 5 to 3600 seconds");
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gloaming_api::access::{NewToken, RepoPattern, Scope, TokenMade};
 use gloaming_server::{Policies, Server, Settings};
@@ -91,15 +92,19 @@ pub(crate) async fn serve(
     if let Some(clone) = &config.clone {
         settings.clone.clone_from(clone);
     }
+    if let Some(seconds) = config.lease_s {
+        settings.lease = Duration::from_secs(seconds);
+    }
+    let lease = settings.lease;
     let clock: gloaming_server::Clock = Arc::new(context::now);
     let server = Server::new(store, settings, clock, policies, parts.acceptor)
         .map_err(|error| Failure::usage(error.to_string()))?;
     let store = server.store();
 
-    // Whoever worked while this was away could not renew.
-    store
-        .grace(gloaming_api::worker::LEASE, context::now())
-        .map_err(|error| Failure::infrastructure("look at the leases", error))?;
+    // Whoever worked while this was away could not renew; what an earlier process was at when it died, nobody is at now.
+    let now = context::now();
+    store.grace(lease, now).map_err(|error| Failure::infrastructure("look at the leases", error))?;
+    store.let_go(now).map_err(|error| Failure::infrastructure("look at what is to be done", error))?;
 
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| {
         Failure::infrastructure(&format!("listen on {listen}"), error)
