@@ -115,6 +115,11 @@ engines: setup ## The job lane's suite on every engine (installed when missing; 
 kill: setup ## A run killed after each event of its journal, and gone on with (minutes; every fourth is in `make test`)
 	CI=true GLOAMING_KILL_ALL=1 $(CARGO) test --workspace --locked --test all -- resume::
 
+.PHONY: crash
+crash: tools ## Server and worker killed at every call, the code host failing in every way at each: a table (half an hour; EVERY=5: every fifth; a share is in `make test`)
+	@tests/support/setup.sh test "$(CACHE)"
+	GLOAMING_CRASH=$(or $(EVERY),1) GLOAMING_GITHUB_DIR="$(CACHE)/github" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --test all -- crash:: --test-threads 1
+
 .PHONY: kubernetes
 kubernetes: setup ## The job lane's suite on a Kubernetes cluster made here (slow; needs root; ten minutes more the first time)
 	@mkdir -p "$(CACHE)/kubernetes"; trap 'tests/support/kubernetes.sh down "$(CACHE)"' EXIT; \

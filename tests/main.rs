@@ -11,6 +11,7 @@ mod bumps_registry;
 mod clone;
 mod complaints;
 mod contracts;
+mod crash;
 mod endings;
 mod escape;
 mod evil;

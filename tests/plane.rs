@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -26,20 +26,43 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts `serve` or `control` on a port of the system's choice, and waits until it listens.
-    pub(crate) fn server(scene: &Scene, command: &str, config: &str) -> Self {
-        std::fs::write(scene.path().join("gloaming.toml"), config).unwrap();
-        let args = [command, "--listen", "127.0.0.1:0", "--config", "gloaming.toml", "--json"];
-        let mut child = scene.command(&args).stdout(Stdio::piped()).spawn().expect("the program runs");
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    /// Starts a program, and waits until `ready` makes something of what it printed so far.
+    pub(crate) fn start(command: &mut Command, ready: impl Fn(&str) -> Option<Value>) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut text = String::new();
         let said = loop {
-            text.push_str(&lines.next().expect("it says that it listens").unwrap());
-            if let Ok(said) = serde_json::from_str(&text) {
+            let read = out.read_line(&mut text).expect("a pipe can be read");
+            assert!(read > 0, "{command:?} ended before it was ready:\n{text}");
+            if let Some(said) = ready(&text) {
                 break said;
             }
         };
+        // Whoever writes to a pipe that nobody reads stops.
+        std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
         Self { child, said }
+    }
+
+    /// Returns what starts `serve` or `control` on a port of the system's choice.
+    pub(crate) fn command(scene: &Scene, command: &str, config: &str) -> Command {
+        std::fs::write(scene.path().join("gloaming.toml"), config).unwrap();
+        scene.command(&[command, "--listen", "127.0.0.1:0", "--config", "gloaming.toml", "--json"])
+    }
+
+    /// Starts one, and waits until it listens.
+    pub(crate) fn listening(command: &mut Command) -> Self {
+        Self::start(command, |text| serde_json::from_str(text).ok())
+    }
+
+    /// Starts `serve` or `control`, and waits until it listens.
+    pub(crate) fn server(scene: &Scene, command: &str, config: &str) -> Self {
+        Self::listening(&mut Self::command(scene, command, config))
+    }
+
+    /// What it said when it was ready.
+    pub(crate) fn said(&self) -> &Value {
+        &self.said
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -130,7 +153,7 @@ fn a_label_becomes_a_pull_request_and_another_a_comment() {
     let mut command = scene.command(&[]);
     let environment: Vec<_> =
         command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
-    command = std::process::Command::new("bash");
+    command = Command::new("bash");
     command.arg(demo).arg(env!("CARGO_BIN_EXE_gloaming")).arg(partner).env_clear().envs(environment);
     let ran = ran(command.stdin(Stdio::null()).output().expect("bash runs")).exits(0);
     for said in [
