@@ -25,6 +25,16 @@ build: tools ## Build target/release/gloaming
 	$(CARGO) build --release --locked
 	@if [ "$(abspath $(TARGET))" != "$(abspath target)" ]; then mkdir -p target/release && ln -sf "$(abspath $(TARGET))/release/gloaming" target/release/gloaming; fi
 
+ENGINE ?= $(notdir $(firstword $(shell command -v podman) $(shell command -v docker)))
+BASE ?= docker.io/library/debian:12-slim
+
+# Built apart, so that target/release/gloaming stays the whole program. Docker's form knows health checks.
+.PHONY: image
+image: setup ## A container image of the control plane alone: gloaming-control (podman or docker; BASE=image)
+	$(CARGO) build --release --locked --no-default-features --features control,otlp --target-dir "$(TARGET)/control"
+	mkdir -p "$(TARGET)/image" && cp "$(TARGET)/control/release/gloaming" "$(TARGET)/image/"
+	$(ENGINE) build $(if $(filter podman,$(ENGINE)),--format docker) --build-arg BASE=$(BASE) --tag gloaming-control --file Containerfile "$(TARGET)/image"
+
 .PHONY: demo
 demo: build ## Run the main job on a real published project (about two minutes when warm)
 	@tests/demo/run.sh "$(TARGET)/release/gloaming" "$(CACHE)"
@@ -66,6 +76,13 @@ tamper: tools ## The whole tamper suite: attacks on the gate and their benign tw
 schemathesis: setup ## Requests made from the OpenAPI document, right and wrong ones, by schemathesis (PyPI; a minute)
 	@test -x "$(CACHE)/schemathesis/bin/schemathesis" || { python3 -m venv "$(CACHE)/schemathesis" && "$(CACHE)/schemathesis/bin/pip" install -q schemathesis==4.32.5; }
 	GLOAMING_SCHEMATHESIS="$(CACHE)/schemathesis/bin/schemathesis" $(CARGO) test -p gloaming-server --locked --test server schemathesis -- --nocapture
+
+.PHONY: traces
+traces: setup ## One trace from a webhook to its pull request, read by a collector nobody here wrote (rotel, PyPI; a minute)
+	@test -x "$(CACHE)/rotel/rotel/rotel-agent" || python3 -m pip install -q --no-deps --target "$(CACHE)/rotel" rotel==0.0.1a15
+	$(CARGO) clippy --package gloaming-server --all-targets --features otlp --locked -- -D warnings
+	$(CARGO) clippy --package gloaming --bins --no-default-features --features control,otlp --locked -- -D warnings
+	GLOAMING_ROTEL="$(CACHE)/rotel/rotel/rotel-agent" $(CARGO) test -p gloaming-server --features otlp --locked --test code_host traced:: -- --nocapture
 
 .PHONY: evil
 evil: tools ## The whole evil suite: a model that tries everything (minutes; CASES=wire)
@@ -114,6 +131,11 @@ engines: setup ## The job lane's suite on every engine (installed when missing; 
 .PHONY: kill
 kill: setup ## A run killed after each event of its journal, and gone on with (minutes; every fourth is in `make test`)
 	CI=true GLOAMING_KILL_ALL=1 $(CARGO) test --workspace --locked --test all -- resume::
+
+.PHONY: crash
+crash: tools ## Server and worker killed at every call, the code host failing in every way at each: a table (half an hour; EVERY=5: every fifth; a share is in `make test`)
+	@tests/support/setup.sh test "$(CACHE)"
+	GLOAMING_CRASH=$(or $(EVERY),1) GLOAMING_GITHUB_DIR="$(CACHE)/github" GLOAMING_TEST_PYTHON="$(CACHE)/python" $(CARGO) test --workspace --locked --test all -- crash:: --test-threads 1
 
 .PHONY: kubernetes
 kubernetes: setup ## The job lane's suite on a Kubernetes cluster made here (slow; needs root; ten minutes more the first time)

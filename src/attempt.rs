@@ -287,7 +287,12 @@ fn publish(
     write(out, "evidence.json", &sealed)?;
     write(out, "pr.md", gloaming_forge::pull_request_body(&change).as_bytes())?;
     let author = Author { name: "Gloaming".into(), email: "gloaming@localhost".into() };
-    let branch = assignment.task.branch();
+    // A later attempt's repository may be a clone that has the branch of the one before, whose pull request is open. What the
+    // control plane publishes is another commit, on a branch of its own name.
+    let branch = match assignment.attempt.0 {
+        1 => assignment.task.branch(),
+        later => format!("{}-{later}", assignment.task.branch()),
+    };
     let commit = equipment
         .repository
         .publish(

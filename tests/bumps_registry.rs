@@ -202,7 +202,7 @@ fn uv_makes_the_lockfile_by_what_an_index_has() {
     printed("openssl", &asked, scene.path()).expect("openssl is there");
     let (certificate, key) = (scene.path().join("cert.pem"), scene.path().join("key.pem"));
     let more = [certificate.to_str().unwrap(), key.to_str().unwrap()];
-    let server = PythonServer::start(&scene, "tests/support/https_folder.py", &index, &more);
+    let server = PythonServer::start(&scene, "tests/support/folder.py", &index, &more);
     let port = server.port();
     let (address, host) = (format!("https://localhost:{port}/simple"), format!("localhost:{port}"));
     let env = [("UV_DEFAULT_INDEX", address.as_str()), ("UV_INSECURE_HOST", host.as_str())];

@@ -1,9 +1,10 @@
 //! The control plane and its workers, as processes: tasks go in over HTTP, attempts run under leases, and what comes of them
 //! is told.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -26,20 +27,53 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts `serve` or `control` on a port of the system's choice, and waits until it listens.
-    pub(crate) fn server(scene: &Scene, command: &str, config: &str) -> Self {
-        std::fs::write(scene.path().join("gloaming.toml"), config).unwrap();
-        let args = [command, "--listen", "127.0.0.1:0", "--config", "gloaming.toml", "--json"];
-        let mut child = scene.command(&args).stdout(Stdio::piped()).spawn().expect("the program runs");
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    /// Starts a program, and waits until `ready` makes something of what it printed so far.
+    pub(crate) fn start(command: &mut Command, ready: impl Fn(&str) -> Option<Value>) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut text = String::new();
         let said = loop {
-            text.push_str(&lines.next().expect("it says that it listens").unwrap());
-            if let Ok(said) = serde_json::from_str(&text) {
+            let read = out.read_line(&mut text).expect("a pipe can be read");
+            assert!(read > 0, "{command:?} ended before it was ready:\n{text}");
+            if let Some(said) = ready(&text) {
                 break said;
             }
         };
+        // Whoever writes to a pipe that nobody reads stops.
+        std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
         Self { child, said }
+    }
+
+    /// Returns what starts `serve` or `control` on a port of the system's choice.
+    pub(crate) fn command(scene: &Scene, command: &str, config: &str) -> Command {
+        Self::command_at(scene, command, config, "127.0.0.1:0")
+    }
+
+    fn command_at(scene: &Scene, command: &str, config: &str, listen: &str) -> Command {
+        std::fs::write(scene.path().join("gloaming.toml"), config).unwrap();
+        scene.command(&[command, "--listen", listen, "--config", "gloaming.toml", "--json"])
+    }
+
+    /// Starts one at an address, and waits until it listens; all that it logs goes to `log`.
+    pub(crate) fn at(scene: &Scene, command: &str, config: &str, listen: &str, log: File) -> Self {
+        let mut started = Self::command_at(scene, command, config, listen);
+        Self::listening(started.env("GLOAMING_LOG", "info").stderr(log))
+    }
+
+    /// Starts one, and waits until it listens.
+    pub(crate) fn listening(command: &mut Command) -> Self {
+        Self::start(command, |text| serde_json::from_str(text).ok())
+    }
+
+    /// Starts `serve` or `control`, and waits until it listens.
+    pub(crate) fn server(scene: &Scene, command: &str, config: &str) -> Self {
+        Self::listening(&mut Self::command(scene, command, config))
+    }
+
+    /// What it said when it was ready.
+    pub(crate) fn said(&self) -> &Value {
+        &self.said
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -115,14 +149,12 @@ fn left_nothing(scene: &Scene) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// What `make demo-github` shows, by this build: a label, a draft pull request, its merge, and a bow-out.
-#[test]
-fn a_label_becomes_a_pull_request_and_another_a_comment() {
+/// Runs what `make demo-github` shows by this build, on a private repository, and returns what it printed and where; none
+/// where nothing is there to run it on.
+fn demo(test: &str, how: &str) -> Option<(Ran, Scene)> {
     let Some(partner) = std::env::var_os("GLOAMING_GITHUB_DIR") else {
-        return skipped(
-            "a_label_becomes_a_pull_request",
-            "GLOAMING_GITHUB_DIR is not set (make test sets it)",
-        );
+        skipped(test, "GLOAMING_GITHUB_DIR is not set (make test sets it)");
+        return None;
     };
     let scene = Scene::bare_folder();
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/demo/github.sh");
@@ -130,12 +162,32 @@ fn a_label_becomes_a_pull_request_and_another_a_comment() {
     let mut command = scene.command(&[]);
     let environment: Vec<_> =
         command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
-    command = std::process::Command::new("bash");
-    command.arg(demo).arg(env!("CARGO_BIN_EXE_gloaming")).arg(partner).env_clear().envs(environment);
-    let ran = ran(command.stdin(Stdio::null()).output().expect("bash runs")).exits(0);
+    command = Command::new("bash");
+    command.arg(demo).arg(env!("CARGO_BIN_EXE_gloaming")).arg(partner).arg(how).env_clear().envs(environment);
+    Some((ran(command.stdin(Stdio::null()).output().expect("bash runs")).exits(0), scene))
+}
+
+/// A worker elsewhere reads the repository through the control plane, with its own token.
+#[test]
+fn a_private_repositorys_task_becomes_a_pull_request_by_a_worker_apart() {
+    let Some((ran, scene)) = demo("a_private_repositorys_task", "apart") else { return };
+    for said in
+        ["attempt 1 begins on apart", "(draft: True) on gloaming/t-", "genuine: sealed", "test by cargo test"]
+    {
+        assert!(ran.stdout.contains(said), "{said} is not in\n{}\n{}", ran.stdout, ran.stderr);
+    }
+    left_nothing(&scene);
+}
+
+/// A label, a draft pull request, a second commit on it, its merge, and a bow-out.
+#[test]
+fn a_label_becomes_a_pull_request_and_another_a_comment() {
+    let Some((ran, scene)) = demo("a_label_becomes_a_pull_request", "together") else { return };
     for said in [
         "(draft: True) on gloaming/t-",
         "checks: success",
+        "attempt 2 begins",
+        "+    a.saturating_add(b)",
         "(merged)",
         "**No pull request**",
         "genuine: sealed",

@@ -23,7 +23,7 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ),
 ];
 
-const NEW_TEST: &str = "import unittest\n\nfrom calc import twice\n\n\nclass ThreeTest(unittest.TestCase):\n    def test_three(self):\n        \
+pub(crate) const NEW_TEST: &str = "import unittest\n\nfrom calc import twice\n\n\nclass ThreeTest(unittest.TestCase):\n    def test_three(self):\n        \
                         self.assertEqual(twice(3), 6)\n";
 
 /// A first try that breaks something, the findings, and a second.

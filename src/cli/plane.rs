@@ -286,7 +286,7 @@ pub(crate) struct InitArgs {
     /// The address to listen on
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<std::net::SocketAddr>,
-    /// Where workers clone from, {repo} in the place of owner/name
+    /// Where workers clone from, {repo} in the place of owner/name; else through the control plane
     #[arg(long, value_name = "URL")]
     pub(crate) clone: Option<String>,
     /// The id of the GitHub App

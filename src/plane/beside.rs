@@ -50,8 +50,10 @@ pub(crate) async fn beside(place: Place<'_>) -> anyhow::Result<Option<Worker>> {
     let engine = crate::engine::name(place.home).await?;
     let labels = worker::labels(&args, engine.as_deref());
     let equipment = Arc::new(worker::Equipment::of(place.home.clone(), &args)?);
-    // The secret of this one is kept by nobody: the worker is known by the token's id.
-    let control = Arc::new(place.server.in_process(token(place.store, TOKEN, Scope::Worker)?.id));
+    // The worker is known by the token's id; its secret is for git alone, and is kept by nobody.
+    let made = token(place.store, TOKEN, Scope::Worker)?;
+    let control = place.server.in_process(made.id).reached_at(place.address, &made.token.into());
+    let control = Arc::new(control);
     let (stop, told, jobs) = (place.stop, labels.clone(), args.jobs);
     let run = Box::pin(async move {
         let cancel = Cancel::new();

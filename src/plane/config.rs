@@ -5,7 +5,11 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use gloaming_api::RepoId;
 use gloaming_api::access::{RepoPattern, Scope};
+use gloaming_api::task::NewTask;
+use gloaming_server::upkeep::{Keep, Schedule, Standing};
+use gloaming_store::Share;
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -24,7 +28,8 @@ pub(crate) struct Config {
     pub(crate) schema: u32,
     /// The address to listen on.
     pub(crate) listen: Option<SocketAddr>,
-    /// Where workers clone from, `{repo}` in the place of `owner/name`. A path or a URL without credentials.
+    /// Where workers clone from, `{repo}` in the place of `owner/name`. A path or a URL without credentials. Where none is named
+    /// they read through the control plane, or from GitHub where that has no code host.
     pub(crate) clone: Option<String>,
     /// The folder of the operator's policies.
     pub(crate) policies: Option<PathBuf>,
@@ -37,9 +42,120 @@ pub(crate) struct Config {
     /// Where events of tasks are sent.
     #[serde(default, rename = "webhook")]
     pub(crate) webhooks: Vec<Webhook>,
+    /// How long a lease holds that is not renewed, seconds.
+    pub(crate) lease_s: Option<u64>,
+    /// How long what is kept.
+    #[serde(default)]
+    pub(crate) keep: KeepDays,
+    /// What repositories are given of the workers.
+    #[serde(default, rename = "repo")]
+    pub(crate) repos: Vec<RepoShare>,
+    /// What is asked for again and again.
+    #[serde(default, rename = "schedule")]
+    pub(crate) schedules: Vec<ScheduleOf>,
     /// The worker in the same process.
     #[serde(default)]
     pub(crate) worker: Worker,
+}
+
+/// How long what is kept, days; 0 for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeepDays {
+    /// Tasks after their end; 180 where nothing is said.
+    pub(crate) tasks_days: Option<u32>,
+    /// The audit log; 730 where nothing is said.
+    pub(crate) audit_days: Option<u32>,
+}
+
+/// What repositories are given of the workers.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RepoShare {
+    /// Which: `owner/name`, `owner/*` or `*`. The one that names the least counts.
+    pub(crate) name: RepoPattern,
+    /// Its weight, 1 to 1,000; 100 where none is given.
+    pub(crate) weight: Option<u32>,
+    /// How many of a repository's tasks may run at once; 0 holds it, 4 where nothing is said.
+    pub(crate) running: Option<u32>,
+}
+
+/// A task that is asked for again and again.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScheduleOf {
+    /// What it is called.
+    pub(crate) name: String,
+    /// When: minute, hour, day of the month, month, day of the week.
+    pub(crate) cron: String,
+    /// The time zone that is meant; UTC where none is named.
+    pub(crate) zone: Option<String>,
+    /// The repository.
+    pub(crate) repo: RepoId,
+    /// What is to be done.
+    pub(crate) text: String,
+    /// The branch, tag or commit to start from.
+    pub(crate) base: Option<String>,
+    #[serde(default)]
+    pub(crate) priority: i32,
+    /// Labels that a worker must have.
+    #[serde(default)]
+    pub(crate) needs: Vec<String>,
+    /// The most that it may cost, US dollars.
+    pub(crate) cost_usd: Option<f64>,
+}
+
+impl Config {
+    /// Returns what counts while the control plane runs, and is read again when the file changes.
+    ///
+    /// # Errors
+    /// What of it cannot be; in words that name the place.
+    pub(crate) fn standing(&self) -> Result<Standing, String> {
+        let usual = gloaming_store::Limits::default();
+        let days = (self.keep.tasks_days.unwrap_or(180), self.keep.audit_days.unwrap_or(730));
+        let keep = Keep::days(days.0, days.1).map_err(|why| format!("[keep]: {why}"))?;
+        let mut shares: Vec<(RepoPattern, Share)> = Vec::new();
+        for (number, repo) in (1..).zip(&self.repos) {
+            let place = format!("[[repo]] number {number} ({})", repo.name);
+            let weight = repo.weight.unwrap_or(Share::WEIGHT);
+            if !(1..=1_000).contains(&weight) {
+                return Err(format!(
+                    "{place}: weight = {weight}: want 1 to 1000; running = 0 holds a repository"
+                ));
+            }
+            let name = repo.name.to_lowercase();
+            if shares.iter().any(|(other, _)| *other == name) {
+                return Err(format!("{place}: there is one of that name before it"));
+            }
+            shares.push((name, Share { weight, running: repo.running.unwrap_or(usual.running) }));
+        }
+        let mut schedules: Vec<Schedule> = Vec::new();
+        for (number, of) in (1..).zip(&self.schedules) {
+            let place = format!("[[schedule]] number {number} ({})", of.name.escape_debug());
+            let task = NewTask {
+                repo: of.repo.clone(),
+                text: of.text.clone(),
+                base: of.base.clone(),
+                priority: of.priority,
+                not_before: None,
+                supersede: None,
+                needs: of.needs.clone(),
+                cost_usd: of.cost_usd,
+            };
+            let schedule = Schedule::new(&of.name, &of.cron, of.zone.as_deref().unwrap_or("UTC"), task)
+                .map_err(|why| format!("{place}: {why}"))?;
+            if schedules.iter().any(|other| other.name() == schedule.name()) {
+                return Err(format!("{place}: there is one of that name before it"));
+            }
+            schedules.push(schedule);
+        }
+        Ok(Standing { keep, shares, schedules })
+    }
+
+    /// Returns the rest of it, which counts from a start to the next.
+    pub(crate) fn lasting(&self) -> Self {
+        Self { keep: KeepDays::default(), repos: Vec::new(), schedules: Vec::new(), ..self.clone() }
+    }
 }
 
 /// A certificate and its key, both PEM.
@@ -161,6 +277,9 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, String> {
     {
         return Err("`clone` says nothing of the repository; want `{repo}` in it".to_owned());
     }
+    if config.lease_s.is_some_and(|seconds| !(5..=3_600).contains(&seconds)) {
+        return Err("`lease_s`: want 5 to 3600 seconds".to_owned());
+    }
     if let Some(github) = &config.github {
         match (github.app, &github.key_file, &github.token_file) {
             (Some(_), Some(_), None) | (None, None, Some(_)) => {}
@@ -185,6 +304,7 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, String> {
             );
         }
     }
+    config.standing()?;
     // What is relative lies beside the file.
     let beside = |path: &mut PathBuf| *path = folder.join(&*path);
     config.policies.iter_mut().for_each(beside);
@@ -250,6 +370,48 @@ mod tests {
         };
         insta::assert_snapshot!(slack("team = \"T1\", user = \"@ada\", scope = \"submit\", repos = [\"*\"]"), @r#"[slack] users: team = "T1", user = "@ada": want their ids, like T0123ABCD and U0123ABCD, or user = "*""#);
         insta::assert_snapshot!(slack("team = \"T1\", user = \"*\", scope = \"admin\", repos = [\"*\"]"), @"[slack] users: a chat's user has the scope `read` or `submit`, and no other");
-        insta::assert_snapshot!(refused("schema = 1\nlisten_on = \"x\""), @"unknown field `listen_on`, expected one of `schema`, `listen`, `clone`, `policies`, `tls`, `github`, `slack`, `webhook`, `worker`");
+        insta::assert_snapshot!(refused("schema = 1\n[keep]\ntasks_days = 1"), @"[keep]: tasks_days = 1: want at least 7, or 0 for ever: a code host sends deliveries again for some days");
+        insta::assert_snapshot!(refused("schema = 1\n[keep]\naudit_days = 30"), @"[keep]: audit_days = 30: want at least as much as tasks_days, or 0 for ever: the log tells who asked for what");
+        insta::assert_snapshot!(refused("schema = 1\n[[repo]]\nname = \"acme/*\"\nweight = 0"), @"[[repo]] number 1 (acme/*): weight = 0: want 1 to 1000; running = 0 holds a repository");
+        insta::assert_snapshot!(refused("schema = 1\n[[repo]]\nname = \"acme/*\"\n[[repo]]\nname = \"ACME/*\""), @"[[repo]] number 2 (ACME/*): there is one of that name before it");
+        let schedule = |rest: &str| {
+            refused(&format!("schema = 1\n[[schedule]]\nname = \"nightly\"\nrepo = \"acme/api\"\n{rest}\n"))
+        };
+        insta::assert_snapshot!(schedule("text = \"tidy\"\ncron = \"61 * * * *\""), @r#"[[schedule]] number 1 (nightly): cron = "61 * * * *": Component error: Number out of bounds."#);
+        insta::assert_snapshot!(schedule("text = \"tidy\"\ncron = \"* * * * * *\""), @r#"[[schedule]] number 1 (nightly): cron = "* * * * * *": want five fields: minute, hour, day of the month, month, day of the week; or @daily"#);
+        insta::assert_snapshot!(schedule("text = \"tidy\"\ncron = \"0 0 31 2 *\""), @r#"[[schedule]] number 1 (nightly): cron = "0 0 31 2 *": there is no such time"#);
+        insta::assert_snapshot!(schedule("text = \"tidy\"\ncron = \"@daily\"\nzone = \"Mars/Base\""), @r#"[[schedule]] number 1 (nightly): zone = "Mars/Base": no time zone is called that; want one like UTC or Europe/Berlin"#);
+        insta::assert_snapshot!(schedule("text = \" \"\ncron = \"@daily\""), @"[[schedule]] number 1 (nightly): at `text`: want 1 to 262144 bytes that are not all white space");
+        insta::assert_snapshot!(refused("schema = 1\nlisten_on = \"x\""), @"unknown field `listen_on`, expected one of `schema`, `listen`, `clone`, `policies`, `tls`, `github`, `slack`, `webhook`, `lease_s`, `keep`, `repo`, `schedule`, `worker`");
+        insta::assert_snapshot!(refused("schema = 1\nlease_s = 4"), @"`lease_s`: want 5 to 3600 seconds");
+    }
+
+    #[test]
+    fn the_example_is_one_with_every_key() {
+        let example = include_str!("../../docs/install/gloaming.toml");
+        parse(example, Path::new("/")).unwrap();
+        // What is commented out in it: keys and tables, without the words about them.
+        let is_toml = |line: &str| {
+            line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '))
+        };
+        let mut all = String::new();
+        for line in example.lines() {
+            let bare = line.strip_prefix("# ").filter(|bare| is_toml(bare)).unwrap_or(line);
+            all += &format!("{bare}\n");
+        }
+        let config = parse(&all, Path::new("/")).unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!((config.repos.len(), config.schedules.len(), config.webhooks.len()), (2, 1, 1));
+        assert!(config.tls.is_some() && config.slack.is_some() && config.github.is_some());
+    }
+
+    #[test]
+    fn what_counts_while_it_runs_is_apart_from_the_rest() {
+        let text =
+            "schema = 1\n[keep]\ntasks_days = 0\naudit_days = 0\n[[repo]]\nname = \"*\"\nrunning = 2\n";
+        let config = parse(text, Path::new("/")).unwrap();
+        assert_eq!(config.lasting(), parse("schema = 1", Path::new("/")).unwrap());
+        let standing = config.standing().unwrap();
+        assert_eq!(standing.keep, Keep { tasks: None, audit: None });
+        assert_eq!(standing.shares, [(RepoPattern::all(), Share { weight: 100, running: 2 })]);
     }
 }

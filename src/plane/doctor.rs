@@ -7,7 +7,7 @@ use gloaming_api::path::escape_name;
 use gloaming_api::task::DeadEffect;
 use gloaming_client::Ask;
 use gloaming_server::Policies;
-use gloaming_store::SqliteStore;
+use gloaming_store::{Sizes, SqliteStore};
 use serde::Serialize;
 use serde_json::json;
 
@@ -97,6 +97,9 @@ pub(crate) async fn doctor(args: DoctorArgs) -> anyhow::Result<ExitCode> {
         }
     };
     store(&home, &mut report);
+    for schedule in config.standing().map(|standing| standing.schedules).unwrap_or_default() {
+        report.ok("schedule", super::standing::next(&schedule, crate::context::now()));
+    }
     server(&mut report).await;
     let folder = serve::policies(&home, &config);
     match (&folder, Policies::open(folder.clone())) {
@@ -139,8 +142,17 @@ fn store(home: &Home, report: &mut Report) {
                     report.wrong("store", format!("{first} (and {more} more)"), restore);
                 }
             }
+            if health.is_sound() {
+                report.ok("size", size(&health.sizes));
+            }
             match health.audit {
-                None => report.ok("audit", format!("{} entries, each after the one before", health.audited)),
+                None => report.ok(
+                    "audit",
+                    format!(
+                        "{} entries, each after the one before",
+                        health.audited + 1 - health.audited_from.min(health.audited + 1)
+                    ),
+                ),
                 Some(broken) => report.wrong(
                     "audit",
                     broken.to_string(),
@@ -150,6 +162,20 @@ fn store(home: &Home, report: &mut Report) {
         }
         Err(error) => report.wrong("store", in_one_line(&error.into()), restore),
     }
+}
+
+/// How large the database is, and what of.
+fn size(sizes: &Sizes) -> String {
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    format!(
+        "{}: {} of journals, {} of artifacts, {} of deliveries, {} of audit log; {} free for what is to come",
+        mib(sizes.file),
+        mib(sizes.journals),
+        mib(sizes.artifacts),
+        mib(sizes.deliveries),
+        mib(sizes.audit),
+        mib(sizes.free)
+    )
 }
 
 /// Whether the control plane of this machine answers, and what it gave up.

@@ -15,7 +15,7 @@ use gloaming_server::{Accepted, Acceptor, Claim, Refusal};
 use gloaming_store::{AttemptEnd, Effect, EffectEnd, NewEffect, Store, StoreError};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::config::{self, Config};
@@ -36,6 +36,9 @@ const ROUND: Duration = Duration::from_secs(300);
 /// For how long an effect that was taken is nobody else's.
 const HOLD: Duration = Duration::from_secs(300);
 
+/// When a delivery is worked on again that could not be. They are worked on one after the other: nobody takes one meanwhile.
+const DELIVERY: Duration = Duration::from_secs(20);
+
 /// How many effects are taken at once.
 const AT_ONCE: u32 = 16;
 
@@ -44,6 +47,9 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// The kind of effect by which a change ends that no code host takes.
 const NO_HOST: &str = "no_host";
+
+/// The kind of effect that shows something on a commit.
+const CHECK_KIND: &str = "check";
 
 /// What depends on the code host.
 pub(crate) struct Parts {
@@ -165,44 +171,74 @@ pub(crate) async fn work_off(
         ),
         None => (None, None),
     };
-    let tick = |every| {
-        let mut ticks = interval(every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks
-    };
-    let (mut looks, mut rounds) = (tick(LOOK), tick(ROUND));
-    loop {
-        tokio::select! {
-            _ = looks.tick() => {}
-            _ = rounds.tick() => if let Some(hooks) = &hooks {
-                let reconciled = hooks.reconcile(context::now()).await;
-                for error in reconciled.errors {
-                    tracing::warn!(error, "the code host could not be asked");
-                }
-            },
-            () = stop.cancelled() => return,
-        }
-        let taken = blocking(&store, |store| store.deliveries(AT_ONCE, HOLD, context::now())).await;
-        for delivery in taken.unwrap_or_default() {
-            if outside.delivered(&store, &delivery).await {
-                continue;
-            }
-            if let Some(hooks) = &hooks {
-                hooks.work(&delivery, context::now()).await;
-            }
-        }
-        outside.tell(&store).await;
-        let taken = blocking(&store, |store| store.effects(AT_ONCE, HOLD, context::now())).await;
-        // Together, so that a receiver that does not answer holds up nobody else for longer than one answer is waited for.
-        let (store, outside, executor) = (&store, &outside, executor.as_ref());
-        let each = taken.unwrap_or_default().into_iter().map(async |effect: Effect| {
-            let end = match outside.done(&effect).await {
-                Some(end) => end,
-                None => done(store, executor, &effect).await,
+    // Each by itself: whoever asks after a thousand pull requests, or waits for a code host that does not answer, must not keep
+    // the others.
+    let asking = async {
+        let mut rounds = Rounds::every(ROUND, &stop);
+        while let (true, Some(hooks)) = (rounds.next().await, &hooks) {
+            let reconciled = tokio::select! {
+                reconciled = hooks.reconcile(context::now()) => reconciled,
+                // It looks before it does anything, and goes on from there next time.
+                () = stop.cancelled() => return,
             };
-            blocking(store, move |store| store.effect_ended(effect.id, &end, context::now())).await;
-        });
-        futures::future::join_all(each).await;
+            for error in reconciled.errors {
+                tracing::warn!(error, "the code host could not be asked");
+            }
+        }
+    };
+    let hearing = async {
+        let mut rounds = Rounds::every(LOOK, &stop);
+        while rounds.next().await {
+            let taken = blocking(&store, |store| store.deliveries(AT_ONCE, DELIVERY, context::now())).await;
+            for delivery in taken.unwrap_or_default() {
+                if outside.delivered(&store, &delivery).await {
+                    continue;
+                }
+                if let Some(hooks) = &hooks {
+                    hooks.work(&delivery, context::now()).await;
+                }
+            }
+        }
+    };
+    let doing = async {
+        let mut rounds = Rounds::every(LOOK, &stop);
+        while rounds.next().await {
+            outside.tell(&store).await;
+            let taken = blocking(&store, |store| store.effects(AT_ONCE, HOLD, context::now())).await;
+            // Together, so that a receiver that does not answer holds up nobody else for longer than one answer is waited for.
+            let (store, outside, executor) = (&store, &outside, executor.as_ref());
+            let each = taken.unwrap_or_default().into_iter().map(async |effect: Effect| {
+                let end = match outside.done(&effect).await {
+                    Some(end) => end,
+                    None => done(store, executor, &effect).await,
+                };
+                blocking(store, move |store| store.effect_ended(effect.id, &end, context::now())).await;
+            });
+            futures::future::join_all(each).await;
+        }
+    };
+    tokio::join!(asking, hearing, doing);
+}
+
+/// At once and then every so often, until this process is told to stop.
+struct Rounds<'a> {
+    ticks: Interval,
+    stop: &'a CancellationToken,
+}
+
+impl<'a> Rounds<'a> {
+    fn every(period: Duration, stop: &'a CancellationToken) -> Self {
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { ticks, stop }
+    }
+
+    /// Waits for the next; false where there is none.
+    async fn next(&mut self) -> bool {
+        tokio::select! {
+            _ = self.ticks.tick() => true,
+            () = self.stop.cancelled() => false,
+        }
     }
 }
 
@@ -217,6 +253,8 @@ async fn done(store: &Arc<dyn Store>, executor: Option<&Executor>, effect: &Effe
         (kind, Some(executor), _) if Executor::KINDS.contains(&kind) => {
             executor.run(effect, context::now()).await
         }
+        // What nobody can be shown is shown to nobody: a schedule that bowed out, say.
+        (CHECK_KIND, None, _) => EffectEnd::Done(Value::Null),
         (kind, _, _) => later(format!("nobody here does {kind:?}: is it still configured?")),
     }
 }

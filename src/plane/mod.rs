@@ -10,7 +10,10 @@ mod init;
 mod keep;
 mod outside;
 mod serve;
+mod standing;
 mod stats;
+#[cfg(feature = "otlp")]
+mod traced;
 mod words;
 
 use std::path::{Path, PathBuf};

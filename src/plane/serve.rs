@@ -3,14 +3,16 @@
 use std::fs::OpenOptions;
 use std::future::Future;
 use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gloaming_api::access::{NewToken, RepoPattern, Scope, TokenMade};
-use gloaming_server::{Policies, Server, Settings};
+use gloaming_server::{Policies, Reads, Server, Settings};
 use gloaming_store::{Limits, SqliteStore, Store};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +48,8 @@ pub(crate) struct Place<'a> {
     pub(crate) config: &'a Config,
     pub(crate) server: &'a Server,
     pub(crate) store: &'a dyn Store,
+    /// Where this server is reached from this machine, without TLS.
+    pub(crate) address: &'a str,
     pub(crate) stop: CancellationToken,
 }
 
@@ -83,23 +87,26 @@ pub(crate) async fn serve(
     let parts = super::host::open(&home, &config, folder.clone())?;
     let outside = super::outside::open(&config)?;
     let slack = outside.shared.clone();
-    let mut settings = Settings { github_secret: parts.webhook_secret, slack, ..Settings::default() };
+    let reads = parts.host.as_ref().map(|(host, _)| Arc::new(Reads::new(host.clone())));
+    let mut settings = Settings { github_secret: parts.webhook_secret, slack, reads, ..Settings::default() };
     settings.tls = config
         .tls
         .as_ref()
         .map(|tls| gloaming_server::Tls { certificate: tls.certificate.clone(), key: tls.key.clone() });
-    if let Some(clone) = &config.clone {
-        settings.clone.clone_from(clone);
+    settings.clone.clone_from(&config.clone);
+    if let Some(seconds) = config.lease_s {
+        settings.lease = Duration::from_secs(seconds);
     }
+    let lease = settings.lease;
     let clock: gloaming_server::Clock = Arc::new(context::now);
     let server = Server::new(store, settings, clock, policies, parts.acceptor)
         .map_err(|error| Failure::usage(error.to_string()))?;
     let store = server.store();
 
-    // Whoever worked while this was away could not renew.
-    store
-        .grace(gloaming_api::worker::LEASE, context::now())
-        .map_err(|error| Failure::infrastructure("look at the leases", error))?;
+    // Whoever worked while this was away could not renew; what an earlier process was at when it died, nobody is at now.
+    let now = context::now();
+    store.grace(lease, now).map_err(|error| Failure::infrastructure("look at the leases", error))?;
+    store.let_go(now).map_err(|error| Failure::infrastructure("look at what is to be done", error))?;
 
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| {
         Failure::infrastructure(&format!("listen on {listen}"), error)
@@ -110,9 +117,29 @@ pub(crate) async fn serve(
     let url = format!("{scheme}://{address}");
     let owner = owner(&home, store.as_ref(), &url)?;
 
-    let place =
-        Place { home: &home, config: &config, server: &server, store: store.as_ref(), stop: stop.clone() };
+    // Git is a process of its own, and does not know the certificate's name.
+    let beside = match config.tls {
+        Some(_) => Some(
+            tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                .await
+                .map_err(|error| Failure::infrastructure("listen on loopback for the worker", error))?,
+        ),
+        None => None,
+    };
+    let for_git = match beside.as_ref().map(tokio::net::TcpListener::local_addr) {
+        Some(address) => address.map_err(|error| Failure::infrastructure("listen", error))?,
+        None => reached(address),
+    };
+    let place = Place {
+        home: &home,
+        config: &config,
+        server: &server,
+        store: store.as_ref(),
+        address: &format!("http://{for_git}"),
+        stop: stop.clone(),
+    };
     let worker = worker(place).await?;
+    let beside = beside.filter(|_| worker.is_some());
     told(
         &args,
         &Told {
@@ -123,10 +150,25 @@ pub(crate) async fn serve(
             host: parts.name,
             outside: outside.told(),
             worker: worker.as_ref(),
+            schedules: config
+                .standing()
+                .map_err(Failure::usage)?
+                .schedules
+                .iter()
+                .map(|schedule| super::standing::next(schedule, context::now()))
+                .collect(),
             owner: &owner,
         },
     );
 
+    let upkeep = tokio::spawn({
+        let upkeep = gloaming_server::upkeep::Upkeep::new(store.clone(), server.grants());
+        let (config, path, stop) = (config.clone(), read_from.clone(), stop.clone());
+        async move { super::standing::keep_up(upkeep, &config, path, stop).await }
+    });
+    #[cfg(feature = "otlp")]
+    let traces = super::traced::open(store.clone())?
+        .map(|tracer| tokio::spawn(super::traced::send(tracer, stop.clone())));
     let workers = outside.workers(&server);
     let effects =
         tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, workers, stop.clone()));
@@ -138,12 +180,27 @@ pub(crate) async fn serve(
             let _ = working.await;
         }
     };
-    let cut = server.serve(listener, stopping).await;
+    let cut = server.serve_beside(listener, beside, stopping).await;
     let _ = effects.await;
+    let _ = upkeep.await;
+    #[cfg(feature = "otlp")]
+    if let Some(traces) = traces {
+        let _ = traces.await;
+    }
     if cut > 0 {
         tracing::warn!(cut, "connections were cut that did not end in time");
     }
     Ok(ExitCode::from(exit::OK))
+}
+
+/// Returns where what listens on an address is reached from this machine.
+fn reached(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
 
 /// The folder of the operator's policies, where there is one.
@@ -206,6 +263,7 @@ struct Told<'a> {
     host: Option<String>,
     outside: Option<String>,
     worker: Option<&'a Worker>,
+    schedules: Vec<String>,
     owner: &'a Path,
 }
 
@@ -214,7 +272,7 @@ fn told(args: &ServeArgs, told: &Told<'_>) {
     if args.json {
         print_json(&json!({
             "control": told.url, "config": told.config, "store": told.database, "policies": told.policies,
-            "host": told.host, "told": told.outside, "token_file": told.owner,
+            "host": told.host, "told": told.outside, "schedules": told.schedules, "token_file": told.owner,
             "worker": told.worker.map(|worker| json!({
                 "engine": worker.engine, "model": worker.model, "labels": worker.labels, "jobs": worker.jobs,
             })),
@@ -236,6 +294,7 @@ fn told(args: &ServeArgs, told: &Told<'_>) {
         ),
     ];
     lines.extend(told.outside.clone().map(|outside| ("tells", outside)));
+    lines.extend(told.schedules.iter().map(|schedule| ("schedule", schedule.clone())));
     match told.worker {
         None => lines.push(("worker", "none here; start some with `gloaming worker`".to_owned())),
         Some(worker) => {

@@ -11,7 +11,7 @@ use gloaming_jobs::Cancel;
 use gloaming_worker::lease::{Follower, Stop, keep, persist};
 use gloaming_workspace::{Interrupt, Repository};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::child::{Attempt, Ended};
 use crate::cli::WorkerArgs;
@@ -21,6 +21,9 @@ use crate::hand_over;
 use crate::leash::Leash;
 use crate::run::repo_failure;
 use crate::told::write;
+
+/// How long an attempt that is given back has to hand over what it has, where the control plane does not answer.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How often the journal is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -96,7 +99,7 @@ pub(super) async fn follow<C: Control>(control: &C, equipment: &Equipment, lease
     let (report, reported) = watch::channel(nothing);
     let (halt, halted) = watch::channel(None);
     let keeper = async {
-        let stop = match keep(control, &key, &reported).await {
+        let stop = match keep(control, &key, Duration::from_secs(lease.expires_s), &reported).await {
             Stop::Cancelled => Halt::Cancelled,
             Stop::Lost => Halt::Lost,
         };
@@ -211,6 +214,7 @@ impl<C: Control> Course<'_, C> {
             Err(halt) => return Ok(End::Halted(halt)),
         };
         drop(child);
+        self.learnt(&out).await;
         let outcome = ended.said.as_ref().and_then(|said| said["outcome"].as_str()).unwrap_or_default();
         match (outcome, ended.status.code()) {
             ("branch", Some(0)) => {}
@@ -291,10 +295,24 @@ impl<C: Control> Course<'_, C> {
             }
         }
         if ended.as_ref().err() != Some(&Halt::Lost) {
-            follower.hand_over(self.control, self.key).await?;
+            self.in_time(follower.hand_over(self.control, self.key)).await?;
             self.report.send_replace(follower.standing().clone());
         }
         Ok(ended)
+    }
+
+    /// Hands over what the attempt found to be known of the repository. Nothing of it hangs on that.
+    async fn learnt(&self, out: &Path) {
+        let told = match gloaming_worker::journal::profile_of(&out.join("journal.jsonl")) {
+            Ok(Some(profile)) => {
+                self.control.profile(self.key, &profile).await.map_err(|error| error.to_string())
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = told {
+            tracing::warn!(task = %self.key.task, error, "what was found of the repository is not kept");
+        }
     }
 
     async fn bowed_out(&self, out: &Path) -> anyhow::Result<End> {
@@ -313,8 +331,29 @@ impl<C: Control> Course<'_, C> {
 
     async fn artifact(&self, bytes: Vec<u8>) -> Result<Digest, ControlError> {
         let digest = Digest::of(&bytes);
-        persist(|| self.control.artifact(self.key, &digest, bytes.clone())).await?;
+        self.in_time(persist(|| self.control.artifact(self.key, &digest, bytes.clone()))).await?;
         Ok(digest)
+    }
+
+    /// Does something that goes on as long as the control plane is away; not longer than the lease is ours, and not long
+    /// after this worker was told to stop.
+    async fn in_time<T>(
+        &self,
+        doing: impl Future<Output = Result<T, ControlError>>,
+    ) -> Result<T, ControlError> {
+        let mut halted = self.halted.clone();
+        let over = async {
+            if stopping(&mut halted).await == Halt::GivenBack {
+                let lost = halted.wait_for(|halt| *halt == Some(Halt::Lost));
+                let _ = timeout(LAST_WORDS, lost).await;
+            } else {
+                let _ = halted.wait_for(|halt| *halt == Some(Halt::Lost)).await;
+            }
+        };
+        tokio::select! {
+            done = doing => done,
+            () = over => Err(ControlError::Lost { task: self.key.task.clone(), attempt: self.key.attempt }),
+        }
     }
 
     /// Has the change verified by a process that never ran the attempt, from a clone that it never saw, and hands it over.

@@ -20,8 +20,11 @@ use crate::context::Home;
 use crate::failure::{Failure, exit};
 use crate::run::cancel_on_signal;
 
-/// How long after a question that nobody answered it is asked again; doubled up to a minute.
+/// How long after a question that nobody answered it is asked again; doubled up to [`LONGEST`].
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// The longest between two questions: a control plane that is back has its workers again soon.
+const LONGEST: Duration = Duration::from_secs(15);
 
 pub(crate) async fn main(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let client = crate::plane::client(&args.plane)?;
@@ -112,7 +115,7 @@ async fn lane<C: Control>(
                     () = sleep_until(Instant::now() + pause) => {}
                     () = cancel.cancelled() => return Ok(()),
                 }
-                pause = (pause * 2).min(Duration::from_secs(60));
+                pause = (pause * 2).min(LONGEST);
             }
             // A token that is not taken, or another version of the protocol: asking again changes nothing.
             Err(error) => return Err(error),

@@ -5,7 +5,8 @@ There is no model behind it: the n-th answer of a conversation is the n-th entry
 real is the wire: HTTP, server-sent events, tool calls in fragments, usage.
 
 A transcript is a list, the coder's, or an object of lists by role. A role that has none finds nothing to say: the task
-can be begun, no test can be written beforehand, and the reviewer does not veto.
+can be begun, no test can be written beforehand, and the reviewer does not veto. `told` in it names further objects of lists
+by words: where they occur in what the model is asked, their lists take the place of the others; of several the last.
 
 An entry may also say how the wire misbehaves: `arguments` of a call (a text in the place of the JSON of `args`) and its
 `id`; `usage` and `finish` (any value in the place of the usual; null is none); `raw` (lines sent as they are, and nothing
@@ -95,6 +96,9 @@ class Handler(BaseHTTPRequestHandler):
                 file.write(text + b"\n")
         turn = sum(1 for message in body["messages"] if message["role"] == "assistant")
         given = self.transcript if isinstance(self.transcript, dict) else {"coder": self.transcript}
+        for words, others in given.get("told", {}).items():
+            if words in text.decode():
+                given = {**given, **others}
         who = role(body)
         entries = given.get(who, SILENT.get(who, []))
         if not self.path.endswith("/chat/completions") or turn >= len(entries):

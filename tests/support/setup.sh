@@ -4,6 +4,7 @@
 #   setup.sh test CACHE    what the tests drive: pytest, Node.js, Go, the wire partners, a GitHub, an MCP client and the corpus of edits
 #   setup.sh examples CACHE  what builds a tool in JavaScript: jco and componentize-js, as the template pins them
 #   setup.sh browser CACHE  Chromium, and what drives it and looks for what keeps people out
+#   setup.sh packages CACHE  what the playbooks on published packages are run with
 #   setup.sh engines       container daemons for the suite of the job lane: Docker and Podman
 #   setup.sh deny CACHE    cargo-deny
 set -euo pipefail
@@ -49,6 +50,21 @@ python() {
   rm -rf "$dir"
   /usr/bin/python3 -m venv "$dir"
   "$dir/bin/pip" install --quiet 'pytest==8.4.2' 'uv==0.13.9'
+}
+
+# The Python of the playbooks on published packages: what their linter and their tests are run with.
+packages() {
+  command -v npm >/dev/null || apt_install nodejs npm
+  command -v openssl >/dev/null || apt_install openssl
+  local dir=$1/packages/python wanted='pytest==8.4.2 uv==0.13.9 ruff==0.17.6'
+  [ "$(cat "$dir/.ready" 2>/dev/null)" = "$wanted" ] && return
+  python "$1"
+  say "making a virtual environment with $wanted in $dir"
+  rm -rf "$dir"
+  /usr/bin/python3 -m venv "$dir"
+  # shellcheck disable=SC2086 # several names
+  "$dir/bin/pip" install --quiet $wanted
+  echo "$wanted" >"$dir/.ready"
 }
 
 # The packages whose formats are exported, to read them with their own code: Harbor's models of trajectories need pydantic
@@ -159,6 +175,7 @@ engines() {
 case "${1:-}" in
   build) build ;;
   demo) mkdir -p "$2"; python "$2" ;;
+  packages) mkdir -p "$2/packages"; packages "$2" ;;
   test)
     mkdir -p "$2"
     python "$2"
@@ -183,5 +200,5 @@ case "${1:-}" in
     say "building cargo-deny (some minutes, once)"
     cargo install --quiet --locked --root "$2" cargo-deny@0.20.2
     ;;
-  *) sed -n '2,8p' "$0"; exit 2 ;;
+  *) sed -n '2,9p' "$0"; exit 2 ;;
 esac

@@ -79,6 +79,22 @@ impl RepoPattern {
     }
 }
 
+impl RepoPattern {
+    /// Returns the pattern in lower case, which is the same one.
+    pub fn to_lowercase(&self) -> Self {
+        Self(self.0.to_ascii_lowercase())
+    }
+
+    /// Returns how much it names: 0 for one repository, 1 for an owner's, 2 for all. Where several match, the least counts.
+    pub fn breadth(&self) -> u8 {
+        match self.0.rsplit('/').next() {
+            Some("*") if self.0.contains('/') => 1,
+            Some("*") => 2,
+            _ => 0,
+        }
+    }
+}
+
 impl fmt::Debug for RepoPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RepoPattern({})", self.0)

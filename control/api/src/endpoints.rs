@@ -2,6 +2,7 @@
 //! OpenAPI document is made. What is not in it is not served.
 
 mod pages;
+mod workers;
 
 use schemars::{Schema, SchemaGenerator};
 
@@ -10,7 +11,6 @@ use crate::evidence::Verdict;
 use crate::profile::Profile;
 use crate::stats::Stats;
 use crate::task::{DeadEffect, NewTask, TaskAccepted, TaskEvent, TaskPage, TaskView};
-use crate::worker::{AttemptResult, Lease, LeaseRequest, Renewal, Renewed, Uploaded};
 
 /// A method of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +41,8 @@ pub enum Auth {
     Public,
     /// A bearer token of this scope, for the repository in the path or of the task in it.
     Token(Scope),
+    /// The same as the password of HTTP Basic, whatever the user's name, which is how git shows one; or as a bearer token.
+    Password(Scope),
     /// Whoever signed the raw body with the secret shared with this kind of sender.
     Signature,
     /// A person who is logged in to the web page, or a bearer token, of this scope.
@@ -60,6 +62,9 @@ pub enum Content {
     Lines,
     /// Bytes (`application/octet-stream`).
     Bytes,
+    /// A message of git's smart HTTP protocol, of this media type. It is handed on as it comes and never held as a whole;
+    /// as a body it may be compressed with gzip.
+    Git(&'static str),
     /// Text (`text/plain`).
     Text,
     /// A page (`text/html`).
@@ -171,15 +176,17 @@ pub const PAGE: u32 = 100;
 /// The table.
 pub const ENDPOINTS: &[Endpoint] = &ALL;
 
-const ALL: [Endpoint; PROGRAMS.len() + pages::PAGES.len()] = {
-    let mut all = [BASE; PROGRAMS.len() + pages::PAGES.len()];
-    let (programs, pages) = all.split_at_mut(PROGRAMS.len());
+const ALL: [Endpoint; PROGRAMS.len() + workers::WORKERS.len() + pages::PAGES.len()] = {
+    let mut all = [BASE; PROGRAMS.len() + workers::WORKERS.len() + pages::PAGES.len()];
+    let (programs, others) = all.split_at_mut(PROGRAMS.len());
+    let (workers, pages) = others.split_at_mut(workers::WORKERS.len());
     programs.copy_from_slice(PROGRAMS);
+    workers.copy_from_slice(workers::WORKERS);
     pages.copy_from_slice(pages::PAGES);
     all
 };
 
-/// What programs ask for.
+/// What programs other than workers ask for.
 const PROGRAMS: &[Endpoint] = &[
     Endpoint {
         name: "submit_task",
@@ -331,82 +338,6 @@ const PROGRAMS: &[Endpoint] = &[
         }],
         answer: Content::Json(json::<Profile>),
         summary: "What is known of a repository, with its proofs. Carries an ETag.",
-        ..BASE
-    },
-    Endpoint {
-        name: "lease",
-        method: Method::Post,
-        path: "/v1/leases",
-        auth: Auth::Token(Scope::Worker),
-        body_cap: SMALL,
-        rate: 50,
-        body: Content::Json(json::<LeaseRequest>),
-        answer: Content::Json(json::<Lease>),
-        summary: "Wait for a task that fits; 204 where there was none in time.",
-        ..BASE
-    },
-    Endpoint {
-        name: "renew_lease",
-        method: Method::Put,
-        path: "/v1/leases/{task}/{attempt}",
-        auth: Auth::Token(Scope::Worker),
-        body_cap: SMALL,
-        rate: 50,
-        body: Content::Json(json::<Renewal>),
-        answer: Content::Json(json::<Renewed>),
-        summary: "Keep a lease, say what is being done, and hear whether to stop.",
-        ..BASE
-    },
-    Endpoint {
-        name: "lease_events",
-        method: Method::Post,
-        path: "/v1/leases/{task}/{attempt}/events",
-        auth: Auth::Token(Scope::Worker),
-        body_cap: crate::worker::CHUNK_CAP,
-        rate: 100,
-        body: Content::Lines,
-        answer: Content::Json(json::<Uploaded>),
-        query: &[Param {
-            name: "from",
-            schema: r#"{"type":"integer","minimum":0}"#,
-            required: true,
-            about: "The number of the first line, from 0.",
-        }],
-        summary: "Hand over lines of the attempt's journal. Lines that are there are not taken twice.",
-        ..BASE
-    },
-    Endpoint {
-        name: "lease_artifact",
-        method: Method::Put,
-        path: "/v1/leases/{task}/{attempt}/artifacts/{digest}",
-        auth: Auth::Token(Scope::Worker),
-        body_cap: crate::worker::ARTIFACT_CAP,
-        rate: 100,
-        body: Content::Bytes,
-        status: 204,
-        summary: "Hand over an artifact, named by its digest.",
-        ..BASE
-    },
-    Endpoint {
-        name: "lease_result",
-        method: Method::Post,
-        path: "/v1/leases/{task}/{attempt}/result",
-        auth: Auth::Token(Scope::Worker),
-        body_cap: 8 << 20,
-        rate: 50,
-        body: Content::Json(json::<AttemptResult>),
-        status: 204,
-        summary: "End an attempt.",
-        ..BASE
-    },
-    Endpoint {
-        name: "release_lease",
-        method: Method::Delete,
-        path: "/v1/leases/{task}/{attempt}",
-        auth: Auth::Token(Scope::Worker),
-        rate: 50,
-        status: 204,
-        summary: "Give a lease back; another worker goes on, and the try is not counted.",
         ..BASE
     },
     Endpoint {

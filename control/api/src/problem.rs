@@ -56,6 +56,7 @@ problems! {
     RateLimited 429 "rate_limited" "Too many requests";
     HeadersTooLarge 431 "headers_too_large" "The request's headers are too large";
     Internal 500 "internal" "Something failed here";
+    HostFailed 502 "host_failed" "The code host did not do its part";
     Overloaded 503 "overloaded" "Too much at once; try again later";
     Draining 503 "draining" "This server is shutting down";
 }

@@ -13,6 +13,9 @@ pub const TEXT_CAP: usize = 256 * 1024;
 /// The longest key of any sort that a client may choose, bytes.
 pub const KEY_CAP: usize = 200;
 
+/// The most labels that a task may need.
+pub const NEEDS: usize = 16;
+
 /// The largest and smallest priority.
 pub const PRIORITIES: std::ops::RangeInclusive<i32> = -100..=100;
 
@@ -48,6 +51,34 @@ pub struct NewTask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0))]
     pub cost_usd: Option<f64>,
+}
+
+impl NewTask {
+    /// Checks what the types do not. An error names the field and what is wanted there.
+    pub fn check(&self) -> Result<(), String> {
+        let refuse = |place: &str, want: String| Err(format!("at `{place}`: want {want}"));
+        if self.text.trim().is_empty() || self.text.len() > TEXT_CAP {
+            return refuse("text", format!("1 to {TEXT_CAP} bytes that are not all white space"));
+        }
+        if !PRIORITIES.contains(&self.priority) {
+            return refuse("priority", format!("{} to {}", PRIORITIES.start(), PRIORITIES.end()));
+        }
+        let short =
+            |text: &String| !text.is_empty() && text.len() <= KEY_CAP && !text.chars().any(char::is_control);
+        if !self.base.as_ref().is_none_or(|base| short(base) && !base.starts_with('-')) {
+            return refuse("base", format!("a branch, tag or commit of at most {KEY_CAP} bytes"));
+        }
+        if !self.supersede.as_ref().is_none_or(short) {
+            return refuse("supersede", format!("1 to {KEY_CAP} bytes without control characters"));
+        }
+        if self.needs.len() > NEEDS || !self.needs.iter().all(short) {
+            return refuse("needs", format!("at most {NEEDS} labels of 1 to {KEY_CAP} bytes"));
+        }
+        if self.cost_usd.is_some_and(|usd| !usd.is_finite() || usd < 0.0) {
+            return refuse("cost_usd", "US dollars, 0 or more".to_owned());
+        }
+        Ok(())
+    }
 }
 
 /// Where a task came from.

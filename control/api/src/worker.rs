@@ -6,25 +6,19 @@
 use std::future::Future;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bowout::{BowOut, Cost, Stage};
 use crate::journal::PolicyLayerText;
-use crate::{Attempt, Digest, RelPath, RepoId, TaskId};
+use crate::{Attempt, Digest, Profile, RelPath, RepoId, TaskId};
 
 /// The version of this protocol. A control plane refuses workers of another.
 pub const PROTOCOL: u32 = 1;
 
-/// How long a lease holds when it is not renewed.
-pub const LEASE: Duration = Duration::from_secs(60);
-
-/// How often a worker renews.
-pub const RENEW: Duration = Duration::from_secs(20);
-
-/// When a worker that could not renew stops its sandbox: before the lease can move to another.
-pub const GIVE_UP: Duration = Duration::from_secs(45);
+/// How long a lease holds when it is not renewed, where the operator says nothing else: what its worker leaves behind when it
+/// dies is begun anew within a minute, with some seconds for whoever takes it.
+pub const LEASE: Duration = Duration::from_secs(54);
 
 /// The longest that a request for a lease waits for a task.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -229,6 +223,13 @@ pub trait Control: Send + Sync {
         content: Vec<u8>,
     ) -> impl Future<Output = Result<(), ControlError>> + Send;
 
+    /// Says what the attempt found to be known of its repository.
+    fn profile(
+        &self,
+        lease: &LeaseKey,
+        profile: &Profile,
+    ) -> impl Future<Output = Result<(), ControlError>> + Send;
+
     /// Ends an attempt. A second time with the same result changes nothing.
     fn result(
         &self,
@@ -238,9 +239,4 @@ pub trait Control: Send + Sync {
 
     /// Gives a lease back unused or unfinished: another worker goes on, and the try is not counted.
     fn release(&self, lease: &LeaseKey) -> impl Future<Output = Result<(), ControlError>> + Send;
-}
-
-/// When a lease that was renewed at a time runs out.
-pub fn expiry(renewed_at: Timestamp) -> Timestamp {
-    renewed_at + LEASE
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use gloaming_api::Digest;
 use gloaming_api::problem::ProblemCode;
 use gloaming_api::worker::{
     AttemptResult, Control, ControlError, Lease, LeaseKey, LeaseRequest, Renewal, Renewed, Uploaded,
 };
+use gloaming_api::{Digest, Profile};
 use serde::de::DeserializeOwned;
 
 use crate::{Ask, Client, ClientError};
@@ -93,6 +93,12 @@ impl Control for Client {
         let mut ask = Ask::of("lease_artifact", &path);
         ask.body = Some(content);
         self.bytes(ask).await.map(|_| ()).map_err(|error| of(error, Some(lease)))
+    }
+
+    async fn profile(&self, lease: &LeaseKey, profile: &Profile) -> Result<(), ControlError> {
+        self.under::<serde_json::Value>(lease, "lease_profile", |ask| ask.body = bytes(profile))
+            .await
+            .map(|_| ())
     }
 
     async fn result(&self, lease: &LeaseKey, result: &AttemptResult) -> Result<(), ControlError> {

@@ -190,12 +190,12 @@ fn checks(evidence: &Evidence) -> String {
         evidence.jobs.iter().filter(|run| run.record.purpose != JobPurpose::Setup).collect();
     for job in ["V3", "V4"] {
         let exits = |patched: bool| {
-            let runs: Vec<String> = checks
-                .iter()
-                .filter(|run| run.step == job && run.tree.starts_with("patched") == patched)
-                .map(|run| format!("{}: {}", code_cell(&run.record.argv.join(" ")), run.record.exit))
-                .collect();
-            if runs.is_empty() { "—".to_owned() } else { runs.join("<br>") }
+            told_once(
+                checks
+                    .iter()
+                    .filter(|run| run.step == job && run.tree.starts_with("patched") == patched)
+                    .copied(),
+            )
         };
         if checks.iter().any(|run| run.step == job) {
             let name = if job == "V3" { "build" } else { "lint" };
@@ -229,6 +229,32 @@ fn checks(evidence: &Evidence) -> String {
         let _ = writeln!(out, "| flaky | {} | |", list(&evidence.flaky, 3, ", "));
     }
     out
+}
+
+/// Names each command once, with how it ended and how often it ended so: steps may run the same one again.
+fn told_once<'a>(runs: impl Iterator<Item = &'a JobEvidence>) -> String {
+    let mut commands: Vec<(String, Vec<(String, usize)>)> = Vec::new();
+    for run in runs {
+        let (command, exit) = (run.record.argv.join(" "), run.record.exit.to_string());
+        let at = commands.iter().position(|(known, _)| *known == command).unwrap_or_else(|| {
+            commands.push((command, Vec::new()));
+            commands.len() - 1
+        });
+        let exits = &mut commands[at].1;
+        match exits.iter_mut().find(|(known, _)| *known == exit) {
+            Some((_, times)) => *times += 1,
+            None => exits.push((exit, 1)),
+        }
+    }
+    let told = commands.iter().map(|(command, exits)| {
+        let exits = exits.iter().map(|(exit, times)| match times {
+            1 => exit.clone(),
+            times => format!("{exit} ({times} times)"),
+        });
+        format!("{}: {}", code_cell(command), exits.collect::<Vec<_>>().join(", "))
+    });
+    let told = told.collect::<Vec<_>>().join("<br>");
+    if told.is_empty() { "—".to_owned() } else { told }
 }
 
 fn reproduce(change: &Change<'_>) -> String {

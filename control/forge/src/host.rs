@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use gloaming_api::{RelPath, RepoId};
 use jiff::Timestamp;
 use secrecy::SecretString;
+use serde_json::Value;
 
 /// What a call to a code host comes to.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, HostError>>;
@@ -247,6 +248,19 @@ pub struct FailedDelivery {
     pub at: Timestamp,
 }
 
+/// Something that happened to an issue, as whoever asks is told of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IssueEvent {
+    /// Its number: later ones have higher ones.
+    pub id: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The issue's number.
+    pub issue: u64,
+    /// What a delivery of it holds, but for the repository.
+    pub payload: Value,
+}
+
 /// A code host.
 pub trait CodeHost: Send + Sync {
     /// Returns the login that our own comments and pull requests have.
@@ -258,8 +272,9 @@ pub trait CodeHost: Send + Sync {
     /// Returns what somebody may do with a repository.
     fn permission<'a>(&'a self, repo: &'a RepoId, login: &'a str) -> Answer<'a, Permission>;
 
-    /// Returns how a repository is read by git.
-    fn read_access<'a>(&'a self, repo: &'a RepoId) -> Answer<'a, ReadAccess>;
+    /// Returns how a repository is read by git; `refused` is an earlier answer that was not taken.
+    fn read_access<'a>(&'a self, repo: &'a RepoId, refused: Option<&'a ReadAccess>)
+    -> Answer<'a, ReadAccess>;
 
     /// Returns a commit by its hash, or that of a branch or tag.
     fn commit<'a>(&'a self, repo: &'a RepoId, reference: &'a str) -> Answer<'a, Commit>;
@@ -354,6 +369,10 @@ pub trait CodeHost: Send + Sync {
 
     /// Returns deliveries that did not get through, the newest first, at most 100.
     fn failed_deliveries(&self) -> Answer<'_, Vec<FailedDelivery>>;
+
+    /// Returns which labels and assignments issues of a repository were given of late, the newest first, at most 100; none
+    /// where missed deliveries can be asked for again, see [`CodeHost::failed_deliveries`].
+    fn issue_events<'a>(&'a self, repo: &'a RepoId) -> Answer<'a, Vec<IssueEvent>>;
 
     /// Asks for a delivery again.
     fn redeliver(&self, id: u64) -> Answer<'_, ()>;

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use sha1::{Digest as _, Sha1};
 
 use crate::host::{
-    Account, Answer, Check, CodeHost, Comment, Commit, FailedDelivery, HostError, Issue, LineComment,
-    NewRequest, Permission, ReadAccess, Repository, Request, RequestState, TreeChange, blob_id,
+    Account, Answer, Check, CodeHost, Comment, Commit, FailedDelivery, HostError, Issue, IssueEvent,
+    LineComment, NewRequest, Permission, ReadAccess, Repository, Request, RequestState, TreeChange, blob_id,
 };
 
 /// The login of what is written through this host.
@@ -50,7 +50,10 @@ pub struct State {
     pub drafts: Vec<NewRequest>,
     pub checks: Vec<(String, Check)>,
     pub failed: Vec<FailedDelivery>,
+    pub issue_events: Vec<IssueEvent>,
     pub redelivered: Vec<u64>,
+    /// Where git reads, before `/OWNER/NAME.git`.
+    pub git: Option<String>,
     /// The calls that were made, by name.
     pub calls: Vec<&'static str>,
     fault: Option<(usize, Fault)>,
@@ -217,12 +220,16 @@ impl CodeHost for MemoryHost {
         })
     }
 
-    fn read_access<'a>(&'a self, repo: &'a RepoId) -> Answer<'a, ReadAccess> {
-        self.call("read_access", move |_| {
-            Ok(ReadAccess {
-                url: format!("https://git.acme.example/{repo}.git"),
-                authorization: "Basic x".into(),
-            })
+    fn read_access<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        refused: Option<&'a ReadAccess>,
+    ) -> Answer<'a, ReadAccess> {
+        self.call("read_access", move |state| {
+            let web = state.git.as_deref().unwrap_or("https://git.acme.example");
+            // Whoever was refused is given another one.
+            let authorization = if refused.is_some() { "Basic bmV3" } else { "Basic b2xk" };
+            Ok(ReadAccess { url: format!("{web}/{repo}.git"), authorization: authorization.into() })
         })
     }
 
@@ -441,6 +448,10 @@ impl CodeHost for MemoryHost {
 
     fn failed_deliveries(&self) -> Answer<'_, Vec<FailedDelivery>> {
         self.call("failed_deliveries", |state| Ok(state.failed.clone()))
+    }
+
+    fn issue_events<'a>(&'a self, _: &'a RepoId) -> Answer<'a, Vec<IssueEvent>> {
+        self.call("issue_events", |state| Ok(state.issue_events.clone()))
     }
 
     fn redeliver(&self, id: u64) -> Answer<'_, ()> {

@@ -29,6 +29,8 @@ fn evidence() -> Evidence {
         refused("<b>inside</b>.example", json!({"is": "refused", "reason": "it leads to 10.0.0.1, a private network"})),
         refused("allowed.example", json!({"is": "allowed", "rule": "registry"})),
     ]});
+    let mut failed = job("patched", "V3", &["cargo", "build"]);
+    failed["exit"]["value"] = json!(101);
     let file = |path: &str, role: &str| json!({"path": path, "change": "modified", "added": 3, "removed": 1, "binary": false, "role": role});
     let value = json!({
         "schema_version": 1,
@@ -51,6 +53,9 @@ fn evidence() -> Evidence {
         "jobs": [
             job("baseline", "V3", &["cargo", "build"]),
             job("patched", "V3", &["cargo", "build"]),
+            job("patched", "V3", &["cargo", "check", "|"]),
+            job("patched-again", "V3", &["cargo", "build"]),
+            failed,
             job("patched", "V7", &["cargo", "test", "--for-the-report"]),
             reaching
         ],

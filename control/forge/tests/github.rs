@@ -9,10 +9,13 @@ use std::process::Command;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gloaming_api::RepoId;
 use gloaming_forge::github::{Identity, Settings};
 use gloaming_forge::{CodeHost, GitHub, HostError};
 use jiff::Timestamp;
+use serde_json::json;
 
 /// A request as the server saw it.
 #[derive(Debug, Clone)]
@@ -163,6 +166,34 @@ async fn what_did_not_change_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn what_happened_to_issues_is_asked_for_with_a_token_alone() {
+    const EVENTS: &str = r#"200 OK
+etag: "one"
+
+[{"id": 9, "event": "assigned", "created_at": "2026-11-27T12:00:02Z", "actor": {"login": "bot"}, "assignee": {"login": "bot"},
+  "assigner": {"login": "alice"}, "issue": {"number": 3, "title": "t", "body": null, "state": "open"}},
+ {"id": 8, "event": "closed", "created_at": "2026-11-27T12:00:01Z", "actor": null, "issue": {"number": 2}},
+ {"id": 7, "event": "labeled", "created_at": "2026-11-27T12:00:00Z", "actor": {"login": "alice"}, "label": {"name": "gloaming"},
+  "issue": {"number": 3, "title": "t", "body": null, "state": "open"}},
+ {"id": 6, "event": "labeled", "created_at": "2026-11-27T12:00:00Z", "actor": null, "issue": null}]"#;
+    let polled = scene(false, &[EVENTS, "304 Not Modified\n\n"]);
+    let first = polled.host.issue_events(&polled.repo).await.expect("events");
+    assert_eq!(polled.host.issue_events(&polled.repo).await.expect("the same"), first);
+    let told: Vec<_> = first.iter().map(|event| (event.id, event.issue, &event.payload)).collect();
+    assert_eq!(told.len(), 2);
+    assert_eq!((told[0].0, told[0].1, &told[0].2["sender"]["login"]), (9, 3, &"alice".into()));
+    assert_eq!(
+        (told[1].0, &told[1].2["action"], &told[1].2["label"]["name"]),
+        (7, &"labeled".into(), &"gloaming".into())
+    );
+    assert!(polled.seen.lock().unwrap()[1].headers.contains("if-none-match: \"one\""));
+    // An App's missed deliveries are asked for again: these are not asked for.
+    let app = scene(true, &[]);
+    assert_eq!(app.host.issue_events(&app.repo).await.expect("nothing"), []);
+    assert!(app.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn nobody_hears_the_token_and_an_end_that_is_not_known_says_so() {
     let scene = scene(false, &["502 Bad Gateway\n\n<html>", "201 Created\n\n<html>of a proxy</html>"]);
     let first = scene.host.create_comment(&scene.repo, 1, "hello").await.expect_err("a bad gateway");
@@ -172,7 +203,7 @@ async fn nobody_hears_the_token_and_an_end_that_is_not_known_says_so() {
     for error in [&first, &second, &third] {
         assert!(matches!(error, HostError::Unknown { .. }), "{error}");
     }
-    let access = scene.host.read_access(&scene.repo).await.expect("a token needs no asking");
+    let access = scene.host.read_access(&scene.repo, None).await.expect("a token needs no asking");
     let said = format!("{first:?} {second} {third:?} {:?} {access:?}", scene.host);
     assert!(!said.contains("ghp_secret") && !said.contains("eC1hY2Nlc3MtdG9rZW4"), "{said}");
 }
@@ -195,4 +226,72 @@ async fn a_draft_where_there_are_none_is_no_draft() {
     let drafts: Vec<bool> =
         scene.seen.lock().unwrap().iter().map(|one| one.body.contains("\"draft\":true")).collect();
     assert_eq!(drafts, [true, false]);
+}
+
+/// Makes a key with openssl, and returns it and the public one, both PEM.
+fn key(words: &[&str]) -> (String, Vec<u8>) {
+    let made = Command::new("openssl").args(words).output().expect("openssl runs").stdout;
+    let dir = tempfile::TempDir::new().expect("a folder");
+    std::fs::write(dir.path().join("key.pem"), &made).expect("a file");
+    let mut public = Command::new("openssl");
+    let public = public.args(["pkey", "-in", "key.pem", "-pubout"]).current_dir(dir.path());
+    (String::from_utf8(made).expect("PEM"), public.output().expect("openssl runs").stdout)
+}
+
+fn app(key: &str, api: String, now: Timestamp) -> Result<GitHub, gloaming_forge::github::SettingsError> {
+    let identity = Identity::App { id: 4711, key: key.to_owned().into() };
+    GitHub::new(Settings { api, identity }, Arc::new(move || now))
+}
+
+/// Openssl makes the key and checks the signature; nothing of ours does.
+#[tokio::test]
+async fn the_app_says_who_it_is_by_a_token_that_its_public_key_proves() {
+    let now: Timestamp = "2026-11-27T12:00:00Z".parse().expect("a time");
+    for words in [
+        &["genrsa", "-traditional", "2048"][..],
+        &["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"],
+    ] {
+        let (private, public) = key(words);
+        let (api, seen) = serve(&[INSTALLED, FIRST, ISSUE]);
+        let host = app(&private, api, now).expect("good settings");
+        host.issue(&"acme/api".parse().expect("a repository"), 1).await.expect("an issue");
+        let headers = seen.lock().unwrap()[0].headers.clone();
+        let jwt =
+            headers.lines().find_map(|line| line.strip_prefix("authorization: Bearer ")).expect("a token");
+        let (message, signature) = jwt.rsplit_once('.').expect("three parts");
+        let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).expect("base64url");
+        let parts: Vec<serde_json::Value> =
+            message.split('.').map(|part| serde_json::from_slice(&bytes(part)).expect("JSON")).collect();
+        assert_eq!(
+            parts,
+            [
+                json!({"typ": "JWT", "alg": "RS256"}),
+                json!({"iss": 4711, "iat": now.as_second() - 60, "exp": now.as_second() + 540}),
+            ]
+        );
+        let dir = tempfile::TempDir::new().expect("a folder");
+        let put =
+            |name: &str, content: &[u8]| std::fs::write(dir.path().join(name), content).expect("a file");
+        put("public.pem", &public);
+        put("signature", &bytes(signature));
+        let verified = |message: &str| {
+            put("message", message.as_bytes());
+            let mut check = Command::new("openssl");
+            check.args(["dgst", "-sha256", "-verify", "public.pem", "-signature", "signature", "message"]);
+            check.current_dir(dir.path()).output().expect("openssl runs").status.success()
+        };
+        assert!(verified(message), "{words:?}");
+        assert!(!verified(&message.replace('.', "..")), "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_rsa_key_is_refused_before_anything_is_asked() {
+    let (other, _) = key(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    let (weak, _) = key(&["genrsa", "-traditional", "1024"]);
+    for bad in [other.as_str(), &weak, "", "no PEM", &other.replace("PRIVATE", "PUBLIC")] {
+        let refused = app(bad, "https://one.acme.example".to_owned(), Timestamp::UNIX_EPOCH);
+        let refused = refused.expect_err("it is no RSA key that is large enough").to_string();
+        assert_eq!(refused, "the App's key is no RSA private key of 2048 bits or more in PEM");
+    }
 }

@@ -37,6 +37,14 @@ impl Fault {
         Self { code, detail: detail.into(), header }
     }
 
+    /// Says to a client that shows no header by itself that a password is wanted: git.
+    pub(crate) fn asking_for_password(mut self) -> Self {
+        if self.code == ProblemCode::Unauthorized {
+            self.header = Some((WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"gloaming\"")));
+        }
+        self
+    }
+
     /// The same words whether there is no such thing or it is another's.
     pub(crate) fn missing(what: &str) -> Self {
         Self::new(ProblemCode::NotFound, format!("there is no such {what}, or this token may not see it"))

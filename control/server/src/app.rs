@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use gloaming_api::Digest;
 use gloaming_api::access::Scope;
-use gloaming_api::endpoints::{Auth, Endpoint, is_web};
+use gloaming_api::endpoints::{Auth, Content, Endpoint, is_web};
 use gloaming_api::problem::ProblemCode;
 use gloaming_store::Store;
 use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
@@ -303,12 +303,15 @@ impl App {
         let endpoint = asked.endpoint;
         let client = match endpoint.auth {
             Auth::Public | Auth::Signature => client_of(address),
-            Auth::Token(scope) | Auth::Session(scope) => {
+            Auth::Token(scope) | Auth::Session(scope) | Auth::Password(scope) => {
                 let by_session = matches!(endpoint.auth, Auth::Session(_));
                 let caller = if by_session && !asked.headers.contains_key(AUTHORIZATION) {
                     self.recognise(asked, scope).await?
+                } else if matches!(endpoint.auth, Auth::Password(_)) {
+                    let caller = self.authenticate(&asked.headers, scope, true).await;
+                    caller.map_err(Fault::asking_for_password)?
                 } else {
-                    self.authenticate(&asked.headers, scope).await?
+                    self.authenticate(&asked.headers, scope, false).await?
                 };
                 let client = format!("token:{}", caller.token.id);
                 asked.caller = Some(caller);
@@ -330,6 +333,9 @@ impl App {
             // The largest body there is: whether it will be taken is asked before it is read.
             handlers::leases::held(self, asked).await?;
         }
+        if let Content::Git(_) = endpoint.body {
+            return handlers::git::read(self, asked, incoming, unread).await;
+        }
         let stall = self.settings.timeouts.body;
         let room = if asked.caller.is_some() { &self.body_bytes } else { &self.unknown_bytes };
         let (read, _held) = body::read(endpoint, incoming, stall, room).await?;
@@ -339,8 +345,13 @@ impl App {
     }
 
     /// Finds out who asks. Nothing of the body was read before.
-    async fn authenticate(self: &Arc<Self>, headers: &HeaderMap, wanted: Scope) -> Result<Caller, Fault> {
-        let (id, secret) = auth::shown(body::single(headers, AUTHORIZATION.as_str())?)?;
+    async fn authenticate(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+        wanted: Scope,
+        password: bool,
+    ) -> Result<Caller, Fault> {
+        let (id, secret) = auth::shown(body::single(headers, AUTHORIZATION.as_str())?, password)?;
         self.check_token(id, secret, wanted).await
     }
 

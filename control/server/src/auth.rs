@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use gloaming_api::access::{NewToken, RepoPattern, Scope, TokenMade, TokenView};
 use gloaming_api::problem::ProblemCode;
 use gloaming_api::{Digest, RepoId};
@@ -47,12 +49,17 @@ pub(crate) fn refused() -> Fault {
     Fault::new(ProblemCode::Unauthorized, "give a token that is taken: `Authorization: Bearer glm_...`")
 }
 
-/// Takes a header's value apart: the id, and the digest of the secret.
-pub(crate) fn shown(header: Option<&str>) -> Result<(String, Digest), Fault> {
+/// Takes a header's value apart: the id, and the digest of the secret. Where a `password` is taken the token may also be that
+/// of HTTP Basic (RFC 7617), whoever the user is said to be.
+pub(crate) fn shown(header: Option<&str>, password: bool) -> Result<(String, Digest), Fault> {
     let (scheme, token) = header.and_then(|value| value.split_once(' ')).ok_or_else(refused)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(refused());
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return parts(token);
     }
+    let pair =
+        (password && scheme.eq_ignore_ascii_case("basic")).then(|| STANDARD.decode(token).ok()).flatten();
+    let pair = pair.and_then(|pair| String::from_utf8(pair).ok());
+    let (_, token) = pair.as_deref().and_then(|pair| pair.split_once(':')).ok_or_else(refused)?;
     parts(token)
 }
 

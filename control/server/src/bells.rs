@@ -12,7 +12,8 @@ pub(crate) type Kind = (Vec<String>, Vec<String>);
 /// The bells of one server.
 #[derive(Debug)]
 pub(crate) struct Bells {
-    tasks: broadcast::Sender<TaskId>,
+    /// None: it may be any of them.
+    tasks: broadcast::Sender<Option<TaskId>>,
     workers: Mutex<HashMap<Kind, Arc<Notify>>>,
 }
 
@@ -24,7 +25,12 @@ impl Bells {
     /// Something happened to a task.
     pub(crate) fn task(&self, task: &TaskId) {
         // Nobody watching is no error.
-        let _ = self.tasks.send(task.clone());
+        let _ = self.tasks.send(Some(task.clone()));
+    }
+
+    /// Something happened to tasks, and which is not known.
+    pub(crate) fn any_task(&self) {
+        let _ = self.tasks.send(None);
     }
 
     /// A task may be due: one waiting worker of each kind looks, and wakes the next of its kind where it found one.
@@ -37,7 +43,7 @@ impl Bells {
     }
 
     /// Returns what wakes a watcher of tasks.
-    pub(crate) fn watch(&self) -> broadcast::Receiver<TaskId> {
+    pub(crate) fn watch(&self) -> broadcast::Receiver<Option<TaskId>> {
         self.tasks.subscribe()
     }
 

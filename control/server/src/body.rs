@@ -45,11 +45,14 @@ pub(crate) fn check(endpoint: &Endpoint, headers: &HeaderMap, body: &Incoming) -
     if cap == 0 {
         return Err(too_large(cap));
     }
-    if headers.contains_key(CONTENT_ENCODING) {
+    let gzip = matches!(endpoint.body, Content::Git(_))
+        && single(headers, CONTENT_ENCODING.as_str())?
+            .is_some_and(|coding| coding.eq_ignore_ascii_case("gzip"));
+    if headers.contains_key(CONTENT_ENCODING) && !gzip {
         let detail = "a body is taken as it is; send it without Content-Encoding";
         return Err(Fault::new(ProblemCode::UnsupportedMediaType, detail));
     }
-    let wanted = types(endpoint.body);
+    let wanted = types(&endpoint.body);
     if wanted.is_empty() {
         return Ok(());
     }
@@ -68,12 +71,13 @@ pub(crate) fn check(endpoint: &Endpoint, headers: &HeaderMap, body: &Incoming) -
 }
 
 /// The media types of a content, the usual one first.
-fn types(content: Content) -> &'static [&'static str] {
+fn types(content: &Content) -> &[&'static str] {
     match content {
         Content::Json(_) => &["application/json"],
         Content::Events(_) => &["text/event-stream"],
         Content::Lines => &["application/jsonl", "application/x-ndjson"],
         Content::Bytes => &["application/octet-stream"],
+        Content::Git(kind) => std::slice::from_ref(kind),
         Content::Text => &["text/plain"],
         Content::Page => &["text/html"],
         Content::Form => &["application/x-www-form-urlencoded"],
@@ -84,7 +88,7 @@ fn types(content: Content) -> &'static [&'static str] {
 /// Refuses a client that takes none of what the endpoint answers in (RFC 9110, section 12.5.1; weights but 0 say nothing, as
 /// there is nothing to choose from).
 pub(crate) fn acceptable(endpoint: &Endpoint, headers: &HeaderMap) -> Result<(), Fault> {
-    let Some(offered) = types(endpoint.answer).first() else { return Ok(()) };
+    let Some(offered) = types(&endpoint.answer).first() else { return Ok(()) };
     let mut wanted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
     if wanted.peek().is_none() {
         return Ok(());
@@ -136,10 +140,28 @@ pub(crate) async fn read<'a>(
             "too many bodies are being read at once",
         )
     })?;
-    let end = Instant::now() + stall + Duration::from_secs(u64::from(most) / SLOWEST);
+    let end = Instant::now() + longest(stall, most);
     let mut read = BytesMut::with_capacity(said.unwrap_or(0).min(64 << 10));
+    let mut left = cap;
+    while let Some(data) = piece(&mut body, cap, &mut left, end.min(Instant::now() + stall)).await? {
+        read.extend_from_slice(&data);
+    }
+    Ok((read.freeze(), Some(permit)))
+}
+
+/// How long a body of so many bytes may take as a whole.
+pub(crate) fn longest(stall: Duration, bytes: u32) -> Duration {
+    stall + Duration::from_secs(u64::from(bytes) / SLOWEST)
+}
+
+/// Reads the next bytes of a body of which `left` of `cap` bytes may still come; none where it has ended.
+pub(crate) async fn piece(
+    body: &mut Incoming,
+    cap: usize,
+    left: &mut usize,
+    by: Instant,
+) -> Result<Option<Bytes>, Fault> {
     loop {
-        let by = end.min(Instant::now() + stall);
         let frame = match tokio::time::timeout_at(by, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => {
@@ -148,16 +170,14 @@ pub(crate) async fn read<'a>(
                     format!("the body could not be read: {error}"),
                 ));
             }
-            Ok(None) => return Ok((read.freeze(), Some(permit))),
+            Ok(None) => return Ok(None),
             Err(_) => {
                 return Err(Fault::new(ProblemCode::RequestTimeout, "the body did not come in time"));
             }
         };
         let Ok(data) = frame.into_data() else { continue };
-        if read.len() + data.len() > cap {
-            return Err(too_large(cap));
-        }
-        read.extend_from_slice(&data);
+        *left = left.checked_sub(data.len()).ok_or_else(|| too_large(cap))?;
+        return Ok(Some(data));
     }
 }
 

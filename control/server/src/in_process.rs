@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use gloaming_api::Digest;
 use gloaming_api::access::{Scope, TokenView};
 use gloaming_api::problem::ProblemCode;
 use gloaming_api::worker::{
     AttemptResult, Control, ControlError, Lease, LeaseKey, LeaseRequest, Renewal, Renewed, Uploaded,
 };
+use gloaming_api::{Digest, Profile};
 use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::answer::Fault;
 use crate::app::{App, Audited};
@@ -19,11 +20,23 @@ use crate::leases;
 pub struct InProcess {
     app: Arc<App>,
     token: String,
+    /// Where git finds this server, with the token in it.
+    address: Option<SecretString>,
 }
 
 impl InProcess {
     pub(crate) fn new(app: Arc<App>, token: String) -> Self {
-        Self { app, token }
+        Self { app, token, address: None }
+    }
+
+    /// Says where this server is listening for git, which is a process of its own: `http://127.0.0.1:PORT` or the like, and the
+    /// token's secret for it.
+    #[must_use]
+    pub fn reached_at(mut self, address: &str, token: &SecretString) -> Self {
+        let token = token.expose_secret();
+        self.address =
+            address.split_once("://").map(|(scheme, rest)| format!("{scheme}://lease:{token}@{rest}").into());
+        self
     }
 
     fn audited(&self, action: &'static str) -> Audited {
@@ -68,7 +81,13 @@ impl Control for InProcess {
         let token = self.app.ask(move |app, now| allowed(app, &id, now)).await.and_then(|token| token);
         let token = token.map_err(|fault| told(fault, None))?;
         let leased = leases::lease(&self.app, &token, request, &self.audited("lease")).await;
-        leased.map_err(|fault| told(fault, None))
+        let mut lease = leased.map_err(|fault| told(fault, None))?;
+        if let (Some(lease), Some(address)) = (&mut lease, &self.address)
+            && lease.clone.starts_with('/')
+        {
+            lease.clone.insert_str(0, address.expose_secret());
+        }
+        Ok(lease)
     }
 
     async fn renew(&self, lease: &LeaseKey, renewal: &Renewal) -> Result<Renewed, ControlError> {
@@ -93,6 +112,11 @@ impl Control for InProcess {
         let digest = digest.clone();
         self.ask(lease, move |app, key, token, now| leases::artifact(app, key, token, &digest, &content, now))
             .await
+    }
+
+    async fn profile(&self, lease: &LeaseKey, profile: &Profile) -> Result<(), ControlError> {
+        let profile = profile.clone();
+        self.ask(lease, move |app, key, token, now| leases::profile(app, key, token, &profile, now)).await
     }
 
     async fn result(&self, lease: &LeaseKey, result: &AttemptResult) -> Result<(), ControlError> {

@@ -12,7 +12,7 @@ use gloaming_api::worker::{
     AttemptResult, CHUNK_CAP, LONGEST_WAIT, Lease, LeaseKey, LeaseRequest, PROTOCOL, Renewal, Renewed,
     Uploaded, VerifiedChange,
 };
-use gloaming_api::{Digest, RepoId};
+use gloaming_api::{Digest, Profile, RepoId};
 use gloaming_store::{AttemptEnd, Claimant, Claimed, NewEffect, Refused};
 use jiff::Timestamp;
 use serde::de::IgnoredAny;
@@ -181,7 +181,7 @@ fn handed(app: &App, claimed: &Claimed, layers: &[PolicyLayerText], now: Timesta
         attempt: claimed.lease.attempt,
         expires_s: u64::try_from(claimed.expires_at.duration_since(now).as_secs()).unwrap_or(0),
         repo: task.repo.clone(),
-        clone: clone_url(&app.settings.clone, &task.repo),
+        clone: clone_url(app, &claimed.lease, &task.repo),
         text: task.text.clone(),
         base: task.base.clone(),
         onto: onto.flatten(),
@@ -190,8 +190,12 @@ fn handed(app: &App, claimed: &Claimed, layers: &[PolicyLayerText], now: Timesta
     })
 }
 
-fn clone_url(pattern: &str, repo: &RepoId) -> String {
-    pattern.replace("{repo}", repo.as_str())
+fn clone_url(app: &App, lease: &LeaseKey, repo: &RepoId) -> String {
+    match (&app.settings.clone, &app.settings.reads) {
+        (Some(pattern), _) => pattern.replace("{repo}", repo.as_str()),
+        (None, Some(_)) => format!("/v1/leases/{}/{}/git", lease.task, lease.attempt),
+        (None, None) => format!("https://github.com/{repo}.git"),
+    }
 }
 
 /// Checks what a worker says that an attempt took: what is below nothing would give back what others spent.
@@ -273,6 +277,37 @@ pub(crate) fn artifact(
         ));
     }
     Ok(app.store.put_artifact(key, token, digest, content, now)??)
+}
+
+/// Takes what an attempt found to be known of its repository. What is known is of the default branch: of an attempt that began
+/// elsewhere nothing is kept. Where the same files were proved before, what they tell by themselves is no news.
+pub(crate) fn profile(
+    app: &App,
+    key: &LeaseKey,
+    token: &str,
+    profile: &Profile,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let held = app.store.holds(key, token, now)?.then(|| app.store.task(&key.task)).transpose()?.flatten();
+    let task = held.ok_or_else(lost)?;
+    if profile.schema_version != 1 {
+        let detail = format!("at `schema_version`: {} is not known here; want 1", profile.schema_version);
+        return Err(Fault::new(ProblemCode::InvalidBody, detail));
+    }
+    if task.view.base.is_some() || task.follow_ups > 0 {
+        return Ok(());
+    }
+    let content = Digest::of_json(profile);
+    if let Some((known, value)) = app.store.profile(&task.view.repo)? {
+        let before = serde_json::from_value::<Profile>(value).ok();
+        let proved =
+            before.is_some_and(|before| before.mined_from == profile.mined_from && before.is_proved());
+        if known == content || proved && !profile.is_proved() {
+            return Ok(());
+        }
+    }
+    let value = serde_json::to_value(profile).map_err(|error| Fault::internal("write a profile", &error))?;
+    Ok(app.store.put_profile(&task.view.repo, &content, &value, now)?)
 }
 
 /// Ends an attempt. A change that is said to be verified is judged again, and what is refused of it ends as a failed attempt.

@@ -31,10 +31,14 @@ pub mod openapi;
 mod policies;
 mod profiles;
 pub mod publish;
+mod reads;
 mod routes;
 mod settings;
 mod signed;
 mod tls;
+#[cfg(feature = "otlp")]
+pub mod traces;
+pub mod upkeep;
 mod watched;
 mod web;
 pub mod webhook;
@@ -51,6 +55,7 @@ pub use auth::{bootstrap, make_token};
 pub use in_process::InProcess;
 pub use meters::METRICS;
 pub use policies::Policies;
+pub use reads::Reads;
 pub use settings::{Caps, Clock, Settings, Slack, Timeouts, Tls};
 pub use tls::TlsError;
 
@@ -94,6 +99,17 @@ impl Server {
     /// Serves until `shutdown`: then takes nothing new, ends streams and waits, lets requests end, and cuts what is left after
     /// [`Timeouts::drain`]. Returns how many connections were cut.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> usize {
-        listen::run(Arc::clone(&self.app), listener, shutdown).await
+        listen::run(Arc::clone(&self.app), listener, None, shutdown).await
+    }
+
+    /// The same, and without TLS on `beside`, which is on this machine: for what runs there and cannot know the certificate's
+    /// name.
+    pub async fn serve_beside(
+        &self,
+        listener: TcpListener,
+        beside: Option<TcpListener>,
+        shutdown: impl Future<Output = ()>,
+    ) -> usize {
+        listen::run(Arc::clone(&self.app), listener, beside, shutdown).await
     }
 }

@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +31,13 @@ const PREFACE: &[u8] = b"PRI";
 /// The most that is read of what a client goes on sending after it was refused, bytes.
 const LINGER: u64 = 32 << 20;
 
-/// Listens until `shutdown`, and drains. Returns how many connections had to be cut.
-pub(crate) async fn run(app: Arc<App>, listener: TcpListener, shutdown: impl Future<Output = ()>) -> usize {
+/// Listens until `shutdown`, and drains; on `beside` without TLS. Returns how many connections had to be cut.
+pub(crate) async fn run(
+    app: Arc<App>,
+    listener: TcpListener,
+    beside: Option<TcpListener>,
+    shutdown: impl Future<Output = ()>,
+) -> usize {
     let tracker = TaskTracker::new();
     let places = Arc::new(Semaphore::new(app.settings.caps.connections));
     let closed = Arc::new(Notify::new());
@@ -41,9 +47,10 @@ pub(crate) async fn run(app: Arc<App>, listener: TcpListener, shutdown: impl Fut
         let accepted = tokio::select! {
             biased;
             () = &mut shutdown => break,
-            accepted = listener.accept() => accepted,
+            accepted = listener.accept() => accepted.map(|one| (one, app.certificates.is_some())),
+            accepted = accept(beside.as_ref()) => accepted.map(|one| (one, false)),
         };
-        let (stream, peer) = match accepted {
+        let ((stream, peer), secure) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
@@ -54,7 +61,7 @@ pub(crate) async fn run(app: Arc<App>, listener: TcpListener, shutdown: impl Fut
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             meters::turned_away(ProblemCode::Overloaded.as_str());
-            if app.certificates.is_none() {
+            if !secure {
                 // As much as fits at once: nothing is waited for, for a client that is too much already.
                 let _ = stream.try_write(&bare(ProblemCode::Overloaded));
             }
@@ -62,12 +69,12 @@ pub(crate) async fn run(app: Arc<App>, listener: TcpListener, shutdown: impl Fut
         };
         let (app, closed) = (Arc::clone(&app), Arc::clone(&closed));
         tracker.spawn(async move {
-            connection(app, stream, peer.ip()).await;
+            connection(app, stream, peer.ip(), secure).await;
             drop(place);
             closed.notify_one();
         });
     }
-    drop(listener);
+    drop((listener, beside));
     app.phase.send_replace(Phase::Draining);
     meters::ready(false);
     tracker.close();
@@ -82,10 +89,18 @@ pub(crate) async fn run(app: Arc<App>, listener: TcpListener, shutdown: impl Fut
     cut
 }
 
-async fn connection(app: Arc<App>, stream: TcpStream, peer: IpAddr) {
+/// Takes a connection of a listener, where there is one.
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn connection(app: Arc<App>, stream: TcpStream, peer: IpAddr, secure: bool) {
     // Small answers go out at once; where that cannot be had they are a little later.
     let _ = stream.set_nodelay(true);
-    let Some(certificates) = &app.certificates else {
+    let Some(certificates) = app.certificates.as_ref().filter(|_| secure) else {
         return plain(&app, stream, peer).await;
     };
     let handshake = TlsAcceptor::from(certificates.config()).accept(stream);

@@ -47,6 +47,12 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     ("gloaming_tokens_total", "counter", "Tokens of models that ended attempts took."),
     ("gloaming_cost_usd_total", "gauge", "US dollars that ended attempts took."),
     ("gloaming_gate_verdicts_total", "counter", "Changes judged again, by verdict: pass, refused."),
+    (
+        "gloaming_forgotten_total",
+        "counter",
+        "What was old enough to be forgotten, by what it was: tasks, audit.",
+    ),
+    ("gloaming_schedules_total", "counter", "Times of schedules that came, by outcome: asked, refused."),
     ("gloaming_store_write_seconds", "histogram", "Writes of the store, by call."),
 ];
 
@@ -143,6 +149,14 @@ pub(crate) fn attempt_ended(outcome: &'static str, cost: &Cost) {
 
 pub(crate) fn delivered(sender: &'static str, outcome: &'static str) {
     counter!("gloaming_webhooks_total", "sender" => sender, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn forgotten(what: &'static str, count: u64) {
+    counter!("gloaming_forgotten_total", "what" => what).increment(count);
+}
+
+pub(crate) fn scheduled(outcome: &'static str) {
+    counter!("gloaming_schedules_total", "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn judged(verdict: &'static str) {

@@ -48,6 +48,10 @@ fn document() -> Value {
             }},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "A token, glm_ID_SECRET."},
+                "password": {
+                    "type": "http", "scheme": "basic",
+                    "description": "A token as the password, whatever the user's name: what git shows.",
+                },
                 "signature": {
                     "type": "apiKey", "in": "header", "name": "X-Hub-Signature-256",
                     "description": "HMAC-SHA-256 of the raw body with the shared secret.",
@@ -83,13 +87,14 @@ fn operation(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
     operation["security"] = match endpoint.auth {
         Auth::Public => json!([]),
         Auth::Token(_) | Auth::Session(_) => json!([{"token": []}]),
+        Auth::Password(_) => json!([{"password": []}, {"token": []}]),
         Auth::Signature => {
             // Who signs says in which header.
             let slack = endpoint.headers.iter().any(|header| header.name == "X-Slack-Signature");
             json!([{if slack { "slack_signature" } else { "signature" }: []}])
         }
     };
-    if let Auth::Token(scope) | Auth::Session(scope) = endpoint.auth {
+    if let Auth::Token(scope) | Auth::Session(scope) | Auth::Password(scope) = endpoint.auth {
         operation["description"] = json!(format!("Needs a token of the scope `{}`.", scope.as_str()));
     }
     if let Some(content) = content(endpoint.body, generator) {
@@ -127,6 +132,7 @@ fn content(content: Content, generator: &mut SchemaGenerator) -> Option<Value> {
         }
         Content::Lines => json!({"application/jsonl": {"schema": {"type": "string"}}}),
         Content::Bytes => json!({"application/octet-stream": {}}),
+        Content::Git(kind) => json!({kind: {}}),
         Content::Text => json!({"text/plain": {"schema": {"type": "string"}}}),
         Content::Page => json!({"text/html": {"schema": {"type": "string"}}}),
         Content::Form => json!({"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}),
@@ -181,7 +187,7 @@ fn problems(endpoint: &Endpoint) -> Vec<ProblemCode> {
     let mut codes = vec![BadRequest];
     match endpoint.auth {
         Auth::Public => {}
-        Auth::Token(_) | Auth::Session(_) => codes.extend([Unauthorized, Forbidden]),
+        Auth::Token(_) | Auth::Session(_) | Auth::Password(_) => codes.extend([Unauthorized, Forbidden]),
         Auth::Signature => codes.push(BadSignature),
     }
     if endpoint.path.contains('{') {
@@ -196,6 +202,9 @@ fn problems(endpoint: &Endpoint) -> Vec<ProblemCode> {
         "lease" => codes.push(ProtocolVersion),
         _ if endpoint.path.contains("{attempt}") => codes.push(LeaseLost),
         _ => {}
+    }
+    if matches!(endpoint.answer, Content::Git(_)) {
+        codes.push(HostFailed);
     }
     if endpoint.rate > 0 {
         codes.push(RateLimited);

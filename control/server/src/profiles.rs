@@ -16,7 +16,7 @@ const KEPT: u64 = 64 << 20;
 /// A profile as it is answered.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
-    /// The digest of what it was mined from, in quotes.
+    /// The digest of its content, in quotes; what it was mined from is part of that.
     pub(crate) etag: String,
     pub(crate) body: Bytes,
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::hooks::slack::People;
+use crate::reads::Reads;
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -24,8 +25,11 @@ pub struct Settings {
     pub caps: Caps,
     /// How long a lease holds when it is not renewed.
     pub lease: Duration,
-    /// Where workers clone from, `{repo}` in place of `owner/name`. Without credentials.
-    pub clone: String,
+    /// Where workers clone from, `{repo}` in place of `owner/name`. Without credentials. Where none is named they read through
+    /// this server, or from GitHub where it reads nothing.
+    pub clone: Option<String>,
+    /// What repositories are read with for workers.
+    pub reads: Option<Arc<Reads>>,
     /// The secret shared with GitHub; without one its deliveries are refused.
     pub github_secret: Option<SecretString>,
     /// By how much the table's limits of requests a second are multiplied; 0 is no limit, for a closed network.
@@ -43,7 +47,8 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             caps: Caps::default(),
             lease: LEASE,
-            clone: "https://github.com/{repo}.git".to_owned(),
+            clone: None,
+            reads: None,
             github_secret: None,
             rate_factor: 1,
             slack: None,
@@ -81,6 +86,8 @@ pub struct Timeouts {
     pub body: Duration,
     /// For the next request on a connection.
     pub idle: Duration,
+    /// For the code host to go on with what it is asked for workers.
+    pub host: Duration,
     /// For the client to take bytes that are to be written.
     pub write: Duration,
     /// Between heartbeats of an event stream.
@@ -96,6 +103,7 @@ impl Default for Timeouts {
             head: Duration::from_secs(10),
             body: Duration::from_secs(15),
             idle: Duration::from_secs(75),
+            host: Duration::from_secs(60),
             write: Duration::from_secs(30),
             heartbeat: Duration::from_secs(15),
             drain: Duration::from_secs(25),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use gloaming_api::access::{NewToken, TokenView};
+use gloaming_api::access::{NewToken, RepoPattern, TokenView};
 use gloaming_api::task::{PullRequest, PullRequestOutcome, TaskEvent, TaskState, TaskView};
 use gloaming_api::worker::{LeaseKey, Renewal, Renewed};
 use gloaming_api::{Attempt, Digest, RepoId, TaskId};
@@ -83,9 +83,10 @@ impl Store for Watched {
         read audit_log(after: u64, limit: u32) -> Vec<AuditEntry>;
         read profile(repo: &RepoId) -> Option<(Digest, Value)>;
         read value(name: &str) -> Option<String>;
+        read shares() -> Vec<(RepoPattern, Share)>;
+        read share(repo: &RepoId) -> Share;
         write append(lease: &LeaseKey, token: &str, from: u64, lines: &[&str], now: Timestamp) -> Result<u64, Refused>;
         write put_artifact(lease: &LeaseKey, token: &str, digest: &Digest, content: &[u8], now: Timestamp) -> Result<(), Refused>;
-        write set_share(repo: &RepoId, share: Share, now: Timestamp) -> ();
         write add_effect(task: Option<&TaskId>, effect: &NewEffect, now: Timestamp) -> ();
         write effects(limit: u32, hold: Duration, now: Timestamp) -> Vec<Effect>;
         write effect_ended(id: i64, end: &EffectEnd, now: Timestamp) -> ();
@@ -99,7 +100,9 @@ impl Store for Watched {
         write audit(who: &str, decision: &str, action: &str, subject: &str, detail: &str, now: Timestamp) -> ();
         write set_value(name: &str, value: &str) -> ();
         write grace(hold: Duration, now: Timestamp) -> u64;
+        write let_go(now: Timestamp) -> u64;
         write forget(before: Timestamp, now: Timestamp) -> u64;
+        write forget_audit(before: Timestamp, now: Timestamp) -> u64;
         task cancel(task by: &str, effects: &[NewEffect], now: Timestamp) -> Option<TaskState>;
         task retry(task by: &str, now: Timestamp) -> Option<Result<(), TaskState>>;
         task follow_up(task text: &str, by: &str, most: u32, now: Timestamp) -> Option<bool>;
@@ -113,6 +116,10 @@ impl Store for Watched {
         if let Submitted::New(task) = &submitted {
             self.bells.task(task);
             self.bells.ready();
+            // Whoever watches those that this one took the place of is told at once, too.
+            if submission.new.supersede.is_some() {
+                self.bells.any_task();
+            }
         }
         Ok(submitted)
     }
@@ -157,6 +164,12 @@ impl Store for Watched {
         let stored = self.timed("put_profile", |store| store.put_profile(repo, key, profile, now));
         self.profiles.fetch_add(1, Ordering::Release);
         stored
+    }
+
+    fn set_shares(&self, shares: &[(RepoPattern, Share)], now: Timestamp) -> Stored<()> {
+        let set = self.timed("set_shares", |store| store.set_shares(shares, now));
+        self.bells.ready();
+        set
     }
 
     fn sweep(&self, now: Timestamp) -> Stored<Vec<TaskId>> {

@@ -248,7 +248,8 @@ impl Resolve for Resolver {
     }
 }
 
-fn causes(error: &dyn std::error::Error) -> String {
+/// Tells an error with all that is beneath it.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let causes: Vec<String> =
         std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
     causes.join(": ")

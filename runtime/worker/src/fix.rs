@@ -4,11 +4,14 @@
 //! What comes back is content and nothing else, read as tools read: nothing here writes to the workspace.
 
 use gloaming_api::RelPath;
+use gloaming_api::evidence::FileRole;
 use gloaming_api::job::{JobPurpose, JobRecord};
 use gloaming_api::profile::{Command, CommandKind};
 use gloaming_api::tool::{ToolError, ToolErrorCode, ToolOutcome};
 use gloaming_jobs::JobError;
 use gloaming_sandbox::Files;
+use gloaming_syntax::{Language, Renames, test_changes};
+use gloaming_workspace::role;
 use serde_json::{Value, json};
 
 use crate::check::{Bench, on_copy, render};
@@ -141,6 +144,7 @@ pub(crate) async fn call(
             Ok(job) => job,
             Err(error) => return refuse(error),
         };
+    let existing_tests = bench.grant.change().existing_tests;
     let (files, redactor, tree) = (files.clone(), job.output.redactor.clone(), job.tree.clone());
     let compared = tokio::task::spawn_blocking(move || {
         // What a job leaves is anybody's work: it is read without following a link, within its own folder.
@@ -151,12 +155,15 @@ pub(crate) async fn call(
             let why = match made.read(&read, &path) {
                 Ok(Some(after)) if after == before => continue,
                 Ok(Some(after)) if redactor.bytes(&after) != after => "what was made of it holds a secret",
-                Ok(Some(after)) => match String::from_utf8(after) {
-                    Ok(content) => {
-                        changed.push(json!({"path": path.as_str(), "content": content}));
-                        continue;
-                    }
-                    Err(_) => "what was made of it is not UTF-8",
+                Ok(Some(after)) => match kept(&path, &before, &after, existing_tests) {
+                    Some(why) => why,
+                    None => match String::from_utf8(after) {
+                        Ok(content) => {
+                            changed.push(json!({"path": path.as_str(), "content": content}));
+                            continue;
+                        }
+                        Err(_) => "what was made of it is not UTF-8",
+                    },
                 },
                 Ok(None) => "it was removed, which no fix is",
                 Err(_) => "what was made of it is no plain file, or too large",
@@ -182,6 +189,22 @@ pub(crate) async fn call(
     Ok((outcome, Some(record)))
 }
 
+/// Says why a fix is left out; none where it is taken. One that says something else in an existing test would be refused
+/// together with all the others (V8), unless the policy lets tests change.
+fn kept(path: &RelPath, before: &[u8], after: &[u8], existing_tests: bool) -> Option<&'static str> {
+    let role = role(path);
+    let is_test = role == FileRole::Test;
+    match Language::of(path.as_str()) {
+        _ if role == FileRole::RunnerConfig => Some("it configures what runs the tests"),
+        _ if existing_tests => None,
+        Some(language) if is_test || role == FileRole::Code => {
+            let changes = test_changes(language, before, after, &Renames::default(), is_test);
+            (!changes.is_empty()).then_some("an existing test would say something else")
+        }
+        _ => is_test.then_some("it is data of the tests"),
+    }
+}
+
 /// Returns what was found in the folder that a job has left.
 pub(crate) fn looked_at<T>(
     compared: Result<Result<T, gloaming_sandbox::SandboxError>, tokio::task::JoinError>,
@@ -197,6 +220,33 @@ pub(crate) fn looked_at<T>(
 
 #[cfg(test)]
 mod tests {
+    use gloaming_api::RelPath;
+
+    #[test]
+    fn what_tests_say_and_what_runs_them_is_left() {
+        let rust = "fn one() -> u32 { return 1; }\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn is_one() { assert_eq!(super::one(), 1); }\n}\n";
+        let python = "def test_one():\n    assert one() == int(1)\n";
+        let told = |path: &str, before: &str, after: &str, existing_tests: bool| {
+            let path = RelPath::parse(path).unwrap();
+            super::kept(&path, before.as_bytes(), after.as_bytes(), existing_tests)
+        };
+        let spaced = "def test_one():\n    assert  one() == int( 1 )\n";
+        assert_eq!(told("src/lib.rs", rust, &rust.replace("return 1;", "1"), false), None);
+        assert_eq!(told("tests/test_one.py", python, spaced, false), None, "layout says nothing");
+        let code = (rust, &*rust.replace("super::one(), 1", "1, super::one()"));
+        let test = (python, &*python.replace("int(1)", "1"));
+        let says = Some("an existing test would say something else");
+        assert_eq!(told("src/lib.rs", code.0, code.1, false), says);
+        assert_eq!(told("src/lib.rs", code.0, code.1, true), None);
+        assert_eq!(told("tests/test_one.py", test.0, test.1, false), says);
+        assert_eq!(told("tests/test_one.py", test.0, test.1, true), None);
+        assert_eq!(told("tests/want.txt", "1 \n", "1\n", false), Some("it is data of the tests"));
+        assert_eq!(told("tests/want.txt", "1 \n", "1\n", true), None);
+        let runs = Some("it configures what runs the tests");
+        assert_eq!(told("conftest.py", "import a, os\n", "import os\n", true), runs);
+        assert_eq!(told("README.md", "a \n", "a\n", false), None);
+    }
+
     #[test]
     fn a_command_is_known_in_the_form_that_fixes() {
         let told = |command: &str| {

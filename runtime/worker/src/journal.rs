@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gloaming_api::journal::{Chain, ChainError, Event, EventKind, parse};
-use gloaming_api::{Digest, Stage};
+use gloaming_api::{Digest, Profile, Stage};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::machine::Provisioned;
 use crate::tape::{Tape, essence, told};
 
 /// The folder beside a journal that holds what stages hand on, each file named by its digest.
@@ -257,15 +258,7 @@ impl Journal {
     /// # Errors
     /// It is not there, or is another one than was recorded.
     pub fn get<T: DeserializeOwned>(&self, digest: &Digest) -> io::Result<T> {
-        let path = self.artifacts.join(name(digest));
-        let wrong =
-            |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}", path.display()));
-        let text = std::fs::read(&path)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-        if Digest::of(&text) != *digest {
-            return Err(wrong("its content is not what was recorded".to_owned()));
-        }
-        serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))
+        get(&self.artifacts, digest)
     }
 
     /// Takes events that mean nothing any more.
@@ -320,6 +313,36 @@ impl Journal {
         self.file.write_all(line.as_bytes())?;
         self.file.sync_data()
     }
+}
+
+fn get<T: DeserializeOwned>(artifacts: &Path, digest: &Digest) -> io::Result<T> {
+    let path = artifacts.join(name(digest));
+    let wrong =
+        |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}", path.display()));
+    let text = std::fs::read(&path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    if Digest::of(&text) != *digest {
+        return Err(wrong("its content is not what was recorded".to_owned()));
+    }
+    serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))
+}
+
+/// Returns what an attempt found to be known of its repository, from its journal at `path` and what lies beside that; none
+/// where it did not come so far.
+///
+/// # Errors
+/// The journal, or what it names, cannot be read.
+pub fn profile_of(path: &Path) -> io::Result<Option<Profile>> {
+    let text = std::fs::read_to_string(path)?;
+    let events =
+        parse(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+    let provisioned = events.into_iter().find_map(|event| match event.kind {
+        EventKind::StageFinished { stage: Stage::Provision, output, .. } => output,
+        _ => None,
+    });
+    let handed: Option<Provisioned> =
+        provisioned.map(|output| get(&path.with_file_name(ARTIFACTS), &output)).transpose()?;
+    Ok(handed.map(|handed| handed.profile))
 }
 
 fn name(digest: &Digest) -> String {

@@ -1,5 +1,6 @@
 //! Cloning a URL into a bare repository of ours.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -66,6 +67,10 @@ fn clone_into(
         .setting("clone.defaultRemoteName", "origin")
         .stopped_by(interrupt)
         .timeout(TIMEOUT);
+    if remote.on_this_machine() {
+        // A proxy's loopback is another one.
+        git = git.setting(format!("http.{}.proxy", remote.server), "");
+    }
     if remote.protocol == "https"
         && let Some(certificates) = operators_certificates(&remote.address)
     {
@@ -182,6 +187,15 @@ impl Remote {
         };
         let secrets = secrets.into_iter().filter(|secret| secret.len() > 2).collect();
         Ok(Self { address, protocol, server, authorization, path: None, secrets })
+    }
+
+    /// Whether it is a server on loopback.
+    fn on_this_machine(&self) -> bool {
+        let host = self.server.split_once("://").map_or("", |(_, rest)| rest.trim_end_matches('/'));
+        let port = host.parse::<SocketAddr>().map(|address| address.ip());
+        let address = port.or_else(|_| host.trim_matches(['[', ']']).parse());
+        host.split(':').next() == Some("localhost")
+            || address.is_ok_and(|address: IpAddr| address.is_loopback())
     }
 
     /// `user@host:path`, ssh's short form.
@@ -318,6 +332,21 @@ mod tests {
         }
         let error = Remote::parse("ftp://me:secret@host/x?token=abc").unwrap_err().to_string();
         assert_eq!(error, "cannot clone ftp://host/x: only https, http, ssh, git and file URLs are cloned");
+    }
+
+    #[test]
+    fn a_server_on_loopback_is_asked_without_a_proxy() {
+        let here = |url: &str| Remote::parse(url).unwrap().on_this_machine();
+        for url in
+            ["http://a:b@127.0.0.1:8787/v1", "http://[::1]:1/x", "http://[::1]/x", "https://localhost/x"]
+        {
+            assert!(here(url), "{url}");
+        }
+        for url in
+            ["http://10.0.0.1:80/x", "https://localhost.acme.example/x", "ssh://127.0.0.1/x", "file:///x"]
+        {
+            assert!(!here(url), "{url}");
+        }
     }
 
     #[test]

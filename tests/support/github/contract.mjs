@@ -17,7 +17,6 @@ const described = JSON.parse(
 const ajv = new (Ajv.default ?? Ajv)({ strict: false, allErrors: true, logger: false });
 (formats.default ?? formats)(ajv);
 
-
 // OpenAPI 3.0 says "nullable" where JSON Schema says "or null".
 const plain = (schema) => {
   if (Array.isArray(schema)) return schema.map(plain);
@@ -53,6 +52,9 @@ const complaints = (call) => {
   if (!found) return ["GitHub has no such endpoint"];
   const operation = found.methods[call.method.toLowerCase()];
   const told = [];
+  // What an App asks as itself, by its own key, no installation of it may.
+  const itself = found.path.startsWith("/app") || found.path === "/repos/{owner}/{repo}/installation";
+  if (!itself && operation["x-github"]?.enabledForGitHubApps !== true) told.push(`${found.path} is not for Apps`);
   const parameters = [...(found.methods.parameters ?? []), ...(operation.parameters ?? [])].map(resolved);
   for (const [name, text] of url.searchParams) {
     const parameter = parameters.find((one) => one.in === "query" && one.name === name);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Stands before a GitHub in memory and adds what that lacks: git's smart HTTP protocol, and faults on request.
+"""Stands before a GitHub in memory and adds what that lacks: git's smart HTTP protocol, and faults on request. Before another
+server of the same kind it notes what is asked.
 
 usage: gateway.py API FOLDER
 
@@ -7,9 +8,10 @@ Prints its own address in a line once it listens.
 
 `/OWNER/NAME.git/...` is served by `git http-backend` from a bare repository in FOLDER. Before a read it gets what the API
 has (branches made by the git data API among it), after a push the API gets what was pushed; every object has the same name
-on both sides. Whoever reads or pushes shows a token that the API takes for that repository.
+on both sides. Whoever reads or pushes shows a token that the API takes for that repository: a person's of acme.yaml, or one of
+an installation that was made through here for that repository. The API alone would take any text for a token.
 
-Everything else is handed on. `GET /_gateway/calls` lists the requests so far; `POST /_gateway/fault` with
+Everything else is handed on. `GET /_gateway/calls` lists the requests so far, forms as objects; `POST /_gateway/fault` with
 `{"at": N, "how": "before" | "after" | "limited" | "drop"}` makes the Nth request from then on, from 0, go wrong: not handed
 on and answered 502, handed on and answered 502, answered 429, handed on and not answered.
 """
@@ -22,10 +24,12 @@ import subprocess
 import sys
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+TOKENS_PATH = re.compile(r"^/app/installations/\d+/access_tokens$")
 GIT_PATH = re.compile(r"^/([\w.-]+)/([\w.-]+?)(?:\.git)?/(info/refs|git-upload-pack|git-receive-pack)$")
 ZERO = "0" * 40
 
@@ -177,6 +181,12 @@ class Gateway:
         self.lock = threading.Lock()
         self.git_lock = threading.Lock()
         self.calls, self.fault = [], None
+        # The repositories of each token of an installation, by name.
+        self.made = {}
+
+    def knows(self, token, name):
+        with self.lock:
+            return token in ("alice-token", "mallory-token") or name in self.made.get(token, ())
 
     def noted(self, method, path, body):
         """Notes a request, and returns what is to go wrong with it."""
@@ -213,10 +223,13 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {"Content-Type": "application/json"}, json.dumps(gateway.calls).encode())
 
     def hand_on(self, body):
-        try:
-            parsed = json.loads(body) if body else None
-        except ValueError:
-            parsed = None
+        if self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+            parsed = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
+        else:
+            try:
+                parsed = json.loads(body) if body else None
+            except ValueError:
+                parsed = None
         fault = self.gateway.noted(self.command, self.path, parsed)
         if fault == "before":
             return self.answer(502, {}, b"<html>bad gateway</html>")
@@ -230,6 +243,9 @@ class Handler(BaseHTTPRequestHandler):
                 status, told, content = answer.status, answer.headers, answer.read()
         except urllib.error.HTTPError as error:
             status, told, content = error.code, error.headers, error.read()
+        if TOKENS_PATH.match(self.path) and status == 201:
+            with self.gateway.lock:
+                self.gateway.made[json.loads(content)["token"]] = parsed["repositories"]
         if fault == "after":
             return self.answer(502, {}, b"<html>bad gateway</html>")
         if fault == "drop":
@@ -242,10 +258,13 @@ class Handler(BaseHTTPRequestHandler):
         owner, name, tail = git.groups()
         writes = "git-receive-pack" in (tail, query.removeprefix("service="))
         api = Api(self.gateway.api, self.token())
+        refused = {"WWW-Authenticate": 'Basic realm="git"'}
+        if not self.gateway.knows(api.token, name):
+            return self.answer(401, refused, b"")
         try:
             api.get(f"/repos/{owner}/{name}/git/matching-refs/heads/")
         except urllib.error.HTTPError:
-            return self.answer(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"")
+            return self.answer(401, refused, b"")
         repository = Repository(self.gateway.folder, owner, name)
         if tail == "info/refs":
             repository.pull(api)

@@ -232,6 +232,11 @@ impl Profile {
         }
     }
 
+    /// Whether any command of it was run, and not only found.
+    pub fn is_proved(&self) -> bool {
+        self.commands.iter().any(|command| command.proof.is_some())
+    }
+
     /// Returns the chosen command of a kind.
     pub fn command(&self, kind: CommandKind) -> Option<&Command> {
         self.commands.iter().find(|command| command.kind == kind)

@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gloaming_api::RepoId;
 use jiff::{SignedDuration, Timestamp};
-use octocrab::auth::{EncodingKey, create_jwt};
-use octocrab::models::AppId;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{Call, Client};
+use super::jwt::AppKey;
 use crate::host::HostError;
 
 /// A token is asked for again when it has less than this left: no request of ours takes as long.
@@ -74,7 +73,7 @@ type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
 /// An App and the tokens of its installations.
 pub(super) struct App {
     id: u64,
-    key: EncodingKey,
+    key: AppKey,
     signed: Mutex<Option<Kept>>,
     kept: Mutex<HashMap<(String, Use), Slot>>,
 }
@@ -102,7 +101,7 @@ fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<SecretString, D::
 }
 
 impl App {
-    pub(super) fn new(id: u64, key: EncodingKey) -> Self {
+    pub(super) fn new(id: u64, key: AppKey) -> Self {
         Self { id, key, signed: Mutex::default(), kept: Mutex::default() }
     }
 
@@ -112,8 +111,7 @@ impl App {
         if let Some(kept) = signed.as_ref().filter(|kept| now < kept.expires_at) {
             return Ok(kept.token.clone());
         }
-        let made = create_jwt(AppId(self.id), &self.key).map(SecretString::from);
-        let token = made.map_err(|error| HostError::Refused {
+        let token = self.key.jwt(self.id, now).map_err(|error| HostError::Refused {
             asked: "signing as the App".to_owned(),
             status: 0,
             why: error.to_string(),

@@ -7,15 +7,15 @@ use base64::engine::general_purpose::STANDARD;
 use futures::FutureExt as _;
 use gloaming_api::RepoId;
 use jiff::Timestamp;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::auth::{Credentials, Use};
 use super::client::Call;
 use super::{GitHub, PAGE, at, path, segment, wire};
 use crate::host::{
-    Answer, Check, CheckState, CodeHost, Comment, Commit, FailedDelivery, HostError, Issue, LineComment,
-    NewRequest, Permission, ReadAccess, Repository, Request, RequestState, TreeChange,
+    Answer, Check, CheckState, CodeHost, Comment, Commit, FailedDelivery, HostError, Issue, IssueEvent,
+    LineComment, NewRequest, Permission, ReadAccess, Repository, Request, RequestState, TreeChange,
 };
 
 /// The largest file that is read through the API.
@@ -85,14 +85,25 @@ impl CodeHost for GitHub {
         .boxed()
     }
 
-    fn read_access<'a>(&'a self, repo: &'a RepoId) -> Answer<'a, ReadAccess> {
+    fn read_access<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        refused: Option<&'a ReadAccess>,
+    ) -> Answer<'a, ReadAccess> {
+        let shown = |token: &SecretString| {
+            let pair = format!("x-access-token:{}", token.expose_secret());
+            SecretString::from(format!("Basic {}", STANDARD.encode(pair)))
+        };
         async move {
             let token = self.token(repo, Use::Clone).await?;
-            let pair = format!("x-access-token:{}", token.expose_secret());
-            Ok(ReadAccess {
-                url: format!("{}/{repo}.git", self.web),
-                authorization: format!("Basic {}", STANDARD.encode(pair)).into(),
-            })
+            let mut authorization = shown(&token);
+            if let (Credentials::App(app), Some(refused)) = (&self.credentials, refused)
+                && refused.authorization.expose_secret() == authorization.expose_secret()
+            {
+                app.forget(repo, Use::Clone, &token).await;
+                authorization = shown(&self.token(repo, Use::Clone).await?);
+            }
+            Ok(ReadAccess { url: format!("{}/{repo}.git", self.web), authorization })
         }
         .boxed()
     }
@@ -334,6 +345,18 @@ impl CodeHost for GitHub {
             Ok(missed
                 .map(|one| FailedDelivery { id: one.id, guid: one.guid, at: one.delivered_at })
                 .collect())
+        }
+        .boxed()
+    }
+
+    fn issue_events<'a>(&'a self, repo: &'a RepoId) -> Answer<'a, Vec<IssueEvent>> {
+        async move {
+            if self.as_app()?.is_some() {
+                return Ok(Vec::new());
+            }
+            let all: Vec<wire::IssueEvent> =
+                self.poll(repo, &format!("issues/events?per_page={PAGE}")).await?;
+            Ok(all.into_iter().filter_map(wire::IssueEvent::told).collect())
         }
         .boxed()
     }

@@ -7,13 +7,13 @@
 mod auth;
 mod calls;
 mod client;
+mod jwt;
 mod wire;
 
 use std::sync::{Arc, OnceLock};
 
 use gloaming_api::RepoId;
 use http::Uri;
-use octocrab::auth::EncodingKey;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
@@ -76,7 +76,7 @@ pub enum SettingsError {
     Credentials,
     #[error("{0:?} is not https, and not on this machine: tokens would be read on the way")]
     Insecure(String),
-    #[error("the App's key is no RSA private key in PEM")]
+    #[error("the App's key is no RSA private key of 2048 bits or more in PEM")]
     Key(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("could not set up the client")]
     Client(#[source] octocrab::Error),
@@ -110,8 +110,7 @@ impl GitHub {
         let credentials = match settings.identity {
             Identity::Token(token) => Credentials::Token(token),
             Identity::App { id, key } => {
-                let key = EncodingKey::from_rsa_pem(key.expose_secret().as_bytes())
-                    .map_err(|error| SettingsError::Key(Box::new(error)))?;
+                let key = jwt::AppKey::of_pem(key.expose_secret()).map_err(SettingsError::Key)?;
                 Credentials::App(App::new(id, key))
             }
         };

@@ -3,9 +3,10 @@
 use gloaming_api::RepoId;
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::host::{
-    Account, Comment, Commit, Issue, LineComment, Permission, Repository, Request, RequestState,
+    self, Account, Comment, Commit, Issue, LineComment, Permission, Repository, Request, RequestState,
 };
 
 #[derive(Deserialize)]
@@ -243,4 +244,34 @@ pub(super) struct Delivery {
     pub(super) guid: String,
     pub(super) delivered_at: Timestamp,
     pub(super) status_code: i64,
+}
+
+/// An event of an issue (<https://docs.github.com/en/rest/issues/events>).
+#[derive(Deserialize)]
+pub(super) struct IssueEvent {
+    id: u64,
+    event: String,
+    created_at: Timestamp,
+    actor: Option<Value>,
+    /// Who assigned: of an assignment the actor is whom it was assigned to.
+    assigner: Option<Value>,
+    assignee: Option<Value>,
+    label: Option<Value>,
+    issue: Option<Value>,
+}
+
+impl IssueEvent {
+    /// Returns it as a delivery would have told it; none where it is of another sort.
+    pub(super) fn told(self) -> Option<host::IssueEvent> {
+        if !matches!(self.event.as_str(), "labeled" | "assigned") {
+            return None;
+        }
+        let issue = self.issue?;
+        let number = issue["number"].as_u64()?;
+        let sender = self.assigner.or(self.actor);
+        let payload = json!({
+            "action": self.event, "issue": issue, "label": self.label, "assignee": self.assignee, "sender": sender,
+        });
+        Some(host::IssueEvent { id: self.id, at: self.created_at, issue: number, payload })
+    }
 }

@@ -104,6 +104,7 @@ impl Slack {
         let metadata = json!({"event_type": METADATA, "event_payload": {"key": key}}).to_string();
         let mut form = vec![("channel", channel), ("text", text), ("metadata", &metadata)];
         form.extend(QUIET);
+        form.extend(ALONE);
         if !thread.is_empty() {
             form.push(("thread_ts", thread));
         }
@@ -203,9 +204,11 @@ impl Slack {
     }
 }
 
-/// Nothing that others wrote is made a link, a call or a preview of.
-const QUIET: [(&str, &str); 4] =
-    [("parse", "none"), ("link_names", "false"), ("unfurl_links", "false"), ("unfurl_media", "false")];
+/// Nothing that others wrote is made a link or a call of.
+const QUIET: [(&str, &str); 2] = [("parse", "none"), ("link_names", "false")];
+
+/// Nor a preview, which is made when a message is posted: `chat.update` knows neither of these.
+const ALONE: [(&str, &str); 2] = [("unfurl_links", "false"), ("unfurl_media", "false")];
 
 /// What an operator does about an error.
 fn advice(error: &str) -> &'static str {

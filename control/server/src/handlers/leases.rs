@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gloaming_api::problem::ProblemCode;
 use gloaming_api::worker::{LeaseKey, LeaseRequest};
-use gloaming_api::{Attempt, Digest, TaskId};
+use gloaming_api::{Attempt, Digest, Profile, TaskId};
 use http::StatusCode;
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ use crate::app::{App, Asked, Audited};
 use crate::{body, leases};
 
 /// Returns the lease of the path. What cannot be one is one that nobody holds.
-fn key(asked: &Asked) -> Result<LeaseKey, Fault> {
+pub(super) fn key(asked: &Asked) -> Result<LeaseKey, Fault> {
     let lost = |_| Fault::new(ProblemCode::LeaseLost, "this token holds no such lease; stop the attempt");
     let task: TaskId = asked.param("task").parse().map_err(|_| lost(()))?;
     let attempt = asked.param("attempt").parse().map_err(|_| lost(()))?;
@@ -21,7 +21,7 @@ fn key(asked: &Asked) -> Result<LeaseKey, Fault> {
 }
 
 /// Asks for something of a lease of the caller's.
-async fn of_lease<T: Send + 'static>(
+pub(super) async fn of_lease<T: Send + 'static>(
     app: &Arc<App>,
     asked: &Asked,
     ask: impl FnOnce(&App, &LeaseKey, &str, Timestamp) -> Result<T, Fault> + Send + 'static,
@@ -71,6 +71,12 @@ pub(super) async fn artifact(app: &Arc<App>, asked: &Asked) -> Answered {
         leases::artifact(app, key, token, &digest, &content, now)
     })
     .await?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+pub(super) async fn profile(app: &Arc<App>, asked: &Asked) -> Answered {
+    let profile: Profile = body::parse(&asked.body)?;
+    of_lease(app, asked, move |app, key, token, now| leases::profile(app, key, token, &profile, now)).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 

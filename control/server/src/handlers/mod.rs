@@ -1,5 +1,6 @@
 //! What is done for each endpoint of the table.
 
+pub(crate) mod git;
 mod hooks;
 pub(crate) mod leases;
 pub(crate) mod repos;
@@ -36,8 +37,10 @@ pub(crate) async fn handle(app: &Arc<App>, asked: &mut Asked) -> Answered {
         "renew_lease" => leases::renew(app, asked).await,
         "lease_events" => leases::events(app, asked).await,
         "lease_artifact" => leases::artifact(app, asked).await,
+        "lease_profile" => leases::profile(app, asked).await,
         "lease_result" => leases::result(app, asked).await,
         "release_lease" => leases::release(app, asked).await,
+        "lease_git_refs" => git::refs(app, asked).await,
         "create_token" => tokens::create(app, asked).await,
         "list_tokens" => tokens::list(app).await,
         "revoke_token" => tokens::revoke(app, asked).await,

@@ -18,6 +18,9 @@ const DEAD: u32 = 100;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// How long a write may take before the database counts as one that cannot be written.
+const WRITTEN: Duration = Duration::from_secs(2);
+
 pub(super) fn live() -> Response<Body> {
     bytes(StatusCode::OK, TEXT, "ok\n")
 }
@@ -33,8 +36,10 @@ pub(super) async fn ready(app: &Arc<App>) -> Answered {
     let writable = match fresh {
         Some((_, writable)) => writable,
         None => {
-            let written = app.ask(|app, now| app.store.set_value("readyz", &now.to_string())).await;
-            let writable = written.is_ok_and(|written| written.is_ok());
+            let write = app.ask(|app, now| app.store.set_value("readyz", &now.to_string()));
+            // Whoever probes waits for some seconds; a disk that hangs is one that cannot be written.
+            let written = tokio::time::timeout(WRITTEN, write).await;
+            let writable = matches!(written, Ok(Ok(Ok(()))));
             *known = Some((Instant::now(), writable));
             writable
         }

@@ -30,7 +30,7 @@ const PAGE: u32 = 64;
 /// Lines of a journal that are read at once.
 const LINES: u32 = 64;
 
-fn streamed(
+pub(super) fn streamed(
     kind: &'static str,
     body: impl futures::Stream<Item = io::Result<Bytes>> + Send + 'static,
 ) -> Response<Body> {
@@ -42,14 +42,14 @@ fn streamed(
 }
 
 /// A place among the streams of one token, and of all.
-struct Place {
+pub(super) struct Place {
     app: Arc<App>,
     token: String,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Place {
-    fn take(app: &Arc<App>, caller: &Caller) -> Result<Self, Fault> {
+    pub(super) fn take(app: &Arc<App>, caller: &Caller) -> Result<Self, Fault> {
         let token = caller.token.id.clone();
         let permit = Arc::clone(&app.streams)
             .try_acquire_owned()
@@ -85,7 +85,7 @@ struct Watch {
     /// Of a page; none of a client with a token.
     session: Option<String>,
     task: TaskId,
-    bells: broadcast::Receiver<TaskId>,
+    bells: broadcast::Receiver<Option<TaskId>>,
     /// The last event that was sent.
     seen: u64,
     page: VecDeque<TaskEvent>,
@@ -178,7 +178,7 @@ impl Watch {
         loop {
             tokio::select! {
                 rung = self.bells.recv() => match rung {
-                    Ok(task) if task != self.task => {}
+                    Ok(Some(task)) if task != self.task => {}
                     // Too many bells to tell which: look.
                     Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return Woken::Look,
                     Err(broadcast::error::RecvError::Closed) => return Woken::Look,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gloaming_api::endpoints::PAGE;
 use gloaming_api::problem::ProblemCode;
-use gloaming_api::task::{KEY_CAP, NewTask, PRIORITIES, Source, TEXT_CAP, TaskAccepted, TaskPage, TaskState};
+use gloaming_api::task::{KEY_CAP, NewTask, Source, TaskAccepted, TaskPage, TaskState};
 use gloaming_api::{Attempt, Digest, RepoId, TaskId};
 use gloaming_store::{Idempotency, Submission, Submitted, TaskFilter, TaskRecord};
 use http::StatusCode;
@@ -17,8 +17,6 @@ use crate::app::{App, Asked, Audited};
 use crate::auth::Caller;
 use crate::body;
 
-/// Labels that a task may need.
-const NEEDS: usize = 16;
 /// Bytes of a task's text that a list has of it: a page of whole ones could be 25 MB.
 const LISTED_TEXT: usize = 1024;
 /// Tasks of a page where no limit is given.
@@ -41,7 +39,7 @@ pub(crate) async fn take(
     new: NewTask,
     key: Option<&str>,
 ) -> Result<TaskAccepted, Fault> {
-    check(&new)?;
+    new.check().map_err(|why| Fault::new(ProblemCode::InvalidBody, why))?;
     let caller = asked.caller()?.clone();
     if !caller.reaches(&new.repo) {
         return Err(Fault::missing("repository"));
@@ -90,34 +88,6 @@ pub(crate) async fn take(
         }
     });
     submitted.await?
-}
-
-/// Checks what the types do not.
-fn check(new: &NewTask) -> Result<(), Fault> {
-    let refuse = |place: &str, want: String| {
-        Err(Fault::new(ProblemCode::InvalidBody, format!("at `{place}`: want {want}")))
-    };
-    if new.text.trim().is_empty() || new.text.len() > TEXT_CAP {
-        return refuse("text", format!("1 to {TEXT_CAP} bytes that are not all white space"));
-    }
-    if !PRIORITIES.contains(&new.priority) {
-        return refuse("priority", format!("{} to {}", PRIORITIES.start(), PRIORITIES.end()));
-    }
-    let short =
-        |text: &String| !text.is_empty() && text.len() <= KEY_CAP && !text.chars().any(char::is_control);
-    if !new.base.as_ref().is_none_or(|base| short(base) && !base.starts_with('-')) {
-        return refuse("base", format!("a branch, tag or commit of at most {KEY_CAP} bytes"));
-    }
-    if !new.supersede.as_ref().is_none_or(short) {
-        return refuse("supersede", format!("1 to {KEY_CAP} bytes without control characters"));
-    }
-    if new.needs.len() > NEEDS || !new.needs.iter().all(short) {
-        return refuse("needs", format!("at most {NEEDS} labels of 1 to {KEY_CAP} bytes"));
-    }
-    if new.cost_usd.is_some_and(|usd| !usd.is_finite() || usd < 0.0) {
-        return refuse("cost_usd", "US dollars, 0 or more".to_owned());
-    }
-    Ok(())
 }
 
 pub(super) async fn list(app: &Arc<App>, asked: &Asked) -> Answered {

@@ -86,7 +86,6 @@ pub fn of_end(record: &TaskRecord, attempt: Attempt, end: &AttemptEnd) -> Vec<Ne
             failure_comment(&view.id, attempt, error),
         ),
     };
-    let Some(number) = talked_in(view) else { return Vec::new() };
     let about = format!("{attempt}:end");
     let neutral = |commit: Option<String>| {
         let (title, summary) = (title.clone(), body.clone());
@@ -100,21 +99,19 @@ pub fn of_end(record: &TaskRecord, attempt: Attempt, end: &AttemptEnd) -> Vec<Ne
         Mark { repo: view.repo.clone(), commit, check }.effect(&view.id, &about)
     };
     let open = view.pull_request.as_ref().map(|request| request.commit.clone());
-    let mut effects = Vec::new();
-    if record.by_name {
-        let say = Say {
-            repo: view.repo.clone(),
-            number,
-            marker: marker(&view.id, attempt).trim_end().to_owned(),
-            body: body.clone(),
-        };
-        effects.push(say.effect(&view.id, &about));
-        // The check that says a follow-up is worked on.
-        effects.extend(open.map(|commit| neutral(Some(commit))));
-    } else {
-        effects.push(neutral(open.or_else(|| view.base.clone())));
+    if !record.by_name {
+        return vec![neutral(open.or_else(|| view.base.clone()))];
     }
-    effects
+    let Some(number) = talked_in(view) else { return Vec::new() };
+    let say = Say {
+        repo: view.repo.clone(),
+        number,
+        marker: marker(&view.id, attempt).trim_end().to_owned(),
+        body: body.clone(),
+    };
+    let said = say.effect(&view.id, &about);
+    // The check that says a follow-up is worked on.
+    std::iter::once(said).chain(open.map(|commit| neutral(Some(commit)))).collect()
 }
 
 /// Returns what follows when a pull request is open, or has a new commit: a check on that one, and an end of the check on
@@ -162,11 +159,12 @@ pub fn follow_up_begun(view: &TaskView, follow_up: u32) -> Option<NewEffect> {
     Some(mark.effect(&view.id, &format!("follow-up:{follow_up}")))
 }
 
-/// Returns the number of the issue or pull request under which a task is answered; none where it did not come from one.
+/// Returns the number of the issue or pull request under which a task is answered: its pull request where there is one,
+/// wherever it was asked for; none where it did not come from the code host and has none.
 fn talked_in(view: &TaskView) -> Option<u64> {
     let asked_in = match &view.source {
-        Source::Issue { number } | Source::Comment { number, .. } => *number,
-        Source::Api | Source::Chat { .. } | Source::Schedule { .. } => return None,
+        Source::Issue { number } | Source::Comment { number, .. } => Some(*number),
+        Source::Api | Source::Chat { .. } | Source::Schedule { .. } => None,
     };
-    Some(view.pull_request.as_ref().map_or(asked_in, |request| request.number))
+    view.pull_request.as_ref().map(|request| request.number).or(asked_in)
 }

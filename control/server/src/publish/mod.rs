@@ -147,12 +147,13 @@ impl Executor {
 
     /// Returns when to go on, or gives up: then the task that waits to be published ends as failed.
     async fn stopped(&self, effect: &Effect, stop: Stop, now: Timestamp) -> EffectEnd {
-        // Ten seconds, doubled each time, at most a quarter of an hour.
-        let pause = SignedDuration::from_secs((10 << effect.tries.min(7)).min(900));
+        // Ten seconds, doubled each time, at most a quarter of an hour. What may have been done is looked for sooner.
+        let doubled = |first: i64| SignedDuration::from_secs((first << effect.tries.min(9)).min(900));
+        let (pause, soon) = (doubled(10), doubled(2));
         let (again, error) = match stop {
             Stop::Host(HostError::Later { at, asked, why }) => (Some(at), format!("{asked}: {why}")),
             Stop::Host(error @ HostError::Unknown { .. }) => {
-                ((effect.tries < TRIES).then_some(now + pause), error.to_string())
+                ((effect.tries < TRIES).then_some(now + soon), error.to_string())
             }
             Stop::Host(error) => ((effect.tries < REFUSALS).then_some(now + pause), error.to_string()),
             Stop::Store(error) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gloaming_api::RepoId;
 use gloaming_api::access::Scope;
 use gloaming_api::problem::ProblemCode;
-use gloaming_store::TaskFilter;
+use gloaming_store::{Share, TaskFilter};
 use http::StatusCode;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -65,6 +65,8 @@ pub(super) async fn page(app: &Arc<App>, asked: &Asked) -> Answered {
     };
     let profile = app.profiles.of(&repo).await.map_err(|error| Fault::internal("read a profile", &*error))?;
     let profile = profile.and_then(|kept| serde_json::from_slice::<Value>(&kept.body).ok());
+    let of = repo.clone();
+    let share = app.ask(move |app, _| app.store.share(&of)).await??;
     let frame = Frame::of(asked);
     let main = html! {
         p class="crumbs" { a href="/web/repos" { "Repositories" } }
@@ -73,6 +75,10 @@ pub(super) async fn page(app: &Arc<App>, asked: &Asked) -> Answered {
             li { a href={ "/web?repo=" (repo) } { "Tasks" } }
             @if frame.may(Scope::Submit) { li { a href={ "/web/new?repo=" (repo) } { "New task" } } }
         }
+        (facts(&[
+            ("Tasks at once", plain(match share.running { 0 => "none: it is held".to_owned(), most => format!("at most {most}") })),
+            ("Weight", plain(format!("{} (usual: {})", share.weight, Share::WEIGHT))),
+        ]))
         @match &policy {
             Ok(policy) => { (box_of(&repo, call, explanation.as_ref())) (effective(policy)) }
             Err(why) => section aria-labelledby="policy" {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use gloaming_api::TaskId;
 use gloaming_api::task::{PullRequestOutcome, Source, TaskState};
-use gloaming_forge::host::{Account, Comment, FailedDelivery, LineComment, Permission, RequestState};
+use gloaming_forge::host::{
+    Account, Comment, FailedDelivery, IssueEvent, LineComment, Permission, RequestState,
+};
 use gloaming_forge::memory::{Fault, ME, MemoryHost};
 use gloaming_server::hooks::github::{Called, Handled, HookError, Hooks};
 use gloaming_store::{Delivery, TaskFilter};
@@ -14,13 +16,13 @@ use serde_json::{Value, json};
 use crate::published::finished;
 use crate::scene::{Changed, Scene, start};
 
-struct Asked {
-    host: Arc<MemoryHost>,
-    scene: Scene,
-    hooks: Hooks,
+pub(crate) struct Asked {
+    pub(crate) host: Arc<MemoryHost>,
+    pub(crate) scene: Scene,
+    pub(crate) hooks: Hooks,
 }
 
-fn asked() -> Asked {
+pub(crate) fn asked() -> Asked {
     let host = Arc::new(MemoryHost::new(&[("src/lib.rs", "pub fn greet() {}\n")], start()));
     host.change(|state| {
         state.permissions = [
@@ -49,7 +51,7 @@ fn delivery(id: &str, event: &str, mut body: Value) -> Delivery {
     }
 }
 
-fn labelled(id: &str, label: &str, by: &str) -> Delivery {
+pub(crate) fn labelled(id: &str, label: &str, by: &str) -> Delivery {
     let issue = json!({"number": 12, "title": "Greet by name", "body": "It says nothing.", "state": "open"});
     delivery(
         id,
@@ -250,6 +252,38 @@ async fn a_review_goes_on_twice_whole_and_on_the_same_request() {
 }
 
 #[tokio::test]
+async fn a_reviewer_may_say_more_after_a_follow_up_that_came_to_nothing() {
+    let mut asked = asked();
+    let task = asked.published().await;
+    let comment = |id: u64| {
+        let comment = json!({"id": id, "body": format!("@gloaming wish {id}"), "user": user("alice")});
+        let issue = json!({"number": 100, "title": "t", "state": "open", "pull_request": {}});
+        let body = json!({"action": "created", "comment": comment, "issue": issue});
+        delivery(&format!("c-{id}"), "issue_comment", body)
+    };
+    for id in [1, 2] {
+        assert_eq!(asked.says(&comment(id)).await, "a follow-up");
+        let lease = asked.scene.claim();
+        // Made of another commit than the branch stands at, so it is not published.
+        finished(&asked.host, &asked.scene, &lease, "main", &[("src/lib.rs", "100644", Some("// more\n"))]);
+        asked.scene.work(None).await;
+        assert_eq!(asked.scene.record(&task).view.state, TaskState::BowedOut);
+    }
+    assert!(asked.scene.only().text.ends_with("[comment 2 of github:alice]\n\nwish 2"));
+    assert_eq!(asked.says(&comment(3)).await, "it was followed up as often as it may be");
+    asked.scene.work(None).await;
+    asked.host.look(|state| {
+        let said: Vec<&str> = state.comments[&100].iter().map(|one| one.body.as_str()).collect();
+        assert_eq!(
+            said.iter().filter(|body| body.contains("What is left is for a person.")).count(),
+            1,
+            "{said:?}"
+        );
+        assert_eq!(said.len(), 3, "{said:?}");
+    });
+}
+
+#[tokio::test]
 async fn a_failed_check_of_the_newest_commit_goes_on() {
     let mut asked = asked();
     let task = asked.published().await;
@@ -323,4 +357,44 @@ async fn what_no_delivery_told_is_asked_for() {
     let second = asked.hooks.reconcile(asked.scene.now).await;
     assert_eq!(second.outcomes, [(task, PullRequestOutcome::Reverted)]);
     assert_eq!(asked.hooks.reconcile(asked.scene.now).await.outcomes, []);
+}
+
+#[tokio::test]
+async fn labels_that_no_delivery_told_of_are_asked_for() {
+    let asked = asked();
+    let event = |id: u64, issue: u64, minutes: i64| IssueEvent {
+        id,
+        at: start() + SignedDuration::from_mins(minutes),
+        issue,
+        payload: json!({
+            "action": "labeled",
+            "issue": {"number": issue, "title": "Greet by name", "body": "It says nothing.", "state": "open"},
+            "label": {"name": "gloaming"},
+            "sender": user("alice"),
+        }),
+    };
+    let round = async |events: Vec<IssueEvent>, minutes: i64| {
+        asked.host.change(|state| state.issue_events = events);
+        let now = start() + SignedDuration::from_mins(minutes);
+        let done = asked.hooks.reconcile(now).await;
+        assert_eq!(done.errors, Vec::<String>::new());
+        for delivery in asked.scene.store.deliveries(10, std::time::Duration::from_secs(60), now).unwrap() {
+            asked.hooks.work(&delivery, now).await;
+        }
+        let tasks = asked.scene.store.tasks(&TaskFilter { limit: 9, ..TaskFilter::default() }).unwrap();
+        (done.unheard, tasks.len())
+    };
+    // Of a repository that nothing was asked for in, nothing is asked.
+    assert_eq!(round(vec![event(1, 12, 0)], 1).await, (0, 0));
+    // Its first task comes by a delivery; what is past is left.
+    asked.hooks.handle(&labelled("d-1", "gloaming", "alice"), start()).await.unwrap();
+    assert_eq!(round(vec![event(2, 13, 1), event(1, 12, 0)], 2).await, (0, 1));
+    // A label whose delivery was lost, and the one whose delivery came, told late.
+    let all = vec![event(4, 14, 30), event(3, 12, 0), event(2, 13, 1), event(1, 12, 0)];
+    assert_eq!(round(all.clone(), 31).await, (1, 2));
+    let newest =
+        asked.scene.store.tasks(&TaskFilter { limit: 1, ..TaskFilter::default() }).unwrap().remove(0);
+    assert_eq!((newest.source, newest.asker.as_str()), (Source::Issue { number: 14 }, "github:alice"));
+    // Once.
+    assert_eq!(round(all, 40).await, (0, 2));
 }

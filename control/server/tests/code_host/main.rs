@@ -6,3 +6,5 @@ mod published;
 mod refused;
 mod scene;
 mod simulated;
+#[cfg(feature = "otlp")]
+mod traced;

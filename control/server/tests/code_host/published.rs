@@ -7,6 +7,7 @@ use gloaming_api::task::{Source, TaskState};
 use gloaming_api::worker::LeaseKey;
 use gloaming_forge::host::{CheckState, RequestState};
 use gloaming_forge::memory::{Fault, MemoryHost, State, tree_id};
+use gloaming_server::publish::follow_up_begun;
 
 use crate::scene::{Changed, Scene, start};
 
@@ -203,6 +204,32 @@ async fn a_follow_up_is_a_second_commit_on_the_same_request() {
     let bow_out = record.view.bow_out.expect("why");
     assert!(bow_out.summary.contains("has moved on"), "{}", bow_out.summary);
     host.look(|state| assert_eq!(state.comments[&100].len(), 1, "said under the request"));
+}
+
+#[tokio::test]
+async fn a_reviewer_is_answered_under_the_request_wherever_its_task_was_asked_for() {
+    let chat = Source::Chat { team: "T1".into(), channel: "C1".into(), thread: String::new() };
+    let (host, mut scene) = begun(chat);
+    scene.work(None).await;
+    let task = scene.only();
+    assert_eq!(scene.store.follow_up(&task.id, "again", "github:bob", 2, scene.now).unwrap(), Some(true));
+    let begun = follow_up_begun(&task, 1).expect("it has a pull request");
+    scene.store.add_effect(Some(&task.id), &begun, scene.now).unwrap();
+    scene.work(None).await;
+    let lease = scene.claim();
+    finished(&host, &scene, &lease, "main", CHANGE);
+    scene.work(None).await;
+    assert_eq!(scene.record(&task.id).view.state, TaskState::BowedOut);
+    host.look(|state| {
+        let body = &state.comments[&100][0].body;
+        assert!(body.contains("what was verified stands on"), "{body}");
+        let states: Vec<CheckState> = state.checks.iter().map(|(_, check)| check.state).collect();
+        assert_eq!(
+            (states, state.comments.len()),
+            (vec![CheckState::Neutral], 1),
+            "nobody waits for a check"
+        );
+    });
 }
 
 #[tokio::test]

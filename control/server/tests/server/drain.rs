@@ -1,12 +1,15 @@
 //! How a server ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gloaming_api::access::Scope;
 use gloaming_server::{Settings, Timeouts};
+use gloaming_store::{Limits, SqliteStore};
+use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
-use crate::support::{Running, Setup, read_all};
+use crate::support::{LONG, Running, Setup, read_all};
 
 fn quick(drain: Duration) -> Setup {
     let timeouts = Timeouts { drain, ..Timeouts::default() };
@@ -69,4 +72,52 @@ async fn a_connection_that_is_kept_is_told_to_close() {
     running.begin_stop();
     assert_eq!(read_all(&mut stream).await, "");
     assert_eq!(running.stopped().await, 0);
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_written_is_said_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plane.db");
+    let store = SqliteStore::open(&path, Limits::default()).unwrap();
+    let running = Running::on(Arc::new(store), Setup::default()).await;
+    // Somebody holds the file, as a disk does that hangs: a write waits for a minute before it fails.
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let answer = tokio::time::timeout(LONG, running.ask("GET", "/readyz", "")).await.unwrap();
+    assert_eq!(
+        (answer.status, answer.text().as_str()),
+        (503, "the database cannot be written; the log has more\n")
+    );
+    assert_eq!(running.ask("GET", "/livez", "").await.status, 200);
+    other.execute_batch("ROLLBACK").unwrap();
+    let mut probes = tokio::time::interval(Duration::from_millis(250));
+    let again = async {
+        while running.ask("GET", "/readyz", "").await.status != 200 {
+            probes.tick().await;
+        }
+    };
+    tokio::time::timeout(LONG, again).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_watches_a_task_is_told_at_once_that_another_took_its_place() {
+    let timeouts = Timeouts { heartbeat: Duration::from_secs(3_600), ..Timeouts::default() };
+    let settings = Settings { timeouts, ..Settings::default() };
+    let running = Running::with(Setup { settings, ..Setup::default() }).await;
+    let token = running.token("bot", &[Scope::Submit], "*");
+    let body = json!({"repo": "acme/api", "text": "Fix it.", "supersede": "nightly"});
+    let id = running.post("/v1/tasks", &token, body.clone()).await.json()["id"].as_str().unwrap().to_owned();
+    let mut stream = running.open("GET", &format!("/v1/tasks/{id}/events"), &token, &[], vec![]).await;
+    let mut told = String::new();
+    while !told.contains("event: submitted") {
+        told.push_str(&String::from_utf8_lossy(&stream.chunk().await.unwrap().unwrap()));
+    }
+    assert_eq!(running.post("/v1/tasks", &token, body).await.status, 202);
+    let rest = async {
+        while let Some(chunk) = stream.chunk().await.unwrap() {
+            told.push_str(&String::from_utf8_lossy(&chunk));
+        }
+    };
+    tokio::time::timeout(LONG, rest).await.unwrap();
+    assert!(told.contains("superseded"), "{told}");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gloaming_server::{Settings, Tls};
+use gloaming_server::{Settings, Timeouts, Tls};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
@@ -33,6 +33,37 @@ async fn http2_is_spoken_to_whoever_begins_it() {
     let running = Running::start().await;
     let stream = TcpStream::connect(running.address).await.unwrap();
     assert_eq!(get(stream, "control.acme.example").await, (200, "ok\n".into()));
+}
+
+/// Git on this machine, which cannot know the certificate's name, is answered in the clear beside those with TLS.
+#[tokio::test]
+async fn beside_a_listener_with_tls_one_may_be_without() {
+    let dir = tempfile::tempdir().unwrap();
+    certificate(dir.path(), "control.acme.example");
+    let tls = Some(Tls { certificate: dir.path().join("cert.pem"), key: dir.path().join("key.pem") });
+    let running =
+        Running::with(Setup { settings: Settings { tls, ..Settings::default() }, ..Setup::default() }).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let beside = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (secure, plain) = (listener.local_addr().unwrap(), beside.local_addr().unwrap());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = running.server.clone();
+    let served = tokio::spawn(async move {
+        let shutdown = async {
+            let _ = stopped.await;
+        };
+        server.serve_beside(listener, Some(beside), shutdown).await
+    });
+    let mut answers = Vec::new();
+    for address in [plain, secure] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        answers.push(crate::support::read_all(&mut stream).await);
+    }
+    assert!(answers[0].starts_with("HTTP/1.1 200 ") && answers[0].ends_with("ok\n"), "{answers:?}");
+    assert!(!answers[1].contains("200"), "{answers:?}");
+    stop.send(()).unwrap();
+    assert_eq!(tokio::time::timeout(LONG, served).await.unwrap().unwrap(), 0);
 }
 
 fn certificate(dir: &std::path::Path, name: &str) -> rustls::pki_types::CertificateDer<'static> {
@@ -111,4 +142,22 @@ async fn streams_that_are_opened_and_reset_without_end_are_ended() {
     tokio::time::timeout(LONG, ended).await.expect("the server ends the connection");
     // GOAWAY, with ENHANCE_YOUR_CALM where it still could be told.
     assert_eq!(running.ask("GET", "/livez", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_without_requests_is_ended() {
+    let timeouts = Timeouts { idle: std::time::Duration::from_millis(300), ..Timeouts::default() };
+    let settings = Settings { timeouts, ..Settings::default() };
+    let running = Running::with(Setup { settings, ..Setup::default() }).await;
+    let stream = TcpStream::connect(running.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let ended = tokio::spawn(connection);
+    let request =
+        http::Request::get("http://control.acme.example/livez").body(Empty::<bytes::Bytes>::new()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ok\n");
+    // The sender is held: it is the server that ends it, and in order.
+    tokio::time::timeout(LONG, ended).await.unwrap().unwrap().unwrap();
+    assert!(sender.is_closed());
 }

@@ -86,6 +86,71 @@ async fn a_lease_is_worked_under_and_ends() {
     assert_eq!((&shown["state"], &shown["cost"]["usd"]), (&json!("cancelled"), &json!(0.5)));
 }
 
+/// What an attempt learnt is its repository's, under its lease alone; what was proved stands before what is only read.
+#[tokio::test]
+async fn what_an_attempt_learnt_is_kept_and_shown_with_its_own_tag() {
+    let running = Running::start().await;
+    let token = running.token("bot", &[Scope::Submit], "*");
+    let worker = running.token("worker", &[Scope::Worker], "*");
+    let other = running.token("other", &[Scope::Worker], "*");
+    let id = running.submit(&token, "acme/api").await;
+    running.post("/v1/leases", &worker, request(0)).await;
+    let shown = async || running.ask("GET", "/v1/repos/acme/api/profile", &token).await;
+    assert_eq!(shown().await.code(), "not_found");
+    let put = async |path: &str, token: &str, profile: String| {
+        let json_type = [("content-type", "application/json")];
+        running.send("PUT", &format!("/v1/leases/{path}/profile"), token, &json_type, profile.into()).await
+    };
+    let first = format!("{id}/1");
+    let profile = |files: &str, argv: &str, proved: bool| {
+        let mut profile = serde_json::to_value(gloaming_api::Profile::empty()).unwrap();
+        let source = json!({"file": "Cargo.toml", "line": 1, "because": "a package"});
+        let mut command = json!({"kind": "test", "argv": [argv], "cwd": ".", "source": source});
+        if proved {
+            command["proof"] = json!({
+                "exit": {"how": "code", "value": 0}, "duration_ms": 1, "at": "2026-11-27T12:00:00Z",
+                "environment": Digest::of("x"),
+            });
+        }
+        profile["commands"] = json!([command]);
+        profile["mined_from"] = json!(Digest::of(files));
+        profile
+    };
+    let mined = profile("one", "mined", false);
+    assert_eq!(put(&first, &other, mined.to_string()).await.code(), "lease_lost");
+    assert_eq!(put(&first, &worker, json!({"schema_version": 1}).to_string()).await.code(), "invalid_body");
+    let mut newer = mined.clone();
+    newer["schema_version"] = json!(2);
+    assert_eq!(put(&first, &worker, newer.to_string()).await.code(), "invalid_body");
+    assert_eq!(put(&first, &worker, " ".repeat((2 << 20) + 1)).await.code(), "too_large");
+    assert_eq!(shown().await.code(), "not_found");
+
+    assert_eq!(put(&first, &worker, mined.to_string()).await.status, 204);
+    let told = shown().await;
+    assert_eq!(told.json(), mined);
+    let proved = profile("one", "proved", true);
+    assert_eq!(put(&first, &worker, proved.to_string()).await.status, 204);
+    let now = shown().await;
+    assert_eq!(now.json()["commands"][0]["argv"], json!(["proved"]), "{}", now.text());
+    assert_ne!(now.header("etag"), told.header("etag"));
+    // The same files again, only read: no news. Other files are.
+    assert_eq!(put(&first, &worker, mined.to_string()).await.status, 204);
+    assert_eq!(shown().await.header("etag"), now.header("etag"));
+    assert_eq!(put(&first, &worker, profile("two", "mined", false).to_string()).await.status, 204);
+    assert_eq!(shown().await.json()["mined_from"], json!(Digest::of("two")));
+
+    // Of another branch nothing is kept, and another repository has its own.
+    let body = json!({"repo": "acme/api", "text": "x", "base": "release"});
+    let branch = running.post("/v1/tasks", &token, body).await.json()["id"].as_str().unwrap().to_owned();
+    running.post("/v1/leases", &other, request(0)).await;
+    let three = profile("three", "mined", false).to_string();
+    assert_eq!(put(&format!("{branch}/1"), &other, three.clone()).await.status, 204);
+    assert_eq!(shown().await.json()["mined_from"], json!(Digest::of("two")));
+    assert_eq!(running.ask("GET", "/v1/repos/acme/web/profile", &token).await.code(), "not_found");
+    running.pass(Duration::from_secs(61));
+    assert_eq!(put(&first, &worker, three).await.code(), "lease_lost");
+}
+
 #[tokio::test]
 async fn what_a_worker_lost_is_refused_and_the_task_is_anothers() {
     let running = Running::start().await;

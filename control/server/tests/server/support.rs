@@ -92,7 +92,7 @@ impl Running {
         running
     }
 
-    async fn on(store: Arc<dyn Store>, setup: Setup) -> Self {
+    pub(crate) async fn on(store: Arc<dyn Store>, setup: Setup) -> Self {
         let clock = Arc::new(AtomicI64::new(1_790_000_000_000));
         let shown = Arc::clone(&clock);
         let time: Clock =

@@ -25,6 +25,28 @@ pub(super) struct Decided<'a> {
     pub(super) detail: &'a str,
 }
 
+/// What the log says of tasks that were forgotten, their ids oldest first.
+pub(super) fn of_tasks(gone: &[&str], before: Timestamp) -> Option<(String, String)> {
+    let (first, last) = (gone.first()?, gone.last()?);
+    let detail = format!("ended before {before}; the first {first}, the last {last}");
+    Some((count(gone.len() as u64, "task", "tasks"), detail))
+}
+
+/// What the log says of its own first entries, when they are forgotten.
+pub(super) fn of_entries(gone: u64, last: (u64, &Digest), before: Timestamp) -> (String, String) {
+    let detail = format!("from before {before}; the last of them {}, whose hash is {}", last.0, last.1);
+    (count(gone, "audit entry", "audit entries"), detail)
+}
+
+fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// What forgetting is called in the log.
+pub(super) fn forgetting<'a>((subject, detail): &'a (String, String)) -> Decided<'a> {
+    Decided { who: "system", decision: "allow", action: "forget", subject, detail }
+}
+
 /// Makes the entry that follows after one.
 pub(super) fn chained(after: Option<(u64, Digest)>, decided: &Decided<'_>, at: Timestamp) -> AuditEntry {
     let (seq, prev) = after.unwrap_or_else(|| (0, Digest::zero()));

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use gloaming_api::access::RepoPattern;
 use gloaming_api::bowout::{BowOut, Cost, Stage, shorten};
 use gloaming_api::task::{
     NewTask, PullRequest, PullRequestOutcome, Source, TaskEventKind, TaskState, TaskView,
@@ -68,6 +69,9 @@ pub(super) struct Standing {
     /// What the attempts took that have ended, and what the running one took so far.
     pub(super) cost: Cost,
     pub(super) cost_now: Cost,
+    /// What the running one's journal says that it took, as far as that was handed over: a worker that dies tells nothing more.
+    #[serde(default)]
+    pub(super) cost_told: Cost,
     pub(super) pull_request: Option<PullRequest>,
     pub(super) bow_out: Option<Box<BowOut>>,
     pub(super) failure: Option<String>,
@@ -133,6 +137,13 @@ pub(super) fn repo_key(repo: &RepoId) -> String {
     repo.as_str().to_ascii_lowercase()
 }
 
+/// What a repository is given by what was set, and where nothing was.
+pub(super) fn share_of(shares: &[(RepoPattern, Share)], repo: &RepoId, limits: &Limits) -> Share {
+    let named = shares.iter().filter(|(pattern, _)| pattern.matches(repo));
+    let usual = Share { weight: Share::WEIGHT, running: limits.running };
+    named.min_by_key(|(pattern, _)| pattern.breadth()).map_or(usual, |(_, share)| *share)
+}
+
 /// What a repository's pass grows by with each task that is handed out.
 pub(super) fn stride(share: Share) -> i64 {
     STRIDE / i64::from(share.weight.clamp(1, 1_000))
@@ -187,6 +198,7 @@ impl Task {
             doing: None,
             cost: Cost::default(),
             cost_now: Cost::default(),
+            cost_told: Cost::default(),
             pull_request: None,
             bow_out: None,
             failure: None,
@@ -264,6 +276,16 @@ impl Task {
         self.now.updated_at = now;
     }
 
+    /// Takes note of what lines of the journal say that the attempt took. Returns whether they say anything of it.
+    pub(super) fn hear(&mut self, lines: &[&str]) -> bool {
+        let calls = self.now.cost_told.calls;
+        for usd in lines.iter().filter_map(|line| paid(line)) {
+            self.now.cost_told.usd += usd;
+            self.now.cost_told.calls = self.now.cost_told.calls.saturating_add(1);
+        }
+        self.now.cost_told.calls != calls
+    }
+
     /// Lets a lease that ran out hold on.
     pub(super) fn hold_on(&mut self, hold: Duration, now: Timestamp) {
         if let Some(held) = &mut self.now.held {
@@ -274,7 +296,7 @@ impl Task {
     /// Takes a lease back that ran out.
     pub(super) fn lose(&mut self, limits: &Limits, now: Timestamp) {
         let worker = self.now.held.as_ref().map(|held| held.worker.clone()).unwrap_or_default();
-        self.let_go(self.now.cost_now);
+        self.let_go(self.taken());
         self.now.losses += 1;
         self.told.push(TaskEventKind::LeaseExpired { attempt: self.attempt() });
         if self.now.cancel.is_some() {
@@ -292,7 +314,7 @@ impl Task {
 
     /// Gives the lease back.
     pub(super) fn release(&mut self, now: Timestamp) {
-        self.let_go(self.now.cost_now);
+        self.let_go(self.taken());
         self.told.push(TaskEventKind::Released { attempt: self.attempt() });
         if self.now.cancel.is_some() {
             self.stop(now);
@@ -386,7 +408,9 @@ impl Task {
     /// Lets it re-enter. Returns whether it does.
     pub(super) fn follow_up(&mut self, text: &str, by: &str, most: u32, now: Timestamp) -> bool {
         let open = self.now.pull_request.as_ref().is_some_and(|request| request.outcome.is_none());
-        if self.now.state != TaskState::Published || !open || self.now.follow_ups >= most {
+        // Also where the one before came to nothing: whoever reviews may say more.
+        let ended = matches!(self.now.state, TaskState::Published | TaskState::BowedOut | TaskState::Failed);
+        if !ended || !open || self.now.follow_ups >= most {
             return false;
         }
         self.now.follow_ups += 1;
@@ -470,7 +494,7 @@ impl Task {
             cancelling: now.cancel.is_some() && !now.state.is_end(),
             stage: now.stage,
             doing: now.doing.clone(),
-            cost: sum(now.cost, now.cost_now),
+            cost: sum(now.cost, self.taken()),
             pull_request: now.pull_request.clone(),
             bow_out: now.bow_out.clone(),
             failure: now.failure.clone(),
@@ -487,7 +511,7 @@ impl Task {
             state: self.now.state,
             pull_request: self.now.pull_request.as_ref().map(|request| request.outcome),
             reason: self.now.bow_out.as_ref().map(|bow_out| bow_out.reason_code),
-            cost: sum(self.now.cost, self.now.cost_now),
+            cost: sum(self.now.cost, self.taken()),
         }
     }
 
@@ -510,7 +534,14 @@ impl Task {
         self.now.held = None;
         self.now.cost = sum(self.now.cost, took);
         self.now.cost_now = Cost::default();
+        self.now.cost_told = Cost::default();
         self.now.doing = None;
+    }
+
+    /// What the running attempt took, as far as it is known: by its worker's word, or by its journal where that says more.
+    fn taken(&self) -> Cost {
+        let (now, told) = (self.now.cost_now, self.now.cost_told);
+        Cost { usd: now.usd.max(told.usd), calls: now.calls.max(told.calls), ..now }
     }
 
     fn wait(&mut self, ready_at: Timestamp, now: Timestamp) {
@@ -546,6 +577,20 @@ impl Task {
         self.now.updated_at = now;
         self.told.push(TaskEventKind::Ended { state, detail });
     }
+}
+
+/// What a line of a journal says that a model was paid, US dollars. What says less than nothing says nothing.
+fn paid(line: &str) -> Option<f64> {
+    #[derive(Deserialize)]
+    #[serde(tag = "event", content = "data", rename_all = "snake_case")]
+    enum Said {
+        ModelCall { cost_usd: f64 },
+    }
+    if !line.contains("\"model_call\"") {
+        return None;
+    }
+    let Said::ModelCall { cost_usd } = serde_json::from_str(line).ok()?;
+    (cost_usd.is_finite() && cost_usd >= 0.0).then_some(cost_usd)
 }
 
 fn sum(a: Cost, b: Cost) -> Cost {

@@ -16,7 +16,7 @@ mod sqlite;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gloaming_api::access::{NewToken, TokenView};
+use gloaming_api::access::{NewToken, RepoPattern, TokenView};
 use gloaming_api::bowout::{BowOut, Cost};
 pub use gloaming_api::stats::Figure;
 use gloaming_api::task::{NewTask, PullRequest, PullRequestOutcome, Source, TaskEvent, TaskState, TaskView};
@@ -28,7 +28,7 @@ use serde_json::Value;
 
 pub use audit::{AuditBreak, verify_audit};
 pub use memory::MemoryStore;
-pub use sqlite::{Health, SqliteStore};
+pub use sqlite::{Health, Sizes, SqliteStore};
 
 /// What a store is set to.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,7 +128,7 @@ pub struct Claimant {
     /// What it has.
     pub labels: Vec<String>,
     /// Whose tasks it is handed.
-    pub repos: Vec<gloaming_api::access::RepoPattern>,
+    pub repos: Vec<RepoPattern>,
 }
 
 /// A task as a worker is handed it.
@@ -267,7 +267,7 @@ pub struct Load {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskFilter {
     /// Of these repositories; none for all.
-    pub repos: Option<Vec<gloaming_api::access::RepoPattern>>,
+    pub repos: Option<Vec<RepoPattern>>,
     /// Of this one alone.
     pub repo: Option<RepoId>,
     /// In this state.
@@ -331,6 +331,9 @@ pub const SETS_OF_LABELS: usize = 64;
 
 /// How many tasks are forgotten at once, so that nobody else waits long for it.
 pub const FORGOTTEN_AT_ONCE: u32 = 200;
+
+/// How many entries of the audit log are forgotten at once.
+pub const AUDIT_FORGOTTEN_AT_ONCE: u32 = 10_000;
 
 /// What a store answers.
 pub type Stored<T> = Result<T, StoreError>;
@@ -403,6 +406,10 @@ pub trait Store: Send + Sync {
     /// what they have; those of workers that are gone run out once more.
     fn grace(&self, hold: Duration, now: Timestamp) -> Stored<u64>;
 
+    /// Lets go of effects and deliveries that somebody took and was not done with, so that they can be taken at once, and
+    /// returns how many. For the start of a server that is alone on its store: whoever took them is gone.
+    fn let_go(&self, now: Timestamp) -> Stored<u64>;
+
     /// Asks for a task's end: one that waits ends at once, and the effects are written; one that runs ends when its worker
     /// hears of it, one that is being published when its publisher looks, see [`Store::unpublished`]. Returns its state, none
     /// where there is no such task.
@@ -418,8 +425,8 @@ pub trait Store: Send + Sync {
     /// that another took the place of. `Ok(Err)` says the state it is in instead.
     fn retry(&self, task: &TaskId, by: &str, now: Timestamp) -> Stored<Option<Result<(), TaskState>>>;
 
-    /// Lets a published task re-enter for a review or a failed check, at most `most` times, with words added to its text, as
-    /// long as its pull request is open. False where it may not.
+    /// Lets a task that was published, and whose last attempt has ended, re-enter for a review or a failed check, at most
+    /// `most` times, with words added to its text, as long as its pull request is open. False where it may not.
     fn follow_up(
         &self,
         task: &TaskId,
@@ -471,8 +478,15 @@ pub trait Store: Send + Sync {
     /// Returns an artifact of a task.
     fn artifact(&self, task: &TaskId, digest: &Digest) -> Stored<Option<Vec<u8>>>;
 
-    /// Sets what a repository is given of the workers.
-    fn set_share(&self, repo: &RepoId, share: Share, now: Timestamp) -> Stored<()>;
+    /// Sets what repositories are given of the workers, all at once: what was set before and is not among it counts no more.
+    /// Of several that name a repository the one that names the least counts; of equal ones the last.
+    fn set_shares(&self, shares: &[(RepoPattern, Share)], now: Timestamp) -> Stored<()>;
+
+    /// Returns what repositories are given, as it was set: in lower case, in the order of the names.
+    fn shares(&self) -> Stored<Vec<(RepoPattern, Share)>>;
+
+    /// Returns what a repository is given.
+    fn share(&self, repo: &RepoId) -> Stored<Share>;
 
     /// Writes down an effect of no change of state.
     fn add_effect(&self, task: Option<&TaskId>, effect: &NewEffect, now: Timestamp) -> Stored<()>;
@@ -550,9 +564,14 @@ pub trait Store: Send + Sync {
     fn load(&self, now: Timestamp) -> Stored<Load>;
 
     /// Removes tasks that ended before a time and have no effect that is not done, with their journals, artifacts, effects
-    /// and idempotency keys; and deliveries and effects of no task that were done before. Returns how many tasks; where it is [`FORGOTTEN_AT_ONCE`], the oldest, there
-    /// may be more.
+    /// and idempotency keys; and deliveries and effects of no task that were done before. Which tasks is said in the audit log
+    /// in the same transaction. Returns how many tasks; where it is [`FORGOTTEN_AT_ONCE`], the oldest, there may be more.
     fn forget(&self, before: Timestamp, now: Timestamp) -> Stored<u64>;
+
+    /// Removes the audit log's first entries, up to one that is not from before a time, at most
+    /// [`AUDIT_FORGOTTEN_AT_ONCE`]; never the last one. Up to where is noted, so that the rest can be checked, and said in the
+    /// log itself. Returns how many.
+    fn forget_audit(&self, before: Timestamp, now: Timestamp) -> Stored<u64>;
 }
 
 impl StoreError {

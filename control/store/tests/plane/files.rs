@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use gloaming_store::{Health, Limits, SqliteStore, Store};
+use gloaming_store::{Health, Limits, Sizes, SqliteStore, Store};
 use rusqlite::Connection;
 
 use crate::script::{answer, dump};
@@ -62,10 +62,13 @@ fn a_copy_is_whole_and_takes_the_place_of_nothing() {
             "{entry:?} {mode:o}"
         );
     }
-    assert_eq!(
-        SqliteStore::check_file(&at("copy")).unwrap(),
-        Health { tasks: 52, audited: 3, ..Health::default() }
-    );
+    let health = SqliteStore::check_file(&at("copy")).unwrap();
+    let (sizes, wanted) =
+        (health.sizes, Health { tasks: 52, audited_from: 1, audited: 3, ..Health::default() });
+    assert_eq!(Health { sizes: Sizes::default(), ..health }, wanted);
+    assert_eq!(sizes.file, std::fs::metadata(at("copy")).unwrap().len());
+    // "one", "two", "three"; "content".
+    assert_eq!((sizes.journals, sizes.artifacts), (11, 7));
     for number in 0..5 {
         let health = SqliteStore::check_file(&at(&format!("copy-{number}"))).unwrap();
         assert!(health.is_sound() && (2..=52).contains(&health.tasks), "{health:?}");
@@ -96,13 +99,50 @@ fn a_copy_is_whole_and_takes_the_place_of_nothing() {
 }
 
 #[test]
+fn what_is_left_of_the_audit_log_can_be_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let store = made(folder.path());
+    assert_eq!(answer(&store, "9s forget-audit 5s"), "2 entries");
+    let health = SqliteStore::check_file(&path).unwrap();
+    assert!(health.is_sound(), "{health:?}");
+    // What said that they were forgotten is the fourth.
+    assert_eq!((health.audited_from, health.audited), (3, 4));
+    // A beginning that goes otherwise is missed.
+    Connection::open(&path).unwrap().execute("DELETE FROM audit WHERE seq = 3", []).unwrap();
+    let broken = SqliteStore::check_file(&path).unwrap().audit.unwrap();
+    assert_eq!(broken.to_string(), "the audit log is broken at entry 4: an entry before it is missing");
+}
+
+#[test]
+fn a_file_of_the_first_version_is_looked_at_and_brought_forward() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    drop(made(folder.path()));
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            "DROP TABLE share; DROP TABLE audit_base; ALTER TABLE repository ADD COLUMN weight INTEGER;
+             ALTER TABLE repository ADD COLUMN running INTEGER; UPDATE repository SET weight = 7, running = 9;
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    let health = SqliteStore::check_file(&path).unwrap();
+    assert!(health.is_sound() && health.audited == 3, "{health:?}");
+    let store = sqlite(&path, Limits::default());
+    assert_eq!(answer(&store, "9s share-of acme/api"), "9 of 7");
+    assert_eq!(answer(&store, "9s forget-audit 4s"), "1 entries");
+    assert_eq!(answer(&store, "9s show 1"), answer(&made(tempfile::tempdir().unwrap().path()), "9s show 1"));
+}
+
+#[test]
 fn what_is_not_a_store_of_this_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     drop(made(folder.path()));
     std::fs::copy(at("store.sqlite"), at("newer.sqlite")).unwrap();
     Connection::open(at("newer.sqlite")).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    let newer = "it was made by a newer version: its form is number 99, and this one knows 1 of them; start the newer \
+    let newer = "it was made by a newer version: its form is number 99, and this one knows 2 of them; start the newer \
                  version, or restore a backup that this one made";
     let before = std::fs::read(at("newer.sqlite")).unwrap();
     assert_eq!(

@@ -79,8 +79,8 @@ fn worker() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => (lease(), maybe(&["stage=code", "stage=verify"]), 1u32..9)
             .prop_map(|(lease, stage, usd)| format!("renew {lease} {stage} doing=it usd=0.{usd} hold=20")),
-        1 => (lease(), 0u32..5, 0usize..4)
-            .prop_map(|(lease, from, lines)| format!("append {lease} from={from} {}", "line ".repeat(lines))),
+        1 => (lease(), 0u32..5, 0usize..4, any_of(&["line ", "{\"event\":\"model_call\",\"data\":{\"cost_usd\":0.25}} "]))
+            .prop_map(|(lease, from, lines, line)| format!("append {lease} from={from} {}", line.repeat(lines))),
         2 => (lease(), any_of(&["content", "other", "quite_long_so_that_it_may_not_fit"]))
             .prop_map(|(lease, content)| format!("artifact {lease} {content}")),
         4 => (lease(), ends, effect_keys()).prop_map(|(lease, end, effect)| format!("finish {lease} {end} {effect}")),
@@ -124,6 +124,7 @@ fn outbox() -> impl Strategy<Value = String> {
         1 => any_of(&["deliver github d1", "deliver slack d1", "delivered github d1", "delivered slack d1 bad"])
             .prop_map(str::to_owned),
         1 => (1u32..20).prop_map(|hold| format!("deliveries limit=1 hold={hold}")),
+        1 => Just("let-go".to_owned()),
     ]
 }
 
@@ -140,6 +141,7 @@ fn rest() -> impl Strategy<Value = String> {
         any_of(&["audit t1 allow acme/api", "audit t2 deny", "profile-put acme/api a", "profile ACME/API"])
             .prop_map(str::to_owned),
         (0u64..400).prop_map(|before| format!("forget {before}s")),
+        (0u64..400).prop_map(|before| format!("forget-audit {before}s")),
     ]
 }
 
@@ -221,6 +223,7 @@ impl Outside {
             ("effect-later" | "effect-dead", Some(id)) => {
                 self.held.remove(&id);
             }
+            ("let-go", _) => self.held.clear(),
             _ => {}
         }
     }

@@ -3,18 +3,37 @@
 use std::time::Duration;
 
 use gloaming_api::Stage;
-use gloaming_api::worker::{Control, ControlError, GIVE_UP, LeaseKey, RENEW, Renewal};
+use gloaming_api::worker::{Control, ControlError, LeaseKey, Renewal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
-
-/// How long after a renewal that nobody answered it is tried again.
-const AGAIN: Duration = Duration::from_secs(2);
 
 /// How soon after a renewal the next one may be made because another stage began.
 const BREATH: Duration = Duration::from_secs(1);
 
-/// The longest that one renewal waits for its answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What is done when, under a lease that holds for so long; in a minute's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Times {
+    /// A renewal after the one before: 20 s.
+    renew: Duration,
+    /// The end of an attempt whose lease could not be renewed, before it can be another worker's: 45 s.
+    give_up: Duration,
+    /// The longest that one renewal waits for its answer: 10 s.
+    patience: Duration,
+    /// The next try after one that nobody answered: 2 s.
+    again: Duration,
+}
+
+impl Times {
+    fn of(hold: Duration) -> Self {
+        let hold = hold.max(Duration::from_secs(1));
+        Self {
+            renew: hold / 3,
+            give_up: hold * 3 / 4,
+            patience: (hold / 6).min(Duration::from_secs(10)),
+            again: (hold / 30).min(Duration::from_secs(2)),
+        }
+    }
+}
 
 /// Why an attempt must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,17 +44,24 @@ pub enum Stop {
     Lost,
 }
 
-/// Renews a lease until the attempt must stop. Never returns otherwise: the caller drops it when the attempt has ended.
+/// Renews a lease, which holds for so long, until the attempt must stop. Never returns otherwise: the caller drops it when the
+/// attempt has ended.
 ///
 /// The lease counts from the moment at which the last answered renewal was *sent*. An attempt whose lease could not be
-/// renewed for [`GIVE_UP`] stops, so that it is gone before the lease can move to another worker.
-pub async fn keep<C: Control>(control: &C, lease: &LeaseKey, report: &watch::Receiver<Renewal>) -> Stop {
+/// renewed for three quarters of that time stops, so that it is gone before the lease can move to another worker.
+pub async fn keep<C: Control>(
+    control: &C,
+    lease: &LeaseKey,
+    hold: Duration,
+    report: &watch::Receiver<Renewal>,
+) -> Stop {
+    let mut times = Times::of(hold);
     let mut held_since = Instant::now();
-    let mut next = held_since + RENEW;
+    let mut next = held_since + times.renew;
     let mut report = report.clone();
     let (mut told, mut last) = (None, held_since);
     loop {
-        let give_up = held_since + GIVE_UP;
+        let give_up = held_since + times.give_up;
         // Whoever watches is told of a stage when it begins.
         tokio::select! {
             () = sleep_until(next.min(give_up)) => {}
@@ -49,22 +75,23 @@ pub async fn keep<C: Control>(control: &C, lease: &LeaseKey, report: &watch::Rec
         }
         let renewal = report.borrow().clone();
         told = renewal.stage;
-        let answer = timeout_at(give_up.min(sent + PATIENCE), control.renew(lease, &renewal)).await;
+        let answer = timeout_at(give_up.min(sent + times.patience), control.renew(lease, &renewal)).await;
         match answer {
             Ok(Ok(renewed)) if renewed.cancel => return Stop::Cancelled,
-            Ok(Ok(_)) => {
+            Ok(Ok(renewed)) => {
+                times = Times::of(Duration::from_secs(renewed.expires_s));
                 held_since = sent;
-                next = sent + RENEW;
+                next = sent + times.renew;
             }
             Ok(Err(ControlError::Away(why))) => {
                 tracing::debug!(task = %lease.task, why, "a renewal was in vain");
-                next = Instant::now() + AGAIN;
+                next = Instant::now() + times.again;
             }
             Ok(Err(error)) => {
                 tracing::warn!(task = %lease.task, attempt = %lease.attempt, %error, "the lease is over");
                 return Stop::Lost;
             }
-            Err(_) => next = Instant::now() + AGAIN,
+            Err(_) => next = Instant::now() + times.again,
         }
     }
 }
@@ -82,10 +109,14 @@ mod tests {
     use std::sync::Mutex;
 
     use gloaming_api::bowout::Cost;
-    use gloaming_api::worker::{AttemptResult, LEASE, Lease, LeaseRequest, Renewed, Uploaded};
-    use gloaming_api::{Attempt, Digest, TaskId};
+    use gloaming_api::worker::{AttemptResult, Lease, LeaseRequest, Renewed, Uploaded};
+    use gloaming_api::{Attempt, Digest, Profile, TaskId};
 
     use super::*;
+
+    /// How long the leases hold here.
+    const HOLD: Duration = Duration::from_secs(60);
+    const GIVE_UP: Duration = Duration::from_secs(45);
 
     /// What a control plane says to each renewal, and how long it takes.
     enum Says {
@@ -114,8 +145,8 @@ mod tests {
                 asked.len() - 1
             };
             match self.says[number.min(self.says.len() - 1)] {
-                Says::Kept => Ok(Renewed { expires_s: LEASE.as_secs(), cancel: false }),
-                Says::Cancel => Ok(Renewed { expires_s: LEASE.as_secs(), cancel: true }),
+                Says::Kept => Ok(Renewed { expires_s: HOLD.as_secs(), cancel: false }),
+                Says::Cancel => Ok(Renewed { expires_s: HOLD.as_secs(), cancel: true }),
                 Says::Lost => Err(ControlError::Lost { task: lease.task.clone(), attempt: lease.attempt }),
                 Says::Away => Err(ControlError::Away("no route".into())),
                 Says::Nothing => std::future::pending().await,
@@ -126,6 +157,9 @@ mod tests {
         }
         async fn artifact(&self, _: &LeaseKey, _: &Digest, _: Vec<u8>) -> Result<(), ControlError> {
             unreachable!("nothing is uploaded here")
+        }
+        async fn profile(&self, _: &LeaseKey, _: &Profile) -> Result<(), ControlError> {
+            unreachable!("nothing is learnt here")
         }
         async fn result(&self, _: &LeaseKey, _: &AttemptResult) -> Result<(), ControlError> {
             unreachable!("nothing ends here")
@@ -141,7 +175,7 @@ mod tests {
         let lease = LeaseKey { task: TaskId::generate(), attempt: Attempt(1) };
         let nothing = Renewal { stage: None, doing: String::new(), cost: Cost::default(), grant: None };
         let (_report, reported) = watch::channel(nothing);
-        let stop = keep(&control, &lease, &reported).await;
+        let stop = keep(&control, &lease, HOLD, &reported).await;
         let asked = control.asked.lock().unwrap().iter().map(Duration::as_secs).collect();
         (stop, control.since.elapsed().as_secs(), asked)
     }
@@ -173,7 +207,7 @@ mod tests {
             sleep_until(control.since + Duration::from_secs(50)).await;
         };
         tokio::select! {
-            _ = keep(&control, &lease, &reported) => unreachable!("it is kept"),
+            _ = keep(&control, &lease, HOLD, &reported) => unreachable!("it is kept"),
             () = stages => {}
         }
         let asked: Vec<u64> = control.asked.lock().unwrap().iter().map(Duration::as_secs).collect();
@@ -191,7 +225,20 @@ mod tests {
         // It counts from the renewal that was answered last.
         let (stop, after, _) = run(vec![Says::Kept, Says::Away]).await;
         assert_eq!((stop, after), (Stop::Lost, 20 + GIVE_UP.as_secs()));
-        assert!(GIVE_UP + PATIENCE < LEASE);
+    }
+
+    #[test]
+    fn an_attempt_is_gone_before_its_lease_can_move_however_long_that_holds() {
+        for seconds in [0, 1, 5, 54, 60, 600] {
+            let hold = Duration::from_secs(seconds);
+            let times = Times::of(hold);
+            assert!(times.give_up + times.patience < hold.max(Duration::from_secs(1)), "{seconds}");
+            assert!(
+                times.renew + times.patience < times.give_up && times.again > Duration::ZERO,
+                "{seconds}"
+            );
+        }
+        assert_eq!(Times::of(HOLD).give_up, GIVE_UP);
     }
 
     #[tokio::test(start_paused = true)]

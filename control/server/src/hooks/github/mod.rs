@@ -8,7 +8,7 @@ mod reconcile;
 
 use std::sync::Arc;
 
-use gloaming_api::task::{NewTask, PullRequestOutcome, Source, TEXT_CAP, TaskState};
+use gloaming_api::task::{NewTask, PullRequestOutcome, Source, TEXT_CAP};
 use gloaming_api::{Digest, RepoId, TaskId};
 use gloaming_forge::host::{CodeHost, HostError, Permission, RequestState};
 use gloaming_store::{Delivery, Idempotency, Store, StoreError, Stored, Submission, Submitted, TaskRecord};
@@ -70,6 +70,11 @@ impl From<StoreError> for HookError {
 struct TakenUp {
     task: TaskId,
     delivery: String,
+}
+
+/// The name under which is kept which task an issue was taken up by last.
+fn taken_up_by(repo: &RepoId, issue: u64) -> String {
+    format!("github:issue:{}#{issue}", repo.as_str().to_ascii_lowercase())
 }
 
 /// Works on GitHub's deliveries.
@@ -201,7 +206,7 @@ impl Hooks {
         if text.is_empty() || text.len() > TEXT_CAP {
             return Ok(Handled::Nothing("there is no text, or too much of it"));
         }
-        let name = format!("github:issue:{}#{}", place.repo.as_str().to_ascii_lowercase(), place.number);
+        let name = taken_up_by(place.repo, place.number);
         let submission = Submission {
             id: TaskId::generate(),
             new: NewTask {
@@ -363,9 +368,10 @@ impl Hooks {
         if view.text.len() + text.len() > TEXT_CAP {
             return Ok(Handled::Nothing("with this its text would be too long"));
         }
-        let too_often = record.follow_ups >= FOLLOW_UPS && view.state == TaskState::Published;
+        let too_often = record.follow_ups >= FOLLOW_UPS;
         let task = view.id.clone();
-        let say = view.pull_request.as_ref().filter(|_| too_often).map(|request| {
+        let open = view.pull_request.as_ref().filter(|request| request.outcome.is_none());
+        let say = open.filter(|_| too_often).map(|request| {
             let marker = format!("<!-- gloaming task={task} enough -->");
             let body = format!(
                 "This was followed up {FOLLOW_UPS} times, which is as often as it is. What is left is for a person.\n\n{marker}"

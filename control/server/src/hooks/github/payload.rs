@@ -230,6 +230,19 @@ struct Pushed {
     message: String,
 }
 
+/// The kinds of deliveries that are read, and of each the actions; of a kind without any, all. The App's manifest asks for
+/// these kinds and no others (docs/github-app.json).
+const EVENTS: &[(&str, &[&str])] = &[
+    ("check_run", &["completed"]),
+    ("check_suite", &["completed"]),
+    ("issue_comment", &["created"]),
+    ("issues", &["labeled", "assigned"]),
+    ("pull_request", &["closed"]),
+    ("pull_request_review", &["submitted"]),
+    ("pull_request_review_comment", &["created"]),
+    ("push", &[]),
+];
+
 /// The longest text of others that is kept, characters.
 const WORDS: usize = 20_000;
 
@@ -241,7 +254,10 @@ pub(super) fn read(
     me: &str,
 ) -> Result<Option<(RepoId, Asked)>, serde_json::Error> {
     let payload: Payload = serde_json::from_slice(body)?;
-    let Some(repository) = payload.repository.as_ref() else { return Ok(None) };
+    let known = EVENTS.iter().any(|(kind, actions)| {
+        *kind == event && (actions.is_empty() || actions.contains(&payload.action.as_str()))
+    });
+    let Some(repository) = payload.repository.as_ref().filter(|_| known) else { return Ok(None) };
     let repo = repository.full_name.clone();
     Ok(asked(event, payload, called, me).map(|asked| (repo, asked)))
 }
@@ -393,7 +409,43 @@ fn short(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    /// Each kind that the manifest asks for is read, and each that is read is asked for.
+    #[test]
+    fn the_manifest_asks_for_the_kinds_that_are_read_and_no_others() {
+        let manifest: serde_json::Value =
+            serde_json::from_str(include_str!("../../../../../docs/github-app.json")).unwrap();
+        let kinds: Vec<&str> = EVENTS.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(manifest["default_events"], json!(kinds));
+        let repo = json!({"full_name": "acme/api", "default_branch": "main"});
+        let (alice, branch) = (json!({"login": "alice", "type": "User"}), "gloaming/t-00000000000000000001");
+        // Whatever any kind has.
+        let whole = |action: &str| {
+            json!({
+                "action": action, "repository": repo, "sender": alice, "ref": "refs/heads/main",
+                "commits": [{"message": "Reverts acme/api#1"}], "label": {"name": "gloaming"},
+                "assignee": {"login": "gloaming"}, "issue": {"number": 1, "title": "Greet", "state": "open"},
+                "comment": {"id": 2, "body": "@gloaming greet", "user": alice},
+                "review": {"id": 3, "body": "Greet.", "user": alice, "state": "changes_requested"},
+                "pull_request": {"number": 4, "merged": true, "head": {"ref": branch, "repo": repo}},
+                "check_run": {"name": "ci", "head_sha": "a", "conclusion": "failure", "check_suite": {"head_branch": branch}},
+                "check_suite": {"head_sha": "a", "conclusion": "failure", "head_branch": branch},
+            })
+        };
+        let read = |kind: &str, action: &str| {
+            let body = whole(action).to_string();
+            read(kind, body.as_bytes(), &Called::default(), "gloaming[bot]").unwrap().is_some()
+        };
+        for (kind, actions) in EVENTS {
+            let all = if actions.is_empty() { &[""][..] } else { actions };
+            assert!(all.iter().all(|action| read(kind, action)), "{kind}");
+            assert!(actions.is_empty() || !read(kind, "deleted"), "{kind}");
+        }
+        assert!(!read("fork", "created"));
+    }
 
     #[test]
     fn only_a_line_that_begins_with_our_name_is_spoken_to_us() {

@@ -1,12 +1,15 @@
 //! What deliveries would have told, asked for: a reconciler takes no input but the store.
 
+use std::collections::BTreeMap;
+
 use gloaming_api::task::{PullRequestOutcome, TaskState, TaskView};
 use gloaming_api::{RepoId, TaskId};
-use gloaming_forge::host::{Commit, HostError};
-use gloaming_store::{AttemptEnd, TaskFilter};
+use gloaming_forge::host::{Commit, HostError, IssueEvent};
+use gloaming_store::{AttemptEnd, Delivery, Store, Stored, TaskFilter};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
-use super::{Handled, HookError, Hooks, told};
+use super::{Handled, HookError, Hooks, SENDER, TakenUp, taken_up_by, told};
 use crate::publish::of_end;
 
 /// How long after its task's end a pull request is still asked for.
@@ -14,6 +17,12 @@ const WATCHED: SignedDuration = SignedDuration::from_hours(24 * 90);
 
 /// Deliveries older than this are kept by GitHub no longer.
 const DELIVERIES: SignedDuration = SignedDuration::from_hours(72);
+
+/// Among how many of the latest tasks repositories are looked for that are asked what no delivery told.
+const LATEST: u32 = 1_000;
+
+/// By how much the clocks of two machines may differ.
+const SKEW: SignedDuration = SignedDuration::from_mins(2);
 
 /// Tasks of one page, and pages.
 const PAGE: u32 = 100;
@@ -26,6 +35,8 @@ pub struct Reconciled {
     pub outcomes: Vec<(TaskId, PullRequestOutcome)>,
     /// Deliveries that were asked for again.
     pub redelivered: usize,
+    /// What happened to issues and no delivery had told.
+    pub unheard: usize,
     /// What could not be asked, in its words.
     pub errors: Vec<String>,
 }
@@ -36,6 +47,9 @@ impl Hooks {
     pub async fn reconcile(&self, now: Timestamp) -> Reconciled {
         let mut done = Reconciled::default();
         if let Err(error) = self.missed(now, &mut done).await {
+            done.errors.push(error.to_string());
+        }
+        if let Err(error) = self.unheard(now, &mut done).await {
             done.errors.push(error.to_string());
         }
         match self.tasks(TaskState::Published, now).await {
@@ -55,6 +69,32 @@ impl Hooks {
                 self.host.redeliver(failed.id).await?;
                 done.redelivered += 1;
             }
+        }
+        Ok(())
+    }
+
+    /// Asks what happened to issues of repositories that tasks were asked for in, where missed deliveries cannot be asked for
+    /// again, and takes it for deliveries. Where it is asked for the first time, what is past is left.
+    async fn unheard(&self, now: Timestamp, done: &mut Reconciled) -> Result<(), HookError> {
+        let filter = TaskFilter { limit: LATEST, ..TaskFilter::default() };
+        let tasks = self.ask(move |store| store.tasks(&filter)).await?;
+        let repos: BTreeMap<String, RepoId> =
+            tasks.into_iter().map(|task| (task.repo.as_str().to_ascii_lowercase(), task.repo)).collect();
+        for (key, repo) in repos {
+            let events = match self.host.issue_events(&repo).await {
+                Ok(events) => events,
+                // Later for one is later for all.
+                Err(error @ HostError::Later { .. }) => return Err(error.into()),
+                Err(error) => {
+                    done.errors.push(error.to_string());
+                    continue;
+                }
+            };
+            let Some(newest) = events.iter().map(|event| event.id).max() else { continue };
+            let name = format!("github:events:{key}");
+            let told =
+                self.ask(move |store| take_up_unheard(store, &name, &repo, events, newest, now)).await?;
+            done.unheard += told;
         }
         Ok(())
     }
@@ -182,6 +222,41 @@ impl Hooks {
         }
         Ok(())
     }
+}
+
+/// Keeps what happened since a mark as deliveries, and moves the mark. Returns how many.
+fn take_up_unheard(
+    store: &dyn Store,
+    mark: &str,
+    repo: &RepoId,
+    mut events: Vec<IssueEvent>,
+    newest: u64,
+    now: Timestamp,
+) -> Stored<usize> {
+    let mut told = 0;
+    if let Some(seen) = store.value(mark)?.and_then(|value| value.parse::<u64>().ok()) {
+        events.retain(|event| event.id > seen);
+        events.sort_by_key(|event| event.id);
+        for mut event in events {
+            // One whose delivery came began a task, or met one that was at it.
+            let last = store.value(&taken_up_by(repo, event.issue))?;
+            let last = last.and_then(|value| serde_json::from_str::<TakenUp>(&value).ok());
+            let task = last.map_or(Ok(None), |last| store.task(&last.task))?;
+            if task.is_some_and(|task| task.view.created_at + SKEW >= event.at) {
+                continue;
+            }
+            event.payload["repository"] = json!({ "full_name": repo });
+            let delivery = Delivery {
+                sender: SENDER.to_owned(),
+                id: format!("event-{}", event.id),
+                event: "issues".to_owned(),
+                body: event.payload.to_string().into_bytes(),
+            };
+            told += usize::from(store.deliver(&delivery, now)?);
+        }
+    }
+    store.set_value(mark, &newest.to_string())?;
+    Ok(told)
 }
 
 /// Whether a message names a pull request as GitHub's own button does: `Reverts owner/name#12`.

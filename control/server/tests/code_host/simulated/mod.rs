@@ -68,7 +68,7 @@ impl World {
 
     /// Clones a branch as a worker would, with what the control plane has for it. Returns where, and its newest commit.
     async fn clone(&self, branch: &str) -> (PathBuf, String) {
-        let access = self.host.read_access(&self.scene.repo).await.expect("read access");
+        let access = self.host.read_access(&self.scene.repo, None).await.expect("read access");
         let header = format!("Authorization: {}", access.authorization.expose_secret());
         let at = self.partner.dir.path().join(branch.replace('/', "-"));
         let target = at.to_str().expect("UTF-8");

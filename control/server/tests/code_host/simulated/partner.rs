@@ -41,7 +41,7 @@ pub(super) fn installed() -> Option<PathBuf> {
     folder.map(PathBuf::from)
 }
 
-fn support(name: &str) -> PathBuf {
+pub(super) fn support(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/support/github").join(name)
 }
 

@@ -17,21 +17,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::partner::{Killed, installed, started};
-
-const SEED: &str = "\
-slack:
-  team: {name: acme, domain: acme}
-  users:
-    - {name: ada, real_name: Ada}
-    - {name: gloaming, real_name: Gloaming}
-  channels:
-    - {name: dev}
-  tokens:
-    - {token: xoxb-gloaming, type: bot, user: gloaming, scopes: [chat:write, channels:history, channels:read]}
-    - {token: xoxp-ada, type: user, user: ada, scopes: [chat:write, channels:history, channels:read]}
-  strict_scopes: true
-";
+use super::partner::{Killed, installed, started, support};
 
 struct Simulated {
     api: String,
@@ -43,8 +29,6 @@ struct Simulated {
 impl Simulated {
     fn start(folder: &Path) -> Self {
         let dir = TempDir::new().unwrap();
-        let seed = dir.path().join("seed.yaml");
-        std::fs::write(&seed, SEED).unwrap();
         // It takes no port 0: one that was free a moment ago.
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port();
@@ -52,7 +36,7 @@ impl Simulated {
         emulate
             .arg(folder.join("node_modules/emulate/dist/index.js"))
             .args(["start", "--service", "slack", "--port", &port.to_string(), "--seed"])
-            .arg(&seed)
+            .arg(support("slack.yaml"))
             .current_dir(dir.path());
         let wanted = format!("localhost:{port}");
         let (child, _) = started(&mut emulate, |line| line.contains(&wanted).then(String::new));

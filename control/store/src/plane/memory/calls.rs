@@ -104,6 +104,7 @@ impl Store for MemoryStore {
             latest.next += fresh.len() as u64;
             latest.bytes += bytes as u64;
             let (attempt, next) = (latest.attempt, latest.next);
+            row.task.hear(fresh);
             row.journals.entry(attempt).or_default().extend(fresh.iter().map(|line| (*line).to_owned()));
             Ok(next)
         })
@@ -170,6 +171,18 @@ impl Store for MemoryStore {
         let mut kept = self.kept();
         let due = kept.tasks.iter_mut().filter(|row| row.task.is_overdue(now));
         Ok(due.map(|row| row.task.hold_on(hold, now)).count() as u64)
+    }
+
+    fn let_go(&self, now: Timestamp) -> Stored<u64> {
+        let now = kept(now);
+        let kept = &mut *self.kept();
+        let effects = kept.effects.iter_mut().filter(|asked| asked.end.is_none());
+        let deliveries = kept.deliveries.iter_mut().filter(|received| received.done_at.is_none());
+        let held = effects
+            .map(|asked| &mut asked.held_until)
+            .chain(deliveries.map(|received| &mut received.held_until));
+        let taken = held.filter_map(|until| until.take_if(|until| *until > now));
+        Ok(taken.count() as u64)
     }
 
     fn cancel(
@@ -285,9 +298,19 @@ impl Store for MemoryStore {
         Ok(kept.row(task).and_then(|row| row.artifacts.get(digest)).cloned())
     }
 
-    fn set_share(&self, repo: &RepoId, share: Share, _now: Timestamp) -> Stored<()> {
-        self.kept().shares.insert(repo_key(repo), share);
+    fn set_shares(&self, shares: &[(RepoPattern, Share)], _now: Timestamp) -> Stored<()> {
+        let by_name: BTreeMap<RepoPattern, Share> =
+            shares.iter().map(|(pattern, share)| (pattern.to_lowercase(), *share)).collect();
+        self.kept().shares = by_name.into_iter().collect();
         Ok(())
+    }
+
+    fn shares(&self) -> Stored<Vec<(RepoPattern, Share)>> {
+        Ok(self.kept().shares.clone())
+    }
+
+    fn share(&self, repo: &RepoId) -> Stored<Share> {
+        Ok(share_of(&self.kept().shares, repo, &self.limits))
     }
 
     fn add_effect(&self, task: Option<&TaskId>, effect: &NewEffect, now: Timestamp) -> Stored<()> {
@@ -428,10 +451,7 @@ impl Store for MemoryStore {
         detail: &str,
         now: Timestamp,
     ) -> Stored<()> {
-        let mut kept = self.kept();
-        let last = kept.audit.last().map(|entry| (entry.seq, entry.hash.clone()));
-        let decided = Decided { who, decision, action, subject, detail };
-        kept.audit.push(chained(last, &decided, machine::kept(now)));
+        self.kept().note(&Decided { who, decision, action, subject, detail }, machine::kept(now));
         Ok(())
     }
 
@@ -487,7 +507,7 @@ impl Store for MemoryStore {
         Ok(load)
     }
 
-    fn forget(&self, before: Timestamp, _now: Timestamp) -> Stored<u64> {
+    fn forget(&self, before: Timestamp, now: Timestamp) -> Stored<u64> {
         let before = kept(before);
         let mut kept = self.kept();
         let open: BTreeSet<TaskId> = kept
@@ -506,8 +526,12 @@ impl Store for MemoryStore {
             .map(|task| (task.now.updated_at, task.asked.id.clone()))
             .collect();
         old.sort();
-        let gone: BTreeSet<TaskId> =
-            old.into_iter().take(FORGOTTEN_AT_ONCE as usize).map(|(_, task)| task).collect();
+        old.truncate(FORGOTTEN_AT_ONCE as usize);
+        let names: Vec<&str> = old.iter().map(|(_, task)| task.as_str()).collect();
+        if let Some(said) = of_tasks(&names, before) {
+            kept.note(&forgetting(&said), machine::kept(now));
+        }
+        let gone: BTreeSet<TaskId> = old.into_iter().map(|(_, task)| task).collect();
         kept.tasks.retain(|row| !gone.contains(&row.task.asked.id));
         kept.feed.retain(|told| !gone.contains(&told.task));
         kept.keys.retain(|(_, task)| !gone.contains(task));
@@ -519,5 +543,19 @@ impl Store for MemoryStore {
         kept.deliveries.retain(|received| received.done_at.is_none_or(|at| at >= before));
         kept.handed.retain(|_, (_, at)| *at >= before);
         Ok(gone.len() as u64)
+    }
+
+    fn forget_audit(&self, before: Timestamp, now: Timestamp) -> Stored<u64> {
+        let (before, now) = (kept(before), kept(now));
+        let mut kept = self.kept();
+        let most = kept.audit.len().saturating_sub(1).min(AUDIT_FORGOTTEN_AT_ONCE as usize);
+        let gone = kept.audit[..most].iter().take_while(|entry| entry.at < before).count();
+        if let Some(last) = gone.checked_sub(1) {
+            let last = &kept.audit[last];
+            let said = of_entries(gone as u64, (last.seq, &last.hash), before);
+            kept.note(&forgetting(&said), now);
+            kept.audit.drain(..gone);
+        }
+        Ok(gone as u64)
     }
 }

@@ -13,12 +13,12 @@ use gloaming_api::{Attempt, Digest, RepoId, TaskId};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::audit::{Decided, chained};
-use super::machine::{self, Task, Try, is_superseded, kept, kind, later, repo_key, stride};
+use super::audit::{Decided, chained, forgetting, of_entries, of_tasks};
+use super::machine::{self, Task, Try, is_superseded, kept, kind, later, repo_key, share_of, stride};
 use super::{
-    AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd, FORGOTTEN_AT_ONCE, Figure,
-    Idempotency, Limits, Load, NewEffect, Refused, SETS_OF_LABELS, Share, Store, StoreError, Stored,
-    Submission, Submitted, TaskFilter, TaskRecord, Told, minute, token_view,
+    AUDIT_FORGOTTEN_AT_ONCE, AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd,
+    FORGOTTEN_AT_ONCE, Figure, Idempotency, Limits, Load, NewEffect, Refused, SETS_OF_LABELS, Share, Store,
+    StoreError, Stored, Submission, Submitted, TaskFilter, TaskRecord, Told, minute, token_view,
 };
 
 /// The reference of what a [`Store`] does, and a store for tests.
@@ -35,7 +35,7 @@ struct Kept {
     feed: Vec<Told>,
     positions: u64,
     keys: Vec<(Idempotency, TaskId)>,
-    shares: BTreeMap<String, Share>,
+    shares: Vec<(RepoPattern, Share)>,
     /// What each repository had, for its weight.
     passes: BTreeMap<String, i64>,
     /// At what pass a task was handed out last, and when, for each kind of workers.
@@ -168,8 +168,13 @@ impl Kept {
     }
 
     fn share(&self, repo: &str, limits: &Limits) -> Share {
-        let usual = Share { weight: Share::WEIGHT, running: limits.running };
-        self.shares.get(repo).copied().unwrap_or(usual)
+        share_of(&self.shares, &repo.parse().expect("it was made of one"), limits)
+    }
+
+    /// Adds to the audit log.
+    fn note(&mut self, decided: &Decided<'_>, now: Timestamp) {
+        let last = self.audit.last().map(|entry| (entry.seq, entry.hash.clone()));
+        self.audit.push(chained(last, decided, now));
     }
 
     /// The task that a worker is handed: repository by pass, then task by priority and age.

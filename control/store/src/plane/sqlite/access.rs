@@ -91,6 +91,12 @@ pub(super) fn head(tx: &Transaction<'_>) -> Result<Option<(u64, Digest)>, Cause>
     Ok(query.query_row([], |row| Ok((rows::unsigned(row, 0)?, rows::parsed_at(row, 1)?))).optional()?)
 }
 
+/// The number and hash of the last entry that was forgotten.
+pub(super) fn base(tx: &Transaction<'_>) -> Result<Option<(u64, Digest)>, Cause> {
+    let mut query = tx.prepare_cached("SELECT seq, hash FROM audit_base")?;
+    Ok(query.query_row([], |row| Ok((rows::unsigned(row, 0)?, rows::parsed_at(row, 1)?))).optional()?)
+}
+
 pub(super) fn audit_log(tx: &Transaction<'_>, after: u64, limit: u32) -> Result<Vec<AuditEntry>, Cause> {
     let mut query = tx.prepare_cached(
         "SELECT seq, at, who, decision, action, subject, detail, prev, hash FROM audit

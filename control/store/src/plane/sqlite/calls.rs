@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gloaming_api::access::{NewToken, TokenView};
+use gloaming_api::access::{NewToken, RepoPattern, TokenView};
 use gloaming_api::task::{PullRequest, PullRequestOutcome, TaskEvent, TaskState, TaskView};
 use gloaming_api::worker::{LeaseKey, Renewal, Renewed};
 use gloaming_api::{Attempt, Digest, RepoId, TaskId};
@@ -11,8 +11,8 @@ use rusqlite::{OptionalExtension as _, Transaction, params, params_from_iter, ty
 use serde_json::Value;
 
 use super::rows::{self, TaskRow};
-use super::{SqliteStore, access, health, outbox, queue};
-use crate::plane::machine::{kept, repo_key};
+use super::{SqliteStore, access, health, keep, outbox, queue};
+use crate::plane::machine::{kept, repo_key, share_of};
 use crate::plane::{
     AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd, Figure, Load, NewEffect, Refused,
     Share, Store, Stored, Submission, Submitted, TaskFilter, TaskRecord, Told,
@@ -88,7 +88,8 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Stored<Result<u64, Refused>> {
         self.write("append to a journal", |tx| {
-            let Some(row) = held(tx, lease, token, kept(now))? else { return Ok(Err(Refused::Lost)) };
+            let now = kept(now);
+            let Some(mut row) = held(tx, lease, token, now)? else { return Ok(Err(Refused::Lost)) };
             let Some(attempt) = rows::attempt(tx, row.seq, lease.attempt.0)? else {
                 return Ok(Err(Refused::Lost));
             };
@@ -116,6 +117,9 @@ impl Store for SqliteStore {
                 rows::signed(next),
                 rows::signed(bytes as u64)
             ])?;
+            if row.task.hear(fresh) {
+                rows::save(tx, &mut row, now)?;
+            }
             Ok(Ok(next))
         })
     }
@@ -194,6 +198,10 @@ impl Store for SqliteStore {
 
     fn grace(&self, hold: Duration, now: Timestamp) -> Stored<u64> {
         self.write("let leases hold on", |tx| queue::grace(tx, hold, kept(now)))
+    }
+
+    fn let_go(&self, now: Timestamp) -> Stored<u64> {
+        self.write("let go of what was taken", |tx| outbox::let_go(tx, kept(now)))
     }
 
     fn cancel(
@@ -380,14 +388,17 @@ impl Store for SqliteStore {
         })
     }
 
-    fn set_share(&self, repo: &RepoId, share: Share, _now: Timestamp) -> Stored<()> {
-        self.write("set a repository's share", |tx| {
-            tx.execute(
-                "INSERT INTO repository (repo, weight, running) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (repo) DO UPDATE SET weight = ?2, running = ?3",
-                params![repo_key(repo), share.weight, share.running],
-            )?;
-            Ok(())
+    fn set_shares(&self, shares: &[(RepoPattern, Share)], _now: Timestamp) -> Stored<()> {
+        self.write("set what repositories are given", |tx| queue::set_shares(tx, shares))
+    }
+
+    fn shares(&self) -> Stored<Vec<(RepoPattern, Share)>> {
+        self.read("read what repositories are given", queue::shares)
+    }
+
+    fn share(&self, repo: &RepoId) -> Stored<Share> {
+        self.read("read what a repository is given", |tx| {
+            Ok(share_of(&queue::shares(tx)?, repo, &self.limits))
         })
     }
 
@@ -521,7 +532,11 @@ impl Store for SqliteStore {
         self.read("count what there is to do", |tx| health::load(tx, kept(now)))
     }
 
-    fn forget(&self, before: Timestamp, _now: Timestamp) -> Stored<u64> {
-        self.write("forget what is old", |tx| health::forget(tx, kept(before)))
+    fn forget(&self, before: Timestamp, now: Timestamp) -> Stored<u64> {
+        self.write("forget what is old", |tx| keep::forget(tx, kept(before), kept(now)))
+    }
+
+    fn forget_audit(&self, before: Timestamp, now: Timestamp) -> Stored<u64> {
+        self.write("forget the audit log's beginning", |tx| keep::forget_audit(tx, kept(before), kept(now)))
     }
 }

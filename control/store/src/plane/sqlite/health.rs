@@ -1,4 +1,4 @@
-//! How much there is, whether it is whole, copies of it, and what is no longer wanted of it.
+//! How much there is, whether it is whole, and copies of it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, params};
 use serde::Serialize;
 
 use super::{SqliteStore, access, rows, schema};
-use crate::plane::{AuditBreak, FORGOTTEN_AT_ONCE, Load, StoreError, Stored, verify_audit};
+use crate::plane::{AuditBreak, Load, StoreError, Stored, verify_audit};
 use crate::sqlite::{Cause, PATIENCE, private, refuse_newer};
 
 /// Audit entries that are checked at a time.
@@ -20,12 +20,33 @@ const CHUNK: u32 = 1_000;
 pub struct Health {
     /// Tasks in it.
     pub tasks: u64,
-    /// Entries of its audit log that follow after one another from the first.
+    /// The number of the first entry of its audit log: those before were forgotten.
+    pub audited_from: u64,
+    /// The number of the last one up to which they follow after one another.
     pub audited: u64,
     /// Where the audit log is not what was written.
     pub audit: Option<AuditBreak>,
     /// What else is wrong, a line for each, at most a hundred.
     pub damage: Vec<String>,
+    /// How large it is.
+    pub sizes: Sizes,
+}
+
+/// How large a store's file is, and what of, bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Sizes {
+    /// The file, without its log.
+    pub file: u64,
+    /// What of it is free for what is to come: it grows no more before that is used up.
+    pub free: u64,
+    /// Journals.
+    pub journals: u64,
+    /// Artifacts, each once.
+    pub artifacts: u64,
+    /// Deliveries of code hosts and chats.
+    pub deliveries: u64,
+    /// The audit log.
+    pub audit: u64,
 }
 
 impl Health {
@@ -166,7 +187,13 @@ fn look(connection: &mut Connection) -> Result<Health, Cause> {
         }
     }
     health.tasks = tx.query_row("SELECT count(*) FROM task", [], |row| rows::unsigned(row, 0))?;
-    let mut last = None;
+    health.sizes = sizes(&tx)?;
+    // A file of an older version is looked at as it is.
+    let knows_base: bool =
+        tx.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'audit_base'", [], |row| row.get(0))?;
+    let mut last = if knows_base { access::base(&tx)? } else { None };
+    health.audited_from = last.as_ref().map_or(1, |(seq, _)| seq + 1);
+    health.audited = health.audited_from - 1;
     loop {
         let entries = access::audit_log(&tx, health.audited, CHUNK)?;
         if entries.is_empty() {
@@ -223,6 +250,24 @@ const CHECKS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Measures a store's file.
+fn sizes(tx: &Transaction<'_>) -> Result<Sizes, Cause> {
+    let number =
+        |sql: &str| -> Result<u64, Cause> { Ok(tx.query_row(sql, [], |row| rows::unsigned(row, 0))?) };
+    let page = number("PRAGMA page_size")?;
+    Ok(Sizes {
+        file: page * number("PRAGMA page_count")?,
+        free: page * number("PRAGMA freelist_count")?,
+        journals: number("SELECT coalesce(sum(octet_length(text)), 0) FROM journal")?,
+        artifacts: number("SELECT coalesce(sum(octet_length(bytes)), 0) FROM content")?,
+        deliveries: number("SELECT coalesce(sum(octet_length(body)), 0) FROM delivery")?,
+        audit: number(
+            "SELECT coalesce(sum(octet_length(who) + octet_length(action) + octet_length(subject) + octet_length(detail) + 160), 0)
+             FROM audit",
+        )?,
+    })
+}
+
 pub(super) fn load(tx: &Transaction<'_>, now: Timestamp) -> Result<Load, Cause> {
     let mut load = Load::default();
     let mut tally = tx.prepare_cached("SELECT state, tasks FROM tally WHERE tasks > 0")?;
@@ -250,25 +295,4 @@ pub(super) fn load(tx: &Transaction<'_>, now: Timestamp) -> Result<Load, Cause> 
     load.dead_effects = count("SELECT count(*) FROM effect WHERE state = 'dead'")?;
     load.deliveries = count("SELECT count(*) FROM delivery WHERE done_at IS NULL")?;
     Ok(load)
-}
-
-pub(super) fn forget(tx: &Transaction<'_>, before: Timestamp) -> Result<u64, Cause> {
-    let before = before.as_microsecond();
-    tx.execute_batch("CREATE TEMP TABLE IF NOT EXISTS gone (seq INTEGER PRIMARY KEY, id TEXT NOT NULL) STRICT; DELETE FROM gone;")?;
-    let gone = tx.execute(
-        "INSERT INTO gone SELECT seq, id FROM task t
-         WHERE state IN ('published', 'bowed_out', 'failed', 'quarantined', 'cancelled', 'superseded')
-           AND updated_at < ?1
-           AND NOT EXISTS (SELECT 1 FROM effect e WHERE e.task = t.id AND e.state IN ('pending', 'dead'))
-         ORDER BY updated_at, id LIMIT ?2",
-        params![before, FORGOTTEN_AT_ONCE],
-    )?;
-    tx.execute("DELETE FROM effect WHERE task IN (SELECT id FROM gone)", [])?;
-    // Its events, attempts, journals, keys and artifacts go with it.
-    tx.execute("DELETE FROM task WHERE seq IN (SELECT seq FROM gone)", [])?;
-    tx.execute("DELETE FROM content WHERE digest NOT IN (SELECT digest FROM artifact)", [])?;
-    tx.execute("DELETE FROM effect WHERE task IS NULL AND state = 'done' AND ended_at < ?1", [before])?;
-    tx.execute("DELETE FROM delivery WHERE done_at < ?1", [before])?;
-    tx.execute("DELETE FROM handed WHERE at < ?1", [before])?;
-    Ok(gone as u64)
 }

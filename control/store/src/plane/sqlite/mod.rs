@@ -4,6 +4,7 @@
 mod access;
 mod calls;
 mod health;
+mod keep;
 mod outbox;
 mod queue;
 mod rows;
@@ -17,7 +18,7 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 use super::{Limits, StoreError, Stored};
 use crate::sqlite::{Cause, Database, PATIENCE};
 
-pub use health::Health;
+pub use health::{Health, Sizes};
 
 /// Connections that are kept open for readers. More than so many at once open their own.
 const READERS: usize = 4;

@@ -48,6 +48,16 @@ pub(super) fn effects(
     Ok(due)
 }
 
+/// Lets go of what whoever is gone had taken.
+pub(super) fn let_go(tx: &Transaction<'_>, now: Timestamp) -> Result<u64, Cause> {
+    let now = now.as_microsecond();
+    let effects =
+        tx.execute("UPDATE effect SET held_until = NULL WHERE state = 'pending' AND held_until > ?1", [now])?;
+    let deliveries =
+        tx.execute("UPDATE delivery SET held_until = NULL WHERE done_at IS NULL AND held_until > ?1", [now])?;
+    Ok((effects + deliveries) as u64)
+}
+
 pub(super) fn ended(tx: &Transaction<'_>, id: i64, end: &EffectEnd, now: Timestamp) -> Result<(), Cause> {
     let now = now.as_microsecond();
     match end {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::rows::{self, TaskRow};
-use crate::plane::machine::{Task, kind, later, repo_key, stride};
+use crate::plane::machine::{Task, kind, later, repo_key, share_of, stride};
 use crate::plane::{Claimant, Claimed, Limits, SETS_OF_LABELS, Share, Submission, Submitted};
 use crate::sqlite::Cause;
 
@@ -139,6 +139,25 @@ pub(super) fn claim(
     Ok(None)
 }
 
+pub(super) fn set_shares(tx: &Transaction<'_>, shares: &[(RepoPattern, Share)]) -> Result<(), Cause> {
+    tx.execute("DELETE FROM share", [])?;
+    let mut set = tx.prepare_cached(
+        "INSERT INTO share VALUES (?1, ?2, ?3) ON CONFLICT (pattern) DO UPDATE SET weight = ?2, running = ?3",
+    )?;
+    for (pattern, share) in shares {
+        set.execute(params![pattern.to_lowercase().as_str(), share.weight, share.running])?;
+    }
+    Ok(())
+}
+
+pub(super) fn shares(tx: &Transaction<'_>) -> Result<Vec<(RepoPattern, Share)>, Cause> {
+    let mut query = tx.prepare_cached("SELECT pattern, weight, running FROM share ORDER BY pattern")?;
+    let found = query.query_map([], |row| {
+        Ok((rows::parsed_at(row, 0)?, Share { weight: row.get(1)?, running: row.get(2)? }))
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
 /// A repository that has something to be handed out and may run one more.
 struct Turn {
     pass: i64,
@@ -150,8 +169,9 @@ struct Turn {
 fn turns(tx: &Transaction<'_>, limits: &Limits, claimant: &Claimant, least: i64) -> Result<Vec<Turn>, Cause> {
     let mut next =
         tx.prepare_cached("SELECT repo FROM task WHERE ready = 1 AND repo > ?1 ORDER BY repo LIMIT 1")?;
-    let mut known = tx.prepare_cached("SELECT weight, running, pass FROM repository WHERE repo = ?1")?;
+    let mut known = tx.prepare_cached("SELECT pass FROM repository WHERE repo = ?1")?;
     let mut running = tx.prepare_cached("SELECT count(*) FROM task WHERE state = 'running' AND repo = ?1")?;
+    let shares = shares(tx)?;
     let mut turns = Vec::new();
     let mut after = String::new();
     while let Some(repo) = next.query_row([&after], |row| row.get::<_, String>(0)).optional()? {
@@ -160,13 +180,8 @@ fn turns(tx: &Transaction<'_>, limits: &Limits, claimant: &Claimant, least: i64)
         if !claimant.repos.iter().any(|pattern: &RepoPattern| pattern.matches(&id)) {
             continue;
         }
-        let (weight, cap, pass) = known
-            .query_row([&repo], |row| {
-                Ok((row.get::<_, Option<u32>>(0)?, row.get::<_, Option<u32>>(1)?, row.get::<_, i64>(2)?))
-            })
-            .optional()?
-            .unwrap_or_default();
-        let share = Share { weight: weight.unwrap_or(Share::WEIGHT), running: cap.unwrap_or(limits.running) };
+        let pass = known.query_row([&repo], |row| row.get::<_, i64>(0)).optional()?.unwrap_or_default();
+        let share = share_of(&shares, &id, limits);
         if running.query_row([&repo], |row| row.get::<_, i64>(0))? < i64::from(share.running) {
             turns.push(Turn { pass: pass.max(least), repo, share });
         }

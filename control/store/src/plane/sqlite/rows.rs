@@ -187,14 +187,14 @@ pub(super) fn time_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestam
 /// The value of a column of text that is parsed.
 pub(super) fn parsed_at<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
-    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
+    T: std::str::FromStr<Err: Into<Cause>>,
 {
     parsed(&row.get::<_, String>(column)?, column)
 }
 
 fn parsed<T>(text: &str, column: usize) -> rusqlite::Result<T>
 where
-    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
+    T: std::str::FromStr<Err: Into<Cause>>,
 {
     text.parse().map_err(|error: T::Err| unfit(column, error.into()))
 }

@@ -174,6 +174,17 @@ const STEPS: &[M<'_>] = &[M::up(
     ) STRICT;
     CREATE TABLE value (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     ",
+), M::up(
+    "
+    -- What repositories are given of the workers, by name; which one counts is decided where a task is handed out.
+    CREATE TABLE share (pattern TEXT PRIMARY KEY, weight INTEGER NOT NULL, running INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO share SELECT repo, weight, running FROM repository WHERE weight IS NOT NULL AND running IS NOT NULL;
+    ALTER TABLE repository DROP COLUMN weight;
+    ALTER TABLE repository DROP COLUMN running;
+
+    -- The audit log's last entry that was forgotten: the first that is there follows after it.
+    CREATE TABLE audit_base (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
+    ",
 )];
 
 pub(super) const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);

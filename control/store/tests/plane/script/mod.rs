@@ -258,6 +258,7 @@ fn ask_queue(store: &dyn Store, line: &Line<'_>) -> Answer {
         }
         "sweep" => store.sweep(now).map(|lost| listed(&lost, " ", short)),
         "grace" => store.grace(line.hold(), now).map(|held| format!("{held} leases")),
+        "let-go" => store.let_go(now).map(|taken| format!("{taken} taken")),
         "cancel" => {
             let by = line.words.get(1).copied().unwrap_or("somebody");
             store
@@ -293,8 +294,17 @@ fn ask_queue(store: &dyn Store, line: &Line<'_>) -> Answer {
         "outcome" => store.outcome(&line.task(), worded(line.word(1)), now).map(|done| done.to_string()),
         "share" => {
             let share = Share { weight: line.number("weight", 100), running: line.number("running", 4) };
-            store.set_share(&line.repo(), share, now).map(|()| "set".into())
+            let of: RepoPattern = line.word(0).parse().expect("repositories");
+            store.shares().and_then(|mut shares| {
+                shares.push((of, share));
+                store.set_shares(&shares, now).map(|()| "set".into())
+            })
         }
+        "unshare" => store.set_shares(&[], now).map(|()| "set".into()),
+        "shares" => store.shares().map(|shares| {
+            listed(&shares, "; ", |(of, share)| format!("{of} {} of {}", share.running, share.weight))
+        }),
+        "share-of" => store.share(&line.repo()).map(|share| format!("{} of {}", share.running, share.weight)),
         "show" => store.task(&line.task()).map(|record| known(record, |record| shown(&record))),
         "list" => {
             let filter = TaskFilter {
@@ -329,6 +339,10 @@ fn ask_queue(store: &dyn Store, line: &Line<'_>) -> Answer {
         "forget" => {
             let before = epoch() + seconds(line.word(0));
             store.forget(before, now).map(|tasks| format!("{tasks} tasks"))
+        }
+        "forget-audit" => {
+            let before = epoch() + seconds(line.word(0));
+            store.forget_audit(before, now).map(|entries| format!("{entries} entries"))
         }
         _ => return None,
     })

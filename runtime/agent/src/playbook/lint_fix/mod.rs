@@ -100,7 +100,7 @@ impl LintFix {
         (self.command, self.ended) = (text("command"), text("ended"));
         self.content = output.get("exit").and_then(Value::as_i64) == Some(0);
         if let Some(tool) = &self.tool
-            && !self.command.split([' ', '/', '-']).any(|word| word == tool)
+            && !runs(&self.command, tool)
         {
             let summary = format!("The repository's own command is `{}`, which is not {tool}.", self.command);
             return Err(End::new(ReasonCode::ConflictingRequirements, summary)
@@ -134,6 +134,14 @@ impl LintFix {
         }
         let told = [text("text")].into_iter().filter(|text| !text.is_empty());
         let left = self.left.iter().take(NAMED).cloned();
+        // A lockfile is no finding.
+        let path = |line: &String| line.split_once(": ").map_or(line.clone(), |(path, _)| path.to_owned());
+        if self.left.iter().any(|line| !is_lockfile(&path(line))) {
+            let summary = format!("`{}` has fixes for nothing but what is left as it is.", self.command);
+            return Err(End::new(ReasonCode::OutOfScope, summary)
+                .asking("Is a person to make these changes?")
+                .with(left.chain(told)));
+        }
         if self.content {
             let summary = format!("`{}` has nothing to fix.", self.command);
             return Err(End::new(ReasonCode::NoChangeNeeded, summary).with(left.chain(told)));
@@ -180,6 +188,17 @@ impl LintFix {
         summary.push_str(&listed("Not changed:", &self.left));
         Ok(Action::Done { summary })
     }
+}
+
+/// Whether a command runs a tool, by its own name or as a part of another: `cargo fmt` is rustfmt.
+fn runs(command: &str, tool: &str) -> bool {
+    let has = |name: &str| command.split([' ', '/', '-']).any(|word| word == name);
+    let part_of = match tool {
+        "rustfmt" => "cargo",
+        "gofmt" => "go",
+        _ => return has(tool),
+    };
+    has(tool) || (has(part_of) && has("fmt"))
 }
 
 #[cfg(test)]
@@ -234,8 +253,27 @@ mod tests {
     }
 
     #[test]
+    fn a_tool_goes_by_the_name_of_the_command_that_runs_it() {
+        for (command, tool, want) in [
+            ("cargo fmt --all", "rustfmt", true),
+            ("cargo +nightly fmt", "rustfmt", true),
+            ("go fmt ./...", "gofmt", true),
+            ("gofmt -w .", "gofmt", true),
+            ("cargo clippy --fix", "rustfmt", false),
+            ("cargo fmt --all", "gofmt", false),
+            ("python3 -m black .", "black", true),
+            ("python3 -m ruff format .", "black", false),
+        ] {
+            assert_eq!(super::runs(command, tool), want, "{command}: {tool}");
+        }
+    }
+
+    #[test]
     fn where_there_is_nothing_to_be_had_it_says_why() {
         insta::assert_snapshot!(repo(made(0, &[], &[])).run(TASK), @"no_change_needed: `cargo clippy --fix` has nothing to fix. |  | what it said");
+        insta::assert_snapshot!(repo(made(0, &[("vendor/b.rs", "c\n")], &["tests/a.rs: an existing test would say something else"])).run(TASK), @"out_of_scope: `cargo clippy --fix` has fixes for nothing but what is left as it is. | Is a person to make these changes? | tests/a.rs: an existing test would say something else; vendor/b.rs: somebody else's; what it said");
+        let lock = "Cargo.lock: it configures what runs the tests";
+        assert!(repo(made(0, &[], &[lock])).run(TASK).starts_with("no_change_needed"));
         insta::assert_snapshot!(repo(made(101, &[], &[])).run(TASK), @"out_of_scope: `cargo clippy --fix` changed nothing and ended with exit code 101: what it reports has no fix of its own, or it failed. | How are the remaining findings to be fixed? | what it said");
         insta::assert_snapshot!(repo(made(0, &[("locked/c.rs", "x")], &[])).run(TASK), @"policy_blocked: `write` was refused or failed: locked/c.rs may not be written (rule keep-locked) |  | locked/c.rs may not be written (rule keep-locked)");
         let none = ToolOutcome::error(ToolError::new(

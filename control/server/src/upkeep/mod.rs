@@ -1,0 +1,82 @@
+//! What an operator's configuration has the control plane do by itself: schedules, repositories' shares, and what is kept for
+//! how long. A reconciler: it is told what counts, and then takes no input but the store and the time.
+
+mod keep;
+mod schedules;
+
+use std::sync::Arc;
+
+use gloaming_api::access::RepoPattern;
+use gloaming_store::{Share, Store, Stored};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::publish::Grants;
+pub use keep::{Forgotten, Keep};
+pub use schedules::{Schedule, Submitted};
+
+/// How often it is looked for what is old.
+const EVERY: SignedDuration = SignedDuration::from_hours(1);
+
+/// What counts, as the configuration says it now.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// How long what is kept.
+    pub keep: Keep,
+    /// What repositories are given of the workers.
+    pub shares: Vec<(RepoPattern, Share)>,
+    /// What is asked for again and again.
+    pub schedules: Vec<Schedule>,
+}
+
+/// What a pass did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// What schedules came to.
+    pub schedules: Vec<Submitted>,
+    /// What is forgotten since.
+    pub forgotten: Forgotten,
+}
+
+/// See the module.
+pub struct Upkeep {
+    store: Arc<dyn Store>,
+    grants: Grants,
+    standing: Standing,
+    /// When it is looked next for what is old.
+    look_at: Option<Timestamp>,
+}
+
+impl Upkeep {
+    /// Makes one for which nothing counts yet.
+    pub fn new(store: Arc<dyn Store>, grants: Grants) -> Self {
+        Self { store, grants, standing: Standing::default(), look_at: None }
+    }
+
+    /// Lets something else count from now on. Blocks.
+    ///
+    /// # Errors
+    /// The store failed: what counted before counts on.
+    pub fn set(&mut self, standing: Standing, now: Timestamp) -> Stored<()> {
+        self.store.set_shares(&standing.shares, now)?;
+        self.standing = standing;
+        self.look_at = None;
+        Ok(())
+    }
+
+    /// Does what is due. Blocks; for a short while only, however much there is to be forgotten.
+    ///
+    /// # Errors
+    /// The store failed: what was not done is due at the next pass.
+    pub fn pass(&mut self, now: Timestamp) -> Stored<Passed> {
+        let mut passed = Passed::default();
+        for schedule in &self.standing.schedules {
+            passed.schedules.extend(schedule.submit(self.store.as_ref(), &self.grants, now)?);
+        }
+        // A clock that was set back is not waited for.
+        if self.look_at.is_none_or(|at| at <= now || at > now + EVERY) {
+            passed.forgotten = self.standing.keep.forget(self.store.as_ref(), now)?;
+            self.look_at = (!passed.forgotten.more).then(|| now + EVERY);
+        }
+        Ok(passed)
+    }
+}
