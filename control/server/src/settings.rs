@@ -120,9 +120,9 @@ pub struct Caps {
     pub requests: usize,
     /// Workers that wait for a task.
     pub waiting: usize,
-    /// Event streams, of all clients.
+    /// Event streams, journals and git's reads, of all clients.
     pub streams: usize,
-    /// Event streams of one token.
+    /// The same of one token; of git's reads, of one lease.
     pub streams_of_one: usize,
     /// Bytes of a request's head.
     pub head: usize,

@@ -53,7 +53,7 @@ pub(super) async fn refs(app: &Arc<App>, asked: &mut Asked) -> Answered {
         _ => return Err(Fault::new(ProblemCode::BadRequest, format!("the query's `service`: want {READ}"))),
     }
     let (reads, repo) = of_task(app, asked).await?;
-    let place = Place::take(app, asked.caller()?)?;
+    let place = Place::take(app, whose(asked)?)?;
     let wait = app.settings.timeouts.host;
     let ask = |access: &ReadAccess| {
         request(asked, &reads, Method::GET, access, &format!("info/refs?service={READ}"))
@@ -76,7 +76,7 @@ pub(crate) async fn read(
     unread: &mut bool,
 ) -> Answered {
     let (reads, repo) = of_task(app, asked).await?;
-    let place = Place::take(app, asked.caller()?)?;
+    let place = Place::take(app, whose(asked)?)?;
     let access = access(app, &reads, &repo, None).await?;
     let mut request = request(asked, &reads, Method::POST, &access, READ)?;
     for name in [CONTENT_TYPE, CONTENT_ENCODING] {
@@ -225,6 +225,12 @@ fn handed_on(app: &Arc<App>, asked: &mut Asked, answer: Response, place: Place) 
         _place: place,
     };
     Ok(streamed(wanted, stream::unfold(told, Told::next)))
+}
+
+/// Whose streams they are: the lease's, since many workers may share one token.
+fn whose(asked: &Asked) -> Result<String, Fault> {
+    let LeaseKey { task, attempt } = key(asked)?;
+    Ok(format!("{task}/{attempt}"))
 }
 
 fn missing() -> Fault {

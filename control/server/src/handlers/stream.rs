@@ -41,38 +41,38 @@ pub(super) fn streamed(
     response
 }
 
-/// A place among the streams of one token, and of all.
+/// A place among the streams of one token or lease, and of all.
 pub(super) struct Place {
     app: Arc<App>,
-    token: String,
+    whose: String,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Place {
-    pub(super) fn take(app: &Arc<App>, caller: &Caller) -> Result<Self, Fault> {
-        let token = caller.token.id.clone();
+    pub(super) fn take(app: &Arc<App>, whose: String) -> Result<Self, Fault> {
         let permit = Arc::clone(&app.streams)
             .try_acquire_owned()
             .map_err(|_| overloaded("too many streams are open"))?;
         let mut streams = app.streams_of.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_one = streams.entry(token.clone()).or_default();
+        let of_one = streams.entry(whose.clone()).or_default();
         if *of_one >= app.settings.caps.streams_of_one {
-            let (wait, detail) = (Duration::from_secs(5), "this token has too many streams open; close one");
+            let (wait, detail) =
+                (Duration::from_secs(5), "too many streams are open for one token or lease; close one");
             return Err(Fault::after(ProblemCode::RateLimited, wait, detail));
         }
         *of_one += 1;
         drop(streams);
-        Ok(Self { app: Arc::clone(app), token, _permit: permit })
+        Ok(Self { app: Arc::clone(app), whose, _permit: permit })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut streams = self.app.streams_of.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(of_one) = streams.get_mut(&self.token) {
+        if let Some(of_one) = streams.get_mut(&self.whose) {
             *of_one -= 1;
             if *of_one == 0 {
-                streams.remove(&self.token);
+                streams.remove(&self.whose);
             }
         }
     }
@@ -112,7 +112,7 @@ pub(crate) async fn watch(app: &Arc<App>, asked: &mut Asked) -> Answered {
         return Ok(empty(StatusCode::NO_CONTENT));
     }
     let caller = asked.caller()?.clone();
-    let place = Place::take(app, &caller)?;
+    let place = Place::take(app, caller.token.id.clone())?;
     asked.working = None;
     let watch = Watch {
         next_beat: Instant::now() + app.settings.timeouts.heartbeat,
@@ -214,7 +214,7 @@ pub(super) async fn trajectory(app: &Arc<App>, asked: &mut Asked) -> Answered {
     if first.is_empty() {
         return Err(Fault::new(ProblemCode::NotFound, "the task's latest attempt has no journal yet"));
     }
-    let place = Place::take(app, asked.caller()?)?;
+    let place = Place::take(app, asked.caller()?.token.id.clone())?;
     asked.working = None;
     let journal = Journal { app: Arc::clone(app), task, attempt, next: 0, page: Some(first), _place: place };
     Ok(streamed("application/jsonl", stream::unfold(journal, Journal::next)))
