@@ -46,7 +46,7 @@ pub(crate) async fn main(mut args: Box<RunArgs>) -> ExitCode {
 async fn attempt(args: &RunArgs, leash: &Leash, traces: &mut Traces) -> anyhow::Result<ExitCode> {
     if args.lease.is_some() {
         traces.task = leash.task.clone();
-        crate::leash::hold(&traces.cancel);
+        crate::leash::hold(&traces.cancel, leash.grace_s);
     }
     let home = Home::open()?;
     let text = task_text(args)?;

@@ -23,22 +23,29 @@ use crate::engine::JobLane;
 use crate::failure::{Failure, exit, unless_cancelled};
 use crate::hand_over;
 use crate::known::{Known, bad_corrections};
+use crate::leash::Leash;
 use crate::run::{cancel_on_signal, make_out, policy_for_jobs, repo_failure};
 use crate::told::print_json;
 use crate::told::{pretty, write};
 
 pub(crate) async fn main(mut args: Box<VerifyArgs>) -> anyhow::Result<ExitCode> {
-    if let Some(path) = &args.lease {
-        args.policy.sent = crate::leash::Leash::read(path)?.policy;
+    let leash = args.lease.as_deref().map(Leash::read).transpose()?;
+    if let Some(leash) = &leash {
+        args.policy.sent = leash.policy.clone();
     }
     let console = Console::new();
     let cancel = Cancel::new();
-    let ended = judge(&args, &console, &cancel).await;
+    let ended = judge(&args, leash.as_ref(), &console, &cancel).await;
     console.close();
     ended.map_err(|error| unless_cancelled(error, &cancel, "cancelled; nothing was judged"))
 }
 
-async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow::Result<ExitCode> {
+async fn judge(
+    args: &VerifyArgs,
+    leash: Option<&Leash>,
+    console: &Console,
+    cancel: &Cancel,
+) -> anyhow::Result<ExitCode> {
     let home = Home::open()?;
     let diff = context::read_bytes(&args.patch, "the patch", context::RECORD_CAP)?;
     if args.task.as_ref().is_some_and(|task| task == &args.patch && task.as_os_str() == "-") {
@@ -53,8 +60,8 @@ async fn judge(args: &VerifyArgs, console: &Console, cancel: &Cancel) -> anyhow:
     let first = args.of.as_deref().map(hand_over::first).transpose()?;
     let work = home.work_dir(gloaming_api::TaskId::generate().as_str())?;
     cancel_on_signal(cancel);
-    if args.lease.is_some() {
-        crate::leash::hold(cancel);
+    if let Some(leash) = leash {
+        crate::leash::hold(cancel, leash.grace_s);
     }
     console.show(Update::Stage(Stage::Provision));
     let path = std::path::absolute(&args.repo)?;

@@ -23,8 +23,13 @@ const TAIL: usize = 2_000;
 /// How long one that was asked to stop may take to end in order.
 const GRACE: Duration = Duration::from_secs(12);
 
-/// Variables of this process's that one that works on an attempt has no use for.
-const WITHHELD: &[&str] = &["GLOAMING_TOKEN", "GLOAMING_CONTROL"];
+/// Variables of this process's that one that works on an attempt has no use for: credentials for others.
+const WITHHELD: &[&str] = &[
+    "GLOAMING_TOKEN",
+    "GLOAMING_CONTROL",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+];
 
 /// A process that works on an attempt. It is killed with its group when this is dropped.
 pub(super) struct Attempt {

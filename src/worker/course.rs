@@ -11,7 +11,7 @@ use gloaming_jobs::Cancel;
 use gloaming_worker::lease::{Follower, Stop, keep, persist};
 use gloaming_workspace::{Interrupt, Repository};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::child::{Attempt, Ended};
 use crate::cli::WorkerArgs;
@@ -98,13 +98,15 @@ pub(super) async fn follow<C: Control>(control: &C, equipment: &Equipment, lease
     let nothing = Renewal { stage: None, doing: String::new(), cost: Cost::default(), grant: None };
     let (report, reported) = watch::channel(nothing);
     let (halt, halted) = watch::channel(None);
+    let hold = Duration::from_secs(lease.expires_s);
     let keeper = async {
-        let stop = match keep(control, &key, Duration::from_secs(lease.expires_s), &reported).await {
-            Stop::Cancelled => Halt::Cancelled,
-            Stop::Lost => Halt::Lost,
-        };
-        halt.send_if_modified(|why| why.replace(stop).is_none_or(|_| true));
-        // The last renewal holds for longer than an attempt takes to end in order and to tell that it was cancelled.
+        let stop = keep(control, &key, hold, &reported).await;
+        if stop == Stop::Cancelled {
+            halt.send_replace(Some(Halt::Cancelled));
+            // The last renewal holds for as long as an attempt may take to end in order and to tell that it was cancelled.
+            sleep_until(Instant::now() + hold * 3 / 4).await;
+        }
+        halt.send_replace(Some(Halt::Lost));
         std::future::pending::<()>().await;
     };
     let leaving = async {
@@ -172,10 +174,9 @@ impl<C: Control> Course<'_, C> {
             End::Halted(Halt::Cancelled) => AttemptResult::Cancelled { cost: self.cost() },
             End::Result(result) => *result,
         };
-        let mut halted = self.halted.clone();
         tokio::select! {
             told = persist(|| self.control.result(self.key, &result)) => told.map(|()| "told"),
-            _ = halted.wait_for(|halt| *halt == Some(Halt::Lost)) => Ok("the lease is lost before the result is told"),
+            () = self.over() => Ok("the lease is lost, or this worker leaves, before the result is told"),
         }
     }
 
@@ -188,6 +189,7 @@ impl<C: Control> Course<'_, C> {
             attempt: self.key.attempt,
             asker: self.lease.asker.clone(),
             policy: self.lease.policy.clone(),
+            grace_s: Leash::grace_s(self.lease.expires_s),
         };
         write(folder, "lease.json", &serde_json::to_vec(&leash)?)?;
         write(folder, "task.md", self.lease.text.as_bytes())?;
@@ -199,7 +201,9 @@ impl<C: Control> Course<'_, C> {
             Err(halt) => return Ok(End::Halted(halt)),
         }
         let at_work = folder.join("work.git");
-        copy_of(&pristine, &at_work, folder)?;
+        if let Err(halt) = self.copy(&pristine, at_work.clone(), folder).await? {
+            return Ok(End::Halted(halt));
+        }
 
         let out = folder.join("out");
         // A follow-up goes on from the branch of its pull request.
@@ -265,6 +269,20 @@ impl<C: Control> Course<'_, C> {
         }
     }
 
+    /// Copies a bare repository for a process to work in.
+    async fn copy(&mut self, from: &Path, to: PathBuf, state: &Path) -> anyhow::Result<Result<(), Halt>> {
+        self.clone(format!("file://{}", from.display()), to, state).await
+    }
+
+    /// Stops a process in order, as long as the lease is ours: whoever has it next must not meet this one.
+    async fn stop(&self, child: &mut Attempt) {
+        let mut halted = self.halted.clone();
+        tokio::select! {
+            () = child.stop() => {}
+            _ = halted.wait_for(|halt| *halt == Some(Halt::Lost)) => {}
+        }
+    }
+
     /// Waits for a process's end while its journal is handed over as it grows.
     async fn follow(
         &mut self,
@@ -288,11 +306,8 @@ impl<C: Control> Course<'_, C> {
                 self.report.send_replace(follower.standing().clone());
             }
         };
-        if let Err(halt) = ended {
-            // Whoever has the lease next must not meet this one.
-            if halt != Halt::Lost {
-                child.stop().await;
-            }
+        if ended.is_err() {
+            self.stop(child).await;
         }
         if ended.as_ref().err() != Some(&Halt::Lost) {
             self.in_time(follower.hand_over(self.control, self.key)).await?;
@@ -305,7 +320,8 @@ impl<C: Control> Course<'_, C> {
     async fn learnt(&self, out: &Path) {
         let told = match gloaming_worker::journal::profile_of(&out.join("journal.jsonl")) {
             Ok(Some(profile)) => {
-                self.control.profile(self.key, &profile).await.map_err(|error| error.to_string())
+                let told = self.in_time(self.control.profile(self.key, &profile)).await;
+                told.map_err(|error| error.to_string())
             }
             Ok(None) => Ok(()),
             Err(error) => Err(error.to_string()),
@@ -341,18 +357,21 @@ impl<C: Control> Course<'_, C> {
         &self,
         doing: impl Future<Output = Result<T, ControlError>>,
     ) -> Result<T, ControlError> {
-        let mut halted = self.halted.clone();
-        let over = async {
-            if stopping(&mut halted).await == Halt::GivenBack {
-                let lost = halted.wait_for(|halt| *halt == Some(Halt::Lost));
-                let _ = timeout(LAST_WORDS, lost).await;
-            } else {
-                let _ = halted.wait_for(|halt| *halt == Some(Halt::Lost)).await;
-            }
-        };
         tokio::select! {
             done = doing => done,
-            () = over => Err(ControlError::Lost { task: self.key.task.clone(), attempt: self.key.attempt }),
+            () = self.over() => Err(ControlError::Lost { task: self.key.task.clone(), attempt: self.key.attempt }),
+        }
+    }
+
+    /// Waits until the lease is lost, or this worker was told to stop a while ago.
+    async fn over(&self) {
+        let mut halted = self.halted.clone();
+        let left = stopping(&mut halted).await == Halt::GivenBack;
+        let lost = halted.wait_for(|halt| *halt == Some(Halt::Lost));
+        if left {
+            let _ = timeout(LAST_WORDS, lost).await;
+        } else {
+            let _ = lost.await;
         }
     }
 
@@ -367,7 +386,9 @@ impl<C: Control> Course<'_, C> {
         self.doing(Stage::Verify, "verifying again, by a process that never ran the attempt");
         let (out, again) = (folder.join("out"), folder.join("verified"));
         let fresh = folder.join("verify.git");
-        copy_of(pristine, &fresh, folder)?;
+        if let Err(halt) = self.copy(pristine, fresh.clone(), folder).await? {
+            return Ok(End::Halted(halt));
+        }
         let base = hand_over::first(&out.join("evidence.json"))?.base;
         let mut args = self.options("verify", &fresh, &again, Some(&base));
         args.extend(["--patch".into(), out.join("patch.diff").into_os_string()]);
@@ -379,9 +400,7 @@ impl<C: Control> Course<'_, C> {
         let ended = tokio::select! {
             ended = child.ended() => ended?,
             halt = stopping(&mut halted) => {
-                if halt != Halt::Lost {
-                    child.stop().await;
-                }
+                self.stop(&mut child).await;
                 return Ok(End::Halted(halt));
             }
         };
@@ -460,11 +479,4 @@ async fn stopping(halted: &mut watch::Receiver<Option<Halt>>) -> Halt {
         // Nobody is left who could stop it.
         None => std::future::pending().await,
     }
-}
-
-/// Copies a bare repository for a process to work in.
-fn copy_of(from: &Path, to: &Path, state: &Path) -> anyhow::Result<()> {
-    let url = format!("file://{}", from.display());
-    Repository::clone_url(&url, to, &state.join("state"), &Interrupt::default()).map_err(repo_failure)?;
-    Ok(())
 }
