@@ -28,7 +28,7 @@ pub(crate) struct Config {
     pub(crate) schema: u32,
     /// The address to listen on.
     pub(crate) listen: Option<SocketAddr>,
-    /// Where workers clone from, `{repo}` in the place of `owner/name`. A path or a URL without credentials. Where none is named
+    /// Where workers clone from, `{repo}` in the place of `owner/name`. A URL without credentials. Where none is named
     /// they read through the control plane, or from GitHub where that has no code host.
     pub(crate) clone: Option<String>,
     /// The folder of the operator's policies.
@@ -277,6 +277,9 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, String> {
     {
         return Err("`clone` says nothing of the repository; want `{repo}` in it".to_owned());
     }
+    if config.clone.as_ref().is_some_and(|clone| clone.starts_with('/')) {
+        return Err("`clone` is a path; want a URL: file:// before it".to_owned());
+    }
     if config.lease_s.is_some_and(|seconds| !(5..=3_600).contains(&seconds)) {
         return Err("`lease_s`: want 5 to 3600 seconds".to_owned());
     }
@@ -346,6 +349,10 @@ pub(crate) fn secret(path: &Path, what: &str) -> anyhow::Result<SecretString> {
 mod tests {
     use super::*;
 
+    fn refused(text: &str) -> String {
+        parse(text, Path::new("/")).unwrap_err().lines().last().unwrap_or("").to_owned()
+    }
+
     #[test]
     fn what_is_relative_lies_beside_the_file() {
         let text = "schema = 1\nlisten = \"0.0.0.0:80\"\nclone = \"/srv/git/{repo}.git\"\npolicies = \"policies\"\n\
@@ -358,8 +365,6 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let refused =
-            |text: &str| parse(text, Path::new("/")).unwrap_err().lines().last().unwrap_or("").to_owned();
         insta::assert_snapshot!(refused("schema = 2"), @"schema = 2 is not known here; want schema = 1");
         insta::assert_snapshot!(refused("schema = 1\nclone = \"/srv/git\""), @"`clone` says nothing of the repository; want `{repo}` in it");
         insta::assert_snapshot!(refused("schema = 1\n[github]\napp = 1"), @"[github] wants either `app` and `key_file`, or `token_file`, and not both");
@@ -383,6 +388,7 @@ mod tests {
         insta::assert_snapshot!(schedule("text = \"tidy\"\ncron = \"@daily\"\nzone = \"Mars/Base\""), @r#"[[schedule]] number 1 (nightly): zone = "Mars/Base": no time zone is called that; want one like UTC or Europe/Berlin"#);
         insta::assert_snapshot!(schedule("text = \" \"\ncron = \"@daily\""), @"[[schedule]] number 1 (nightly): at `text`: want 1 to 262144 bytes that are not all white space");
         insta::assert_snapshot!(refused("schema = 1\nlisten_on = \"x\""), @"unknown field `listen_on`, expected one of `schema`, `listen`, `clone`, `policies`, `tls`, `github`, `slack`, `webhook`, `lease_s`, `keep`, `repo`, `schedule`, `worker`");
+        insta::assert_snapshot!(refused("schema = 1\nclone = \"/srv/git/{repo}.git\""), @"`clone` is a path; want a URL: file:// before it");
         insta::assert_snapshot!(refused("schema = 1\nlease_s = 4"), @"`lease_s`: want 5 to 3600 seconds");
     }
 
@@ -402,6 +408,28 @@ mod tests {
         let config = parse(&all, Path::new("/")).unwrap_or_else(|why| panic!("{why}"));
         assert_eq!((config.repos.len(), config.schedules.len(), config.webhooks.len()), (2, 1, 1));
         assert!(config.tls.is_some() && config.slack.is_some() && config.github.is_some());
+        // Every key that there is: those that are told to whoever writes another.
+        for table in [
+            "",
+            "[tls]",
+            "[github]",
+            "[slack]",
+            "[[webhook]]",
+            "[keep]",
+            "[[repo]]",
+            "[[schedule]]",
+            "[worker]",
+        ] {
+            let told = refused(&format!("schema = 1\n{table}\nnone-such = 1\n"));
+            let (_, known) = told.split_once("expected ").unwrap_or_else(|| panic!("{told}"));
+            for key in known.split('`').skip(1).step_by(2) {
+                let says = |line: &str| {
+                    let line = line.trim_start_matches(['#', ' ', '[']);
+                    line.strip_prefix(key).is_some_and(|rest| rest.starts_with([' ', ']']))
+                };
+                assert!(example.lines().any(says), "{table} {key} is not in the example");
+            }
+        }
     }
 
     #[test]

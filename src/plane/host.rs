@@ -194,6 +194,10 @@ pub(crate) async fn work_off(
                 if outside.delivered(&store, &delivery).await {
                     continue;
                 }
+                // What is left is taken up at the next start.
+                if stop.is_cancelled() {
+                    break;
+                }
                 if let Some(hooks) = &hooks {
                     hooks.work(&delivery, context::now()).await;
                 }

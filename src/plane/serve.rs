@@ -140,6 +140,8 @@ pub(crate) async fn serve(
     };
     let worker = worker(place).await?;
     let beside = beside.filter(|_| worker.is_some());
+    #[cfg(feature = "otlp")]
+    let tracer = super::traced::open(store.clone())?;
     told(
         &args,
         &Told {
@@ -167,8 +169,7 @@ pub(crate) async fn serve(
         async move { super::standing::keep_up(upkeep, &config, path, stop).await }
     });
     #[cfg(feature = "otlp")]
-    let traces = super::traced::open(store.clone())?
-        .map(|tracer| tokio::spawn(super::traced::send(tracer, stop.clone())));
+    let traces = tracer.map(|tracer| tokio::spawn(super::traced::send(tracer, stop.clone())));
     let workers = outside.workers(&server);
     let effects =
         tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, workers, stop.clone()));

@@ -83,7 +83,8 @@ impl Watched {
             Ok(text) if self.text.as_ref() == Some(&text) => return,
             Ok(text) => text,
             // An editor that writes it anew has it away for a moment.
-            Err(_) => return,
+            Err(_) if !path.exists() => return,
+            Err(error) => return self.say(Some(crate::failure::in_one_line(&error))),
         };
         let first = self.text.replace(text.clone()).is_none();
         let read = config::parse(&text, path.parent().unwrap_or(Path::new("/")));

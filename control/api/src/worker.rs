@@ -56,7 +56,7 @@ pub struct Lease {
     pub expires_s: u64,
     /// The repository.
     pub repo: RepoId,
-    /// Where it is cloned from: a path or URL without credentials. A relative URL is the control plane's own, which reads
+    /// Where it is cloned from: a URL without credentials. A relative URL is the control plane's own, which reads
     /// from the code host for the worker of this lease.
     pub clone: String,
     /// What is to be done.
