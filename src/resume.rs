@@ -3,9 +3,9 @@
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use gloaming_api::journal::{Event, EventKind};
+use gloaming_api::journal::EventKind;
 use gloaming_worker::{Journal, WorkerError};
 use gloaming_workspace::Repository;
 
@@ -25,29 +25,15 @@ pub(crate) async fn main(args: ResumeArgs) -> ExitCode {
     }
 }
 
-/// How long a lock on the journal is waited for, and how often it is tried. A process that is killed while it starts another
-/// leaves its lock with that one, which lets go of it once it is the program it becomes: by itself, and soon.
+/// How long a lock on the journal is waited for.
 const LOCKED: Duration = Duration::from_secs(5);
-const TRY: Duration = Duration::from_millis(50);
-
-async fn reopen(file: &Path) -> std::io::Result<(Journal, Vec<Event>)> {
-    let end = Instant::now() + LOCKED;
-    let mut tries = tokio::time::interval(TRY);
-    loop {
-        tries.tick().await;
-        match Journal::reopen(file) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {}
-            done => return done,
-        }
-    }
-}
 
 /// Opens what an attempt worked with whose process died, by its journal.
 async fn go_on(args: &ResumeArgs, traces: &mut Traces) -> anyhow::Result<ExitCode> {
     let home = Home::open()?;
     let out = std::path::absolute(&args.out)?;
     let file = out.join("journal.jsonl");
-    let (mut journal, events) = reopen(&file).await.map_err(|error| match error.kind() {
+    let (mut journal, events) = Journal::reopen(&file, LOCKED).map_err(|error| match error.kind() {
         ErrorKind::WouldBlock => Failure::usage(format!("a process still works on {}", file.display()))
             .hint("wait for it, or end it first"),
         ErrorKind::InvalidData => {

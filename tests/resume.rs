@@ -179,9 +179,11 @@ fn what_has_ended_or_is_at_work_is_not_gone_on_with() {
         .command(&["resume", "out", "--model-url", model.url(), "--json"])
         .stdout(Stdio::piped())
         .spawn();
-    let waiting = command.unwrap();
-    let opened = || std::fs::read_dir(format!("/proc/{}/fd", waiting.id())).unwrap().flatten();
+    let mut waiting = command.unwrap();
+    let id = waiting.id();
+    let opened = || std::fs::read_dir(format!("/proc/{id}/fd")).into_iter().flatten().flatten();
     while !opened().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == file)) {
+        assert!(waiting.try_wait().unwrap().is_none(), "it does not wait");
         std::thread::yield_now();
     }
     drop(held);

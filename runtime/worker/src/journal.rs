@@ -8,7 +8,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gloaming_api::journal::{Chain, ChainError, Event, EventKind, parse};
 use gloaming_api::{Digest, Profile, Stage};
@@ -18,6 +18,9 @@ use serde::de::DeserializeOwned;
 
 use crate::machine::Provisioned;
 use crate::tape::{Tape, essence, told};
+
+/// How often a lock that is waited for is tried.
+const TRY: Duration = Duration::from_millis(50);
 
 /// The folder beside a journal that holds what stages hand on, each file named by its digest.
 pub const ARTIFACTS: &str = "artifacts";
@@ -112,15 +115,20 @@ impl Journal {
     }
 
     /// Goes on with the journal of an attempt whose process died: what it holds comes out again before anything new is
-    /// written. Also returns its events.
+    /// written. Also returns its events. Blocks for as long as `patience` where the journal is locked: a process that is killed
+    /// while it starts another leaves its lock with that one, which lets go of it once it is the program it becomes.
     ///
     /// # Errors
     /// `WouldBlock` where a process still works on it, `InvalidData` where it is not whole: but for a last line that was
     /// cut off, which is dropped.
-    pub fn reopen(path: &Path) -> io::Result<(Self, Vec<Event>)> {
+    pub fn reopen(path: &Path, patience: Duration) -> io::Result<(Self, Vec<Event>)> {
         let mut file = OpenOptions::new().read(true).append(true).open(path)?;
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            return Err(io::ErrorKind::WouldBlock.into());
+        let end = Instant::now() + patience;
+        while let Err(TryLockError::WouldBlock) = file.try_lock() {
+            if Instant::now() >= end {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            std::thread::park_timeout(TRY);
         }
         let mut text = String::new();
         file.read_to_string(&mut text)?;
@@ -391,7 +399,7 @@ mod tests {
             journal.append(kind).unwrap();
         }
         // One at a time.
-        assert_eq!(Journal::reopen(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(Journal::reopen(&path, Duration::ZERO).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(journal);
         std::fs::OpenOptions::new()
             .append(true)
@@ -400,7 +408,7 @@ mod tests {
             .write_all(b"{\"seq\": 4, \"at")
             .unwrap();
 
-        let (mut journal, events) = Journal::reopen(&path).unwrap();
+        let (mut journal, events) = Journal::reopen(&path, Duration::ZERO).unwrap();
         assert_eq!(events.len(), 4);
         journal.append(stage(Stage::Intake)).unwrap();
         // How long it took may differ; what it found may not.
@@ -446,7 +454,7 @@ mod tests {
             journal.append(kind).unwrap();
         }
         drop(journal);
-        let (mut journal, _) = Journal::reopen(&path).unwrap();
+        let (mut journal, _) = Journal::reopen(&path, Duration::ZERO).unwrap();
         journal.append(stage(Stage::Code)).unwrap();
         assert_eq!(journal.recorded().unwrap(), Some(&asked()));
         journal.append(asked()).unwrap();
