@@ -395,6 +395,11 @@ fn enumerate(partner: &Path, sort: Sort, choice: &Choice) -> (String, Vec<String
             "{name:<36} {count:>4} done {missed:>3} not met {wrong:>3} wrong {slowest:>6.1} s"
         );
     }
+    // How often a worker renews follows the clock, so that the last renewals may not come by; everything else does.
+    let struck = came.iter().filter(|one| one.struck).count();
+    if struck * 2 < came.len() {
+        wrong.push(format!("only {struck} of {} calls came by", came.len()));
+    }
     (table, wrong)
 }
 

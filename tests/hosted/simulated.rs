@@ -95,11 +95,15 @@ pub(super) fn sent(method: &str, url: &str, headers: &[(&str, &str)], body: &str
     for (name, value) in headers {
         curl.args(["-H", &format!("{name}: {value}")]);
     }
-    if method != "GET" {
+    let reads = method != "GET";
+    if reads {
         curl.args(["--data-binary", "@-"]);
     }
-    let mut child = curl.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("curl runs");
-    child.stdin.take().expect("it is a pipe").write_all(body.as_bytes()).expect("it reads");
+    let stdin = if reads { Stdio::piped() } else { Stdio::null() };
+    let mut child = curl.stdin(stdin).stdout(Stdio::piped()).spawn().expect("curl runs");
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(body.as_bytes()).expect("it reads");
+    }
     let out = String::from_utf8(child.wait_with_output().expect("it ends").stdout).expect("text");
     let (body, told) = out.rsplit_once('\n').unwrap_or_else(|| panic!("no answer of {url}: {out}"));
     let (status, took) = told.split_once(' ').expect("two words");
