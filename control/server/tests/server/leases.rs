@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gloaming_api::Digest;
 use gloaming_api::access::Scope;
-use gloaming_api::worker::{Control, ControlError, LeaseKey, LeaseRequest, PROTOCOL};
+use gloaming_api::worker::{Control, ControlError, LEASE, LeaseKey, LeaseRequest, PROTOCOL};
 use serde_json::{Value, json};
 
 use crate::support::{LONG, Running};
@@ -31,7 +31,13 @@ async fn a_lease_is_worked_under_and_ends() {
     let told = (&lease["task"], &lease["attempt"], &lease["expires_s"], &lease["clone"], &lease["asker"]);
     assert_eq!(
         told,
-        (&json!(id), &json!(1), &json!(60), &json!("https://github.com/acme/api.git"), &json!("token:bot"))
+        (
+            &json!(id),
+            &json!(1),
+            &json!(LEASE.as_secs()),
+            &json!("https://github.com/acme/api.git"),
+            &json!("token:bot")
+        )
     );
     assert_eq!(
         lease["policy"],
@@ -41,7 +47,7 @@ async fn a_lease_is_worked_under_and_ends() {
     let renewal = json!({"doing": "reading", "cost": cost()}).to_string();
     let json_type = [("content-type", "application/json")];
     let renewed = running.send("PUT", &path, &worker, &json_type, renewal.clone().into()).await;
-    assert_eq!(renewed.json(), json!({"expires_s": 60, "cancel": false}));
+    assert_eq!(renewed.json(), json!({"expires_s": LEASE.as_secs(), "cancel": false}));
 
     // A cost below nothing would take back what others spent. Found by schemathesis.
     for cost in
