@@ -329,7 +329,9 @@ impl Commit<'_> {
         let root = self.root;
         match change {
             Change::Put { path, data, mode, folders, .. } => {
-                let place = if *folders { self.place_made(path)? } else { self.place(path)? };
+                // A file that was there had its folder: where that is gone by now somebody took it away, and it is not made anew.
+                let made = *folders && found.is_none();
+                let place = if made { self.place_made(path)? } else { self.place(path)? };
                 let temporary = beside(&place);
                 let kept = found.map(|found| found.mode);
                 let mode = mode.map(Mode::from_raw_mode).or(kept);
