@@ -189,8 +189,11 @@ impl Remote {
         Ok(Self { address, protocol, server, authorization, path: None, secrets })
     }
 
-    /// Whether it is a server on loopback.
+    /// Whether it is a web server on loopback: of others no proxy is asked.
     fn on_this_machine(&self) -> bool {
+        if !self.protocol.starts_with("http") {
+            return false;
+        }
         let host = self.server.split_once("://").map_or("", |(_, rest)| rest.trim_end_matches('/'));
         let port = host.parse::<SocketAddr>().map(|address| address.ip());
         let address = port.or_else(|_| host.trim_matches(['[', ']']).parse());

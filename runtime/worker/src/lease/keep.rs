@@ -206,7 +206,9 @@ mod tests {
             }
             sleep_until(control.since + Duration::from_secs(50)).await;
         };
+        // In this order, so that each stage is seen before the next begins.
         tokio::select! {
+            biased;
             _ = keep(&control, &lease, HOLD, &reported) => unreachable!("it is kept"),
             () = stages => {}
         }
