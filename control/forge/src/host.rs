@@ -367,6 +367,12 @@ pub trait CodeHost: Send + Sync {
     /// Replaces what a check says.
     fn edit_check<'a>(&'a self, repo: &'a RepoId, id: u64, check: &'a Check) -> Answer<'a, ()>;
 
+    /// Whether checks can be written: GitHub takes them of Apps alone.
+    fn writes_checks(&self) -> bool;
+
+    /// Whether deliveries that did not get through can be asked for again.
+    fn redelivers(&self) -> bool;
+
     /// Returns deliveries that did not get through, the newest first, at most 100.
     fn failed_deliveries(&self) -> Answer<'_, Vec<FailedDelivery>>;
 

@@ -52,6 +52,8 @@ pub struct State {
     pub failed: Vec<FailedDelivery>,
     pub issue_events: Vec<IssueEvent>,
     pub redelivered: Vec<u64>,
+    /// Whether it is talked to with a token in the place of an App: then it takes no checks and sends nothing again.
+    pub token: bool,
     /// Where git reads, before `/OWNER/NAME.git`.
     pub git: Option<String>,
     /// The calls that were made, by name.
@@ -444,6 +446,14 @@ impl CodeHost for MemoryHost {
             state.checks.get_mut(id as usize).ok_or_else(|| missing("check"))?.1 = check.clone();
             Ok(())
         })
+    }
+
+    fn writes_checks(&self) -> bool {
+        self.change(|state| !state.token)
+    }
+
+    fn redelivers(&self) -> bool {
+        self.change(|state| !state.token)
     }
 
     fn failed_deliveries(&self) -> Answer<'_, Vec<FailedDelivery>> {

@@ -29,6 +29,8 @@ use crate::publish;
 const LABELS: usize = 64;
 /// The longest error of an attempt that is kept, bytes.
 const ERROR_CAP: usize = 4096;
+/// The most dollars, and the most seconds, that an attempt may be said to have taken.
+const MOST: f64 = 1e9;
 
 fn lost() -> Fault {
     // The same words whether it never was, is over, or is another's.
@@ -198,13 +200,14 @@ fn clone_url(app: &App, lease: &LeaseKey, repo: &RepoId) -> String {
     }
 }
 
-/// Checks what a worker says that an attempt took: what is below nothing would give back what others spent.
+/// Checks what a worker says that an attempt took: what is below nothing would give back what others spent,
+/// and numbers near the greatest that there are make sums that are none.
 fn check_cost(cost: &Cost) -> Result<(), Fault> {
-    let sound = |value: f64| value.is_finite() && value >= 0.0;
+    let sound = |value: f64| (0.0..=MOST).contains(&value);
     if sound(cost.usd) && sound(cost.wall_s) {
         return Ok(());
     }
-    Err(Fault::new(ProblemCode::InvalidBody, "at `cost`: want US dollars and seconds of 0 or more"))
+    Err(Fault::new(ProblemCode::InvalidBody, "at `cost`: want US dollars and seconds from 0 to 1000000000"))
 }
 
 /// Keeps a lease.

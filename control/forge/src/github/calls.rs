@@ -332,6 +332,14 @@ impl CodeHost for GitHub {
             .boxed()
     }
 
+    fn writes_checks(&self) -> bool {
+        matches!(self.credentials, Credentials::App(_))
+    }
+
+    fn redelivers(&self) -> bool {
+        matches!(self.credentials, Credentials::App(_))
+    }
+
     fn failed_deliveries(&self) -> Answer<'_, Vec<FailedDelivery>> {
         async move {
             let Some(jwt) = self.as_app()? else { return Ok(Vec::new()) };

@@ -359,31 +359,105 @@ async fn what_no_delivery_told_is_asked_for() {
     assert_eq!(asked.hooks.reconcile(asked.scene.now).await.outcomes, []);
 }
 
+fn event(id: u64, issue: u64, minutes: i64) -> IssueEvent {
+    let about =
+        json!({"number": issue, "title": "Greet by name", "body": "It says nothing.", "state": "open"});
+    let payload = json!({
+        "action": "labeled", "issue": about, "label": {"name": "gloaming"}, "sender": user("alice"),
+    });
+    IssueEvent { id, at: start() + SignedDuration::from_mins(minutes), issue, payload }
+}
+
+impl Asked {
+    /// Reconciles so many minutes after the start, where the host tells of these events, and works on what came of them.
+    /// Returns how many were news, and how many tasks there are.
+    async fn round(&self, events: Vec<IssueEvent>, minutes: i64) -> (usize, usize) {
+        self.host.change(|state| state.issue_events = events);
+        let now = start() + SignedDuration::from_mins(minutes);
+        let done = self.hooks.reconcile(now).await;
+        assert_eq!(done.errors, Vec::<String>::new());
+        for delivery in self.scene.store.deliveries(10, std::time::Duration::from_secs(60), now).unwrap() {
+            self.hooks.work(&delivery, now).await;
+        }
+        (done.unheard, self.tasks())
+    }
+}
+
+#[tokio::test]
+async fn the_first_label_of_a_repository_is_no_past() {
+    let asked = asked();
+    asked.host.change(|state| state.token = true);
+    asked.scene.submit(Source::Api, true);
+    assert_eq!(asked.round(Vec::new(), 1).await, (0, 1));
+    assert_eq!(asked.round(vec![event(1, 12, 2)], 5).await, (1, 2));
+}
+
+#[tokio::test]
+async fn what_was_heard_and_began_nothing_begins_nothing_when_it_is_found_again() {
+    let mut asked = asked();
+    asked.host.change(|state| state.token = true);
+    let at = |minutes: i64| start() + SignedDuration::from_mins(minutes);
+    asked.hooks.handle(&labelled("d-1", "gloaming", "alice"), start()).await.unwrap();
+    assert_eq!(asked.round(vec![event(1, 12, 0)], 1).await, (0, 1));
+    // Set again while the task is at it, and heard; then the task ends without a pull request, and it is asked what happened.
+    let again = asked.hooks.handle(&labelled("d-2", "gloaming", "alice"), at(10)).await.unwrap();
+    assert_eq!(again, Handled::Nothing("a task is at it already"));
+    asked.scene.now = at(11);
+    let task = asked.scene.only().id;
+    asked.scene.store.cancel(&task, "somebody", &[], at(11)).unwrap();
+    assert_eq!(asked.round(vec![event(2, 12, 10), event(1, 12, 0)], 12).await, (0, 1));
+    // One that nobody heard of begins the next; so does one that came a minute after that.
+    assert_eq!(asked.round(vec![event(3, 12, 13)], 15).await, (1, 2));
+    let next = asked.scene.store.tasks(&TaskFilter { limit: 1, ..TaskFilter::default() }).unwrap().remove(0);
+    asked.scene.store.cancel(&next.id, "somebody", &[], at(16)).unwrap();
+    assert_eq!(asked.round(vec![event(4, 12, 16)], 17).await, (1, 3));
+}
+
+#[tokio::test]
+async fn a_round_asks_some_repositories_and_the_next_the_others() {
+    let mut asked = asked();
+    for number in 0..101 {
+        asked.scene.repo = format!("acme/r{number:03}").parse().unwrap();
+        asked.scene.submit(Source::Api, true);
+    }
+    let polled = async |minutes: i64| {
+        asked.host.change(|state| state.calls.clear());
+        asked.round(Vec::new(), minutes).await;
+        let known = |number: u32| {
+            let mark = format!("github:events:acme/r{number:03}");
+            asked.scene.store.value(&mark).unwrap().is_some()
+        };
+        let asked_for =
+            asked.host.look(|state| state.calls.iter().filter(|call| **call == "issue_events").count());
+        (asked_for, (0..101).filter(|number| known(*number)).count())
+    };
+    // An App's missed deliveries are sent again.
+    assert_eq!(polled(0).await, (0, 0));
+    asked.host.change(|state| state.token = true);
+    assert_eq!(polled(5).await, (100, 100));
+    assert_eq!(polled(10).await, (100, 101));
+}
+
+#[tokio::test]
+async fn an_open_request_is_asked_after_where_its_follow_up_came_to_nothing() {
+    let mut asked = asked();
+    let task = asked.published().await;
+    let now = asked.scene.now;
+    assert_eq!(asked.scene.store.follow_up(&task, "again", "github:bob", 2, now).unwrap(), Some(true));
+    let lease = asked.scene.claim();
+    finished(&asked.host, &asked.scene, &lease, "main", &[("src/lib.rs", "100644", Some("// more\n"))]);
+    asked.scene.work(None).await;
+    assert_eq!(asked.scene.record(&task).view.state, TaskState::BowedOut);
+    asked.host.change(|state| state.requests[0].state = RequestState::Merged);
+    let done = asked.hooks.reconcile(asked.scene.now).await;
+    assert_eq!(done.outcomes, [(task, PullRequestOutcome::Merged)]);
+}
+
 #[tokio::test]
 async fn labels_that_no_delivery_told_of_are_asked_for() {
     let asked = asked();
-    let event = |id: u64, issue: u64, minutes: i64| IssueEvent {
-        id,
-        at: start() + SignedDuration::from_mins(minutes),
-        issue,
-        payload: json!({
-            "action": "labeled",
-            "issue": {"number": issue, "title": "Greet by name", "body": "It says nothing.", "state": "open"},
-            "label": {"name": "gloaming"},
-            "sender": user("alice"),
-        }),
-    };
-    let round = async |events: Vec<IssueEvent>, minutes: i64| {
-        asked.host.change(|state| state.issue_events = events);
-        let now = start() + SignedDuration::from_mins(minutes);
-        let done = asked.hooks.reconcile(now).await;
-        assert_eq!(done.errors, Vec::<String>::new());
-        for delivery in asked.scene.store.deliveries(10, std::time::Duration::from_secs(60), now).unwrap() {
-            asked.hooks.work(&delivery, now).await;
-        }
-        let tasks = asked.scene.store.tasks(&TaskFilter { limit: 9, ..TaskFilter::default() }).unwrap();
-        (done.unheard, tasks.len())
-    };
+    asked.host.change(|state| state.token = true);
+    let round = async |events, minutes| asked.round(events, minutes).await;
     // Of a repository that nothing was asked for in, nothing is asked.
     assert_eq!(round(vec![event(1, 12, 0)], 1).await, (0, 0));
     // Its first task comes by a delivery; what is past is left.

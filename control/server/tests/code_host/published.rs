@@ -169,6 +169,18 @@ async fn what_nobody_asked_for_by_name_leaves_a_neutral_check_and_no_comment() {
 }
 
 #[tokio::test]
+async fn with_a_token_no_check_is_asked_for_and_the_rest_goes_on() {
+    let (host, mut scene) = begun(Source::Issue { number: 12 });
+    host.change(|state| state.token = true);
+    assert_eq!(scene.work(None).await, Vec::<String>::new());
+    assert_eq!(scene.only().state, TaskState::Published);
+    host.look(|state| {
+        assert!(state.checks.is_empty() && !state.calls.contains(&"create_check"), "{:?}", state.calls);
+    });
+    assert_eq!(scene.store.load(scene.now).expect("a store").dead_effects, 0);
+}
+
+#[tokio::test]
 async fn a_follow_up_is_a_second_commit_on_the_same_request() {
     let (host, mut scene) = begun(Source::Issue { number: 12 });
     scene.work(None).await;

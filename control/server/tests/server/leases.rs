@@ -50,9 +50,13 @@ async fn a_lease_is_worked_under_and_ends() {
     assert_eq!(renewed.json(), json!({"expires_s": LEASE.as_secs(), "cancel": false}));
 
     // A cost below nothing would take back what others spent. Found by schemathesis.
-    for cost in
-        [json!({"usd": -1.0, "calls": 1, "wall_s": 1.0}), json!({"usd": 1.0, "calls": 1, "wall_s": -1.0})]
-    {
+    // One near the greatest number that there is makes a sum that is none.
+    for cost in [
+        json!({"usd": -1.0, "calls": 1, "wall_s": 1.0}),
+        json!({"usd": 1.0, "calls": 1, "wall_s": -1.0}),
+        json!({"usd": 1.7e308, "calls": 1, "wall_s": 1.0}),
+        json!({"usd": 1.0, "calls": 1, "wall_s": 1.7e308}),
+    ] {
         let renewal = json!({"cost": cost}).to_string();
         assert_eq!(
             running.send("PUT", &path, &worker, &json_type, renewal.into()).await.code(),

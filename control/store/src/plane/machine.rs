@@ -27,6 +27,9 @@ const STAGES_TOLD: u32 = 200;
 const LINE: usize = 280;
 const ERROR: usize = 2_000;
 
+/// The most dollars, and seconds, that are counted of a task: sums stay numbers that JSON has, whatever a worker says.
+const MOST: f64 = 1e9;
+
 /// What was asked for: written once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Asked {
@@ -280,7 +283,7 @@ impl Task {
     pub(super) fn hear(&mut self, lines: &[&str]) -> bool {
         let calls = self.now.cost_told.calls;
         for usd in lines.iter().filter_map(|line| paid(line)) {
-            self.now.cost_told.usd += usd;
+            self.now.cost_told.usd = (self.now.cost_told.usd + usd).min(MOST);
             self.now.cost_told.calls = self.now.cost_told.calls.saturating_add(1);
         }
         self.now.cost_told.calls != calls
@@ -595,10 +598,10 @@ fn paid(line: &str) -> Option<f64> {
 
 fn sum(a: Cost, b: Cost) -> Cost {
     Cost {
-        usd: a.usd + b.usd,
+        usd: (a.usd + b.usd).min(MOST),
         calls: a.calls.saturating_add(b.calls),
         tokens: a.tokens.saturating_add(b.tokens),
         tool_bytes: a.tool_bytes.saturating_add(b.tool_bytes),
-        wall_s: a.wall_s + b.wall_s,
+        wall_s: (a.wall_s + b.wall_s).min(MOST),
     }
 }

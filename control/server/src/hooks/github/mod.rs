@@ -23,6 +23,9 @@ pub use payload::Called;
 /// The sender's name under which deliveries are stored.
 pub const SENDER: &str = "github";
 
+/// What the ids of deliveries begin with that nobody sent: they were asked for.
+const UNHEARD: &str = "event-";
+
 /// How often a task re-enters for a review or a failed check.
 pub const FOLLOW_UPS: u32 = 2;
 
@@ -70,6 +73,9 @@ impl From<StoreError> for HookError {
 struct TakenUp {
     task: TaskId,
     delivery: String,
+    /// When a delivery came last that began nothing, since the task was at it or its pull request open.
+    #[serde(default)]
+    heard: Option<Timestamp>,
 }
 
 /// The name under which is kept which task an issue was taken up by last.
@@ -235,15 +241,20 @@ impl Hooks {
                 if last.delivery == delivery {
                     return Ok(Handled::Task(last.task));
                 }
-                match store.task(&last.task)? {
-                    Some(record) if !record.view.state.is_end() => {
-                        return Ok(Handled::Nothing("a task is at it already"));
+                let why = match store.task(&last.task)? {
+                    Some(record) if !record.view.state.is_end() => Some("a task is at it already"),
+                    Some(record) if has_open_request(&record) => Some("its pull request is open"),
+                    _ => None,
+                };
+                if let Some(why) = why {
+                    // Else the same would be found again by whoever asks what no delivery told, after the task's end.
+                    if !delivery.starts_with(UNHEARD) {
+                        let heard = TakenUp { heard: Some(now), ..last };
+                        store.set_value(&name, &serde_json::to_string(&heard).expect("texts serialise"))?;
                     }
-                    Some(record) if has_open_request(&record) => {
-                        return Ok(Handled::Nothing("its pull request is open"));
-                    }
-                    _ => after = last.task.to_string(),
+                    return Ok(Handled::Nothing(why));
                 }
+                after = last.task.to_string();
             }
             // The same for every delivery that comes after the same task: whichever is first is the one.
             let key = format!("{name}:after:{after}");
@@ -254,8 +265,8 @@ impl Hooks {
                     return Ok(Handled::Nothing("as many tasks wait as may"));
                 }
             };
-            let taken = TakenUp { task: task.clone(), delivery };
-            store.set_value(&name, &serde_json::to_string(&taken).expect("two texts serialise"))?;
+            let taken = TakenUp { task: task.clone(), delivery, heard: None };
+            store.set_value(&name, &serde_json::to_string(&taken).expect("texts serialise"))?;
             Ok(Handled::Task(task))
         })
         .await

@@ -1,6 +1,7 @@
 //! What deliveries would have told, asked for: a reconciler takes no input but the store.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use gloaming_api::task::{PullRequestOutcome, TaskState, TaskView};
 use gloaming_api::{RepoId, TaskId};
@@ -9,7 +10,7 @@ use gloaming_store::{AttemptEnd, Delivery, Store, Stored, TaskFilter};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::{Handled, HookError, Hooks, SENDER, TakenUp, taken_up_by, told};
+use super::{Handled, HookError, Hooks, SENDER, TakenUp, UNHEARD, taken_up_by, told};
 use crate::publish::of_end;
 
 /// How long after its task's end a pull request is still asked for.
@@ -21,8 +22,15 @@ const DELIVERIES: SignedDuration = SignedDuration::from_hours(72);
 /// Among how many of the latest tasks repositories are looked for that are asked what no delivery told.
 const LATEST: u32 = 1_000;
 
+/// How many repositories are asked that in a round, and where is kept which was the last.
+const ASKED: usize = 100;
+const ASKED_LAST: &str = "github:events-asked";
+
 /// By how much the clocks of two machines may differ.
-const SKEW: SignedDuration = SignedDuration::from_mins(2);
+const SKEW: SignedDuration = SignedDuration::from_secs(10);
+
+/// The states of a task that may have a pull request which is done with: also where a follow-up of it came to nothing.
+const REQUESTED: [TaskState; 3] = [TaskState::Published, TaskState::BowedOut, TaskState::Failed];
 
 /// Tasks of one page, and pages.
 const PAGE: u32 = 100;
@@ -52,7 +60,7 @@ impl Hooks {
         if let Err(error) = self.unheard(now, &mut done).await {
             done.errors.push(error.to_string());
         }
-        match self.tasks(TaskState::Published, now).await {
+        match self.requested(now).await {
             Ok(tasks) => self.outcomes(tasks, now, &mut done).await,
             Err(error) => done.errors.push(error.to_string()),
         }
@@ -74,14 +82,21 @@ impl Hooks {
     }
 
     /// Asks what happened to issues of repositories that tasks were asked for in, where missed deliveries cannot be asked for
-    /// again, and takes it for deliveries. Where it is asked for the first time, what is past is left.
+    /// again, and takes it for deliveries. Where it is asked for the first time, what is past is left. Some repositories a
+    /// round: the next goes on where this one stopped.
     async fn unheard(&self, now: Timestamp, done: &mut Reconciled) -> Result<(), HookError> {
+        if self.host.redelivers() {
+            return Ok(());
+        }
         let filter = TaskFilter { limit: LATEST, ..TaskFilter::default() };
         let tasks = self.ask(move |store| store.tasks(&filter)).await?;
         let repos: BTreeMap<String, RepoId> =
             tasks.into_iter().map(|task| (task.repo.as_str().to_ascii_lowercase(), task.repo)).collect();
-        for (key, repo) in repos {
-            let events = match self.host.issue_events(&repo).await {
+        let last = self.ask(|store| store.value(ASKED_LAST)).await?.unwrap_or_default();
+        let behind = repos.range::<str, _>((Bound::Excluded(last.as_str()), Bound::Unbounded));
+        let before = repos.range::<str, _>((Bound::Unbounded, Bound::Included(last.as_str())));
+        for (key, repo) in behind.chain(before).take(ASKED) {
+            let events = match self.host.issue_events(repo).await {
                 Ok(events) => events,
                 // Later for one is later for all.
                 Err(error @ HostError::Later { .. }) => return Err(error.into()),
@@ -90,11 +105,13 @@ impl Hooks {
                     continue;
                 }
             };
-            let Some(newest) = events.iter().map(|event| event.id).max() else { continue };
-            let name = format!("github:events:{key}");
-            let told =
-                self.ask(move |store| take_up_unheard(store, &name, &repo, events, newest, now)).await?;
-            done.unheard += told;
+            let (name, key, repo) = (format!("github:events:{key}"), key.clone(), repo.clone());
+            let told = self.ask(move |store| {
+                let told = take_up_unheard(store, &name, &repo, events, now)?;
+                store.set_value(ASKED_LAST, &key)?;
+                Ok(told)
+            });
+            done.unheard += told.await?;
         }
         Ok(())
     }
@@ -113,6 +130,15 @@ impl Hooks {
             }
         }
         all.retain(|task| now.duration_since(task.updated_at) < WATCHED);
+        Ok(all)
+    }
+
+    /// Returns the tasks that may have a pull request and are done with it, as [`Hooks::tasks`] does.
+    async fn requested(&self, now: Timestamp) -> Result<Vec<TaskView>, HookError> {
+        let mut all = Vec::new();
+        for state in REQUESTED {
+            all.extend(self.tasks(state, now).await?);
+        }
         Ok(all)
     }
 
@@ -184,7 +210,7 @@ impl Hooks {
             return Ok(Handled::Nothing("nothing is taken back"));
         }
         let mut found = Handled::Nothing("nothing of ours is taken back");
-        for task in self.tasks(TaskState::Published, now).await? {
+        for task in self.requested(now).await? {
             let Some(request) = task.pull_request else { continue };
             let same = task.repo.as_str().eq_ignore_ascii_case(repo.as_str());
             if !same || request.outcome != Some(PullRequestOutcome::Merged) {
@@ -224,31 +250,37 @@ impl Hooks {
     }
 }
 
-/// Keeps what happened since a mark as deliveries, and moves the mark. Returns how many.
+/// Keeps what happened since a mark as deliveries, and moves the mark. Returns how many. Where nothing happened yet, the mark
+/// says so: what comes next is not past.
 fn take_up_unheard(
     store: &dyn Store,
     mark: &str,
     repo: &RepoId,
     mut events: Vec<IssueEvent>,
-    newest: u64,
     now: Timestamp,
 ) -> Stored<usize> {
     let mut told = 0;
-    if let Some(seen) = store.value(mark)?.and_then(|value| value.parse::<u64>().ok()) {
+    let seen = store.value(mark)?.and_then(|value| value.parse::<u64>().ok());
+    let newest = events.iter().map(|event| event.id).chain(seen).max().unwrap_or(0);
+    if let Some(seen) = seen {
         events.retain(|event| event.id > seen);
         events.sort_by_key(|event| event.id);
         for mut event in events {
             // One whose delivery came began a task, or met one that was at it.
             let last = store.value(&taken_up_by(repo, event.issue))?;
             let last = last.and_then(|value| serde_json::from_str::<TakenUp>(&value).ok());
-            let task = last.map_or(Ok(None), |last| store.task(&last.task))?;
-            if task.is_some_and(|task| task.view.created_at + SKEW >= event.at) {
+            let heard = match last {
+                Some(TakenUp { heard: Some(at), .. }) => Some(at),
+                Some(last) => store.task(&last.task)?.map(|task| task.view.created_at),
+                None => None,
+            };
+            if heard.is_some_and(|heard| event.at <= heard + SKEW) {
                 continue;
             }
             event.payload["repository"] = json!({ "full_name": repo });
             let delivery = Delivery {
                 sender: SENDER.to_owned(),
-                id: format!("event-{}", event.id),
+                id: format!("{UNHEARD}{}", event.id),
                 event: "issues".to_owned(),
                 body: event.payload.to_string().into_bytes(),
             };
