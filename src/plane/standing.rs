@@ -130,6 +130,7 @@ pub(super) fn next(schedule: &Schedule, now: Timestamp) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a configuration is written into the test's own folder")]
 mod tests {
     use std::sync::Arc;
 

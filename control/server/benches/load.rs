@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use gloaming_api::RepoId;
 use gloaming_api::access::{NewToken, RepoPattern, Scope};
 use gloaming_api::bowout::{BowOut, Stage};
 use gloaming_api::worker::{AttemptResult, Control as _, LeaseKey, LeaseRequest, PROTOCOL, Renewal};
@@ -52,15 +51,16 @@ async fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     let limits = Limits { queued: u32::MAX, ..Limits::default() };
     let store = SqliteStore::open(&folder.path().join("plane.db"), limits).expect("a store");
-    let clock: Clock = Arc::new(jiff::Timestamp::now);
+    // Time goes by as it does, from a day of the bench's own.
+    let (day, begun) = (jiff::Timestamp::from_second(1_790_000_000).expect("it is a time"), Instant::now());
+    let clock: Clock = Arc::new(move || day + begun.elapsed());
     let settings = Settings { rate_factor: 0, ..Settings::default() };
     let policies = Policies::open(None).expect("the preset is good");
     let server = Server::new(Arc::new(store), settings, Arc::clone(&clock), policies, Arc::new(RefuseAll))
         .expect("no TLS");
-    for repo in 0..REPOS {
-        let id: RepoId = name(repo).parse().expect("a repository");
-        server.store().set_share(&id, share(repo).1, clock()).expect("the store");
-    }
+    let shares: Vec<(RepoPattern, Share)> =
+        (0..REPOS).map(|repo| (name(repo).parse().expect("a repository"), share(repo).1)).collect();
+    server.store().set_shares(&shares, clock()).expect("the store");
     let token = |scope| {
         let new = NewToken {
             name: "bench".into(),
@@ -219,12 +219,8 @@ async fn attempt(client: &Client, key: &LeaseKey) {
         "cost": { "usd": 0.01, "calls": 1, "wall_s": 1.0 }, "retryable": false,
     }))
     .expect("it is one");
-    let renewal = Renewal {
-        stage: Some(Stage::Triage),
-        doing: "reading".into(),
-        cost: bow_out.cost.clone(),
-        grant: None,
-    };
+    let renewal =
+        Renewal { stage: Some(Stage::Triage), doing: "reading".into(), cost: bow_out.cost, grant: None };
     client.renew(key, &renewal).await.expect("the lease holds");
     let lines: String = (0..10)
         .map(|seq| format!("{}\n", json!({ "seq": seq, "kind": "bench", "text": "x".repeat(200) })))
