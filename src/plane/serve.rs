@@ -198,7 +198,13 @@ pub(crate) async fn serve(
 fn alone_in(home: &Home) -> anyhow::Result<File> {
     let path = home.data.join("serve.lock");
     let failed = |error| Failure::disk(&format!("lock {}", path.display()), error);
-    let file = File::create(&path).map_err(failed)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(

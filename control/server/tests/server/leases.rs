@@ -31,7 +31,7 @@ async fn a_lease_is_worked_under_and_ends() {
     let told = (&lease["task"], &lease["attempt"], &lease["expires_s"], &lease["clone"], &lease["asker"]);
     assert_eq!(
         told,
-        (&json!(id), &json!(1), &json!(60), &json!("https://github.com/acme/api.git"), &json!("token:bot"))
+        (&json!(id), &json!(1), &json!(54), &json!("https://github.com/acme/api.git"), &json!("token:bot"))
     );
     assert_eq!(
         lease["policy"],
@@ -41,7 +41,7 @@ async fn a_lease_is_worked_under_and_ends() {
     let renewal = json!({"doing": "reading", "cost": cost()}).to_string();
     let json_type = [("content-type", "application/json")];
     let renewed = running.send("PUT", &path, &worker, &json_type, renewal.clone().into()).await;
-    assert_eq!(renewed.json(), json!({"expires_s": 60, "cancel": false}));
+    assert_eq!(renewed.json(), json!({"expires_s": 54, "cancel": false}));
 
     // A cost below nothing would take back what others spent. Found by schemathesis.
     // One near the greatest number that there is makes a sum that is none.
