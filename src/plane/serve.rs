@@ -1,6 +1,6 @@
 //! `gloaming serve` and `gloaming control`: the control plane, with a worker in the same process or without.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::future::Future;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -76,6 +76,7 @@ pub(crate) async fn serve(
     let told_to = stop.clone();
     crate::signals::on_stop(move || told_to.cancel());
 
+    let _alone = alone_in(&home)?;
     let database = super::database(&home);
     let store: Arc<dyn Store> = Arc::new(
         SqliteStore::open(&database, Limits::default())
@@ -103,16 +104,16 @@ pub(crate) async fn serve(
         .map_err(|error| Failure::usage(error.to_string()))?;
     let store = server.store();
 
-    // Whoever worked while this was away could not renew; what an earlier process was at when it died, nobody is at now.
-    let now = context::now();
-    store.grace(lease, now).map_err(|error| Failure::infrastructure("look at the leases", error))?;
-    store.let_go(now).map_err(|error| Failure::infrastructure("look at what is to be done", error))?;
-
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| {
         Failure::infrastructure(&format!("listen on {listen}"), error)
             .hint("another server may be there: name another address with --listen")
     })?;
     let address = listener.local_addr().map_err(|error| Failure::infrastructure("listen", error))?;
+
+    // Whoever worked while this was away could not renew; what an earlier process was at when it died, nobody is at now.
+    let now = context::now();
+    store.grace(lease, now).map_err(|error| Failure::infrastructure("look at the leases", error))?;
+    store.let_go(now).map_err(|error| Failure::infrastructure("look at what is to be done", error))?;
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
     let owner = owner(&home, store.as_ref(), &url)?;
@@ -192,6 +193,29 @@ pub(crate) async fn serve(
         tracing::warn!(cut, "connections were cut that did not end in time");
     }
     Ok(ExitCode::from(exit::OK))
+}
+
+/// Holds the folder as long as what is returned lives: two that serve from one would do what is to be done twice.
+fn alone_in(home: &Home) -> anyhow::Result<File> {
+    let path = home.data.join("serve.lock");
+    let failed = |error| Failure::disk(&format!("lock {}", path.display()), error);
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
+            "another gloaming serves from this folder: it holds {}",
+            path.display()
+        ))
+        .hint("stop it, or name another folder with GLOAMING_HOME")
+        .into()),
+        Err(TryLockError::Error(error)) => Err(failed(error).into()),
+    }
 }
 
 /// Returns where what listens on an address is reached from this machine.

@@ -67,8 +67,8 @@ pub(crate) struct App {
     body_bytes: Semaphore,
     /// The same for bodies whose sender is only known when they are read: they cannot take the others' room.
     unknown_bytes: Semaphore,
-    /// Whether the store could be written, and when that was tried: once a second, however often it is asked for.
-    pub(crate) writable: tokio::sync::Mutex<Option<(Instant, bool)>>,
+    /// Whether the store can be written: tried once a second, however often it is asked for.
+    pub(crate) writable: tokio::sync::Mutex<crate::handlers::seeing::Writable>,
     routes: Routes,
     last_use: LastUse,
     pub(crate) sessions: Sessions,

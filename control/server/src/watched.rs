@@ -101,7 +101,7 @@ impl Store for Watched {
         write set_value(name: &str, value: &str) -> ();
         write grace(hold: Duration, now: Timestamp) -> u64;
         write let_go(now: Timestamp) -> u64;
-        write forget(before: Timestamp, now: Timestamp) -> u64;
+        write forget(before: Timestamp, now: Timestamp) -> Gone;
         write forget_audit(before: Timestamp, now: Timestamp) -> u64;
         task cancel(task by: &str, effects: &[NewEffect], now: Timestamp) -> Option<TaskState>;
         task retry(task by: &str, now: Timestamp) -> Option<Result<(), TaskState>>;

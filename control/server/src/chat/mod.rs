@@ -24,7 +24,8 @@ const TRIES: u32 = 100;
 /// The longest pause between two tries.
 const LONGEST: SignedDuration = SignedDuration::from_mins(15);
 
-/// How long a message is waited for that is to be changed.
+/// How long a message is waited for that is to be changed, and how often; from then on as for anything else.
+const SOON_TRIES: u32 = 10;
 const SOON: SignedDuration = SignedDuration::from_secs(2);
 
 /// What is to be done in a chat.
@@ -193,7 +194,7 @@ impl Executor {
             }
             Chat::Update { task } => {
                 let Some((view, channel, _)) = self.view(&task).await? else { return Ok(Value::Null) };
-                let ts = self.posted(&task).await?;
+                let ts = self.posted(effect, &task).await?;
                 let text = message(&view);
                 let said = Digest::of(&text).to_string();
                 let name = shown(&task);
@@ -206,7 +207,7 @@ impl Executor {
             }
             Chat::End { task, state, detail } => {
                 let Some((view, channel, parent)) = self.view(&task).await? else { return Ok(Value::Null) };
-                let ts = self.posted(&task).await?;
+                let ts = self.posted(effect, &task).await?;
                 let text = match &view.pull_request {
                     Some(request) if state == TaskState::Published => {
                         format!(
@@ -234,12 +235,12 @@ impl Executor {
     }
 
     /// Returns the message that says where a task stands.
-    async fn posted(&self, task: &TaskId) -> Result<String, Trouble> {
+    async fn posted(&self, effect: &Effect, task: &TaskId) -> Result<String, Trouble> {
         let key = Chat::posted(task);
         let done = self.ask(move |store| store.effect_done(&key)).await?;
         let ts = done.and_then(|done| done["ts"].as_str().map(str::to_owned));
         ts.ok_or_else(|| Trouble::Later {
-            after: Some(SOON),
+            after: (effect.tries < SOON_TRIES).then_some(SOON),
             error: "the task's message is not there yet".to_owned(),
         })
     }

@@ -34,6 +34,8 @@ use crate::reads::Reads;
 
 /// The service that reads. The other one writes, and is not there.
 const READ: &str = "git-upload-pack";
+/// How many reads of one lease go on at once: git makes one after the other.
+const STREAMS: usize = 4;
 /// How often it is looked whether the lease is still held while an answer goes on.
 const LOOK: SignedDuration = SignedDuration::from_secs(5);
 /// How long to leave the code host alone where it says "too much" and not for how long, and the longest that it may say.
@@ -53,7 +55,7 @@ pub(super) async fn refs(app: &Arc<App>, asked: &mut Asked) -> Answered {
         _ => return Err(Fault::new(ProblemCode::BadRequest, format!("the query's `service`: want {READ}"))),
     }
     let (reads, repo) = of_task(app, asked).await?;
-    let place = Place::take(app, whose(asked)?)?;
+    let place = place(app, asked)?;
     let wait = app.settings.timeouts.host;
     let ask = |access: &ReadAccess| {
         request(asked, &reads, Method::GET, access, &format!("info/refs?service={READ}"))
@@ -76,7 +78,7 @@ pub(crate) async fn read(
     unread: &mut bool,
 ) -> Answered {
     let (reads, repo) = of_task(app, asked).await?;
-    let place = Place::take(app, whose(asked)?)?;
+    let place = place(app, asked)?;
     let access = access(app, &reads, &repo, None).await?;
     let mut request = request(asked, &reads, Method::POST, &access, READ)?;
     for name in [CONTENT_TYPE, CONTENT_ENCODING] {
@@ -227,10 +229,10 @@ fn handed_on(app: &Arc<App>, asked: &mut Asked, answer: Response, place: Place) 
     Ok(streamed(wanted, stream::unfold(told, Told::next)))
 }
 
-/// Whose streams they are: the lease's, since many workers may share one token.
-fn whose(asked: &Asked) -> Result<String, Fault> {
+/// Takes a place among the streams of the lease, since many workers may share one token.
+fn place(app: &Arc<App>, asked: &Asked) -> Result<Place, Fault> {
     let LeaseKey { task, attempt } = key(asked)?;
-    Ok(format!("{task}/{attempt}"))
+    Place::take(app, format!("{task}/{attempt}"), STREAMS.min(app.settings.caps.streams_of_one))
 }
 
 fn missing() -> Fault {

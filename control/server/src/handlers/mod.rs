@@ -4,7 +4,7 @@ pub(crate) mod git;
 mod hooks;
 pub(crate) mod leases;
 pub(crate) mod repos;
-mod seeing;
+pub(crate) mod seeing;
 pub(crate) mod stream;
 pub(crate) mod tasks;
 mod tokens;

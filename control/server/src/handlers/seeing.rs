@@ -8,6 +8,7 @@ use gloaming_api::stats::Stats;
 use gloaming_api::task::DeadEffect;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
+use tokio::task::JoinHandle;
 
 use crate::answer::{Answered, Body, Fault, bytes, empty, json};
 use crate::app::{App, Asked, Audited, Phase};
@@ -21,6 +22,29 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// How long a write may take before the database counts as one that cannot be written.
 const WRITTEN: Duration = Duration::from_secs(2);
 
+/// What is known of whether the store can be written.
+#[derive(Debug, Default)]
+pub(crate) struct Writable {
+    /// When it was tried last, and whether it could.
+    tried: Option<(Instant, bool)>,
+    /// A write that has not come back: beside it no second one is begun.
+    running: Option<JoinHandle<bool>>,
+}
+
+impl Writable {
+    /// Waits so long for the write that is under way, or for the one that is begun. Returns whether it was written.
+    async fn look(&mut self, patience: Duration, begin: impl FnOnce() -> JoinHandle<bool>) -> bool {
+        let running = self.running.get_or_insert_with(begin);
+        let written = tokio::time::timeout(patience, running).await;
+        if written.is_ok() {
+            self.running = None;
+        }
+        let writable = matches!(written, Ok(Ok(true)));
+        self.tried = Some((Instant::now(), writable));
+        writable
+    }
+}
+
 pub(super) fn live() -> Response<Body> {
     bytes(StatusCode::OK, TEXT, "ok\n")
 }
@@ -32,16 +56,19 @@ pub(super) async fn ready(app: &Arc<App>) -> Answered {
     }
     // One at a time, and what it found counts for a second: anybody may ask, and nobody may have us write without end.
     let mut known = app.writable.lock().await;
-    let fresh = known.filter(|(tried, _)| tried.elapsed() < Duration::from_secs(1));
+    let fresh = known.tried.filter(|(tried, _)| tried.elapsed() < Duration::from_secs(1));
     let writable = match fresh {
         Some((_, writable)) => writable,
         None => {
-            let write = app.ask(|app, now| app.store.set_value("readyz", &now.to_string()));
+            let begin = || {
+                let app = Arc::clone(app);
+                tokio::spawn(async move {
+                    let write = app.ask(|app, now| app.store.set_value("readyz", &now.to_string()));
+                    matches!(write.await, Ok(Ok(())))
+                })
+            };
             // Whoever probes waits for some seconds; a disk that hangs is one that cannot be written.
-            let written = tokio::time::timeout(WRITTEN, write).await;
-            let writable = matches!(written, Ok(Ok(Ok(()))));
-            *known = Some((Instant::now(), writable));
-            writable
+            known.look(WRITTEN, begin).await
         }
     };
     drop(known);
@@ -106,4 +133,21 @@ pub(super) async fn revive(app: &Arc<App>, asked: &Asked) -> Answered {
         return Err(missing());
     }
     Ok(empty(StatusCode::NO_CONTENT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn beside_a_write_that_hangs_none_is_begun() {
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let mut writable = Writable::default();
+        let hangs = || tokio::spawn(async move { ended.await.is_ok() });
+        assert!(!writable.look(Duration::ZERO, hangs).await);
+        assert!(!writable.look(Duration::ZERO, || panic!("a second one")).await);
+        end.send(()).expect("it waits");
+        assert!(writable.look(WRITTEN, || panic!("a second one")).await);
+        assert!(!writable.look(WRITTEN, || tokio::spawn(async { false })).await);
+    }
 }

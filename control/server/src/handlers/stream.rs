@@ -49,13 +49,14 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn take(app: &Arc<App>, whose: String) -> Result<Self, Fault> {
+    /// Takes one, where whoever it is of has fewer than `most`.
+    pub(super) fn take(app: &Arc<App>, whose: String, most: usize) -> Result<Self, Fault> {
         let permit = Arc::clone(&app.streams)
             .try_acquire_owned()
             .map_err(|_| overloaded("too many streams are open"))?;
         let mut streams = app.streams_of.lock().unwrap_or_else(PoisonError::into_inner);
         let of_one = streams.entry(whose.clone()).or_default();
-        if *of_one >= app.settings.caps.streams_of_one {
+        if *of_one >= most {
             let (wait, detail) =
                 (Duration::from_secs(5), "too many streams are open for one token or lease; close one");
             return Err(Fault::after(ProblemCode::RateLimited, wait, detail));
@@ -112,7 +113,7 @@ pub(crate) async fn watch(app: &Arc<App>, asked: &mut Asked) -> Answered {
         return Ok(empty(StatusCode::NO_CONTENT));
     }
     let caller = asked.caller()?.clone();
-    let place = Place::take(app, caller.token.id.clone())?;
+    let place = Place::take(app, caller.token.id.clone(), app.settings.caps.streams_of_one)?;
     asked.working = None;
     let watch = Watch {
         next_beat: Instant::now() + app.settings.timeouts.heartbeat,
@@ -214,7 +215,7 @@ pub(super) async fn trajectory(app: &Arc<App>, asked: &mut Asked) -> Answered {
     if first.is_empty() {
         return Err(Fault::new(ProblemCode::NotFound, "the task's latest attempt has no journal yet"));
     }
-    let place = Place::take(app, asked.caller()?.token.id.clone())?;
+    let place = Place::take(app, asked.caller()?.token.id.clone(), app.settings.caps.streams_of_one)?;
     asked.working = None;
     let journal = Journal { app: Arc::clone(app), task, attempt, next: 0, page: Some(first), _place: place };
     Ok(streamed("application/jsonl", stream::unfold(journal, Journal::next)))

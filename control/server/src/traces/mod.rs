@@ -30,6 +30,8 @@ const POSITION: &str = "feed:traced";
 const AT_ONCE: u32 = 200;
 /// What ended longer ago is not sent any more: a collector that was away so long, or is new, is not flooded.
 const LATE: SignedDuration = SignedDuration::from_hours(24);
+/// After how many spans no further attempt is read before they are sent.
+const SPANS: usize = 20_000;
 /// How long a collector may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Spans that are sent in one request.
@@ -79,7 +81,7 @@ impl Tracer {
     pub async fn pass(&self, now: Timestamp) -> Result<usize, TraceError> {
         let mut sent = 0;
         loop {
-            let read = self.ask(move |store| read(store, now)).await?;
+            let read = self.ask(move |store| read(store, now, SPANS)).await?;
             let Some((position, spans)) = read else { return Ok(sent) };
             sent += spans.len();
             for batch in spans.chunks(BATCH) {
@@ -111,12 +113,14 @@ fn resource() -> Resource {
     }
 }
 
-/// Reads the next events, and makes the traces of the attempts that ended by them. None where there are no more.
-fn read(store: &dyn Store, now: Timestamp) -> Result<Option<(u64, Vec<SpanData>)>, StoreError> {
+/// Reads the next events, and makes the traces of the attempts that ended by them, until there are so many spans. Returns the
+/// last event's position; none where there are no more.
+fn read(store: &dyn Store, now: Timestamp, most: usize) -> Result<Option<(u64, Vec<SpanData>)>, StoreError> {
     let after = store.value(POSITION)?.and_then(|value| value.parse().ok()).unwrap_or(0);
     let told = store.feed(after, AT_ONCE)?;
     let Some(last) = told.last() else { return Ok(None) };
-    let mut ended: Vec<(TaskId, Attempt)> = Vec::new();
+    let mut done: Vec<(TaskId, Attempt)> = Vec::new();
+    let mut spans = Vec::new();
     for one in told.iter().filter(|one| now.duration_since(one.event.at) < LATE) {
         let attempt = match &one.event.kind {
             TaskEventKind::AttemptFailed { attempt, .. }
@@ -129,10 +133,8 @@ fn read(store: &dyn Store, now: Timestamp) -> Result<Option<(u64, Vec<SpanData>)
             _ => None,
         };
         let ending = attempt.map(|attempt| (one.task.clone(), attempt));
-        ended.extend(ending.filter(|ending| !ended.contains(ending)));
-    }
-    let mut spans = Vec::new();
-    for (task, attempt) in ended {
+        let Some((task, attempt)) = ending.filter(|ending| !done.contains(ending)) else { continue };
+        done.push((task.clone(), attempt));
         // One that is forgotten meanwhile has none.
         let Some(record) = store.task(&task)? else { continue };
         let (mut journal, mut from) = (Vec::new(), 0);
@@ -146,6 +148,9 @@ fn read(store: &dyn Store, now: Timestamp) -> Result<Option<(u64, Vec<SpanData>)
         }
         let of = of_attempt(&record.view, &events(store, &task)?, attempt, &journal);
         spans.extend(of.iter().enumerate().map(|(number, span)| data(&task, attempt, number, span)));
+        if spans.len() >= most {
+            return Ok(Some((one.position, spans)));
+        }
     }
     Ok(Some((last.position, spans)))
 }
@@ -212,4 +217,52 @@ fn data(task: &TaskId, attempt: Attempt, number: usize, span: &Span) -> SpanData
 
 fn time(at: Timestamp) -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(u64::try_from(at.as_microsecond()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use gloaming_store::{Claimant, MemoryStore, Submission};
+
+    use super::*;
+
+    #[test]
+    fn after_so_many_spans_it_goes_on_with_the_next_event() {
+        let store = MemoryStore::default();
+        let now: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        let claimant = Claimant {
+            worker: "w".to_owned(),
+            token: "w".to_owned(),
+            labels: Vec::new(),
+            repos: vec!["*".parse().unwrap()],
+        };
+        let mut leases = Vec::new();
+        for _ in 0..2 {
+            let submission = Submission {
+                id: TaskId::generate(),
+                new: serde_json::from_str(r#"{"repo": "acme/api", "text": "Fix it."}"#).unwrap(),
+                source: gloaming_api::task::Source::Api,
+                asker: "token:bot".to_owned(),
+                by_name: true,
+                idempotency: None,
+                effects: Vec::new(),
+            };
+            store.submit(&submission, now).unwrap();
+            leases.push(store.claim(&claimant, PATIENCE, now).unwrap().unwrap().lease);
+        }
+        for lease in &leases {
+            store.release(lease, "w", now).unwrap().unwrap();
+        }
+        // Two events of each task, and then the two ends.
+        let mut traced = Vec::new();
+        while let Some((position, spans)) = read(&store, now, 1).unwrap() {
+            let mut ids: Vec<TraceId> = spans.iter().map(|span| span.span_context.trace_id()).collect();
+            ids.dedup();
+            traced.push((position, ids));
+            store.set_value(POSITION, &position.to_string()).unwrap();
+        }
+        let of = |at: usize| vec![trace_id(&leases[at].task, leases[at].attempt)];
+        assert_eq!(traced, [(5, of(0)), (6, of(1))]);
+        store.set_value(POSITION, "0").unwrap();
+        assert_eq!(read(&store, now, SPANS).unwrap().map(|(position, _)| position), Some(6));
+    }
 }

@@ -1,6 +1,6 @@
 //! How long what is kept.
 
-use gloaming_store::{AUDIT_FORGOTTEN_AT_ONCE, FORGOTTEN_AT_ONCE, Store, Stored};
+use gloaming_store::{AUDIT_FORGOTTEN_AT_ONCE, Gone, Store, Stored};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::meters;
@@ -60,11 +60,12 @@ impl Keep {
     /// Forgets what is old enough, as much as is done at once.
     pub(super) fn forget(&self, store: &dyn Store, now: Timestamp) -> Stored<Forgotten> {
         let before = |kept: SignedDuration| now.checked_sub(kept).unwrap_or(Timestamp::MIN);
-        let tasks = self.tasks.map_or(Ok(0), |kept| store.forget(before(kept), now))?;
+        let none = Gone { tasks: 0, more: false };
+        let Gone { tasks, more } = self.tasks.map_or(Ok(none), |kept| store.forget(before(kept), now))?;
         let audit = self.audit.map_or(Ok(0), |kept| store.forget_audit(before(kept), now))?;
         meters::forgotten("tasks", tasks);
         meters::forgotten("audit", audit);
-        let more = tasks >= u64::from(FORGOTTEN_AT_ONCE) || audit >= u64::from(AUDIT_FORGOTTEN_AT_ONCE);
+        let more = more || audit >= u64::from(AUDIT_FORGOTTEN_AT_ONCE);
         Ok(Forgotten { tasks, audit, more })
     }
 }

@@ -17,6 +17,9 @@ pub use schedules::{Schedule, Submitted};
 /// How often it is looked for what is old.
 const EVERY: SignedDuration = SignedDuration::from_hours(1);
 
+/// How long schedules wait where as many tasks wait as may.
+const FULL: SignedDuration = SignedDuration::from_mins(1);
+
 /// What counts, as the configuration says it now.
 #[derive(Debug, Default)]
 pub struct Standing {
@@ -44,12 +47,14 @@ pub struct Upkeep {
     standing: Standing,
     /// When it is looked next for what is old.
     look_at: Option<Timestamp>,
+    /// When schedules go on; none where nothing keeps them.
+    ask_at: Option<Timestamp>,
 }
 
 impl Upkeep {
     /// Makes one for which nothing counts yet.
     pub fn new(store: Arc<dyn Store>, grants: Grants) -> Self {
-        Self { store, grants, standing: Standing::default(), look_at: None }
+        Self { store, grants, standing: Standing::default(), look_at: None, ask_at: None }
     }
 
     /// Lets something else count from now on. Blocks.
@@ -60,6 +65,7 @@ impl Upkeep {
         self.store.set_shares(&standing.shares, now)?;
         self.standing = standing;
         self.look_at = None;
+        self.ask_at = None;
         Ok(())
     }
 
@@ -69,11 +75,20 @@ impl Upkeep {
     /// The store failed: what was not done is due at the next pass.
     pub fn pass(&mut self, now: Timestamp) -> Stored<Passed> {
         let mut passed = Passed::default();
-        for schedule in &self.standing.schedules {
-            passed.schedules.extend(schedule.submit(self.store.as_ref(), &self.grants, now)?);
-        }
         // A clock that was set back is not waited for.
-        if self.look_at.is_none_or(|at| at <= now || at > now + EVERY) {
+        let is_due = |at: Option<Timestamp>, every| at.is_none_or(|at| at <= now || at > now + every);
+        if is_due(self.ask_at, FULL) {
+            self.ask_at = None;
+            for schedule in &self.standing.schedules {
+                let asked = schedule.submit(self.store.as_ref(), &self.grants, now)?;
+                let Some((submitted, later)) = asked else { continue };
+                if later {
+                    self.ask_at = Some(now + FULL);
+                }
+                passed.schedules.push(submitted);
+            }
+        }
+        if is_due(self.look_at, EVERY) {
             passed.forgotten = self.standing.keep.forget(self.store.as_ref(), now)?;
             self.look_at = (!passed.forgotten.more).then(|| now + EVERY);
         }

@@ -101,12 +101,14 @@ impl Schedule {
 
     /// Asks for the task where that is due: once for each time, and only for the latest of those that were missed. A new
     /// schedule, and one whose times are others than before, begins now.
+    ///
+    /// Returns also whether it is to be tried again later.
     pub(super) fn submit(
         &self,
         store: &dyn Store,
         grants: &Grants,
         now: Timestamp,
-    ) -> Stored<Option<Submitted>> {
+    ) -> Stored<Option<(Submitted, bool)>> {
         let name = format!("{SCOPE}:{}", self.name);
         let mark = store.value(&name)?.and_then(|mark| serde_json::from_str::<Mark>(&mark).ok());
         let keep = |until: Timestamp| {
@@ -119,13 +121,14 @@ impl Schedule {
         };
         let Some(due) = self.last(now).filter(|due| *due > mark.until) else { return Ok(None) };
         let task = self.ask(store, grants, &name, due, now)?;
-        if !matches!(task, Err(Refused::Later(_))) {
+        let later = matches!(task, Err(Refused::Later(_)));
+        if !later {
             meters::scheduled(if task.is_ok() { "asked" } else { "refused" });
             // Were this not written, the same key would lead to the same task.
             keep(due)?;
         }
         let task = task.map_err(|(Refused::Later(why) | Refused::Never(why))| why);
-        Ok(Some(Submitted { schedule: self.name.clone(), due, task }))
+        Ok(Some((Submitted { schedule: self.name.clone(), due, task }, later)))
     }
 
     fn ask(
@@ -148,7 +151,6 @@ impl Schedule {
             decided("deny", &denial.to_string())?;
             return Ok(Err(Refused::Never(denial.to_string())));
         }
-        decided("allow", &format!("grant {}, due {due}", grant.digest()))?;
         let key = format!("{}@{due}", self.name);
         let submission = Submission {
             id: TaskId::generate(),
@@ -160,7 +162,11 @@ impl Schedule {
             effects: Vec::new(),
         };
         Ok(match store.submit(&submission, now)? {
-            gloaming_store::Submitted::New(task) | gloaming_store::Submitted::Again(task) => Ok(task),
+            gloaming_store::Submitted::New(task) | gloaming_store::Submitted::Again(task) => {
+                // Where this fails, the next pass finds the task and writes it.
+                decided("allow", &format!("grant {}, due {due}", grant.digest()))?;
+                Ok(task)
+            }
             gloaming_store::Submitted::Full => Err(Refused::Later("as many tasks wait as may".to_owned())),
             gloaming_store::Submitted::Conflict => unreachable!("the request is its key"),
         })

@@ -9,7 +9,7 @@ use gloaming_server::chat::{Executor, Slack as Client};
 use gloaming_server::feed::Teller;
 use gloaming_server::hooks::slack::{Hooks, People, Person};
 use gloaming_server::{Settings, Slack};
-use gloaming_store::{EffectEnd, TaskFilter};
+use gloaming_store::{Effect, EffectEnd, NewEffect, TaskFilter};
 use serde_json::{Value, json};
 
 use super::receiver::{Came, Receiver};
@@ -277,4 +277,22 @@ async fn a_command_has_a_message_of_its_own_and_its_end_below() {
     assert!(messages[0]["text"].as_str().unwrap().ends_with("cancelled"));
     assert!(messages.iter().skip(1).all(|one| one["thread"] == root.as_str()), "{messages:?}");
     assert!(messages.len() >= 2);
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_come_is_waited_for_at_length() {
+    let running = server().await;
+    command(&running, "UADA", "t.1", "acme/api fix it").await;
+    work(&running);
+    let executor = executor(&running, &slack(&[]).0);
+    let task = tasks(&running).remove(0).id;
+    let payload = json!({"do": "update", "task": task});
+    let what = NewEffect { key: format!("chat:{task}:9"), kind: "chat".to_owned(), payload };
+    let mut waits = Vec::new();
+    for tries in [0, 9, 10, 50] {
+        let effect = Effect { id: 1, task: None, what: what.clone(), tries };
+        let EffectEnd::Later { at, .. } = executor.run(&effect, running.now()).await else { panic!("done") };
+        waits.push(at.duration_since(running.now()).as_secs_f64().round());
+    }
+    assert_eq!(waits, [2.0, 2.0, 900.0, 900.0]);
 }

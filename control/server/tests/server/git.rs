@@ -300,3 +300,15 @@ async fn a_read_ends_with_its_lease() {
     drop(go_on);
     host.join().unwrap();
 }
+
+#[tokio::test]
+async fn a_lease_has_few_reads_at_once() {
+    // A code host that takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let reading = Reading::from(&format!("http://{}", silent.local_addr().unwrap())).await;
+    let all = futures::future::join_all((0..16).map(|_| reading.refs())).await;
+    let count = |code: &str| all.iter().filter(|answer| answer.code() == code).count();
+    let (waited, refused) = (count("host_failed"), count("rate_limited"));
+    assert!(waited >= 4 && refused >= 1 && waited + refused == 16, "{waited} waited, {refused} were refused");
+    assert_eq!(reading.refs().await.code(), "host_failed", "a place comes back");
+}

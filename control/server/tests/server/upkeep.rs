@@ -128,6 +128,9 @@ fn where_too_many_wait_a_time_is_not_lost() {
             pass(&mut upkeep, &*store, "2026-03-02T00:00:00Z"),
             "2026-03-02T00:00:00Z: as many tasks wait as may / 1"
         );
+        // Not each second; and that it may is said when there is a task.
+        assert_eq!(pass(&mut upkeep, &*store, "2026-03-02T00:00:01Z"), " / 1");
+        assert_eq!(store.audit_log(0, 100).unwrap().len(), 0);
         store.cancel(&task, "me", &[], at("2026-03-02T00:01:00Z")).unwrap();
         assert_eq!(pass(&mut upkeep, &*store, "2026-03-02T00:02:00Z"), "2026-03-02T00:00:00Z / 2");
     }

@@ -18,6 +18,9 @@ use super::{AttemptEnd, Claimant, Figure, Limits, Refused, Share, Submission, Ta
 /// The longest wait after a failed attempt.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long what a process had sent when it died may still be under way: for so long nobody else does the same effect.
+pub(super) const UNDER_WAY: Duration = Duration::from_secs(10);
+
 /// What a task of a repository of weight 1 adds to the repository's pass.
 const STRIDE: i64 = 1_000_000;
 

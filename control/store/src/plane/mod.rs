@@ -9,6 +9,7 @@
 //! finds it again, and does each call whole or not at all.
 
 mod audit;
+mod forget;
 mod machine;
 mod memory;
 mod sqlite;
@@ -27,6 +28,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use audit::{AuditBreak, verify_audit};
+pub use forget::{AUDIT_FORGOTTEN_AT_ONCE, FORGOTTEN_AT_ONCE, Gone};
+use forget::{CHECK, at_once};
 pub use memory::MemoryStore;
 pub use sqlite::{Health, Sizes, SqliteStore};
 
@@ -329,12 +332,6 @@ pub struct StoreError {
 /// makes up more of them keeps their own waiting, and not everybody else's claim busy.
 pub const SETS_OF_LABELS: usize = 64;
 
-/// How many tasks are forgotten at once, so that nobody else waits long for it.
-pub const FORGOTTEN_AT_ONCE: u32 = 200;
-
-/// How many entries of the audit log are forgotten at once.
-pub const AUDIT_FORGOTTEN_AT_ONCE: u32 = 10_000;
-
 /// What a store answers.
 pub type Stored<T> = Result<T, StoreError>;
 
@@ -407,7 +404,8 @@ pub trait Store: Send + Sync {
     fn grace(&self, hold: Duration, now: Timestamp) -> Stored<u64>;
 
     /// Lets go of effects and deliveries that somebody took and was not done with, so that they can be taken at once, and
-    /// returns how many. For the start of a server that is alone on its store: whoever took them is gone.
+    /// returns how many; of effects in some seconds, since what was sent for them may still be under way. For the start of a
+    /// server that is alone on its store: whoever took them is gone.
     fn let_go(&self, now: Timestamp) -> Stored<u64>;
 
     /// Asks for a task's end: one that waits ends at once, and the effects are written; one that runs ends when its worker
@@ -563,10 +561,11 @@ pub trait Store: Send + Sync {
     /// Returns how much there is to do.
     fn load(&self, now: Timestamp) -> Stored<Load>;
 
-    /// Removes tasks that ended before a time and have no effect that is not done, with their journals, artifacts, effects
-    /// and idempotency keys; and deliveries and effects of no task that were done before. Which tasks is said in the audit log
-    /// in the same transaction. Returns how many tasks; where it is [`FORGOTTEN_AT_ONCE`], the oldest, there may be more.
-    fn forget(&self, before: Timestamp, now: Timestamp) -> Stored<u64>;
+    /// Removes tasks that ended before a time and have no effect that is not done (but checks that failed), with their journals, artifacts, effects
+    /// and idempotency keys; and deliveries and effects of no task that were done before, but for what was posted of a task
+    /// that stays (the key `chat:TASK:post`). Which tasks is said in the audit log in the same transaction. The oldest go first,
+    /// at most [`FORGOTTEN_AT_ONCE`], and none after 64 MiB of journals and artifacts.
+    fn forget(&self, before: Timestamp, now: Timestamp) -> Stored<Gone>;
 
     /// Removes the audit log's first entries, up to one that is not from before a time, at most
     /// [`AUDIT_FORGOTTEN_AT_ONCE`]; never the last one. Up to where is noted, so that the rest can be checked, and said in the

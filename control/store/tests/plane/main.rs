@@ -126,9 +126,33 @@ fn so_many_are_forgotten_at_once() {
             ask(&format!("0s submit {task} acme/api"));
             ask(&format!("{}s cancel {task}", tasks - task));
         }
-        assert_eq!(ask("900s forget 800s"), format!("{FORGOTTEN_AT_ONCE} tasks"), "{}", backend.0);
+        assert_eq!(
+            ask("900s forget 800s"),
+            format!("{FORGOTTEN_AT_ONCE} tasks, and there are more"),
+            "{}",
+            backend.0
+        );
         assert_eq!(ask("900s list"), "2 1", "{}", backend.0);
         assert_eq!(ask("900s forget 800s"), "2 tasks", "{}", backend.0);
+    }
+}
+
+/// Of large ones fewer: nobody else writes meanwhile.
+#[test]
+fn so_many_bytes_are_forgotten_at_once() {
+    for backend in BACKENDS {
+        let folder = tempfile::tempdir().unwrap();
+        let store = backend.1(folder.path(), Limits::default());
+        let ask = |line: &str| script::answer(&*store, line);
+        let content = "x".repeat(40 << 20);
+        for task in 1..=3 {
+            ask(&format!("0s submit {task} acme/api"));
+            ask("0s claim w");
+            assert_eq!(ask(&format!("0s artifact {task}/1 w {content}")), "kept", "{}", backend.0);
+            ask(&format!("1s finish {task}/1 w bowed"));
+        }
+        assert_eq!(ask("900s forget 800s"), "2 tasks, and there are more", "{}", backend.0);
+        assert_eq!(ask("900s forget 800s"), "1 tasks", "{}", backend.0);
     }
 }
 

@@ -176,13 +176,12 @@ impl Store for MemoryStore {
     fn let_go(&self, now: Timestamp) -> Stored<u64> {
         let now = kept(now);
         let kept = &mut *self.kept();
+        let soon = later(now, UNDER_WAY);
         let effects = kept.effects.iter_mut().filter(|asked| asked.end.is_none());
+        let effects = effects.filter_map(|asked| asked.held_until.as_mut()).filter(|until| **until > soon);
         let deliveries = kept.deliveries.iter_mut().filter(|received| received.done_at.is_none());
-        let held = effects
-            .map(|asked| &mut asked.held_until)
-            .chain(deliveries.map(|received| &mut received.held_until));
-        let taken = held.filter_map(|until| until.take_if(|until| *until > now));
-        Ok(taken.count() as u64)
+        let deliveries = deliveries.filter_map(|received| received.held_until.take_if(|until| *until > now));
+        Ok((effects.map(|until| *until = soon).count() + deliveries.count()) as u64)
     }
 
     fn cancel(
@@ -507,42 +506,56 @@ impl Store for MemoryStore {
         Ok(load)
     }
 
-    fn forget(&self, before: Timestamp, now: Timestamp) -> Stored<u64> {
+    fn forget(&self, before: Timestamp, now: Timestamp) -> Stored<Gone> {
         let before = kept(before);
-        let mut kept = self.kept();
+        let kept = &mut *self.kept();
         let open: BTreeSet<TaskId> = kept
             .effects
             .iter()
-            .filter(|asked| !matches!(asked.end, Some(Ok(_))))
+            .filter(|asked| match asked.end {
+                None => true,
+                Some(Err(_)) => asked.effect.what.kind != CHECK,
+                Some(Ok(_)) => false,
+            })
             .filter_map(|asked| asked.effect.task.clone())
             .collect();
-        let mut old: Vec<(Timestamp, TaskId)> = kept
+        let mut old: Vec<(Timestamp, TaskId, u64)> = kept
             .tasks
             .iter()
-            .map(|row| &row.task)
-            .filter(|task| {
+            .filter(|row| {
+                let task = &row.task;
                 task.now.state.is_end() && task.now.updated_at < before && !open.contains(&task.asked.id)
             })
-            .map(|task| (task.now.updated_at, task.asked.id.clone()))
+            .map(|row| {
+                let bytes = row.tries.iter().map(|attempt| attempt.bytes).sum();
+                (row.task.now.updated_at, row.task.asked.id.clone(), bytes)
+            })
             .collect();
         old.sort();
-        old.truncate(FORGOTTEN_AT_ONCE as usize);
-        let names: Vec<&str> = old.iter().map(|(_, task)| task.as_str()).collect();
+        let there = old.len();
+        old.truncate(at_once(old.iter().map(|(_, _, bytes)| *bytes)));
+        let more = old.len() < there;
+        let names: Vec<&str> = old.iter().map(|(_, task, _)| task.as_str()).collect();
         if let Some(said) = of_tasks(&names, before) {
             kept.note(&forgetting(&said), machine::kept(now));
         }
-        let gone: BTreeSet<TaskId> = old.into_iter().map(|(_, task)| task).collect();
+        let gone: BTreeSet<TaskId> = old.into_iter().map(|(_, task, _)| task).collect();
         kept.tasks.retain(|row| !gone.contains(&row.task.asked.id));
         kept.feed.retain(|told| !gone.contains(&told.task));
         kept.keys.retain(|(_, task)| !gone.contains(task));
+        let there: BTreeSet<&str> = kept.tasks.iter().map(|row| row.task.asked.id.as_str()).collect();
+        let posted = |key: &str| {
+            let task = key.strip_prefix("chat:").and_then(|rest| rest.strip_suffix(":post"));
+            task.is_some_and(|task| there.contains(task))
+        };
         kept.effects.retain(|asked| match (&asked.effect.task, &asked.end) {
             (Some(task), _) => !gone.contains(task),
-            (None, Some(Ok((_, at)))) => *at >= before,
+            (None, Some(Ok((_, at)))) => *at >= before || posted(&asked.effect.what.key),
             (None, _) => true,
         });
         kept.deliveries.retain(|received| received.done_at.is_none_or(|at| at >= before));
         kept.handed.retain(|_, (_, at)| *at >= before);
-        Ok(gone.len() as u64)
+        Ok(Gone { tasks: gone.len() as u64, more })
     }
 
     fn forget_audit(&self, before: Timestamp, now: Timestamp) -> Stored<u64> {

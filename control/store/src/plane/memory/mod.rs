@@ -14,11 +14,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::audit::{Decided, chained, forgetting, of_entries, of_tasks};
-use super::machine::{self, Task, Try, is_superseded, kept, kind, later, repo_key, share_of, stride};
+use super::machine::{
+    self, Task, Try, UNDER_WAY, is_superseded, kept, kind, later, repo_key, share_of, stride,
+};
 use super::{
-    AUDIT_FORGOTTEN_AT_ONCE, AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd,
-    FORGOTTEN_AT_ONCE, Figure, Idempotency, Limits, Load, NewEffect, Refused, SETS_OF_LABELS, Share, Store,
-    StoreError, Stored, Submission, Submitted, TaskFilter, TaskRecord, Told, minute, token_view,
+    AUDIT_FORGOTTEN_AT_ONCE, AttemptEnd, AuditEntry, CHECK, Claimant, Claimed, Delivery, Effect, EffectEnd,
+    Figure, Gone, Idempotency, Limits, Load, NewEffect, Refused, SETS_OF_LABELS, Share, Store, StoreError,
+    Stored, Submission, Submitted, TaskFilter, TaskRecord, Told, at_once, minute, token_view,
 };
 
 /// The reference of what a [`Store`] does, and a store for tests.

@@ -14,8 +14,8 @@ use super::rows::{self, TaskRow};
 use super::{SqliteStore, access, health, keep, outbox, queue};
 use crate::plane::machine::{kept, repo_key, share_of};
 use crate::plane::{
-    AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd, Figure, Load, NewEffect, Refused,
-    Share, Store, Stored, Submission, Submitted, TaskFilter, TaskRecord, Told,
+    AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd, Figure, Gone, Load, NewEffect,
+    Refused, Share, Store, Stored, Submission, Submitted, TaskFilter, TaskRecord, Told,
 };
 use crate::sqlite::Cause;
 
@@ -532,7 +532,7 @@ impl Store for SqliteStore {
         self.read("count what there is to do", |tx| health::load(tx, kept(now)))
     }
 
-    fn forget(&self, before: Timestamp, now: Timestamp) -> Stored<u64> {
+    fn forget(&self, before: Timestamp, now: Timestamp) -> Stored<Gone> {
         self.write("forget what is old", |tx| keep::forget(tx, kept(before), kept(now)))
     }
 

@@ -6,32 +6,46 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::{access, rows};
 use crate::plane::audit::{forgetting, of_entries, of_tasks};
-use crate::plane::{AUDIT_FORGOTTEN_AT_ONCE, FORGOTTEN_AT_ONCE};
+use crate::plane::{AUDIT_FORGOTTEN_AT_ONCE, CHECK, FORGOTTEN_AT_ONCE, Gone, at_once};
 use crate::sqlite::Cause;
 
-pub(super) fn forget(tx: &Transaction<'_>, before: Timestamp, now: Timestamp) -> Result<u64, Cause> {
+pub(super) fn forget(tx: &Transaction<'_>, before: Timestamp, now: Timestamp) -> Result<Gone, Cause> {
     let old = before.as_microsecond();
     tx.execute_batch("CREATE TEMP TABLE IF NOT EXISTS gone (seq INTEGER PRIMARY KEY, id TEXT NOT NULL) STRICT; DELETE FROM gone;")?;
     let mut query = tx.prepare_cached(
-        "INSERT INTO gone SELECT seq, id FROM task t
+        "SELECT seq, id, (SELECT coalesce(sum(bytes), 0) FROM attempt a WHERE a.task = t.seq) FROM task t
          WHERE state IN ('published', 'bowed_out', 'failed', 'quarantined', 'cancelled', 'superseded')
            AND updated_at < ?1
-           AND NOT EXISTS (SELECT 1 FROM effect e WHERE e.task = t.id AND e.state IN ('pending', 'dead'))
-         ORDER BY updated_at, id LIMIT ?2 RETURNING id",
+           AND NOT EXISTS (SELECT 1 FROM effect e WHERE e.task = t.id AND (e.state = 'pending' OR e.state = 'dead' AND e.kind <> ?3))
+         ORDER BY updated_at, id LIMIT ?2",
     )?;
-    let gone = query.query_map(params![old, FORGOTTEN_AT_ONCE], |row| row.get::<_, String>(0))?;
-    let gone: Vec<String> = gone.collect::<Result<_, _>>()?;
-    if let Some(said) = of_tasks(&gone.iter().map(String::as_str).collect::<Vec<_>>(), before) {
+    // One over, which says whether there are more.
+    let found = query.query_map(params![old, FORGOTTEN_AT_ONCE + 1, CHECK], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, rows::unsigned(row, 2)?))
+    })?;
+    let mut gone: Vec<(i64, String, u64)> = found.collect::<Result<_, _>>()?;
+    let there = gone.len();
+    gone.truncate(at_once(gone.iter().map(|(_, _, bytes)| *bytes)));
+    let more = gone.len() < there;
+    for (seq, id, _) in &gone {
+        tx.prepare_cached("INSERT INTO gone VALUES (?1, ?2)")?.execute(params![seq, id])?;
+    }
+    if let Some(said) = of_tasks(&gone.iter().map(|(_, id, _)| id.as_str()).collect::<Vec<_>>(), before) {
         access::audit(tx, &forgetting(&said), now)?;
         tx.execute("DELETE FROM effect WHERE task IN (SELECT id FROM gone)", [])?;
         // Its events, attempts, journals, keys and artifacts go with it, and content that nobody names any more.
         tx.execute("DELETE FROM task WHERE seq IN (SELECT seq FROM gone)", [])?;
         tx.execute("DELETE FROM content WHERE digest NOT IN (SELECT digest FROM artifact)", [])?;
     }
-    tx.execute("DELETE FROM effect WHERE task IS NULL AND state = 'done' AND ended_at < ?1", [old])?;
+    // What is said of a task in a chat is changed as long as there is the task.
+    tx.execute(
+        "DELETE FROM effect WHERE task IS NULL AND state = 'done' AND ended_at < ?1
+         AND NOT (key GLOB 'chat:*:post' AND substr(key, 6, length(key) - 10) IN (SELECT id FROM task))",
+        [old],
+    )?;
     tx.execute("DELETE FROM delivery WHERE done_at < ?1", [old])?;
     tx.execute("DELETE FROM handed WHERE at < ?1", [old])?;
-    Ok(gone.len() as u64)
+    Ok(Gone { tasks: gone.len() as u64, more })
 }
 
 pub(super) fn forget_audit(tx: &Transaction<'_>, before: Timestamp, now: Timestamp) -> Result<u64, Cause> {

@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use serde_json::Value;
 
 use super::rows;
-use crate::plane::machine::{kept, later};
+use crate::plane::machine::{UNDER_WAY, kept, later};
 use crate::plane::{Delivery, Effect, EffectEnd, NewEffect};
 use crate::sqlite::Cause;
 
@@ -48,13 +48,15 @@ pub(super) fn effects(
     Ok(due)
 }
 
-/// Lets go of what whoever is gone had taken.
+/// Lets go of what whoever is gone had taken: of effects when what it sent can be under way no more.
 pub(super) fn let_go(tx: &Transaction<'_>, now: Timestamp) -> Result<u64, Cause> {
-    let now = now.as_microsecond();
+    let until = later(now, UNDER_WAY).as_microsecond();
     let effects =
-        tx.execute("UPDATE effect SET held_until = NULL WHERE state = 'pending' AND held_until > ?1", [now])?;
-    let deliveries =
-        tx.execute("UPDATE delivery SET held_until = NULL WHERE done_at IS NULL AND held_until > ?1", [now])?;
+        tx.execute("UPDATE effect SET held_until = ?1 WHERE state = 'pending' AND held_until > ?1", [until])?;
+    let deliveries = tx.execute(
+        "UPDATE delivery SET held_until = NULL WHERE done_at IS NULL AND held_until > ?1",
+        [now.as_microsecond()],
+    )?;
     Ok((effects + deliveries) as u64)
 }
 

@@ -338,7 +338,9 @@ fn ask_queue(store: &dyn Store, line: &Line<'_>) -> Answer {
         "load" => store.load(now).map(|there| load(&there)),
         "forget" => {
             let before = epoch() + seconds(line.word(0));
-            store.forget(before, now).map(|tasks| format!("{tasks} tasks"))
+            store.forget(before, now).map(|gone| {
+                format!("{} tasks{}", gone.tasks, if gone.more { ", and there are more" } else { "" })
+            })
         }
         "forget-audit" => {
             let before = epoch() + seconds(line.word(0));
