@@ -231,6 +231,18 @@ fn a_worker_apart_takes_what_its_token_is_for() {
 }
 
 #[test]
+fn two_do_not_serve_from_one_folder() {
+    let scene = Scene::new(FILES);
+    let server = Running::server(&scene, "control", &config(&scene));
+    let second = scene
+        .gloaming(&["control", "--listen", "127.0.0.1:0", "--config", "gloaming.toml", "--json"])
+        .exits(2);
+    assert!(second.stderr.contains("another gloaming serves from this folder"), "{}", second.stderr);
+    assert_eq!(server.stop(), 0);
+    assert_eq!(Running::server(&scene, "control", &config(&scene)).stop(), 0);
+}
+
+#[test]
 fn tasks_are_asked_for_once_listed_cancelled_and_retried() {
     let scene = Scene::new(FILES);
     let server = Running::server(&scene, "control", &config(&scene));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gloaming_api::access::{NewToken, RepoPattern, Scope, TokenMade};
 use gloaming_server::{Policies, Reads, Server, Settings};
@@ -195,6 +195,10 @@ pub(crate) async fn serve(
     Ok(ExitCode::from(exit::OK))
 }
 
+/// How long the lock of a folder is waited for, and how often it is tried.
+const LOCKED: Duration = Duration::from_secs(3);
+const TRY: Duration = Duration::from_millis(50);
+
 /// Holds the folder as long as what is returned lives: two that serve from one would do what is to be done twice.
 fn alone_in(home: &Home) -> anyhow::Result<File> {
     let path = home.data.join("serve.lock");
@@ -206,7 +210,14 @@ fn alone_in(home: &Home) -> anyhow::Result<File> {
         .mode(0o600)
         .open(&path)
         .map_err(failed)?;
-    match file.try_lock() {
+    // One that was killed while it started a process leaves its lock with that one until it is the program it becomes.
+    let end = Instant::now() + LOCKED;
+    let mut locked = file.try_lock();
+    while matches!(locked, Err(TryLockError::WouldBlock)) && Instant::now() < end {
+        std::thread::park_timeout(TRY);
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
             "another gloaming serves from this folder: it holds {}",
