@@ -26,7 +26,7 @@ build: tools ## Build target/release/gloaming
 	@if [ "$(abspath $(TARGET))" != "$(abspath target)" ]; then mkdir -p target/release && ln -sf "$(abspath $(TARGET))/release/gloaming" target/release/gloaming; fi
 
 ENGINE ?= $(notdir $(firstword $(shell command -v podman) $(shell command -v docker)))
-BASE ?= docker.io/library/debian:12-slim
+BASE ?= debian:12-slim
 
 # Built apart, so that target/release/gloaming stays the whole program. Docker's form knows health checks.
 .PHONY: image
