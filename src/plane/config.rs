@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn what_is_relative_lies_beside_the_file() {
-        let text = "schema = 1\nlisten = \"0.0.0.0:80\"\nclone = \"/srv/git/{repo}.git\"\npolicies = \"policies\"\n\
+        let text = "schema = 1\nlisten = \"0.0.0.0:80\"\nclone = \"file:///srv/git/{repo}.git\"\npolicies = \"policies\"\n\
                     [github]\napp = 7\nkey_file = \"app.pem\"\n[worker]\njobs = 2\n";
         let config = parse(text, Path::new("/etc/gloaming")).unwrap();
         assert_eq!(config.policies.as_deref(), Some(Path::new("/etc/gloaming/policies")));
