@@ -122,7 +122,7 @@ async fn what_the_control_plane_does_not_take_is_not_published() {
 /// A connection is not idle while an answer is being taken, however slowly; the request itself is done long before.
 #[tokio::test]
 async fn who_takes_an_answer_bit_by_bit_gets_all_of_it() {
-    let timeouts = Timeouts { idle: Duration::from_millis(300), ..Timeouts::default() };
+    let timeouts = Timeouts { idle: Duration::from_secs(1), ..Timeouts::default() };
     let settings = Settings { timeouts, ..Settings::default() };
     let (running, token, worker, id) =
         with_lease(Setup { acceptor: Arc::new(ByWord), settings, ..Setup::default() }).await;
