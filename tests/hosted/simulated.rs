@@ -1,10 +1,10 @@
 //! A GitHub and a Slack that nobody here wrote (tests/support/github/setup.sh), our gateway before each, and `gloaming serve`
 //! between them.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -21,15 +21,6 @@ const LONGEST: Duration = Duration::from_secs(600);
 
 /// Between two looks at what is waited for.
 const LOOK: Duration = Duration::from_millis(200);
-
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// The folder that they are installed in; none, and a line that says so, where they are not.
 pub(super) fn installed(test: &str) -> Option<PathBuf> {
@@ -48,25 +39,6 @@ fn support(name: &str) -> PathBuf {
 fn free_ports<const N: usize>() -> [u16; N] {
     let held = std::array::from_fn::<_, N, _>(|_| TcpListener::bind("127.0.0.1:0").expect("a port"));
     held.map(|listener| listener.local_addr().expect("it is bound").port())
-}
-
-/// Starts a program and waits for the first line of its output that `find` makes something of.
-fn started(command: &mut Command, find: impl Fn(&str) -> Option<String>) -> (Killed, String) {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-    let mut child = Killed(child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}")));
-    let mut out = BufReader::new(child.0.stdout.take().expect("it is a pipe"));
-    let mut seen = String::new();
-    loop {
-        let mut line = String::new();
-        let read = out.read_line(&mut line).expect("a pipe can be read");
-        assert!(read > 0, "{command:?} ended before it listened:\n{seen}");
-        if let Some(found) = find(&line) {
-            // Whoever writes to a pipe that nobody reads stops.
-            std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
-            return (child, found);
-        }
-        seen.push_str(&line);
-    }
 }
 
 /// An answer over HTTP.
@@ -122,7 +94,7 @@ pub(super) struct Simulated {
     pub(super) behind: String,
     service: &'static str,
     folder: PathBuf,
-    _children: [Killed; 2],
+    _children: [Running; 2],
 }
 
 impl Simulated {
@@ -136,11 +108,12 @@ impl Simulated {
             .arg(&file)
             .current_dir(scene.path());
         let wanted = format!("localhost:{port}");
-        let (emulate, _) = started(&mut emulate, |line| line.contains(&wanted).then(String::new));
+        let emulate = Running::start(&mut emulate, |text| text.contains(&wanted).then_some(Value::Null));
         let behind = format!("http://127.0.0.1:{port}");
         let mut gateway = Command::new("python3");
         gateway.arg(support("gateway.py")).arg(&behind).arg(scene.path().join("git"));
-        let (gateway, url) = started(&mut gateway, |line| Some(line.trim().to_owned()));
+        let gateway = Running::start(&mut gateway, |text| text.contains('\n').then(|| json!(text.trim())));
+        let url = gateway.said().as_str().expect("it says where it is").to_owned();
         Self { url, behind, service, folder: folder.to_owned(), _children: [emulate, gateway] }
     }
 
