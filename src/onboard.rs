@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use gloaming_api::ReasonCode;
 use gloaming_api::path::escape_name;
 use gloaming_api::profile::{CheckState, Profile};
+use gloaming_api::{ReasonCode, TaskId};
 use gloaming_jobs::Cancel;
 use gloaming_profile::Proving;
 use gloaming_worker::Update;
@@ -16,6 +16,7 @@ use crate::context::{self, Home};
 use crate::engine::JobLane;
 use crate::failure::{Failure, unless_cancelled};
 use crate::known::{Known, bad_corrections};
+use crate::leash::Leash;
 use crate::profile::tell;
 use crate::run::{cancel_on_signal, policy_for_jobs, repo_failure};
 use crate::told::print_json;
@@ -31,24 +32,36 @@ pub(crate) enum Run {
     Again,
 }
 
-pub(crate) async fn main(args: OnboardArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn main(mut args: OnboardArgs) -> anyhow::Result<ExitCode> {
+    let leash = args.lease.as_deref().map(Leash::read).transpose()?;
+    if let Some(leash) = &leash {
+        args.profile.policy.sent = leash.policy.clone();
+    }
     let run = match (args.profile.no_run, args.again) {
         (true, _) => Run::No,
         (false, true) => Run::Again,
         (false, false) => Run::Unproved,
     };
-    show(&args.profile, run, |profile| format!("{}{}", tell(profile), tell_readiness(profile))).await
+    show(&args.profile, run, leash.as_ref(), |profile| {
+        format!("{}{}", tell(profile), tell_readiness(profile))
+    })
+    .await
 }
 
-/// Learns a profile and prints it, as JSON or in the words of `tell`.
+/// Learns a profile, of a worker's attempt where there is one, and prints it, as JSON or in the words of `tell`.
 pub(crate) async fn show(
     args: &ProfileArgs,
     run: Run,
+    leash: Option<&Leash>,
     tell: impl FnOnce(&Profile) -> String,
 ) -> anyhow::Result<ExitCode> {
     let console = Console::new();
     let cancel = Cancel::new();
-    let profile = learn(args, run, &console, &cancel).await;
+    if let Some(leash) = leash {
+        crate::leash::hold(&cancel, leash.grace_s);
+    }
+    let task = leash.map(|leash| &leash.task);
+    let profile = learn(args, run, task, &console, &cancel).await;
     console.close();
     let profile = profile
         .map_err(|error| unless_cancelled(error, &cancel, "cancelled; the commands were not all run"))?;
@@ -60,9 +73,15 @@ pub(crate) async fn show(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel) -> anyhow::Result<Profile> {
+async fn learn(
+    args: &ProfileArgs,
+    run: Run,
+    task: Option<&TaskId>,
+    console: &Console,
+    cancel: &Cancel,
+) -> anyhow::Result<Profile> {
     let home = Home::open()?;
-    let work = home.work_dir(gloaming_api::TaskId::generate().as_str())?;
+    let work = home.work_dir(TaskId::generate().as_str())?;
     cancel_on_signal(cancel);
     let path = std::path::absolute(&args.repo)?;
     let repository = Repository::open(&path, &work.path().join("git")).map_err(repo_failure)?;
@@ -88,7 +107,7 @@ async fn learn(args: &ProfileArgs, run: Run, console: &Console, cancel: &Cancel)
                 .into());
         }
     };
-    let JobLane { engine, environment } = crate::engine::open(&home, &grant, None, None).await?;
+    let JobLane { engine, environment } = crate::engine::open(&home, &grant, None, task).await?;
     if run == Run::Unproved
         && let Some(proved) = known.proved(&profile, &grant, environment.digest())
     {

@@ -13,7 +13,7 @@ const MOST_NAMED: usize = 8;
 
 pub(crate) async fn main(args: ProfileArgs) -> anyhow::Result<ExitCode> {
     let run = if args.no_run { Run::No } else { Run::Unproved };
-    show(&args, run, tell).await
+    show(&args, run, None, tell).await
 }
 
 /// Returns a profile in words. What comes from the repository is made safe for a terminal.

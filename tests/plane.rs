@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::hosted::sent;
 use crate::support::{Ran, Scene, ran, skipped};
 
 const FILES: &[(&str, &str)] = &[
@@ -137,6 +138,39 @@ fn a_task_goes_the_whole_way_to_a_change_that_no_code_host_takes() {
     scene.gloaming(&["evidence", "verify", "evidence.json"]).exits(0);
     let journal = task(&scene, &["get", &id, "trajectory"]).exits(0).stdout;
     assert!(gloaming_api::journal::parse(&journal).is_ok());
+    assert_eq!(server.stop(), 0);
+    left_nothing(&scene);
+}
+
+#[test]
+fn a_repository_is_onboarded_by_a_worker_and_its_profile_shown() {
+    let scene = Scene::new(FILES);
+    let server = Running::server(&scene, "serve", &config(&scene));
+    let asked = task(&scene, &["onboard", "acme/calc", "--watch"]).exits(0);
+    let id = asked.stdout.lines().next().unwrap().to_owned();
+    assert!(asked.stdout.contains("provision") && asked.stdout.contains("onboarded"), "{}", asked.stdout);
+    let shown = task(&scene, &["show", &id, "--json"]).exits(0).json();
+    assert_eq!(json!([shown["state"], shown["kind"]]), json!(["onboarded", "onboard"]), "{shown:#}");
+    assert!(shown["cost"]["wall_s"].as_f64().unwrap() > 0.0 && shown["cost"]["calls"] == 0, "{shown:#}");
+    let token =
+        scene.gloaming(&["token", "create", "--scope", "read", "--repo", "acme/*", "--json"]).exits(0).json();
+    let bearer = format!("Bearer {}", token["token"].as_str().unwrap());
+    let profile = format!("{}/v1/repos/acme/calc/profile", server.url());
+    let told = sent("GET", &profile, &[("Authorization", &bearer)], "").good();
+    let test = told["commands"].as_array().unwrap().iter().find(|one| one["kind"] == "test").unwrap();
+    assert_eq!(test["proof"]["exit"], json!({"how": "code", "value": 0}), "{told:#}");
+
+    // A policy of its own that does not load lets nothing be run.
+    scene.write(&[(".gloaming/policy.toml", "schema = 1\nnothing = \"of this name\"\n")]);
+    scene.commit("a policy");
+    let asked = task(&scene, &["onboard", "acme/calc", "--watch"]).exits(3);
+    let id = asked.stdout.lines().next().unwrap();
+    let shown = task(&scene, &["show", id, "--json"]).exits(0).json();
+    assert_eq!(
+        json!([shown["state"], shown["bow_out"]["reason_code"]]),
+        json!(["bowed_out", "policy_blocked"]),
+        "{shown:#}"
+    );
     assert_eq!(server.stop(), 0);
     left_nothing(&scene);
 }

@@ -230,7 +230,8 @@ impl Command {
             },
             Self::Task(TaskArgs { command, .. }) => match command {
                 TaskCommand::Submit(args) => args.json,
-                TaskCommand::List { json, .. }
+                TaskCommand::Onboard { json, .. }
+                | TaskCommand::List { json, .. }
                 | TaskCommand::Show { json, .. }
                 | TaskCommand::Watch { json, .. }
                 | TaskCommand::Cancel { json, .. }

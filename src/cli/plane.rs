@@ -73,6 +73,21 @@ pub(crate) struct TaskArgs {
 pub(crate) enum TaskCommand {
     /// Ask for a task; prints its id
     Submit(Box<SubmitArgs>),
+    /// Have a worker find a repository's commands and prove them by running them; prints the task's id
+    Onboard {
+        /// The repository
+        #[arg(value_name = "OWNER/NAME")]
+        repo: RepoId,
+        /// A key of your own: the same request with the same key is the same task
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+        /// Tell what happens to it until it ends
+        #[arg(long)]
+        watch: bool,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
     /// List tasks, the newest first
     List {
         /// Of this repository alone

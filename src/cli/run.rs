@@ -134,6 +134,9 @@ pub(crate) struct OnboardArgs {
     /// Run every command again, whatever was proved before
     #[arg(long, conflicts_with = "no_run")]
     pub(crate) again: bool,
+    /// Whose attempt this is, of a worker's that holds standard input open as long as it may run
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) lease: Option<PathBuf>,
 }
 
 /// Options of `gloaming profile`.

@@ -8,7 +8,9 @@ use futures::StreamExt as _;
 use gloaming_api::TaskId;
 use gloaming_api::access::{NewToken, Scope, TokenMade, TokenView};
 use gloaming_api::endpoints;
-use gloaming_api::task::{DeadEffect, NewTask, TEXT_CAP, TaskAccepted, TaskPage, TaskState, TaskView};
+use gloaming_api::task::{
+    DeadEffect, NewTask, TEXT_CAP, TaskAccepted, TaskKind, TaskPage, TaskState, TaskView,
+};
 use gloaming_client::{Ask, Client, ClientError};
 use serde_json::json;
 
@@ -27,6 +29,10 @@ pub(crate) async fn task(args: TaskArgs) -> anyhow::Result<ExitCode> {
     let client = client(&args.plane)?;
     match args.command {
         TaskCommand::Submit(args) => submit(&client, *args).await,
+        TaskCommand::Onboard { repo, key, watch, json } => {
+            let (owner, name) = repo.as_str().split_once('/').unwrap_or((repo.as_str(), ""));
+            accepted(&client, Ask::of("onboard_repo", &[owner, name]), key.as_deref(), watch, json).await
+        }
         TaskCommand::List { repo, state, limit, json } => {
             let mut query = Vec::new();
             query.extend(repo.map(|repo| ("repo", repo.to_string())));
@@ -110,6 +116,7 @@ async fn submit(client: &Client, args: SubmitArgs) -> anyhow::Result<ExitCode> {
         };
     let new = NewTask {
         repo: args.repo,
+        kind: TaskKind::Change,
         text,
         base: args.base,
         priority: args.priority,
@@ -118,10 +125,21 @@ async fn submit(client: &Client, args: SubmitArgs) -> anyhow::Result<ExitCode> {
         needs: args.needs,
         cost_usd: args.cost,
     };
-    let mut ask = Ask::of("submit_task", &[]).with(&new);
-    ask.idempotency_key = args.key.as_deref();
+    let ask = Ask::of("submit_task", &[]).with(&new);
+    accepted(client, ask, args.key.as_deref(), args.watch, args.json).await
+}
+
+/// Asks for a task, says which it is, and follows it where that is wanted.
+async fn accepted<'a>(
+    client: &Client,
+    mut ask: Ask<'a>,
+    key: Option<&'a str>,
+    follow: bool,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    ask.idempotency_key = key;
     let accepted: TaskAccepted = client.json(ask).await.map_err(failure)?;
-    match (args.json, args.watch) {
+    match (json, follow) {
         (true, _) => print_json(&json!(accepted)),
         (false, false) => {
             println!("{}", accepted.id);
@@ -133,7 +151,7 @@ async fn submit(client: &Client, args: SubmitArgs) -> anyhow::Result<ExitCode> {
         }
         (false, true) => println!("{}", accepted.id),
     }
-    if args.watch { watch(client, &accepted.id, args.json).await } else { Ok(ExitCode::from(exit::OK)) }
+    if follow { watch(client, &accepted.id, json).await } else { Ok(ExitCode::from(exit::OK)) }
 }
 
 async fn list(
@@ -223,7 +241,11 @@ fn code(state: TaskState) -> u8 {
         TaskState::BowedOut => exit::BOW_OUT,
         TaskState::Failed | TaskState::Quarantined => exit::INFRASTRUCTURE,
         TaskState::Cancelled | TaskState::Superseded => exit::CANCELLED,
-        TaskState::Published | TaskState::Queued | TaskState::Running | TaskState::Publishing => exit::OK,
+        TaskState::Published
+        | TaskState::Onboarded
+        | TaskState::Queued
+        | TaskState::Running
+        | TaskState::Publishing => exit::OK,
     }
 }
 

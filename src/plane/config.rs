@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use gloaming_api::RepoId;
 use gloaming_api::access::{RepoPattern, Scope};
-use gloaming_api::task::NewTask;
+use gloaming_api::task::{NewTask, TaskKind};
 use gloaming_server::upkeep::{Keep, Schedule, Standing};
 use gloaming_store::Share;
 use secrecy::SecretString;
@@ -134,6 +134,7 @@ impl Config {
             let place = format!("[[schedule]] number {number} ({})", of.name.escape_debug());
             let task = NewTask {
                 repo: of.repo.clone(),
+                kind: TaskKind::Change,
                 text: of.text.clone(),
                 base: of.base.clone(),
                 priority: of.priority,

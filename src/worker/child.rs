@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "this program starts itself, and nothing else")]
 
 use std::ffi::OsString;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::failure::Failure;
 const SAID_CAP: u64 = 8 << 20;
 
 /// How much of its standard error an error message has, bytes.
-const TAIL: usize = 2_000;
+const TAIL: u64 = 2_000;
 
 /// How long one that was asked to stop may take to end in order.
 const GRACE: Duration = Duration::from_secs(12);
@@ -37,7 +38,7 @@ pub(super) struct Attempt {
     /// Held open: its end tells the process to stop.
     leash: Option<ChildStdin>,
     group: Pid,
-    complaints: PathBuf,
+    log: Log,
 }
 
 /// How it ended.
@@ -73,7 +74,7 @@ impl Attempt {
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let group = group.expect("a process that was just started has an id");
         let leash = child.stdin.take();
-        Ok(Self { child, leash, group, complaints })
+        Ok(Self { child, leash, group, log: Log(complaints) })
     }
 
     /// Waits for its end. Whoever stops waiting may call [`Attempt::stop`], or drop it.
@@ -82,7 +83,7 @@ impl Attempt {
         let failed = |error| Failure::infrastructure("wait for the attempt's process", error);
         let (said, status) = tokio::join!(read(stdout), self.child.wait());
         let status = status.map_err(failed)?;
-        Ok(Ended { status, said, complained: self.complained() })
+        Ok(Ended { status, said, complained: self.log.end() })
     }
 
     /// Asks it to stop, and kills it where that takes too long.
@@ -99,10 +100,32 @@ impl Attempt {
         let _ = kill_process_group(self.group, Signal::KILL);
     }
 
-    fn complained(&self) -> String {
-        let bytes = std::fs::read(&self.complaints).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL)..]).into_owned();
-        text.trim().to_owned()
+    /// Where its standard error goes.
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+}
+
+/// What a process writes to standard error, in a file.
+#[derive(Debug, Clone)]
+pub(super) struct Log(PathBuf);
+
+impl Log {
+    /// Returns the last line; while all goes well that is what it does.
+    pub(super) fn last_line(&self) -> Option<String> {
+        Some(self.end().lines().next_back()?.trim().to_owned())
+    }
+
+    /// Returns the end of it.
+    fn end(&self) -> String {
+        let mut bytes = Vec::new();
+        // What cannot be read says nothing.
+        let _ = std::fs::File::open(&self.0).and_then(|mut file| {
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+            file.take(TAIL).read_to_end(&mut bytes)
+        });
+        String::from_utf8_lossy(&bytes).trim().to_owned()
     }
 }
 

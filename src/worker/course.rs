@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gloaming_api::bowout::{BowOut, BowOutEvidence, Cost, Unblock, shorten};
+use gloaming_api::task::TaskKind;
 use gloaming_api::worker::{AttemptResult, Control, ControlError, Lease, LeaseKey, Renewal, VerifiedChange};
-use gloaming_api::{Digest, ReasonCode, Stage};
+use gloaming_api::{Digest, Profile, ReasonCode, Stage};
 use gloaming_jobs::Cancel;
 use gloaming_worker::lease::{Follower, Stop, keep, persist};
 use gloaming_workspace::{Interrupt, Repository};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use super::child::{Attempt, Ended};
+use super::child::{Attempt, Ended, Log};
 use crate::cli::WorkerArgs;
 use crate::context::{self, Home, WorkDir};
 use crate::failure::{Failure, exit, in_one_line};
@@ -200,6 +201,9 @@ impl<C: Control> Course<'_, C> {
             Ok(()) => {}
             Err(halt) => return Ok(End::Halted(halt)),
         }
+        if self.lease.kind == TaskKind::Onboard {
+            return self.onboard(&pristine, folder).await;
+        }
         let at_work = folder.join("work.git");
         if let Err(halt) = self.copy(&pristine, at_work.clone(), folder).await? {
             return Ok(End::Halted(halt));
@@ -229,6 +233,65 @@ impl<C: Control> Course<'_, C> {
         }
         let said = ended.said.unwrap_or_default();
         self.verified_again(work, &pristine, &said).await
+    }
+
+    /// Has the repository's commands found and proved by a process of its own, and hands over what is known then.
+    async fn onboard(&mut self, repo: &Path, folder: &Path) -> anyhow::Result<End> {
+        let began = Instant::now();
+        self.doing(Stage::Provision, "finding its commands");
+        let mut args: Vec<OsString> = vec!["onboard".into(), repo.into()];
+        // Whoever asks for it wants to know what is so now.
+        args.extend(["--again".into(), "--json".into()]);
+        args.extend(["--as".into(), OsString::from(self.lease.repo.as_str())]);
+        args.extend(["--lease".into(), folder.join("lease.json").into_os_string()]);
+        args.extend(self.equipment.options.iter().cloned());
+        let mut child = Attempt::start(&self.equipment.program, &args, folder, "onboard")?;
+        let ended = self.end_of(&mut child, |log| {
+            self.report.send_modify(|report| {
+                report.doing = log.last_line().unwrap_or_else(|| report.doing.clone());
+                report.cost.wall_s = began.elapsed().as_secs_f64();
+            });
+        });
+        let ended = match ended.await? {
+            Ok(ended) => ended,
+            Err(halt) => return Ok(End::Halted(halt)),
+        };
+        self.report.send_modify(|report| report.cost.wall_s = began.elapsed().as_secs_f64());
+        match ended.status.code() {
+            Some(0) => {}
+            Some(code) if code == i32::from(exit::BOW_OUT) => return Ok(self.not_onboarded(&ended)),
+            _ => return Ok(self.failed(ended.error())),
+        }
+        let profile: Profile = serde_json::from_value(ended.said.unwrap_or_default())?;
+        self.in_time(persist(|| self.control.profile(self.key, &profile))).await?;
+        Ok(End::Result(Box::new(AttemptResult::Onboarded { cost: self.cost() })))
+    }
+
+    /// A repository that nothing can be proved of here: no engine, or a policy of its own that does not load.
+    fn not_onboarded(&self, ended: &Ended) -> End {
+        let said = ended.said.clone().unwrap_or_default();
+        let reason = said["reason_code"].as_str().and_then(ReasonCode::named);
+        let why = ended.error();
+        let bow_out = BowOut {
+            schema_version: 1,
+            task_id: self.key.task.clone(),
+            attempt: self.key.attempt,
+            stage: Stage::Provision,
+            reason_code: reason.unwrap_or(ReasonCode::EnvUnbuildable),
+            summary: shorten(why.lines().next().unwrap_or_default(), 280),
+            evidence: vec![BowOutEvidence::note("system", shorten(&why, 2_000))],
+            attempted: Vec::new(),
+            what_would_unblock: vec![Unblock::by_hand(
+                "make it possible to run the repository's commands",
+                said["hint"].as_str().unwrap_or("see the evidence"),
+            )],
+            questions: Vec::new(),
+            confidence: None,
+            threshold: None,
+            cost: self.cost(),
+            retryable: true,
+        };
+        End::Result(Box::new(AttemptResult::BowedOut { bow_out: Box::new(bow_out) }))
     }
 
     fn doing(&self, stage: Stage, doing: &str) {
@@ -281,6 +344,32 @@ impl<C: Control> Course<'_, C> {
             () = child.stop() => {}
             _ = halted.wait_for(|halt| *halt == Some(Halt::Lost)) => {}
         }
+    }
+
+    /// Waits for a process's end, and looks at it from time to time; stops it when the attempt is to.
+    async fn end_of(
+        &self,
+        child: &mut Attempt,
+        mut look: impl FnMut(&Log),
+    ) -> anyhow::Result<Result<Ended, Halt>> {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut halted = self.halted.clone();
+        let log = child.log().clone();
+        let ended = {
+            let mut ended = std::pin::pin!(child.ended());
+            loop {
+                tokio::select! {
+                    ended = &mut ended => break Ok(ended?),
+                    halt = stopping(&mut halted) => break Err(halt),
+                    _ = looks.tick() => look(&log),
+                }
+            }
+        };
+        if ended.is_err() {
+            self.stop(child).await;
+        }
+        Ok(ended)
     }
 
     /// Waits for a process's end while its journal is handed over as it grows.
@@ -396,13 +485,9 @@ impl<C: Control> Course<'_, C> {
         args.extend(["--of".into(), out.join("evidence.json").into_os_string(), "--again".into()]);
         let mut child = Attempt::start(&self.equipment.program, &args, folder, "verify")?;
         // The cost and the grant are the attempt's, which this process adds nothing to.
-        let mut halted = self.halted.clone();
-        let ended = tokio::select! {
-            ended = child.ended() => ended?,
-            halt = stopping(&mut halted) => {
-                self.stop(&mut child).await;
-                return Ok(End::Halted(halt));
-            }
+        let ended = match self.end_of(&mut child, |_| {}).await? {
+            Ok(ended) => ended,
+            Err(halt) => return Ok(End::Halted(halt)),
         };
         drop(child);
         match ended.status.code() {
@@ -421,7 +506,7 @@ impl<C: Control> Course<'_, C> {
         let said = ended.said.clone().unwrap_or_default();
         let why = said["summary"].as_str().unwrap_or("the verdict was not told").to_owned();
         let reason = said["reason_code"].as_str().unwrap_or("verification_failed");
-        let reason = ReasonCode::ALL.iter().copied().find(|code| code.as_str() == reason);
+        let reason = ReasonCode::named(reason);
         let bow_out = BowOut {
             schema_version: 1,
             task_id: self.key.task.clone(),

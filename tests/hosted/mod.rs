@@ -5,6 +5,8 @@ mod follow_ups;
 mod simulated;
 mod slack;
 
+pub(crate) use self::simulated::sent;
+
 /// A crate that adds and takes away, with its tests.
 const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", "[package]\nname = \"api\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),

@@ -42,8 +42,8 @@ fn free_ports<const N: usize>() -> [u16; N] {
 }
 
 /// An answer over HTTP.
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     pub(super) body: String,
     pub(super) took: Duration,
 }
@@ -54,14 +54,14 @@ impl Answer {
     }
 
     #[track_caller]
-    pub(super) fn good(self) -> Value {
+    pub(crate) fn good(self) -> Value {
         assert!((200..300).contains(&self.status), "{}: {}", self.status, self.body);
         if self.body.is_empty() { Value::Null } else { self.json() }
     }
 }
 
 /// Sends a request by curl.
-pub(super) fn sent(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) fn sent(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut curl = Command::new("curl");
     curl.args(["-sS", "--noproxy", "*", "-X", method, "-w", "\n%{http_code} %{time_total}", url]);
     for (name, value) in headers {

@@ -89,6 +89,11 @@ pub enum ReasonCode {
 }
 
 impl ReasonCode {
+    /// Returns the code of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == name)
+    }
+
     /// Every code, in the order of the blueprint.
     pub const ALL: &[Self] = &[
         Self::PolicyBlocked,

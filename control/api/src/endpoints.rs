@@ -145,6 +145,13 @@ const SLACK: &[Param] = &[
     },
 ];
 
+const IDEMPOTENCY_KEY: Param = Param {
+    name: "Idempotency-Key",
+    schema: r#"{"type":"string","pattern":"^[!-~]{1,200}$"}"#,
+    required: false,
+    about: "Chosen by the client: the same key with the same request is the same task.",
+};
+
 const BASE: Endpoint = Endpoint {
     name: "",
     method: Method::Get,
@@ -194,12 +201,7 @@ const PROGRAMS: &[Endpoint] = &[
         path: "/v1/tasks",
         auth: Auth::Token(Scope::Submit),
         body_cap: TASK,
-        headers: &[Param {
-            name: "Idempotency-Key",
-            schema: r#"{"type":"string","pattern":"^[!-~]{1,200}$"}"#,
-            required: false,
-            about: "Chosen by the client: the same key with the same body is the same task.",
-        }],
+        headers: &[IDEMPOTENCY_KEY],
         body: Content::Json(json::<NewTask>),
         answer: Content::Json(json::<TaskAccepted>),
         status: 202,
@@ -338,6 +340,18 @@ const PROGRAMS: &[Endpoint] = &[
         }],
         answer: Content::Json(json::<Profile>),
         summary: "What is known of a repository, with its proofs. Carries an ETag.",
+        ..BASE
+    },
+    Endpoint {
+        name: "onboard_repo",
+        method: Method::Post,
+        path: "/v1/repos/{owner}/{name}/onboard",
+        auth: Auth::Token(Scope::Submit),
+        body_cap: SMALL,
+        headers: &[IDEMPOTENCY_KEY],
+        answer: Content::Json(json::<TaskAccepted>),
+        status: 202,
+        summary: "Have a worker find a repository's commands and prove them by running them. The task takes the place of one before that has not ended.",
         ..BASE
     },
     Endpoint {

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bowout::Cost;
-use crate::task::{PullRequestOutcome, TaskState};
+use crate::task::{PullRequestOutcome, TaskKind, TaskState};
 use crate::{ReasonCode, RepoId};
 
 /// What came of a task, for statistics.
@@ -17,6 +17,8 @@ use crate::{ReasonCode, RepoId};
 pub struct Figure {
     /// Its repository.
     pub repo: RepoId,
+    /// What was wanted of it.
+    pub kind: TaskKind,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When anything about it changed last.
@@ -45,7 +47,7 @@ pub struct Stats {
 /// What came of some tasks.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Count {
-    /// Tasks that were asked for.
+    /// Changes that were asked for.
     pub tasks: u64,
     /// Pull requests that were opened.
     pub opened: u64,
@@ -65,6 +67,9 @@ pub struct Count {
     pub dropped: u64,
     /// Tasks that have not ended.
     pub open: u64,
+    /// Times that a repository was to be onboarded; they are counted here alone.
+    #[serde(default)]
+    pub onboardings: u64,
     /// US dollars that all these tasks took.
     pub cost_usd: f64,
     /// Cost of all tasks by the number of them; none where there is no task.
@@ -89,6 +94,10 @@ impl Stats {
 
 impl Count {
     fn add(&mut self, task: &Figure) {
+        if task.kind == TaskKind::Onboard {
+            self.onboardings += 1;
+            return;
+        }
         self.tasks += 1;
         if let Some(request) = &task.pull_request {
             self.opened += 1;
@@ -110,7 +119,7 @@ impl Count {
             TaskState::Failed | TaskState::Quarantined => self.failed += 1,
             TaskState::Cancelled | TaskState::Superseded => self.dropped += 1,
             TaskState::Queued | TaskState::Running | TaskState::Publishing => self.open += 1,
-            TaskState::Published => {}
+            TaskState::Published | TaskState::Onboarded => {}
         }
         self.cost_usd += task.cost.usd;
         self.cost_per_task_usd = Some(self.cost_usd / self.tasks as f64);

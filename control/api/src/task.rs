@@ -19,12 +19,41 @@ pub const NEEDS: usize = 16;
 /// The largest and smallest priority.
 pub const PRIORITIES: std::ops::RangeInclusive<i32> = -100..=100;
 
+/// What is wanted of a repository.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskKind {
+    /// A change of it: ends in a pull request, or says why there is none.
+    #[default]
+    Change,
+    /// To be known: its commands are found and proved by running them, on its default branch, without a model.
+    Onboard,
+}
+
+impl TaskKind {
+    /// Returns what a policy's `[submit]` calls asking for it.
+    pub fn asked_as(self) -> &'static str {
+        match self {
+            Self::Change => "model",
+            Self::Onboard => "onboard",
+        }
+    }
+
+    /// Whether a change is wanted, as nearly always.
+    pub fn is_change(&self) -> bool {
+        *self == Self::Change
+    }
+}
+
 /// What somebody asks for: the body of `POST /v1/tasks`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTask {
     /// The repository, `owner/name`.
     pub repo: RepoId,
+    /// What is wanted of it; a change where nothing is said.
+    #[serde(default, skip_serializing_if = "TaskKind::is_change")]
+    pub kind: TaskKind,
     /// What is to be done, in words; at most 256 KiB of UTF-8.
     #[schemars(length(min = 1, max = 262_144), regex(pattern = r"\S"))]
     pub text: String,
@@ -54,6 +83,24 @@ pub struct NewTask {
 }
 
 impl NewTask {
+    /// The key by which one request to onboard a repository takes the place of another that has not ended.
+    pub const ONBOARD: &str = "gloaming:onboard";
+
+    /// Returns what asks for a repository to be onboarded.
+    pub fn onboard(repo: RepoId) -> Self {
+        Self {
+            text: format!("Find the commands of {repo}, and prove them by running them"),
+            repo,
+            kind: TaskKind::Onboard,
+            base: None,
+            priority: 0,
+            not_before: None,
+            supersede: Some(Self::ONBOARD.to_owned()),
+            needs: Vec::new(),
+            cost_usd: None,
+        }
+    }
+
     /// Checks what the types do not. An error names the field and what is wanted there.
     pub fn check(&self) -> Result<(), String> {
         let refuse = |place: &str, want: String| Err(format!("at `{place}`: want {want}"));
@@ -70,6 +117,12 @@ impl NewTask {
         }
         if !self.supersede.as_ref().is_none_or(short) {
             return refuse("supersede", format!("1 to {KEY_CAP} bytes without control characters"));
+        }
+        if self.kind == TaskKind::Onboard && self.base.is_some() {
+            return refuse(
+                "base",
+                "none: what is kept of a repository is known of its default branch".to_owned(),
+            );
         }
         if self.needs.len() > NEEDS || !self.needs.iter().all(short) {
             return refuse("needs", format!("at most {NEEDS} labels of 1 to {KEY_CAP} bytes"));
@@ -127,6 +180,8 @@ pub enum TaskState {
     Publishing,
     /// The end: a pull request is open, or was.
     Published,
+    /// The end: the repository is onboarded, and its profile kept.
+    Onboarded,
     /// The end: no pull request, and why.
     BowedOut,
     /// The end: infrastructure failed as often as it may.
@@ -146,6 +201,7 @@ impl TaskState {
         Self::Running,
         Self::Publishing,
         Self::Published,
+        Self::Onboarded,
         Self::BowedOut,
         Self::Failed,
         Self::Quarantined,
@@ -160,6 +216,7 @@ impl TaskState {
             Self::Running => "running",
             Self::Publishing => "publishing",
             Self::Published => "published",
+            Self::Onboarded => "onboarded",
             Self::BowedOut => "bowed_out",
             Self::Failed => "failed",
             Self::Quarantined => "quarantined",
@@ -214,6 +271,9 @@ pub struct TaskView {
     pub id: TaskId,
     /// The repository.
     pub repo: RepoId,
+    /// What is wanted of it.
+    #[serde(default, skip_serializing_if = "TaskKind::is_change")]
+    pub kind: TaskKind,
     /// What is to be done.
     pub text: String,
     /// What it starts from, where that was named.

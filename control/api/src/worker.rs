@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::bowout::{BowOut, Cost, Stage};
 use crate::journal::PolicyLayerText;
+use crate::task::TaskKind;
 use crate::{Attempt, Digest, Profile, RelPath, RepoId, TaskId};
 
 /// The version of this protocol. A control plane refuses workers of another.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// How long a lease holds when it is not renewed, where the operator says nothing else: what its worker leaves behind when it
 /// dies is begun anew within a minute, with some seconds for whoever takes it.
@@ -59,6 +60,9 @@ pub struct Lease {
     /// Where it is cloned from: a URL without credentials. A relative URL is the control plane's own, which reads
     /// from the code host for the worker of this lease.
     pub clone: String,
+    /// What is wanted of it.
+    #[serde(default, skip_serializing_if = "TaskKind::is_change")]
+    pub kind: TaskKind,
     /// What is to be done.
     pub text: String,
     /// The branch, tag or commit to start from; the default branch where none is named.
@@ -125,6 +129,11 @@ pub enum AttemptResult {
     BowedOut {
         /// The answer.
         bow_out: Box<BowOut>,
+    },
+    /// What is known of the repository was handed over, of a task that asked for that alone.
+    Onboarded {
+        /// What it took.
+        cost: Cost,
     },
     /// Infrastructure failed.
     Failed {

@@ -7,7 +7,7 @@ use gloaming_api::access::TokenView;
 use gloaming_api::bowout::Cost;
 use gloaming_api::journal::PolicyLayerText;
 use gloaming_api::problem::ProblemCode;
-use gloaming_api::task::KEY_CAP;
+use gloaming_api::task::{KEY_CAP, TaskKind};
 use gloaming_api::worker::{
     AttemptResult, CHUNK_CAP, LONGEST_WAIT, Lease, LeaseKey, LeaseRequest, PROTOCOL, Renewal, Renewed,
     Uploaded, VerifiedChange,
@@ -186,6 +186,7 @@ fn handed(app: &App, claimed: &Claimed, layers: &[PolicyLayerText], now: Timesta
         clone: clone_url(app, &claimed.lease, &task.repo),
         text: task.text.clone(),
         base: task.base.clone(),
+        kind: task.kind,
         onto: onto.flatten(),
         asker: task.asker.clone(),
         policy,
@@ -325,17 +326,25 @@ pub(crate) fn result(
     check_cost(match result {
         AttemptResult::Verified(change) => &change.cost,
         AttemptResult::BowedOut { bow_out } => &bow_out.cost,
-        AttemptResult::Failed { cost, .. } | AttemptResult::Cancelled { cost } => cost,
+        AttemptResult::Onboarded { cost }
+        | AttemptResult::Failed { cost, .. }
+        | AttemptResult::Cancelled { cost } => cost,
     })?;
-    let (end, effects) = match result {
-        AttemptResult::Verified(change) => judged(app, key, token, change, now)?,
-        AttemptResult::BowedOut { bow_out } => (AttemptEnd::BowedOut(bow_out.clone()), Vec::new()),
-        AttemptResult::Failed { error, cost } => {
+    let refused = match result {
+        AttemptResult::Verified(_) | AttemptResult::Onboarded { .. } => not_asked(app, key, result)?,
+        _ => None,
+    };
+    let (end, effects) = match (refused, result) {
+        (Some(end), _) => (end, Vec::new()),
+        (None, AttemptResult::Verified(change)) => judged(app, key, token, change, now)?,
+        (None, AttemptResult::BowedOut { bow_out }) => (AttemptEnd::BowedOut(bow_out.clone()), Vec::new()),
+        (None, AttemptResult::Onboarded { cost }) => (AttemptEnd::Onboarded { cost: *cost }, Vec::new()),
+        (None, AttemptResult::Failed { error, cost }) => {
             let mut error = error.clone();
             cut(&mut error, ERROR_CAP);
             (AttemptEnd::Failed { error, cost: *cost }, Vec::new())
         }
-        AttemptResult::Cancelled { cost } => (AttemptEnd::Cancelled { cost: *cost }, Vec::new()),
+        (None, AttemptResult::Cancelled { cost }) => (AttemptEnd::Cancelled { cost: *cost }, Vec::new()),
     };
     let effects = match (&end, app.store.task(&key.task)?) {
         // Whoever asked is told why there is nothing. Of a failure only the last is one, which the store alone knows.
@@ -345,6 +354,7 @@ pub(crate) fn result(
     let (outcome, cost) = match &end {
         AttemptEnd::Verified(change) => ("verified", change.cost),
         AttemptEnd::BowedOut(bow_out) => ("bowed_out", bow_out.cost),
+        AttemptEnd::Onboarded { cost } => ("onboarded", *cost),
         AttemptEnd::Failed { cost, .. } => ("failed", *cost),
         AttemptEnd::Cancelled { cost } => ("cancelled", *cost),
     };
@@ -357,6 +367,27 @@ pub(crate) fn result(
         meters::attempt_ended(outcome, &cost);
     }
     Ok(())
+}
+
+/// Returns the end of an attempt that says it did what was not asked for, or that hands over nothing of what was.
+fn not_asked(app: &App, key: &LeaseKey, result: &AttemptResult) -> Result<Option<AttemptEnd>, Fault> {
+    let task = app.store.task(&key.task)?.ok_or_else(lost)?;
+    let (error, cost) = match (result, task.view.kind) {
+        (AttemptResult::Verified(change), TaskKind::Onboard) => {
+            ("a change was handed over, and none was asked for", change.cost)
+        }
+        (AttemptResult::Onboarded { cost }, TaskKind::Change) => {
+            ("a change was asked for, and only a profile was handed over", *cost)
+        }
+        (AttemptResult::Onboarded { cost }, TaskKind::Onboard)
+            if app.store.profile(&task.view.repo)?.is_none() =>
+        {
+            ("it was said to be onboarded, and no profile was handed over", *cost)
+        }
+        _ => return Ok(None),
+    };
+    tracing::warn!(task = %key.task, attempt = %key.attempt, error, "an attempt's result is not taken");
+    Ok(Some(AttemptEnd::Failed { error: error.to_owned(), cost }))
 }
 
 fn judged(

@@ -147,7 +147,9 @@ fn responses(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
     let header = |about: &str| json!({"description": about, "schema": {"type": "string"}});
     let mut responses = Map::new();
     match endpoint.name {
-        "submit_task" => success["headers"] = json!({"Location": header("The task's path.")}),
+        "submit_task" | "onboard_repo" => {
+            success["headers"] = json!({"Location": header("The task's path.")})
+        }
         "repo_profile" => {
             success["headers"] = json!({"ETag": header("Changes with what the profile was made from.")});
             responses.insert("304".into(), json!({"description": "It is what If-None-Match names."}));
@@ -197,7 +199,7 @@ fn problems(endpoint: &Endpoint) -> Vec<ProblemCode> {
         codes.extend([RequestTimeout, TooLarge, UnsupportedMediaType, InvalidBody]);
     }
     match endpoint.name {
-        "submit_task" => codes.extend([NotFound, IdempotencyConflict, PolicyBlocked]),
+        "submit_task" | "onboard_repo" => codes.extend([NotFound, IdempotencyConflict, PolicyBlocked]),
         "retry_task" => codes.push(Conflict),
         "lease" => codes.push(ProtocolVersion),
         _ if endpoint.path.contains("{attempt}") => codes.push(LeaseLost),

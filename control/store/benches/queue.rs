@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use gloaming_api::Digest;
 use gloaming_api::access::RepoPattern;
 use gloaming_api::bowout::{Cost, Stage};
-use gloaming_api::task::{NewTask, Source};
+use gloaming_api::task::{NewTask, Source, TaskKind};
 use gloaming_api::worker::Renewal;
 use gloaming_store::{AttemptEnd, Claimant, Limits, NewEffect, SqliteStore, Store as _, Submission};
 use jiff::Timestamp;
@@ -130,6 +130,7 @@ impl Queue {
         let number = self.submitted;
         let new = NewTask {
             repo: format!("acme/r{}", number % REPOSITORIES).parse().expect("a repository"),
+            kind: TaskKind::Change,
             text: "Bump the dependency past the advisory, and see that what uses it still does what it did."
                 .into(),
             base: None,

@@ -69,12 +69,20 @@ fn connect(path: &Path, migrations: &Migrations<'_>) -> Result<Connection, Cause
     // What was answered outlives the machine's power too. With `normal` the last commits before it went would be gone: a
     // call of a model that was paid for, an effect that was done outside. It is one flush for each transaction.
     connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
     // The log of a large transaction, such as of an artifact, is not kept at its length for good.
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     connection.set_prepared_statement_cache_capacity(128);
-    migrations.to_latest(&mut connection)?;
+    to_latest(&mut connection, migrations)?;
     Ok(connection)
+}
+
+/// Brings a database to this version's form. A table that is made anew is dropped on the way, which would take along what
+/// stands on it if foreign keys counted then; steps that do so check them at their end.
+pub(crate) fn to_latest(connection: &mut Connection, migrations: &Migrations<'_>) -> Result<(), Cause> {
+    connection.pragma_update(None, "foreign_keys", false)?;
+    migrations.to_latest(connection)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(())
 }
 
 /// Makes a file that its owner alone may read, where there is none. SQLite's files beside it are made like it.

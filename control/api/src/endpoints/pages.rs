@@ -186,6 +186,18 @@ pub(super) const PAGES: &[Endpoint] = &[
         ..BASE
     },
     Endpoint {
+        name: "web_onboard",
+        method: Method::Post,
+        path: "/web/repos/{owner}/{name}/onboard",
+        auth: Auth::Session(Scope::Submit),
+        body_cap: SMALL,
+        body: Content::Form,
+        answer: Content::Page,
+        status: 303,
+        summary: "Have a repository's commands found and proved.",
+        ..BASE
+    },
+    Endpoint {
         name: "web_repos",
         path: "/web/repos",
         auth: Auth::Session(Scope::Read),

@@ -92,7 +92,7 @@ pub(crate) fn message(view: &TaskView) -> String {
         TaskState::Queued => "waits for a worker".to_owned(),
         TaskState::Running => format!("attempt {} is at work", view.attempt),
         TaskState::Publishing => "the change passes, and is being published".to_owned(),
-        TaskState::Published => "done".to_owned(),
+        TaskState::Published | TaskState::Onboarded => "done".to_owned(),
         TaskState::BowedOut => "no pull request".to_owned(),
         other => other.as_str().to_owned(),
     };

@@ -32,6 +32,7 @@ pub(crate) async fn handle(app: &Arc<App>, asked: &mut Asked) -> Answered {
         "retry_task" => tasks::retry(app, asked).await,
         "repo_policy" => repos::policy(app, asked).await,
         "repo_explain" => repos::explain(app, asked).await,
+        "onboard_repo" => tasks::onboard(app, asked).await,
         "repo_profile" => repos::profile(app, asked).await,
         "lease" => leases::lease(app, asked).await,
         "renew_lease" => leases::renew(app, asked).await,

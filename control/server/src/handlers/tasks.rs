@@ -16,6 +16,7 @@ use crate::answer::{Answered, Fault, bytes, json};
 use crate::app::{App, Asked, Audited};
 use crate::auth::Caller;
 use crate::body;
+use crate::handlers::repos;
 
 /// Bytes of a task's text that a list has of it: a page of whole ones could be 25 MB.
 const LISTED_TEXT: usize = 1024;
@@ -23,7 +24,14 @@ const LISTED_TEXT: usize = 1024;
 pub(crate) const USUAL_PAGE: u32 = 50;
 
 pub(super) async fn submit(app: &Arc<App>, asked: &Asked) -> Answered {
-    let new: NewTask = body::parse(&asked.body)?;
+    accept(app, asked, body::parse(&asked.body)?).await
+}
+
+pub(super) async fn onboard(app: &Arc<App>, asked: &Asked) -> Answered {
+    accept(app, asked, NewTask::onboard(repos::repo(asked)?)).await
+}
+
+async fn accept(app: &Arc<App>, asked: &Asked, new: NewTask) -> Answered {
     let key = body::single(&asked.headers, "idempotency-key")?;
     let accepted = take(app, asked, new, key).await?;
     let mut response = json(StatusCode::ACCEPTED, &accepted);
@@ -59,7 +67,7 @@ pub(crate) async fn take(
     let submitted = app.ask(move |app, now| {
         let granted =
             app.policies.granted(&new.repo).map_err(|why| Fault::new(ProblemCode::PolicyBlocked, why))?;
-        let decision = granted.grant.decide_submit(&caller.asker(), "model");
+        let decision = granted.grant.decide_submit(&caller.asker(), new.kind.asked_as());
         if let gloaming_policies::Decision::Deny(denial) = &decision {
             return Err(Fault::new(ProblemCode::PolicyBlocked, denial.to_string()));
         }

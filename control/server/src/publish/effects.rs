@@ -77,7 +77,7 @@ pub fn of_end(record: &TaskRecord, attempt: Attempt, end: &AttemptEnd) -> Vec<Ne
     let view = &record.view;
     let (title, body) = match end {
         AttemptEnd::Verified(_) => return vec![Publish { attempt }.effect(&view.id)],
-        AttemptEnd::Cancelled { .. } => return Vec::new(),
+        AttemptEnd::Onboarded { .. } | AttemptEnd::Cancelled { .. } => return Vec::new(),
         AttemptEnd::BowedOut(bow_out) => {
             (format!("No pull request: {}", bow_out.reason_code.as_str()), bow_out_comment(bow_out))
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gloaming_api::problem::{Problem, ProblemCode};
-use gloaming_api::task::{NewTask, TEXT_CAP};
+use gloaming_api::task::{NewTask, TEXT_CAP, TaskKind};
 use gloaming_api::{Digest, RepoId};
 use maud::{Markup, html};
 use subtle::ConstantTimeEq as _;
@@ -151,6 +151,7 @@ fn new_task(form: &Form) -> Result<NewTask, Fault> {
         .transpose()?;
     Ok(NewTask {
         repo,
+        kind: TaskKind::Change,
         // Browsers send line ends as RFC 2046 has them.
         text: form.get("text").unwrap_or_default().replace("\r\n", "\n"),
         base: given("base").map(str::to_owned),

@@ -120,7 +120,7 @@ pub(super) fn usd(usd: f64) -> String {
 /// Where a task stands, in a word.
 pub(super) fn state_mark(task: &TaskView) -> Markup {
     let kind = match task.state {
-        TaskState::Published => "good",
+        TaskState::Published | TaskState::Onboarded => "good",
         TaskState::Failed | TaskState::Quarantined => "bad",
         TaskState::BowedOut => "warn",
         TaskState::Running | TaskState::Publishing => "busy",

@@ -67,6 +67,7 @@ pub(crate) async fn handle(app: &Arc<App>, asked: &mut Asked) -> Answered {
         ("web_submit", Some(form)) => forms::submitted(app, asked, &form).await,
         ("web_cancel", _) => tasks::stop(app, asked).await.map(|task| see_other(&task_path(&task.view.id))),
         ("web_retry", _) => tasks::again(app, asked).await.map(|task| see_other(&task_path(&task.view.id))),
+        ("web_onboard", _) => repos::onboard(app, asked).await,
         ("web_repos", _) => repos::list(app, asked).await,
         ("web_repo", _) => repos::page(app, asked).await,
         (name, _) => {

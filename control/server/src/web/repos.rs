@@ -6,19 +6,21 @@ use std::sync::Arc;
 use gloaming_api::RepoId;
 use gloaming_api::access::Scope;
 use gloaming_api::problem::ProblemCode;
+use gloaming_api::task::NewTask;
 use gloaming_store::{Share, TaskFilter};
 use http::StatusCode;
 use maud::{Markup, html};
 use serde_json::Value;
 
 use super::frame::Frame;
-use super::page as answer;
 use super::policy::{effective, without};
 use super::text::{code, facts, mark, plain, seen, shown, words};
 use super::tree::tree;
+use super::{forms, page as answer, see_other, task_path};
 use crate::answer::{Answered, Fault};
 use crate::app::{App, Asked};
 use crate::handlers::repos::{explained, policy_of, repo};
+use crate::handlers::tasks;
 
 /// The latest tasks among which repositories are looked for.
 const LATEST: u32 = 1000;
@@ -92,9 +94,22 @@ pub(super) async fn page(app: &Arc<App>, asked: &Asked) -> Answered {
                 Some(profile) => (tree(&without(profile, &["schema_version"]))),
                 None => p { "Nothing is known of the repository yet. The first attempt looks." },
             }
+            @if frame.may(Scope::Submit) && policy.is_ok() {
+                form method="post" action={ "/web/repos/" (repo) "/onboard" } class="actions" {
+                    (forms::check_field(&frame.check("web_onboard")))
+                    button type="submit" aria-describedby="onboard-hint" { "Onboard" }
+                    p id="onboard-hint" class="hint" { "A worker finds the repository's commands and proves them by running them; no model is asked." }
+                }
+            }
         }
     };
     Ok(answer(StatusCode::OK, frame.page(repo.as_str(), main)))
+}
+
+/// Has the path's repository onboarded.
+pub(super) async fn onboard(app: &Arc<App>, asked: &Asked) -> Answered {
+    let accepted = tasks::take(app, asked, NewTask::onboard(repo(asked)?), None).await?;
+    Ok(see_other(&task_path(&accepted.id)))
 }
 
 /// The box that asks why a call is allowed or denied, and what it was answered.

@@ -94,7 +94,7 @@ async fn a_body_that_is_not_what_is_taken_is_refused_with_its_place() {
         "invalid_body"
     );
     insta::assert_snapshot!(told.join("\n"), @r#"
-    invalid_body at `priorty`: unknown field `priorty`, expected one of `repo`, `text`, `base`, `priority`, `not_before`, `supersede`, `needs`, `cost_usd` at line 1 column 10
+    invalid_body at `priorty`: unknown field `priorty`, expected one of `repo`, `kind`, `text`, `base`, `priority`, `not_before`, `supersede`, `needs`, `cost_usd` at line 1 column 10
     invalid_body missing field `text` at line 1 column 19
     invalid_body at `repo`: repository "acme" is not valid: want owner/name of letters, digits, - _ and . at line 1 column 14
     invalid_body at `text`: want 1 to 262144 bytes that are not all white space

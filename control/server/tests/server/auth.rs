@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gloaming_api::access::Scope;
 use gloaming_api::endpoints::{Auth, Content, ENDPOINTS};
+use gloaming_api::worker::PROTOCOL;
 use gloaming_server::bootstrap;
 use serde_json::json;
 
@@ -124,7 +125,7 @@ async fn a_token_of_another_repository_learns_nothing_from_any_endpoint() {
     let missing = gloaming_api::TaskId::generate();
     let all = [Scope::Submit, Scope::Worker];
     let owner = running.token("owner", &all, "acme/*");
-    let lease = json!({"protocol": 1, "worker": "w", "labels": [], "wait_s": 0});
+    let lease = json!({"protocol": PROTOCOL, "worker": "w", "labels": [], "wait_s": 0});
     let leased = running.post("/v1/leases", &owner, lease.clone()).await.json();
     assert_eq!(leased["task"], foreign.as_str());
     let stranger = running.token("stranger", &all, "other/*");

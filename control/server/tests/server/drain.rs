@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gloaming_api::access::Scope;
+use gloaming_api::worker::PROTOCOL;
 use gloaming_server::{Settings, Timeouts};
 use gloaming_store::{Limits, SqliteStore};
 use serde_json::json;
@@ -26,7 +27,7 @@ async fn streams_and_waits_end_when_the_server_drains_and_nothing_is_cut() {
     assert!(stream.chunk().await.unwrap().is_some());
     let idle = running.raw(b"").await;
     // A worker that waits for a task of its own kind, which there is none of.
-    let body = r#"{"protocol":1,"worker":"w","labels":[],"wait_s":30}"#;
+    let body = json!({"protocol": PROTOCOL, "worker": "w", "labels": [], "wait_s": 30}).to_string();
     let other = running.token("worker", &[Scope::Worker], "other/*");
     let head = format!(
         "POST /v1/leases HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {other}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gloaming_api::access::Scope;
+use gloaming_api::worker::PROTOCOL;
 use gloaming_server::{Settings, Timeouts};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -227,7 +228,7 @@ async fn a_client_that_takes_nothing_is_let_go() {
             .await;
     let token = running.token("bot", &[Scope::Submit, Scope::Worker], "*");
     let id = running.submit(&token, "acme/api").await;
-    let lease = serde_json::json!({"protocol": 1, "worker": "w", "labels": [], "wait_s": 0});
+    let lease = serde_json::json!({"protocol": PROTOCOL, "worker": "w", "labels": [], "wait_s": 0});
     assert_eq!(running.post("/v1/leases", &token, lease).await.status, 200);
     // More than fits into what is between: 32 MB of journal.
     let line = format!("\"{}\"\n", "x".repeat(1 << 19));

@@ -282,3 +282,60 @@ async fn a_worker_in_this_process_is_answered_the_same() {
     running.store.revoke_token(id, running.now()).unwrap();
     assert!(matches!(control.lease(&ask).await, Err(ControlError::Refused(_))));
 }
+
+/// To be onboarded is a task of its own kind: nothing but a profile ends it well, and a profile ends nothing else.
+#[tokio::test]
+async fn a_repository_is_onboarded_once_its_profile_is_handed_over() {
+    let running = Running::start().await;
+    let token = running.token("bot", &[Scope::Submit], "acme/*");
+    let worker = running.token("worker", &[Scope::Worker], "*");
+    let json_type = [("content-type", "application/json")];
+    let onboard = async |headers: &[(&str, &str)]| {
+        running.send("POST", "/v1/repos/acme/api/onboard", &token, headers, vec![]).await
+    };
+    let state =
+        async |id: &str| running.ask("GET", &format!("/v1/tasks/{id}"), &token).await.json()["state"].clone();
+    let asked = onboard(&[("idempotency-key", "once")]).await;
+    let first = asked.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!((asked.status, asked.header("location")), (202, format!("/v1/tasks/{first}").as_str()));
+    assert_eq!(onboard(&[("idempotency-key", "once")]).await.json()["id"], json!(first));
+    // Asked for again, it is the newest files that count.
+    let id = onboard(&[]).await.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(state(&first).await, "superseded");
+    let other = running.send("POST", "/v1/repos/other/api/onboard", &token, &[], vec![]).await;
+    assert_eq!(other.code(), "not_found");
+
+    let end = async |id: &str, attempt: u32, end: Value| {
+        running.post(&format!("/v1/leases/{id}/{attempt}/result"), &worker, end).await.status
+    };
+    let onboarded = json!({"kind": "onboarded", "cost": cost()});
+    let lease = running.post("/v1/leases", &worker, request(0)).await.json();
+    assert_eq!((&lease["task"], &lease["kind"]), (&json!(id), &json!("onboard")));
+    // Nothing was handed over: it is tried again.
+    assert_eq!(end(&id, 1, onboarded.clone()).await, 204);
+    assert_eq!(state(&id).await, "queued");
+    running.pass(Duration::from_secs(3600));
+    running.post("/v1/leases", &worker, request(0)).await;
+    let profile = serde_json::to_vec(&gloaming_api::Profile::empty()).unwrap();
+    let place = format!("/v1/leases/{id}/2/profile");
+    assert_eq!(running.send("PUT", &place, &worker, &json_type, profile).await.status, 204);
+    assert_eq!(end(&id, 2, onboarded.clone()).await, 204);
+    assert_eq!(state(&id).await, "onboarded");
+    assert_eq!(running.ask("GET", "/v1/repos/acme/api/profile", &token).await.status, 200);
+    // It is no change that was asked for, and counts among none.
+    let stats = running.ask("GET", "/v1/stats", &token).await.json();
+    assert_eq!((&stats["total"]["tasks"], &stats["total"]["onboardings"]), (&json!(0), &json!(2)));
+
+    // A change is no profile.
+    let change = running.submit(&token, "acme/api").await;
+    let lease = running.post("/v1/leases", &worker, request(0)).await.json();
+    assert_eq!((&lease["task"], &lease["kind"]), (&json!(change), &Value::Null));
+    assert_eq!(end(&change, 1, onboarded).await, 204);
+    let shown = running.ask("GET", &format!("/v1/tasks/{change}"), &token).await.json();
+    assert_eq!(shown["state"], "queued");
+    assert!(shown["failure"].as_str().unwrap().contains("only a profile"), "{shown:#}");
+
+    // Of a branch nothing would be kept.
+    let branch = json!({"repo": "acme/api", "text": "x", "kind": "onboard", "base": "release"});
+    assert_eq!(running.post("/v1/tasks", &token, branch).await.code(), "invalid_body");
+}

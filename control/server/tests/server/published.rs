@@ -6,6 +6,7 @@ use std::time::Duration;
 use gloaming_api::access::Scope;
 use gloaming_api::evidence::{Verdict, VerdictKind};
 use gloaming_api::task::PullRequest;
+use gloaming_api::worker::PROTOCOL;
 use gloaming_api::{Digest, TaskId};
 use gloaming_server::{Accepted, Acceptor, Claim, Refusal, Settings, Timeouts};
 use gloaming_store::NewEffect;
@@ -47,7 +48,7 @@ async fn with_lease(setup: Setup) -> (Running, String, String, String) {
     let token = running.token("bot", &[Scope::Submit], "*");
     let worker = running.token("worker", &[Scope::Worker], "*");
     let id = running.submit(&token, "acme/api").await;
-    let ask = json!({"protocol": 1, "worker": "w", "labels": [], "wait_s": 0});
+    let ask = json!({"protocol": PROTOCOL, "worker": "w", "labels": [], "wait_s": 0});
     assert_eq!(running.post("/v1/leases", &worker, ask).await.status, 200);
     (running, token, worker, id)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gloaming_api::TaskId;
 use gloaming_api::access::RepoPattern;
 use gloaming_api::bowout::{BowOut, Cost, Stage};
-use gloaming_api::task::{NewTask, Source};
+use gloaming_api::task::{NewTask, Source, TaskKind};
 use gloaming_api::{Digest, ReasonCode};
 use gloaming_server::publish::{Grants, of_end};
 use gloaming_server::upkeep::{Forgotten, Keep, Schedule, Standing, Upkeep};
@@ -37,6 +37,7 @@ fn grants() -> Grants {
 fn new(repo: &str) -> NewTask {
     NewTask {
         repo: repo.parse().unwrap(),
+        kind: TaskKind::Change,
         text: "tidy up".to_owned(),
         base: None,
         priority: 0,

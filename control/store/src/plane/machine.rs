@@ -334,7 +334,9 @@ impl Task {
         self.let_go(match end {
             AttemptEnd::Verified(change) => change.cost,
             AttemptEnd::BowedOut(bow_out) => bow_out.cost,
-            AttemptEnd::Failed { cost, .. } | AttemptEnd::Cancelled { cost } => *cost,
+            AttemptEnd::Onboarded { cost }
+            | AttemptEnd::Failed { cost, .. }
+            | AttemptEnd::Cancelled { cost } => *cost,
         });
         if self.now.cancel.is_some() {
             self.stop(now);
@@ -350,6 +352,11 @@ impl Task {
             }
             AttemptEnd::BowedOut(bow_out) => {
                 self.bow_out(bow_out, now);
+                true
+            }
+            AttemptEnd::Onboarded { .. } => {
+                self.now.failure = None;
+                self.end(TaskState::Onboarded, "its profile is kept".to_owned(), now);
                 true
             }
             AttemptEnd::Failed { error, .. } => self.count_failure(error, limits, now),
@@ -452,7 +459,9 @@ impl Task {
 
     /// Ends what was being published. `None` where it was not; else whether it came to where this end leads.
     pub(super) fn unpublished(&mut self, end: &AttemptEnd, now: Timestamp) -> Option<bool> {
-        if self.now.state != TaskState::Publishing || matches!(end, AttemptEnd::Verified(_)) {
+        if self.now.state != TaskState::Publishing
+            || matches!(end, AttemptEnd::Verified(_) | AttemptEnd::Onboarded { .. })
+        {
             return None;
         }
         if self.now.cancel.is_some() {
@@ -462,7 +471,9 @@ impl Task {
         match end {
             AttemptEnd::BowedOut(bow_out) => self.bow_out(bow_out, now),
             AttemptEnd::Failed { error, .. } => self.fail(TaskState::Failed, shorten(error, ERROR), now),
-            AttemptEnd::Cancelled { .. } | AttemptEnd::Verified(_) => self.stop(now),
+            AttemptEnd::Cancelled { .. } | AttemptEnd::Verified(_) | AttemptEnd::Onboarded { .. } => {
+                self.stop(now);
+            }
         }
         Some(true)
     }
@@ -487,6 +498,7 @@ impl Task {
         TaskView {
             id: self.asked.id.clone(),
             repo: self.asked.new.repo.clone(),
+            kind: self.asked.new.kind,
             text: self.text.clone(),
             base: self.asked.new.base.clone(),
             source: self.asked.source.clone(),
@@ -512,6 +524,7 @@ impl Task {
     pub(super) fn figure(&self) -> Figure {
         Figure {
             repo: self.asked.new.repo.clone(),
+            kind: self.asked.new.kind,
             created_at: self.asked.created_at,
             updated_at: self.now.updated_at,
             state: self.now.state,

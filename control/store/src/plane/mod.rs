@@ -181,6 +181,11 @@ pub enum AttemptEnd {
     Verified(Box<VerifiedChange>),
     /// No change.
     BowedOut(Box<BowOut>),
+    /// The repository is known, of a task that asked for that alone.
+    Onboarded {
+        /// What it took.
+        cost: Cost,
+    },
     /// Infrastructure failed.
     Failed {
         /// Why.

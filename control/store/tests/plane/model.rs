@@ -75,7 +75,7 @@ fn worker() -> impl Strategy<Value = String> {
             1 => any.prop_map(|(task, attempt, token)| format!("{task}/{attempt} {token}")),
         ]
     };
-    let ends = any_of(&["verified", "bowed", "failed", "stopped"]);
+    let ends = any_of(&["verified", "verified", "bowed", "failed", "stopped", "onboarded"]);
     prop_oneof![
         4 => (lease(), maybe(&["stage=code", "stage=verify"]), 1u32..9)
             .prop_map(|(lease, stage, usd)| format!("renew {lease} {stage} doing=it usd=0.{usd} hold=20")),
@@ -100,7 +100,7 @@ fn people() -> impl Strategy<Value = String> {
         2 => published().prop_map(|task| format!("follow-up {task} rename-it")),
         3 => (publishing(), 1u64..9, effect_keys())
             .prop_map(|(task, number, effect)| format!("published {task} {number} {effect}")),
-        1 => (publishing(), any_of(&["bowed", "failed", "stopped", "verified"]), effect_keys())
+        1 => (publishing(), any_of(&["bowed", "failed", "stopped", "verified", "onboarded"]), effect_keys())
             .prop_map(|(task, end, effect)| format!("unpublished {task} {end} {effect}")),
         1 => (published(), any_of(&["merged", "closed", "reverted"]))
             .prop_map(|(task, outcome)| format!("outcome {task} {outcome}")),

@@ -8,7 +8,7 @@ mod reconcile;
 
 use std::sync::Arc;
 
-use gloaming_api::task::{NewTask, PullRequestOutcome, Source, TEXT_CAP};
+use gloaming_api::task::{NewTask, PullRequestOutcome, Source, TEXT_CAP, TaskKind};
 use gloaming_api::{Digest, RepoId, TaskId};
 use gloaming_forge::host::{CodeHost, HostError, Permission, RequestState};
 use gloaming_store::{Delivery, Idempotency, Store, StoreError, Stored, Submission, Submitted, TaskRecord};
@@ -217,6 +217,7 @@ impl Hooks {
             id: TaskId::generate(),
             new: NewTask {
                 repo: place.repo.clone(),
+                kind: TaskKind::Change,
                 text,
                 base: None,
                 priority: 0,

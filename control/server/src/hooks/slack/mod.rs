@@ -9,7 +9,7 @@ pub(crate) mod words;
 use std::sync::Arc;
 
 use gloaming_api::access::{RepoPattern, Scope};
-use gloaming_api::task::{NewTask, Source, TEXT_CAP};
+use gloaming_api::task::{NewTask, Source, TEXT_CAP, TaskKind};
 use gloaming_api::{Digest, RepoId, TaskId};
 use gloaming_store::{Delivery, Idempotency, Store, Stored, Submission, Submitted, TaskRecord};
 use jiff::Timestamp;
@@ -175,6 +175,7 @@ impl Hooks {
             id: TaskId::generate(),
             new: NewTask {
                 repo,
+                kind: TaskKind::Change,
                 text,
                 base: None,
                 priority: 0,

@@ -14,7 +14,7 @@ pub(super) fn forget(tx: &Transaction<'_>, before: Timestamp, now: Timestamp) ->
     tx.execute_batch("CREATE TEMP TABLE IF NOT EXISTS gone (seq INTEGER PRIMARY KEY, id TEXT NOT NULL) STRICT; DELETE FROM gone;")?;
     let mut query = tx.prepare_cached(
         "SELECT seq, id, (SELECT coalesce(sum(bytes), 0) FROM attempt a WHERE a.task = t.seq) FROM task t
-         WHERE state IN ('published', 'bowed_out', 'failed', 'quarantined', 'cancelled', 'superseded')
+         WHERE state IN ('published', 'onboarded', 'bowed_out', 'failed', 'quarantined', 'cancelled', 'superseded')
            AND updated_at < ?1
            AND NOT EXISTS (SELECT 1 FROM effect e WHERE e.task = t.id AND (e.state = 'pending' OR e.state = 'dead' AND e.kind <> ?3))
          ORDER BY updated_at, id LIMIT ?2",

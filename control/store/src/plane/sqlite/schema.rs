@@ -185,14 +185,98 @@ const STEPS: &[M<'_>] = &[M::up(
     -- The audit log's last entry that was forgotten: the first that is there follows after it.
     CREATE TABLE audit_base (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
     ",
-)];
+), M::up(
+    "
+    -- Which states there are says the program, which refuses others when it reads: a list here would have to be made anew,
+    -- with the table, for each new one. The foreign keys are not enforced while this runs, and checked after it.
+    CREATE TABLE task_anew (
+        seq INTEGER PRIMARY KEY,                        -- age
+        id TEXT NOT NULL UNIQUE,
+        repo TEXT NOT NULL,                             -- in lower case, as it is compared
+        state TEXT NOT NULL,
+        priority INTEGER NOT NULL,
+        needs TEXT NOT NULL,                            -- JSON array of labels, sorted
+        supersede TEXT,
+        ready INTEGER NOT NULL CHECK (ready IN (0, 1)), -- whether its time has come, as was last looked
+        ready_at INTEGER,
+        expires_at INTEGER,                             -- when its lease runs out
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        standing TEXT NOT NULL,                         -- JSON; the columns above say nothing that it does not
+        CHECK ((state = 'queued') = (ready_at IS NOT NULL)),
+        CHECK ((state = 'running') = (expires_at IS NOT NULL)),
+        CHECK (ready = 0 OR state = 'queued')
+    ) STRICT;
+    INSERT INTO task_anew SELECT seq, id, repo, state, priority, needs, supersede, ready, ready_at, expires_at, created_at,
+        updated_at, standing FROM task;
+    DROP TABLE task;
+    ALTER TABLE task_anew RENAME TO task;
+    CREATE INDEX task_ready ON task (repo, needs, priority DESC, seq) WHERE ready = 1;
+    CREATE INDEX task_waits ON task (ready, ready_at) WHERE ready_at IS NOT NULL;
+    CREATE INDEX task_leased ON task (expires_at, seq) WHERE expires_at IS NOT NULL;
+    CREATE INDEX task_running ON task (repo) WHERE state = 'running';
+    CREATE INDEX task_of_key ON task (supersede, repo)
+        WHERE supersede IS NOT NULL AND state IN ('queued', 'running', 'publishing');
+    CREATE INDEX task_of_time ON task (created_at);
+    CREATE INDEX task_of_repo ON task (repo, id);
+    CREATE INDEX task_of_state ON task (state, id);
+    CREATE TRIGGER task_counted AFTER INSERT ON task BEGIN
+        INSERT INTO tally VALUES (new.state, 1) ON CONFLICT (state) DO UPDATE SET tasks = tasks + 1;
+    END;
+    CREATE TRIGGER task_moved AFTER UPDATE OF state ON task WHEN old.state <> new.state BEGIN
+        UPDATE tally SET tasks = tasks - 1 WHERE state = old.state;
+        INSERT INTO tally VALUES (new.state, 1) ON CONFLICT (state) DO UPDATE SET tasks = tasks + 1;
+    END;
+    CREATE TRIGGER task_gone AFTER DELETE ON task BEGIN
+        UPDATE tally SET tasks = tasks - 1 WHERE state = old.state;
+    END;
+    ",
+).foreign_key_check()];
 
 pub(super) const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::Connection;
+
+    use super::MIGRATIONS;
+    use crate::sqlite::to_latest;
+
     #[test]
     fn the_steps_lead_somewhere() {
-        super::MIGRATIONS.validate().unwrap();
+        MIGRATIONS.validate().unwrap();
+    }
+
+    #[test]
+    fn a_table_that_is_made_anew_takes_what_was_in_it_along() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        MIGRATIONS.to_version(&mut connection, 2).unwrap();
+        let filled = "
+            INSERT INTO task VALUES (7, 't-1', 'acme/api', 'running', 0, '[]', NULL, 0, NULL, 5, 1, 2, '{}');
+            INSERT INTO task VALUES (8, 't-2', 'acme/api', 'failed', 0, '[]', 'key', 0, NULL, NULL, 1, 2, '{}');
+            INSERT INTO asked VALUES (7, '{}', 'words');
+            INSERT INTO attempt VALUES (7, 1, 'token', 'worker', 3, 0, 0, NULL, NULL);
+            INSERT INTO event (task, seq, at, kind) VALUES (7, 1, 3, '{}');
+            INSERT INTO idempotency VALUES ('scope', 'key', 'request', 8);";
+        connection.execute_batch(filled).unwrap();
+        let count = |connection: &Connection, query: &str| -> i64 {
+            connection.query_row(query, [], |row| row.get(0)).unwrap()
+        };
+        // As a database is opened.
+        to_latest(&mut connection, &MIGRATIONS).unwrap();
+        for (table, rows) in [("task", 2), ("asked", 1), ("attempt", 1), ("event", 1), ("idempotency", 1)] {
+            assert_eq!(count(&connection, &format!("SELECT count(*) FROM {table}")), rows, "{table}");
+        }
+        // It is the table that the others stand on, and that is counted.
+        assert!(connection.execute("INSERT INTO asked VALUES (9, '{}', 'of nobody')", []).is_err());
+        connection
+            .execute("UPDATE task SET state = 'onboarded', expires_at = NULL WHERE seq = 7", [])
+            .unwrap();
+        connection.execute("DELETE FROM task WHERE seq = 8", []).unwrap();
+        assert_eq!(count(&connection, "SELECT count(*) FROM idempotency"), 0);
+        for (state, tasks) in [("onboarded", 1), ("running", 0), ("failed", 0)] {
+            let query = format!("SELECT tasks FROM tally WHERE state = '{state}'");
+            assert_eq!(count(&connection, &query), tasks, "{state}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use gloaming_api::TaskId;
 use gloaming_api::access::TokenView;
-use gloaming_api::task::{TaskEvent, TaskEventKind};
+use gloaming_api::task::{TaskEvent, TaskEventKind, TaskKind};
 use gloaming_store::{AuditEntry, Claimed, Effect, Figure, Load, Refused, Submitted, TaskRecord};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -119,8 +119,9 @@ pub(crate) fn figure(figure: &Figure) -> String {
     let reason = figure.reason.map_or("-", |reason| reason.as_str());
     let request = figure.pull_request.map_or("-".into(), |outcome| serde_json::json!(outcome).to_string());
     format!(
-        "{} {} from {} to {} request {request} reason {reason} usd {}",
+        "{}{} {} from {} to {} request {request} reason {reason} usd {}",
         figure.repo,
+        if figure.kind == TaskKind::Onboard { " onboarding" } else { "" },
         figure.state.as_str(),
         time(figure.created_at),
         time(figure.updated_at),

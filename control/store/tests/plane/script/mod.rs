@@ -13,7 +13,7 @@ use std::time::Duration;
 use answers::*;
 use gloaming_api::access::{NewToken, RepoPattern};
 use gloaming_api::bowout::{BowOut, Cost, Stage, Unblock};
-use gloaming_api::task::{NewTask, PullRequest, Source, TaskState};
+use gloaming_api::task::{NewTask, PullRequest, Source, TaskKind, TaskState};
 use gloaming_api::worker::{ChangedBlob, LeaseKey, Renewal, VerifiedChange};
 use gloaming_api::{Attempt, Digest, ReasonCode, RepoId, TaskId};
 use gloaming_store::{
@@ -98,6 +98,7 @@ impl<'a> Line<'a> {
             "verified" => AttemptEnd::Verified(Box::new(change(cost))),
             "bowed" => AttemptEnd::BowedOut(Box::new(bow_out(task, attempt, cost))),
             "failed" => AttemptEnd::Failed { error: "no route to host".into(), cost },
+            "onboarded" => AttemptEnd::Onboarded { cost },
             "stopped" => AttemptEnd::Cancelled { cost },
             other => panic!("no end is called {other}"),
         }
@@ -185,6 +186,7 @@ fn ask_queue(store: &dyn Store, line: &Line<'_>) -> Answer {
             let after = line.named.get("after").map(|after| epoch() + seconds(after));
             let new = NewTask {
                 repo: line.word(1).parse().expect("a repository"),
+                kind: if line.named.contains_key("onboard") { TaskKind::Onboard } else { TaskKind::Change },
                 text: "Fix it.".into(),
                 base: None,
                 priority: line.number("priority", 0),
