@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::hosted::sent;
-use crate::support::{Ran, Scene, ran, skipped};
+use crate::support::{Ran, Scene, partner, ran};
 
 const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", "[package]\nname = \"calc\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
@@ -206,10 +206,7 @@ fn left_nothing(scene: &Scene) {
 /// Runs what `make demo-github` shows by this build, on a private repository, and returns what it printed and where; none
 /// where nothing is there to run it on.
 fn demo(test: &str, how: &str) -> Option<(Ran, Scene)> {
-    let Some(partner) = std::env::var_os("GLOAMING_GITHUB_DIR") else {
-        skipped(test, "GLOAMING_GITHUB_DIR is not set (make test sets it)");
-        return None;
-    };
+    let partner = partner("GLOAMING_GITHUB_DIR", test)?;
     let scene = Scene::bare_folder();
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/demo/github.sh");
     // The same variables as any other command of a scene's.
