@@ -39,6 +39,11 @@ impl Caller {
         self.token.reaches(repo)
     }
 
+    /// Whether every repository is one that it is for.
+    pub(crate) fn reaches_all(&self) -> bool {
+        self.token.covers(&[RepoPattern::all()])
+    }
+
     pub(crate) fn is_bootstrap(&self) -> bool {
         self.token.name == BOOTSTRAP
     }
