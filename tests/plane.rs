@@ -250,8 +250,10 @@ fn a_worker_apart_takes_what_its_token_is_for() {
         .to_owned();
     // The worker is of another machine: it knows nothing but the address and its token.
     let elsewhere = Scene::bare_folder();
-    let env = [("GLOAMING_TOKEN", made["token"].as_str().unwrap()), ("GLOAMING_CONTROL", server.url())];
-    elsewhere.gloaming_with(&["worker", "--once", "--name", "away"], &env).exits(0);
+    let token = made["token"].as_str().unwrap();
+    let env = [("GLOAMING_TOKEN", token), ("GLOAMING_CONTROL", server.url())];
+    let args = ["worker", "--control", server.url(), "--token", token, "--once", "--name", "away"];
+    elsewhere.gloaming(&args).exits(0);
     task(&scene, &["watch", &id]).exits(3);
     let shown = task(&scene, &["show", &id, "--json"]).exits(0).json();
     assert_eq!(json!([shown["state"], shown["attempt"]]), json!(["bowed_out", 1]), "{shown:#}");
@@ -261,6 +263,24 @@ fn a_worker_apart_takes_what_its_token_is_for() {
     scene.gloaming(&["token", "revoke", made["id"].as_str().unwrap()]).exits(0);
     let refused = elsewhere.gloaming_with(&["worker", "--once"], &env);
     assert_eq!(refused.code, 4, "{}", refused.stderr);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn the_engine_that_is_configured_is_that_of_attempts_too() {
+    let scene = Scene::new(FILES);
+    let config = format!("{}[worker]\nengine = \"docker\"\n", config(&scene));
+    let nowhere = scene.path().join("no.sock");
+    let mut command = Running::command(&scene, "serve", &config);
+    let server = Running::listening(command.env("GLOAMING_ENGINE_SOCKET", &nowhere));
+    assert_eq!(server.said()["worker"]["engine"], Value::Null, "{:#}", server.said());
+    let asked = task(&scene, &["onboard", "acme/calc", "--watch"]).exits(3);
+    let id = asked.stdout.lines().next().unwrap();
+    let shown = task(&scene, &["show", id, "--json"]).exits(0).json();
+    assert_eq!(shown["bow_out"]["reason_code"], "no_engine", "{shown:#}");
+    let env = [("GLOAMING_ENGINE_SOCKET", nowhere.to_str().unwrap())];
+    let told = scene.gloaming_with(&["doctor", "--config", "gloaming.toml"], &env).stdout;
+    assert!(told.contains("docker does not work, which [worker] names"), "{told}");
     assert_eq!(server.stop(), 0);
 }
 
@@ -326,6 +346,9 @@ fn init_writes_secrets_apart_and_overwrites_nothing() {
     std::fs::write(scene.path().join("token"), "ghp_1\n").unwrap();
     let args =
         ["init", "--config", "made/gloaming.toml", "--github-token-file", "token", "--model", "openai:\"x"];
+    let unknown = scene.gloaming(&[&args[..], &["--engine", "rkt"]].concat()).exits(2).stderr;
+    assert!(unknown.contains("no container engine"), "{unknown}");
+    let args = [&args[..], &["--engine", "podman"]].concat();
     let written = scene.gloaming(&[&args[..], &["--json"]].concat()).exits(0).json();
     let files: Vec<&str> =
         written["written"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
@@ -336,6 +359,7 @@ fn init_writes_secrets_apart_and_overwrites_nothing() {
     }
     let text = std::fs::read_to_string(scene.path().join("made/gloaming.toml")).unwrap();
     assert!(!text.contains("ghp_1") && text.contains("token_file = \"github.token\""), "{text}");
+    assert!(text.contains("[worker]\nengine = \"podman\"\njobs = 1\n"), "{text}");
     let again = scene.gloaming(&args).exits(2).stderr;
     assert!(again.contains("exists already"), "{again}");
     // What it names is there and is read.

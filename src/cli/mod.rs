@@ -37,8 +37,8 @@ pub(crate) use self::models::{ModelsArgs, ModelsCommand, ModelsTestArgs};
 #[cfg(feature = "worker")]
 pub(crate) use self::plane::WorkerArgs;
 pub(crate) use self::plane::{
-    BackupArgs, DoctorArgs, InitArgs, Left, PlaneArgs, ServeArgs, StatsArgs, SubmitArgs, TaskArgs,
-    TaskCommand, TokenArgs, TokenCommand,
+    BackupArgs, DoctorArgs, EngineName, InitArgs, Left, PlaneArgs, ServeArgs, StatsArgs,
+    SubmitArgs, TaskArgs, TaskCommand, TokenArgs, TokenCommand,
 };
 #[cfg(feature = "worker")]
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};

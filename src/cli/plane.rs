@@ -7,17 +7,28 @@ use clap::{Args, Subcommand};
 use gloaming_api::access::{RepoPattern, Scope};
 use gloaming_api::task::TaskState;
 use gloaming_api::{RepoId, TaskId};
+use secrecy::SecretString;
 
 /// Which control plane is asked, and as whom.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlaneArgs {
     /// The control plane's address; default: the one that `gloaming serve` started on this machine
-    #[arg(long, value_name = "URL", env = "GLOAMING_CONTROL")]
+    #[arg(long, value_name = "URL", env = "GLOAMING_CONTROL", global = true)]
     pub(crate) control: Option<String>,
     /// A file with the token; default: $GLOAMING_TOKEN, else the one that `gloaming serve` left for this machine's owner
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub(crate) token_file: Option<PathBuf>,
+    /// The token itself. Whoever else is on this machine can read it in the list of processes: --token-file and $GLOAMING_TOKEN
+    /// are not shown there
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file", global = true)]
+    pub(crate) token: Option<SecretString>,
 }
+
+/// A container engine by its name. A program without a worker starts none and knows none: there it is a word.
+#[cfg(feature = "worker")]
+pub(crate) type EngineName = gloaming_jobs::EngineKind;
+#[cfg(not(feature = "worker"))]
+pub(crate) type EngineName = String;
 
 /// Options of `gloaming worker`.
 #[cfg(feature = "worker")]
@@ -37,6 +48,9 @@ pub(crate) struct WorkerArgs {
     /// The policies of this worker's operator, which narrow what a control plane sends: a file, a folder or preset:NAME
     #[arg(long, value_name = "FILE|DIR|PRESET")]
     pub(crate) policy: Option<PathBuf>,
+    /// The container engine: embedded, docker, podman or kubernetes; default: $GLOAMING_ENGINE, else the first of this machine that works
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<EngineName>,
     #[command(flatten)]
     pub(crate) model: super::run::ModelArgs,
     /// The reviewer's model, where it is another than the coder's
@@ -322,6 +336,9 @@ pub(crate) struct InitArgs {
     /// A file with the model's key, which is copied
     #[arg(long, value_name = "FILE", requires = "model")]
     pub(crate) model_key_file: Option<PathBuf>,
+    /// The container engine of the worker beside: embedded, docker, podman or kubernetes; else the first that works
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<EngineName>,
     /// How many attempts run at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) jobs: Option<u32>,

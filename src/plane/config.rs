@@ -11,8 +11,10 @@ use gloaming_api::task::{NewTask, TaskKind};
 use gloaming_server::upkeep::{Keep, Schedule, Standing};
 use gloaming_store::Share;
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
+use crate::cli::EngineName;
 use crate::context::{self, Home};
 use crate::failure::Failure;
 
@@ -240,6 +242,8 @@ pub(crate) struct Webhook {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Worker {
     pub(crate) jobs: Option<u32>,
+    #[serde(default, deserialize_with = "engine")]
+    pub(crate) engine: Option<EngineName>,
     pub(crate) model: Option<String>,
     pub(crate) review_model: Option<String>,
     pub(crate) model_url: Option<String>,
@@ -249,6 +253,11 @@ pub(crate) struct Worker {
     pub(crate) model_tpm: Option<u32>,
     #[serde(default)]
     pub(crate) labels: Vec<String>,
+}
+
+/// Takes an engine's name, so that one which is none is refused where it stands.
+fn engine<'de, D: Deserializer<'de>>(from: D) -> Result<Option<EngineName>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// Reads the configuration: the file that is named, else the one under `$GLOAMING_HOME` where there is one. Returns also
@@ -390,6 +399,14 @@ mod tests {
         insta::assert_snapshot!(schedule("text = \" \"\ncron = \"@daily\""), @"[[schedule]] number 1 (nightly): at `text`: want 1 to 262144 bytes that are not all white space");
         insta::assert_snapshot!(refused("schema = 1\nlisten_on = \"x\""), @"unknown field `listen_on`, expected one of `schema`, `listen`, `clone`, `policies`, `tls`, `github`, `slack`, `webhook`, `lease_s`, `keep`, `repo`, `schedule`, `worker`");
         insta::assert_snapshot!(refused("schema = 1\nclone = \"/srv/git/{repo}.git\""), @"`clone` is a path; want a URL: file:// before it");
+        #[cfg(feature = "worker")]
+        insta::assert_snapshot!(parse("schema = 1\n[worker]\nengine = \"rkt\"", Path::new("/")).unwrap_err(), @r#"
+        TOML parse error at line 3, column 10
+          |
+        3 | engine = "rkt"
+          |          ^^^^^
+        "rkt" is no container engine: want embedded, docker, podman or kubernetes
+        "#);
         insta::assert_snapshot!(refused("schema = 1\nlease_s = 4"), @"`lease_s`: want 5 to 3600 seconds");
     }
 

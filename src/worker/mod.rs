@@ -31,7 +31,7 @@ pub(crate) async fn main(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let cancel = Cancel::new();
     cancel_on_signal(&cancel);
     let name = args.name.clone().unwrap_or_else(host_name);
-    let labels = labels(&args, crate::engine::name(&Home::open()?).await?.as_deref());
+    let labels = labels(&args, crate::engine::name(&Home::open()?, args.engine).await?.as_deref());
     eprintln!("{name} takes tasks for {}", labels.join(", "));
     let equipment = Arc::new(Equipment::of(Home::open()?, &args)?);
     let once = args.once;
