@@ -296,6 +296,49 @@ fn two_do_not_serve_from_one_folder() {
     assert_eq!(Running::server(&scene, "control", &config(&scene)).stop(), 0);
 }
 
+/// An operator who wants no token in a file is shown one that makes an administrator's, and nothing else.
+#[test]
+fn the_first_administrator_is_made_with_a_token_that_is_shown_once() {
+    let scene = Scene::new(FILES);
+    let start = || {
+        let mut command = Running::command(&scene, "serve", &config(&scene));
+        Running::listening(command.arg("--bootstrap"))
+    };
+    // One that nobody used is not taken any more after the next start.
+    let lost = start();
+    let unused = lost.said()["bootstrap"].as_str().unwrap().to_owned();
+    assert_eq!(lost.stop(), 0);
+    let server = start();
+    let first = server.said()["bootstrap"].as_str().unwrap().to_owned();
+    assert_eq!(server.said()["token_file"], Value::Null);
+    assert!(!scene.home().join("serve.json").exists());
+    let control = ["--control", server.url()];
+    let create = |token: &str| {
+        let args = ["token", "create", "--scope", "admin", "--repo", "*", "--json"];
+        scene.gloaming(&[&args, &control[..], &["--token", token]].concat())
+    };
+    create(&unused).exits(5);
+    let early = scene.gloaming(&["task", "list", control[0], control[1], "--token", &first]).exits(5);
+    assert!(early.stderr.contains("makes the first other one"), "{}", early.stderr);
+    let admin = create(&first).exits(0).json()["token"].as_str().unwrap().to_owned();
+    create(&first).exits(5);
+    let listed = scene.gloaming(&["token", "list", control[0], control[1], "--token", &admin]).exits(0);
+    assert!(listed.stdout.contains("admin"), "{}", listed.stdout);
+    assert_eq!(server.stop(), 0);
+    // There is an administrator now.
+    let server = start();
+    assert_eq!(server.said()["bootstrap"], Value::Null);
+    assert!(!scene.home().join("serve.json").exists());
+    assert_eq!(server.stop(), 0);
+    // Without the option this machine's owner has a token of their own, which stays where it is.
+    assert_eq!(Running::server(&scene, "serve", &config(&scene)).stop(), 0);
+    assert!(scene.home().join("serve.json").exists());
+    let server = start();
+    assert!(server.said()["token_file"].is_string(), "{:#}", server.said());
+    task(&scene, &["list"]).exits(0);
+    assert_eq!(server.stop(), 0);
+}
+
 #[test]
 fn tasks_are_asked_for_once_listed_cancelled_and_retried() {
     let scene = Scene::new(FILES);

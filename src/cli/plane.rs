@@ -70,6 +70,9 @@ pub(crate) struct ServeArgs {
     /// The configuration; default: gloaming.toml under $GLOAMING_HOME, and none where that is not there
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Where there is no administrator yet: print a token that is taken once, within an hour, to make one; none is left in a file
+    #[arg(long)]
+    pub(crate) bootstrap: bool,
     /// Print one JSON object with the address once it listens
     #[arg(long)]
     pub(crate) json: bool,
