@@ -53,7 +53,9 @@ impl Running {
 
     fn command_at(scene: &Scene, command: &str, config: &str, listen: &str) -> Command {
         std::fs::write(scene.path().join("gloaming.toml"), config).unwrap();
-        scene.command(&[command, "--listen", listen, "--config", "gloaming.toml", "--json"])
+        let mut made = scene.command(&[command, "--listen", listen, "--config", "gloaming.toml", "--json"]);
+        made.env("GLOAMING_LOG", "warn");
+        made
     }
 
     /// Starts one at an address, and waits until it listens; all that it logs goes to `log`.
@@ -282,6 +284,41 @@ fn the_engine_that_is_configured_is_that_of_attempts_too() {
     let told = scene.gloaming_with(&["doctor", "--config", "gloaming.toml"], &env).stdout;
     assert!(told.contains("docker does not work, which [worker] names"), "{told}");
     assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn the_log_is_json_by_the_line_and_names_each_request_as_its_answer_does() {
+    let scene = Scene::new(FILES);
+    let path = scene.path().join("log");
+    let mut command = Running::command(&scene, "serve", &config(&scene));
+    command.env_remove("GLOAMING_LOG").env("GLOAMING_LOG_FORMAT", "json");
+    let server = Running::listening(command.stderr(File::create(&path).unwrap()));
+    let owner: Value =
+        serde_json::from_slice(&std::fs::read(scene.home().join("serve.json")).unwrap()).unwrap();
+    let bearer = format!("Authorization: Bearer {}", owner["token"].as_str().unwrap());
+    // As a chat bot asks; what is answered is read with its headers.
+    let body = json!({"repo": "acme/calc", "text": "x"}).to_string();
+    let asked = format!("{}/v1/tasks", server.url());
+    let curl = ["-sS", "--noproxy", "*", "-i", "-H", &bearer, "-d", &body, &asked];
+    let answer = ran(Command::new("curl").args(curl).output().expect("curl runs")).exits(0).stdout;
+    assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+    let id = answer.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
+    assert_eq!(server.stop(), 0);
+    let log = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}\n{log}")))
+        .collect();
+    let told =
+        lines.iter().find(|line| line["spans"][0]["id"] == id).unwrap_or_else(|| panic!("{id}:\n{log}"));
+    assert_eq!(json!([told["level"], told["fields"]["status"]]), json!(["INFO", 202]), "{told:#}");
+    assert_eq!(told["spans"][0]["endpoint"], "submit_task");
+    assert!(lines.iter().all(|line| line["timestamp"].is_string()), "{log}");
+    // What keeps it from starting is a line, too.
+    let args = ["control", "--config", "none.toml", "--log", "json"];
+    let refused = scene.gloaming(&args).exits(2).stderr;
+    let refused: Value = serde_json::from_str(&refused).unwrap_or_else(|error| panic!("{error}: {refused}"));
+    assert!(refused["fields"]["error"].as_str().unwrap().contains("none.toml"), "{refused:#}");
 }
 
 #[test]

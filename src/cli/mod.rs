@@ -34,12 +34,12 @@ pub(crate) use self::judge::{EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, G
 pub(crate) use self::judge::{GateShowArgs, VerifyArgs};
 #[cfg(feature = "worker")]
 pub(crate) use self::models::{ModelsArgs, ModelsCommand, ModelsTestArgs};
-#[cfg(feature = "worker")]
-pub(crate) use self::plane::WorkerArgs;
 pub(crate) use self::plane::{
-    BackupArgs, DoctorArgs, EngineName, InitArgs, Left, PlaneArgs, ServeArgs, StatsArgs,
+    BackupArgs, DoctorArgs, EngineName, InitArgs, Left, LogFormat, PlaneArgs, ServeArgs, StatsArgs,
     SubmitArgs, TaskArgs, TaskCommand, TokenArgs, TokenCommand,
 };
+#[cfg(feature = "worker")]
+pub(crate) use self::plane::{LogArgs, WorkerArgs};
 #[cfg(feature = "worker")]
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};
 #[cfg(feature = "worker")]
@@ -154,6 +154,18 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Returns how the log of what goes on until it is stopped is written; none where the command ends by itself.
+    pub(crate) fn log(&self) -> Option<LogFormat> {
+        match self {
+            #[cfg(feature = "worker")]
+            Self::Serve(args) => Some(args.log.format),
+            Self::Control(args) => Some(args.log.format),
+            #[cfg(feature = "worker")]
+            Self::Worker(args) => Some(args.log.format),
+            _ => None,
+        }
+    }
+
     /// Whether one JSON object is asked for on standard output.
     pub(crate) fn json(&self) -> bool {
         match self {

@@ -30,6 +30,23 @@ pub(crate) type EngineName = gloaming_jobs::EngineKind;
 #[cfg(not(feature = "worker"))]
 pub(crate) type EngineName = String;
 
+/// How the log of what goes on until it is stopped is written to standard error.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// How the log is written to standard error; $GLOAMING_LOG says how much of it (error, warn, info, debug)
+    #[arg(long = "log", value_enum, value_name = "FORMAT", env = "GLOAMING_LOG_FORMAT", default_value_t = LogFormat::Text)]
+    pub(crate) format: LogFormat,
+}
+
+/// A form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
 /// Options of `gloaming worker`.
 #[cfg(feature = "worker")]
 #[derive(Debug, Args)]
@@ -59,6 +76,8 @@ pub(crate) struct WorkerArgs {
     /// End after one attempt
     #[arg(long)]
     pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 /// Options of `gloaming serve` and `gloaming control`.
@@ -73,6 +92,8 @@ pub(crate) struct ServeArgs {
     /// Where there is no administrator yet: print a token that is taken once, within an hour, to make one; none is left in a file
     #[arg(long)]
     pub(crate) bootstrap: bool,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     /// Print one JSON object with the address once it listens
     #[arg(long)]
     pub(crate) json: bool,

@@ -7,7 +7,7 @@ use gloaming_jobs::Cancel;
 
 use super::config::Config;
 use super::serve::{Place, Worker, token};
-use crate::cli::{ModelArgs, PlaneArgs, ReachArgs, WorkerArgs};
+use crate::cli::{LogArgs, LogFormat, ModelArgs, PlaneArgs, ReachArgs, WorkerArgs};
 use crate::context;
 use crate::worker;
 
@@ -41,6 +41,7 @@ pub(super) fn worker_args(config: &Config) -> WorkerArgs {
         },
         review_model: told.review_model.or_else(|| context::variable("GLOAMING_REVIEW_MODEL")),
         once: false,
+        log: LogArgs { format: LogFormat::Text },
     }
 }
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{self, Config, LISTEN};
 use super::{Owner, owner_file, read_owner};
-use crate::cli::ServeArgs;
+use crate::cli::{LogFormat, ServeArgs};
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit};
 use crate::told::print_json;
@@ -67,10 +67,10 @@ pub(crate) async fn serve(
     let (config, read_from) = config::read(&home, args.config.as_deref())?;
     let listen = args.listen.or(config.listen).unwrap_or(LISTEN);
     if config.tls.is_none() && !listen.ip().is_loopback() {
-        eprintln!(
+        crate::logs::say(&format!(
             "note: {listen} is reached by others, and nothing is encrypted; name a certificate under [tls], or put a proxy \
              with one before it"
-        );
+        ));
     }
     let stop = CancellationToken::new();
     let told_to = stop.clone();
@@ -326,6 +326,14 @@ fn told(args: &ServeArgs, told: &Told<'_>) {
     });
     if args.json {
         return print_json(&object);
+    }
+    if args.log.format == LogFormat::Json {
+        // Whatever the log leaves out, this is told: there may be a token in it.
+        eprintln!(
+            "{}",
+            json!({"timestamp": context::now(), "level": "INFO", "fields": {"message": "serves"}, "serves": object})
+        );
+        return;
     }
     let path = |path: Option<&Path>, none: &str| {
         path.map_or_else(|| none.to_owned(), |path| path.display().to_string())
