@@ -183,6 +183,8 @@ pub(crate) struct GitHub {
     pub(crate) token_file: Option<PathBuf>,
     /// The file of the secret that webhooks are signed with; without one none is taken.
     pub(crate) webhook_secret_file: Option<PathBuf>,
+    /// The file of the one before it, which is taken beside it while it is changed.
+    pub(crate) webhook_secret_before_file: Option<PathBuf>,
     /// The label by which work is asked for; `gloaming` where none is given.
     pub(crate) label: Option<String>,
     /// The name that is spoken to in comments, without `@`; `gloaming` where none is given.
@@ -302,6 +304,11 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, String> {
                 );
             }
         }
+        if github.webhook_secret_before_file.is_some() && github.webhook_secret_file.is_none() {
+            return Err(
+                "[github] webhook_secret_before_file: there is no `webhook_secret_file` beside it".to_owned()
+            );
+        }
     }
     for user in config.slack.iter().flat_map(|slack| &slack.users) {
         let is_id = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -330,6 +337,7 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, String> {
         github.key_file.iter_mut().for_each(beside);
         github.token_file.iter_mut().for_each(beside);
         github.webhook_secret_file.iter_mut().for_each(beside);
+        github.webhook_secret_before_file.iter_mut().for_each(beside);
     }
     if let Some(slack) = &mut config.slack {
         beside(&mut slack.signing_secret_file);
@@ -378,6 +386,7 @@ mod tests {
         insta::assert_snapshot!(refused("schema = 2"), @"schema = 2 is not known here; want schema = 1");
         insta::assert_snapshot!(refused("schema = 1\nclone = \"/srv/git\""), @"`clone` says nothing of the repository; want `{repo}` in it");
         insta::assert_snapshot!(refused("schema = 1\n[github]\napp = 1"), @"[github] wants either `app` and `key_file`, or `token_file`, and not both");
+        insta::assert_snapshot!(refused("schema = 1\n[github]\ntoken_file = \"t\"\nwebhook_secret_before_file = \"s\""), @"[github] webhook_secret_before_file: there is no `webhook_secret_file` beside it");
         let slack = |user: &str| {
             refused(&format!(
                 "schema = 1\n[slack]\nsigning_secret_file = \"a\"\ntoken_file = \"b\"\nusers = [{{{user}}}]\n"

@@ -229,6 +229,13 @@ fn model(home: &Home, config: &Config, report: &mut Report) {
 }
 
 async fn code_host(home: &Home, config: &Config, policies: Option<std::path::PathBuf>, report: &mut Report) {
+    if config.github.as_ref().is_some_and(|github| github.webhook_secret_before_file.is_some()) {
+        report.note(
+            "host",
+            "deliveries signed with the webhook secret before this one are taken, too",
+            "take webhook_secret_before_file out when GitHub signs with the new one",
+        );
+    }
     let parts = match host::open(home, config, policies) {
         Ok(parts) => parts,
         Err(error) => {

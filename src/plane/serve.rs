@@ -89,7 +89,13 @@ pub(crate) async fn serve(
     let outside = super::outside::open(&config)?;
     let slack = outside.shared.clone();
     let reads = parts.host.as_ref().map(|(host, _)| Arc::new(Reads::new(host.clone())));
-    let mut settings = Settings { github_secret: parts.webhook_secret, slack, reads, ..Settings::default() };
+    let mut settings = Settings {
+        github_secret: parts.webhook_secret,
+        github_secret_before: parts.webhook_secret_before,
+        slack,
+        reads,
+        ..Settings::default()
+    };
     settings.tls = config
         .tls
         .as_ref()

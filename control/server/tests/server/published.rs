@@ -271,6 +271,24 @@ async fn deliveries_are_kept_once_and_only_with_the_secrets_signature() {
         kept.iter().map(|one| (one.id.as_str(), one.body.as_slice())).collect::<Vec<_>>(),
         [("d1", body.as_slice())]
     );
+    // While it is changed, what is signed with the one before is taken, too, and nothing else.
+    let settings = Settings {
+        github_secret: Some("a new secret".into()),
+        github_secret_before: Some("a secret".into()),
+        ..Settings::default()
+    };
+    let changing = Running::with(Setup { settings, ..Setup::default() }).await;
+    for (secret, status) in [("a new secret", 202), ("a secret", 202), ("another", 401)] {
+        let signature = signed(&body, secret);
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-hub-signature-256", signature.as_str()),
+            ("x-github-delivery", "d1"),
+            ("x-github-event", "issues"),
+        ];
+        let answer = changing.send("POST", "/hooks/github", "", &headers, body.clone()).await;
+        assert_eq!(answer.status, status, "{secret}: {}", answer.text());
+    }
     let without = Running::start().await;
     let headers = [("content-type", "application/json"), ("x-hub-signature-256", good.as_str())];
     assert_eq!(without.send("POST", "/hooks/github", "", &headers, body).await.code(), "bad_signature");
