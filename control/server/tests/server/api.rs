@@ -252,9 +252,13 @@ async fn the_operators_policy_decides_who_may_ask_and_is_told_to_who_may_see_it(
 
     let told = running.ask("GET", "/v1/repos/acme/api/policy", &may).await.json();
     assert_eq!(told["layers"][0]["text"], policy);
+    // What it does not say, a repository's own file being none of the operator's.
+    let note = told["note"].as_str().unwrap();
+    assert!(note.contains(".gloaming/policy.toml") && note.contains("trajectory"), "{note}");
     let call = "/v1/repos/acme/api/explain?call=submit%20token:bot%20model";
     let told = running.ask("GET", call, &may).await.json();
     assert_eq!((&told["decision"], &told["line"]), (&json!("deny"), &json!(3)));
+    assert_eq!(told["note"], note);
     assert_eq!(running.ask("GET", "/v1/repos/other/api/policy", &may).await.code(), "not_found");
     let log = running.store.audit_log(0, 100).unwrap();
     let decisions: Vec<String> =
