@@ -4,7 +4,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Scene, ran};
+use crate::support::{Scene, ran, skipped};
 
 /// Finds a program of this machine's.
 fn program(name: &str) -> Option<PathBuf> {
@@ -56,4 +56,30 @@ fn what_the_demo_on_github_needs_is_installed_where_it_is_missing() {
     assert!(!scene.path().join("cache/github/slack").exists());
     assert!(run().stdout.contains("is there"));
     assert_eq!(std::fs::read_to_string(&log).unwrap(), asked, "nothing is done twice");
+}
+
+/// systemd finds nothing to complain of in the units, and the user they name is the one that is made.
+#[test]
+fn the_units_are_what_systemd_takes() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/install");
+    let read = |name: &str| std::fs::read_to_string(docs.join(name)).unwrap();
+    let user = read("gloaming.sysusers");
+    assert!(user.lines().any(|line| line.starts_with("u gloaming - ")), "{user}");
+    let scene = Scene::bare_folder();
+    for name in ["gloaming.service", "gloaming-control.service", "gloaming-worker.service"] {
+        let unit = read(name);
+        assert!(unit.contains("\nUser=gloaming\nGroup=gloaming\n"), "{name}");
+        // A group that is not there keeps a unit from starting at all.
+        assert!(!unit.lines().any(|line| line.starts_with("SupplementaryGroups=")), "{name}");
+        let Some(analyze) = program("systemd-analyze") else {
+            skipped("the_units_are_what_systemd_takes", "systemd-analyze is not there");
+            return;
+        };
+        let path = scene.path().join(name);
+        std::fs::write(&path, unit.replace("/usr/local/bin/gloaming", env!("CARGO_BIN_EXE_gloaming")))
+            .unwrap();
+        let looked = ran(Command::new(analyze).args(["verify", "--man=no"]).arg(&path).output().unwrap());
+        assert!(!looked.stderr.contains(name), "{}", looked.stderr);
+        assert_eq!(looked.code, 0, "{}", looked.stderr);
+    }
 }
