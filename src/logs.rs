@@ -13,7 +13,7 @@ static JSON: OnceLock<bool> = OnceLock::new();
 /// warnings alone, for whoever sits before it. `GLOAMING_LOG` says otherwise.
 pub(crate) fn open(lasting: Option<LogFormat>) {
     let _ = JSON.set(lasting == Some(LogFormat::Json));
-    let usual = if lasting.is_some() { "info" } else { "warn" };
+    let usual = if lasting.is_some() { "info,rusqlite_migration=warn" } else { "warn" };
     let lines = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
