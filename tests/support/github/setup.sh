@@ -11,7 +11,7 @@ EMULATE=0.11.2
 DESCRIBED=0.8.0
 SLACK=slack_sdk==3.48.0
 
-[ $# = 1 ] || [ "$*" = "${1-} alone" ] || { sed -n '2,8p' "$0" >&2; exit 2; }
+[ $# = 1 ] || [ "$*" = "${1-} alone" ] || { sed -n '2,7p' "$0" >&2; exit 2; }
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)
 how=${2:-}
