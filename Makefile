@@ -41,7 +41,7 @@ demo: build ## Run the main job on a real published project (about two minutes w
 
 .PHONY: demo-github
 demo-github: build ## From a label on an issue to a merged pull request, on a GitHub in memory (a minute when warm)
-	@tests/support/github/setup.sh "$(CACHE)/github"
+	@tests/support/setup.sh github "$(CACHE)"
 	@tests/demo/github.sh "$(TARGET)/release/gloaming" "$(CACHE)/github"
 
 .PHONY: playbooks

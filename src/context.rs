@@ -229,9 +229,9 @@ impl Drop for WorkDir {
     }
 }
 
-/// Returns the log filter: `GLOAMING_LOG`, by default warnings alone.
-pub(crate) fn log_filter() -> String {
-    std::env::var("GLOAMING_LOG").unwrap_or_else(|_| "warn".to_owned())
+/// Returns the log filter: `GLOAMING_LOG`, else the usual one.
+pub(crate) fn log_filter(usual: &str) -> String {
+    std::env::var("GLOAMING_LOG").unwrap_or_else(|_| usual.to_owned())
 }
 
 /// Returns the time now; everything below is handed it.

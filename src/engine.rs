@@ -50,9 +50,9 @@ pub(crate) async fn open(
     })
 }
 
-/// Returns the name of the engine that jobs run with here; none where none works.
-pub(crate) async fn name(home: &Home) -> anyhow::Result<Option<String>> {
-    let chosen = Engines::choose(&config(home, None)?).await;
+/// Returns the name of the engine that jobs run with here; none where none works. `kind` stands before `GLOAMING_ENGINE`.
+pub(crate) async fn name(home: &Home, kind: Option<EngineKind>) -> anyhow::Result<Option<String>> {
+    let chosen = Engines::choose(&config(home, kind)?).await;
     Ok(chosen.ok().map(|chosen| chosen.engine.name().to_owned()))
 }
 

@@ -119,16 +119,20 @@ pub(crate) fn report(error: &anyhow::Error, known: Option<Value>) -> ExitCode {
         exit::BOW_OUT => "bow_out",
         _ => "failed",
     };
-    match reason_code {
-        Some(reason) => eprintln!("bowed out: {}\n{error}", reason.as_str()),
-        None if code == exit::CANCELLED => eprintln!("{error}"),
-        None => eprintln!("error: {error}"),
-    }
-    for cause in error.chain().skip(1) {
-        eprintln!("  because: {cause}");
-    }
-    if let Some(hint) = hint {
-        eprintln!("  try: {hint}");
+    if crate::logs::are_json() {
+        tracing::error!(outcome, error = in_one_line(error), hint, "ended");
+    } else {
+        match reason_code {
+            Some(reason) => eprintln!("bowed out: {}\n{error}", reason.as_str()),
+            None if code == exit::CANCELLED => eprintln!("{error}"),
+            None => eprintln!("error: {error}"),
+        }
+        for cause in error.chain().skip(1) {
+            eprintln!("  because: {cause}");
+        }
+        if let Some(hint) = hint {
+            eprintln!("  try: {hint}");
+        }
     }
     if let Some(mut object) = known {
         object["outcome"] = json!(outcome);

@@ -93,7 +93,7 @@ fn make(path: &Path) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(&fresh);
     match linked {
         Ok(()) => {
-            eprintln!("note: made the key {} that evidence is sealed with", path.display());
+            crate::logs::say(&format!("note: made the key {} that evidence is sealed with", path.display()));
             Ok(())
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),

@@ -34,6 +34,7 @@ mod keys;
 mod known;
 #[cfg(feature = "worker")]
 mod leash;
+mod logs;
 #[cfg(feature = "worker")]
 mod mcp;
 #[cfg(feature = "worker")]
@@ -80,7 +81,6 @@ mod verify;
 #[cfg(feature = "worker")]
 mod worker;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -98,12 +98,7 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(context::log_filter())
-        .without_time()
-        .init();
+    logs::open(cli.command.log());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -16,7 +16,7 @@ pub(crate) fn on_stop(stop: impl FnOnce() + Send + 'static) {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        eprintln!("\nstopping; press Ctrl-C again to leave at once");
+        crate::logs::say("\nstopping; press Ctrl-C again to leave at once");
         stop();
         if interrupt.recv().await.is_some() {
             std::process::exit(i32::from(exit::CANCELLED));

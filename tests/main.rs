@@ -32,6 +32,7 @@ mod recorded;
 mod resume;
 mod rounds;
 mod run;
+mod shipped;
 mod support;
 mod tamper;
 mod team;

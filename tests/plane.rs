@@ -53,7 +53,9 @@ impl Running {
 
     fn command_at(scene: &Scene, command: &str, config: &str, listen: &str) -> Command {
         std::fs::write(scene.path().join("gloaming.toml"), config).unwrap();
-        scene.command(&[command, "--listen", listen, "--config", "gloaming.toml", "--json"])
+        let mut made = scene.command(&[command, "--listen", listen, "--config", "gloaming.toml", "--json"]);
+        made.env("GLOAMING_LOG", "warn");
+        made
     }
 
     /// Starts one at an address, and waits until it listens; all that it logs goes to `log`.
@@ -267,8 +269,10 @@ fn a_worker_apart_takes_what_its_token_is_for() {
         .to_owned();
     // The worker is of another machine: it knows nothing but the address and its token.
     let elsewhere = Scene::bare_folder();
-    let env = [("GLOAMING_TOKEN", made["token"].as_str().unwrap()), ("GLOAMING_CONTROL", server.url())];
-    elsewhere.gloaming_with(&["worker", "--once", "--name", "away"], &env).exits(0);
+    let token = made["token"].as_str().unwrap();
+    let env = [("GLOAMING_TOKEN", token), ("GLOAMING_CONTROL", server.url())];
+    let args = ["worker", "--control", server.url(), "--token", token, "--once", "--name", "away"];
+    elsewhere.gloaming(&args).exits(0);
     task(&scene, &["watch", &id]).exits(3);
     let shown = task(&scene, &["show", &id, "--json"]).exits(0).json();
     assert_eq!(json!([shown["state"], shown["attempt"]]), json!(["bowed_out", 1]), "{shown:#}");
@@ -282,6 +286,59 @@ fn a_worker_apart_takes_what_its_token_is_for() {
 }
 
 #[test]
+fn the_engine_that_is_configured_is_that_of_attempts_too() {
+    let scene = Scene::new(FILES);
+    let config = format!("{}[worker]\nengine = \"docker\"\n", config(&scene));
+    let nowhere = scene.path().join("no.sock");
+    let mut command = Running::command(&scene, "serve", &config);
+    let server = Running::listening(command.env("GLOAMING_ENGINE_SOCKET", &nowhere));
+    assert_eq!(server.said()["worker"]["engine"], Value::Null, "{:#}", server.said());
+    let asked = task(&scene, &["onboard", "acme/calc", "--watch"]).exits(3);
+    let id = asked.stdout.lines().next().unwrap();
+    let shown = task(&scene, &["show", id, "--json"]).exits(0).json();
+    assert_eq!(shown["bow_out"]["reason_code"], "no_engine", "{shown:#}");
+    let env = [("GLOAMING_ENGINE_SOCKET", nowhere.to_str().unwrap())];
+    let told = scene.gloaming_with(&["doctor", "--config", "gloaming.toml"], &env).stdout;
+    assert!(told.contains("docker does not work, which [worker] names"), "{told}");
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn the_log_is_json_by_the_line_and_names_each_request_as_its_answer_does() {
+    let scene = Scene::new(FILES);
+    let path = scene.path().join("log");
+    let mut command = Running::command(&scene, "serve", &config(&scene));
+    command.env_remove("GLOAMING_LOG").env("GLOAMING_LOG_FORMAT", "json");
+    let server = Running::listening(command.stderr(File::create(&path).unwrap()));
+    let owner: Value =
+        serde_json::from_slice(&std::fs::read(scene.home().join("serve.json")).unwrap()).unwrap();
+    let bearer = format!("Authorization: Bearer {}", owner["token"].as_str().unwrap());
+    // As a chat bot asks; what is answered is read with its headers.
+    let body = json!({"repo": "acme/calc", "text": "x"}).to_string();
+    let asked = format!("{}/v1/tasks", server.url());
+    let curl = ["-sS", "--noproxy", "*", "-i", "-H", &bearer, "-d", &body, &asked];
+    let answer = ran(Command::new("curl").args(curl).output().expect("curl runs")).exits(0).stdout;
+    assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+    let id = answer.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
+    assert_eq!(server.stop(), 0);
+    let log = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}\n{log}")))
+        .collect();
+    let told =
+        lines.iter().find(|line| line["spans"][0]["id"] == id).unwrap_or_else(|| panic!("{id}:\n{log}"));
+    assert_eq!(json!([told["level"], told["fields"]["status"]]), json!(["INFO", 202]), "{told:#}");
+    assert_eq!(told["spans"][0]["endpoint"], "submit_task");
+    assert!(lines.iter().all(|line| line["timestamp"].is_string()), "{log}");
+    // What keeps it from starting is a line, too.
+    let args = ["control", "--config", "none.toml", "--log", "json"];
+    let refused = scene.gloaming(&args).exits(2).stderr;
+    let refused: Value = serde_json::from_str(&refused).unwrap_or_else(|error| panic!("{error}: {refused}"));
+    assert!(refused["fields"]["error"].as_str().unwrap().contains("none.toml"), "{refused:#}");
+}
+
+#[test]
 fn two_do_not_serve_from_one_folder() {
     let scene = Scene::new(FILES);
     let server = Running::server(&scene, "control", &config(&scene));
@@ -291,6 +348,49 @@ fn two_do_not_serve_from_one_folder() {
     assert!(second.stderr.contains("another gloaming serves from this folder"), "{}", second.stderr);
     assert_eq!(server.stop(), 0);
     assert_eq!(Running::server(&scene, "control", &config(&scene)).stop(), 0);
+}
+
+/// An operator who wants no token in a file is shown one that makes an administrator's, and nothing else.
+#[test]
+fn the_first_administrator_is_made_with_a_token_that_is_shown_once() {
+    let scene = Scene::new(FILES);
+    let start = || {
+        let mut command = Running::command(&scene, "serve", &config(&scene));
+        Running::listening(command.arg("--bootstrap"))
+    };
+    // One that nobody used is not taken any more after the next start.
+    let lost = start();
+    let unused = lost.said()["bootstrap"].as_str().unwrap().to_owned();
+    assert_eq!(lost.stop(), 0);
+    let server = start();
+    let first = server.said()["bootstrap"].as_str().unwrap().to_owned();
+    assert_eq!(server.said()["token_file"], Value::Null);
+    assert!(!scene.home().join("serve.json").exists());
+    let control = ["--control", server.url()];
+    let create = |token: &str| {
+        let args = ["token", "create", "--scope", "admin", "--repo", "*", "--json"];
+        scene.gloaming(&[&args, &control[..], &["--token", token]].concat())
+    };
+    create(&unused).exits(5);
+    let early = scene.gloaming(&["task", "list", control[0], control[1], "--token", &first]).exits(5);
+    assert!(early.stderr.contains("makes the first other one"), "{}", early.stderr);
+    let admin = create(&first).exits(0).json()["token"].as_str().unwrap().to_owned();
+    create(&first).exits(5);
+    let listed = scene.gloaming(&["token", "list", control[0], control[1], "--token", &admin]).exits(0);
+    assert!(listed.stdout.contains("admin"), "{}", listed.stdout);
+    assert_eq!(server.stop(), 0);
+    // There is an administrator now.
+    let server = start();
+    assert_eq!(server.said()["bootstrap"], Value::Null);
+    assert!(!scene.home().join("serve.json").exists());
+    assert_eq!(server.stop(), 0);
+    // Without the option this machine's owner has a token of their own, which stays where it is.
+    assert_eq!(Running::server(&scene, "serve", &config(&scene)).stop(), 0);
+    assert!(scene.home().join("serve.json").exists());
+    let server = start();
+    assert!(server.said()["token_file"].is_string(), "{:#}", server.said());
+    task(&scene, &["list"]).exits(0);
+    assert_eq!(server.stop(), 0);
 }
 
 #[test]
@@ -343,6 +443,9 @@ fn init_writes_secrets_apart_and_overwrites_nothing() {
     std::fs::write(scene.path().join("token"), "ghp_1\n").unwrap();
     let args =
         ["init", "--config", "made/gloaming.toml", "--github-token-file", "token", "--model", "openai:\"x"];
+    let unknown = scene.gloaming(&[&args[..], &["--engine", "rkt"]].concat()).exits(2).stderr;
+    assert!(unknown.contains("no container engine"), "{unknown}");
+    let args = [&args[..], &["--engine", "podman"]].concat();
     let written = scene.gloaming(&[&args[..], &["--json"]].concat()).exits(0).json();
     let files: Vec<&str> =
         written["written"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
@@ -353,6 +456,7 @@ fn init_writes_secrets_apart_and_overwrites_nothing() {
     }
     let text = std::fs::read_to_string(scene.path().join("made/gloaming.toml")).unwrap();
     assert!(!text.contains("ghp_1") && text.contains("token_file = \"github.token\""), "{text}");
+    assert!(text.contains("[worker]\nengine = \"podman\"\njobs = 1\n"), "{text}");
     let again = scene.gloaming(&args).exits(2).stderr;
     assert!(again.contains("exists already"), "{again}");
     // What it names is there and is read.

@@ -34,12 +34,12 @@ pub(crate) use self::judge::{EvidenceArgs, EvidenceCommand, FitArgs, GateArgs, G
 pub(crate) use self::judge::{GateShowArgs, VerifyArgs};
 #[cfg(feature = "worker")]
 pub(crate) use self::models::{ModelsArgs, ModelsCommand, ModelsTestArgs};
-#[cfg(feature = "worker")]
-pub(crate) use self::plane::WorkerArgs;
 pub(crate) use self::plane::{
-    BackupArgs, DoctorArgs, InitArgs, Left, PlaneArgs, ServeArgs, StatsArgs, SubmitArgs, TaskArgs,
-    TaskCommand, TokenArgs, TokenCommand,
+    BackupArgs, DoctorArgs, EngineName, InitArgs, Left, LogFormat, PlaneArgs, ServeArgs, StatsArgs,
+    SubmitArgs, TaskArgs, TaskCommand, TokenArgs, TokenCommand,
 };
+#[cfg(feature = "worker")]
+pub(crate) use self::plane::{LogArgs, WorkerArgs};
 #[cfg(feature = "worker")]
 pub(crate) use self::policy::{Agent, PolicyArgs, PolicyCommand};
 #[cfg(feature = "worker")]
@@ -154,6 +154,18 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Returns how the log of what goes on until it is stopped is written; none where the command ends by itself.
+    pub(crate) fn log(&self) -> Option<LogFormat> {
+        match self {
+            #[cfg(feature = "worker")]
+            Self::Serve(args) => Some(args.log.format),
+            Self::Control(args) => Some(args.log.format),
+            #[cfg(feature = "worker")]
+            Self::Worker(args) => Some(args.log.format),
+            _ => None,
+        }
+    }
+
     /// Whether one JSON object is asked for on standard output.
     pub(crate) fn json(&self) -> bool {
         match self {
@@ -342,5 +354,49 @@ mod tests {
     #[test]
     fn the_table_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    /// Each command of a page's shell blocks is one of this program's, with options that it takes.
+    #[cfg(feature = "worker")]
+    #[test]
+    fn what_pages_tell_to_type_can_be_typed() {
+        use clap::Parser as _;
+
+        let pages = [
+            ("README.md", include_str!("../../README.md")),
+            ("operations.md", include_str!("../../docs/operations.md")),
+            ("github.md", include_str!("../../docs/github.md")),
+            ("slack.md", include_str!("../../docs/slack.md")),
+            ("webhooks.md", include_str!("../../docs/webhooks.md")),
+        ];
+        let mut typed = 0;
+        for (page, text) in pages {
+            let blocks = text.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("sh\n"));
+            for line in blocks.flat_map(str::lines) {
+                // What stands in for words of the reader's, and what the shell makes of the rest.
+                let line = line.replace("$(date +%F)", "DATE").replace(" TASK", " t-01a21e65d60776308abc");
+                let line = line.replace(" NUMBER", " 7");
+                let Some(words) = shell_words::split(line.split(" #").next().unwrap_or_default()).ok() else {
+                    panic!("{page}: {line}")
+                };
+                for command in words.split(|word| matches!(word.as_str(), "&&" | "|" | "<" | ";")) {
+                    // Behind variables, and as the user of the same name.
+                    let at = (0..command.len()).find(|at| {
+                        command[*at] == "gloaming" && !command[..*at].ends_with(&["-u".to_owned()])
+                    });
+                    let Some(at) = at else { continue };
+                    let leads = |word: &String| {
+                        word.contains('=') || ["sudo", "env", "-u", "gloaming"].contains(&word.as_str())
+                    };
+                    if !command[..at].iter().all(leads) {
+                        continue;
+                    }
+                    let parsed = super::Cli::try_parse_from(&command[at..]);
+                    parsed.unwrap_or_else(|error| panic!("{page}: {line}\n{error}"));
+                    typed += 1;
+                }
+            }
+        }
+        assert!(typed > 50, "{typed}");
     }
 }

@@ -7,16 +7,44 @@ use clap::{Args, Subcommand};
 use gloaming_api::access::{RepoPattern, Scope};
 use gloaming_api::task::TaskState;
 use gloaming_api::{RepoId, TaskId};
+use secrecy::SecretString;
 
 /// Which control plane is asked, and as whom.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlaneArgs {
     /// The control plane's address; default: the one that `gloaming serve` started on this machine
-    #[arg(long, value_name = "URL", env = "GLOAMING_CONTROL")]
+    #[arg(long, value_name = "URL", env = "GLOAMING_CONTROL", global = true)]
     pub(crate) control: Option<String>,
     /// A file with the token; default: $GLOAMING_TOKEN, else the one that `gloaming serve` left for this machine's owner
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub(crate) token_file: Option<PathBuf>,
+    /// The token itself. Whoever else is on this machine can read it in the list of processes: --token-file and $GLOAMING_TOKEN
+    /// are not shown there
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file", global = true)]
+    pub(crate) token: Option<SecretString>,
+}
+
+/// A container engine by its name. A program without a worker starts none and knows none: there it is a word.
+#[cfg(feature = "worker")]
+pub(crate) type EngineName = gloaming_jobs::EngineKind;
+#[cfg(not(feature = "worker"))]
+pub(crate) type EngineName = String;
+
+/// How the log of what goes on until it is stopped is written to standard error.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// How the log is written to standard error; $GLOAMING_LOG says how much of it (error, warn, info, debug)
+    #[arg(long = "log", value_enum, value_name = "FORMAT", env = "GLOAMING_LOG_FORMAT", default_value_t = LogFormat::Text)]
+    pub(crate) format: LogFormat,
+}
+
+/// A form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 /// Options of `gloaming worker`.
@@ -37,6 +65,9 @@ pub(crate) struct WorkerArgs {
     /// The policies of this worker's operator, which narrow what a control plane sends: a file, a folder or preset:NAME
     #[arg(long, value_name = "FILE|DIR|PRESET")]
     pub(crate) policy: Option<PathBuf>,
+    /// The container engine: embedded, docker, podman or kubernetes; default: $GLOAMING_ENGINE, else the first of this machine that works
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<EngineName>,
     #[command(flatten)]
     pub(crate) model: super::run::ModelArgs,
     /// The reviewer's model, where it is another than the coder's
@@ -45,6 +76,8 @@ pub(crate) struct WorkerArgs {
     /// End after one attempt
     #[arg(long)]
     pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 /// Options of `gloaming serve` and `gloaming control`.
@@ -56,6 +89,11 @@ pub(crate) struct ServeArgs {
     /// The configuration; default: gloaming.toml under $GLOAMING_HOME, and none where that is not there
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Where there is no administrator yet: print a token that is taken once, within an hour, to make one; none is left in a file
+    #[arg(long)]
+    pub(crate) bootstrap: bool,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     /// Print one JSON object with the address once it listens
     #[arg(long)]
     pub(crate) json: bool,
@@ -324,6 +362,9 @@ pub(crate) struct InitArgs {
     /// A file with the model's key, which is copied
     #[arg(long, value_name = "FILE", requires = "model")]
     pub(crate) model_key_file: Option<PathBuf>,
+    /// The container engine of the worker beside: embedded, docker, podman or kubernetes; else the first that works
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<EngineName>,
     /// How many attempts run at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) jobs: Option<u32>,

@@ -7,7 +7,7 @@ use gloaming_jobs::Cancel;
 
 use super::config::Config;
 use super::serve::{Place, Worker, token};
-use crate::cli::{ModelArgs, PlaneArgs, ReachArgs, WorkerArgs};
+use crate::cli::{LogArgs, LogFormat, ModelArgs, PlaneArgs, ReachArgs, WorkerArgs};
 use crate::context;
 use crate::worker;
 
@@ -21,11 +21,12 @@ const NAME: &str = "beside";
 pub(super) fn worker_args(config: &Config) -> WorkerArgs {
     let told = config.worker.clone();
     WorkerArgs {
-        plane: PlaneArgs { control: None, token_file: None },
+        plane: PlaneArgs { control: None, token_file: None, token: None },
         name: None,
         labels: told.labels,
         jobs: told.jobs.unwrap_or(1).max(1),
         policy: None,
+        engine: told.engine,
         model: ModelArgs {
             model: told.model.or_else(|| context::variable("GLOAMING_MODEL")),
             reach: ReachArgs {
@@ -40,6 +41,7 @@ pub(super) fn worker_args(config: &Config) -> WorkerArgs {
         },
         review_model: told.review_model.or_else(|| context::variable("GLOAMING_REVIEW_MODEL")),
         once: false,
+        log: LogArgs { format: LogFormat::Text },
     }
 }
 
@@ -47,7 +49,7 @@ pub(super) fn worker_args(config: &Config) -> WorkerArgs {
 pub(crate) async fn beside(place: Place<'_>) -> anyhow::Result<Option<Worker>> {
     let args = worker_args(place.config);
     let model = args.model.model.clone();
-    let engine = crate::engine::name(place.home).await?;
+    let engine = crate::engine::name(place.home, args.engine).await?;
     let labels = worker::labels(&args, engine.as_deref());
     let equipment = Arc::new(worker::Equipment::of(place.home.clone(), &args)?);
     // The worker is known by the token's id; its secret is for git alone, and is kept by nobody.

@@ -11,8 +11,10 @@ use gloaming_api::task::{NewTask, TaskKind};
 use gloaming_server::upkeep::{Keep, Schedule, Standing};
 use gloaming_store::Share;
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
+use crate::cli::EngineName;
 use crate::context::{self, Home};
 use crate::failure::Failure;
 
@@ -181,6 +183,8 @@ pub(crate) struct GitHub {
     pub(crate) token_file: Option<PathBuf>,
     /// The file of the secret that webhooks are signed with; without one none is taken.
     pub(crate) webhook_secret_file: Option<PathBuf>,
+    /// The file of the one before it, which is taken beside it while it is changed.
+    pub(crate) webhook_secret_before_file: Option<PathBuf>,
     /// The label by which work is asked for; `gloaming` where none is given.
     pub(crate) label: Option<String>,
     /// The name that is spoken to in comments, without `@`; `gloaming` where none is given.
@@ -240,6 +244,8 @@ pub(crate) struct Webhook {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Worker {
     pub(crate) jobs: Option<u32>,
+    #[serde(default, deserialize_with = "engine")]
+    pub(crate) engine: Option<EngineName>,
     pub(crate) model: Option<String>,
     pub(crate) review_model: Option<String>,
     pub(crate) model_url: Option<String>,
@@ -249,6 +255,11 @@ pub(crate) struct Worker {
     pub(crate) model_tpm: Option<u32>,
     #[serde(default)]
     pub(crate) labels: Vec<String>,
+}
+
+/// Takes an engine's name, so that one which is none is refused where it stands.
+fn engine<'de, D: Deserializer<'de>>(from: D) -> Result<Option<EngineName>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// Reads the configuration: the file that is named, else the one under `$GLOAMING_HOME` where there is one. Returns also
@@ -293,6 +304,11 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, String> {
                 );
             }
         }
+        if github.webhook_secret_before_file.is_some() && github.webhook_secret_file.is_none() {
+            return Err(
+                "[github] webhook_secret_before_file: there is no `webhook_secret_file` beside it".to_owned()
+            );
+        }
     }
     for user in config.slack.iter().flat_map(|slack| &slack.users) {
         let is_id = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -321,6 +337,7 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, String> {
         github.key_file.iter_mut().for_each(beside);
         github.token_file.iter_mut().for_each(beside);
         github.webhook_secret_file.iter_mut().for_each(beside);
+        github.webhook_secret_before_file.iter_mut().for_each(beside);
     }
     if let Some(slack) = &mut config.slack {
         beside(&mut slack.signing_secret_file);
@@ -369,6 +386,7 @@ mod tests {
         insta::assert_snapshot!(refused("schema = 2"), @"schema = 2 is not known here; want schema = 1");
         insta::assert_snapshot!(refused("schema = 1\nclone = \"/srv/git\""), @"`clone` says nothing of the repository; want `{repo}` in it");
         insta::assert_snapshot!(refused("schema = 1\n[github]\napp = 1"), @"[github] wants either `app` and `key_file`, or `token_file`, and not both");
+        insta::assert_snapshot!(refused("schema = 1\n[github]\ntoken_file = \"t\"\nwebhook_secret_before_file = \"s\""), @"[github] webhook_secret_before_file: there is no `webhook_secret_file` beside it");
         let slack = |user: &str| {
             refused(&format!(
                 "schema = 1\n[slack]\nsigning_secret_file = \"a\"\ntoken_file = \"b\"\nusers = [{{{user}}}]\n"
@@ -390,6 +408,14 @@ mod tests {
         insta::assert_snapshot!(schedule("text = \" \"\ncron = \"@daily\""), @"[[schedule]] number 1 (nightly): at `text`: want 1 to 262144 bytes that are not all white space");
         insta::assert_snapshot!(refused("schema = 1\nlisten_on = \"x\""), @"unknown field `listen_on`, expected one of `schema`, `listen`, `clone`, `policies`, `tls`, `github`, `slack`, `webhook`, `lease_s`, `keep`, `repo`, `schedule`, `worker`");
         insta::assert_snapshot!(refused("schema = 1\nclone = \"/srv/git/{repo}.git\""), @"`clone` is a path; want a URL: file:// before it");
+        #[cfg(feature = "worker")]
+        insta::assert_snapshot!(parse("schema = 1\n[worker]\nengine = \"rkt\"", Path::new("/")).unwrap_err(), @r#"
+        TOML parse error at line 3, column 10
+          |
+        3 | engine = "rkt"
+          |          ^^^^^
+        "rkt" is no container engine: want embedded, docker, podman or kubernetes
+        "#);
         insta::assert_snapshot!(refused("schema = 1\nlease_s = 4"), @"`lease_s`: want 5 to 3600 seconds");
     }
 

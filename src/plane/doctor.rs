@@ -112,7 +112,7 @@ pub(crate) async fn doctor(args: DoctorArgs) -> anyhow::Result<ExitCode> {
         (_, Err(faults)) => report.wrong("policies", faults, "gloaming policy check FILE"),
     }
     #[cfg(feature = "worker")]
-    engine(&home, &mut report).await;
+    engine(&home, &config, &mut report).await;
     #[cfg(feature = "worker")]
     model(&home, &config, &mut report);
     code_host(&home, &config, folder, &mut report).await;
@@ -180,7 +180,7 @@ fn size(sizes: &Sizes) -> String {
 
 /// Whether the control plane of this machine answers, and what it gave up.
 async fn server(report: &mut Report) {
-    let plane = PlaneArgs { control: None, token_file: None };
+    let plane = PlaneArgs { control: None, token_file: None, token: None };
     let Ok(client) = super::client(&plane) else {
         report.note("server", "none was started here", "gloaming serve");
         return;
@@ -198,13 +198,20 @@ async fn server(report: &mut Report) {
 }
 
 #[cfg(feature = "worker")]
-async fn engine(home: &Home, report: &mut Report) {
-    match crate::engine::name(home).await {
-        Ok(Some(engine)) => report.ok("engine", engine),
-        Ok(None) => {
+async fn engine(home: &Home, config: &Config, report: &mut Report) {
+    let named = config.worker.engine;
+    match (crate::engine::name(home, named).await, named) {
+        (Ok(Some(engine)), Some(_)) => report.ok("engine", format!("{engine}, as [worker] names it")),
+        (Ok(Some(engine)), None) => report.ok("engine", engine),
+        (Ok(None), Some(named)) => report.wrong(
+            "engine",
+            format!("{named} does not work, which [worker] names, so no attempt can"),
+            "gloaming jobs doctor",
+        ),
+        (Ok(None), None) => {
             report.wrong("engine", "no container engine works, so no attempt can", "gloaming jobs doctor");
         }
-        Err(error) => report.wrong("engine", in_one_line(&error), "gloaming jobs doctor"),
+        (Err(error), _) => report.wrong("engine", in_one_line(&error), "gloaming jobs doctor"),
     }
 }
 
@@ -222,6 +229,13 @@ fn model(home: &Home, config: &Config, report: &mut Report) {
 }
 
 async fn code_host(home: &Home, config: &Config, policies: Option<std::path::PathBuf>, report: &mut Report) {
+    if config.github.as_ref().is_some_and(|github| github.webhook_secret_before_file.is_some()) {
+        report.note(
+            "host",
+            "deliveries signed with the webhook secret before this one are taken, too",
+            "take webhook_secret_before_file out when GitHub signs with the new one",
+        );
+    }
     let parts = match host::open(home, config, policies) {
         Ok(parts) => parts,
         Err(error) => {

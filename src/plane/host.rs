@@ -57,6 +57,8 @@ pub(crate) struct Parts {
     pub(crate) acceptor: Arc<dyn Acceptor>,
     /// What deliveries are signed with.
     pub(crate) webhook_secret: Option<SecretString>,
+    /// What they were signed with before, while that is changed.
+    pub(crate) webhook_secret_before: Option<SecretString>,
     /// The host, and what it is asked for work by.
     pub(crate) host: Option<(Arc<dyn CodeHost>, Called)>,
     /// What it is called.
@@ -79,7 +81,8 @@ pub(crate) fn open(home: &Home, config: &Config, policies: Option<PathBuf>) -> a
     let publisher = Publisher::new(gate.clone(), crate::keys::signing_key(home)?, grants);
     let Some(github) = &config.github else {
         let acceptor = Arc::new(NoHost(publisher));
-        return Ok(Parts { acceptor, webhook_secret: None, host: None, name: None, gate });
+        let (webhook_secret, webhook_secret_before) = (None, None);
+        return Ok(Parts { acceptor, webhook_secret, webhook_secret_before, host: None, name: None, gate });
     };
     let api = github.api.clone().unwrap_or_else(|| GITHUB.to_owned());
     let (identity, whose) = match (github.app, &github.key_file, &github.token_file) {
@@ -91,11 +94,11 @@ pub(crate) fn open(home: &Home, config: &Config, policies: Option<PathBuf>) -> a
         }
         _ => unreachable!("the configuration was checked"),
     };
-    let webhook_secret = github
-        .webhook_secret_file
-        .as_deref()
-        .map(|path| config::secret(path, "the secret of webhooks"))
-        .transpose()?;
+    let secret = |path: &Option<PathBuf>| {
+        path.as_deref().map(|path| config::secret(path, "the secret of webhooks")).transpose()
+    };
+    let webhook_secret = secret(&github.webhook_secret_file)?;
+    let webhook_secret_before = secret(&github.webhook_secret_before_file)?;
     let host = GitHub::new(Settings { api: api.clone(), identity }, Arc::new(context::now))
         .map_err(|error| Failure::usage(format!("[github]: {error}")))?;
     let mut called = Called::default();
@@ -105,6 +108,7 @@ pub(crate) fn open(home: &Home, config: &Config, policies: Option<PathBuf>) -> a
     Ok(Parts {
         acceptor: Arc::new(publisher),
         webhook_secret,
+        webhook_secret_before,
         host: Some((Arc::new(host), called)),
         name: Some(format!("{api}, as {whose}{deliveries}")),
         gate,

@@ -80,6 +80,7 @@ fn says_something(args: &InitArgs) -> bool {
         || args.github_app.is_some()
         || args.github_token_file.is_some()
         || args.model.is_some()
+        || args.engine.is_some()
         || args.jobs.is_some()
 }
 
@@ -116,13 +117,15 @@ fn made(args: &InitArgs) -> anyhow::Result<(Table, Vec<Beside>)> {
         if let Some(api) = &args.github_api {
             github.insert("api".into(), api.clone().into());
         }
-        // 244 random bits.
         table.insert("github".into(), github.into());
     } else if args.github_api.is_some() {
         return Err(Failure::usage("--github-api wants --github-app or --github-token-file beside it").into());
     }
     let mut worker = Table::new();
     worker.insert("jobs".into(), i64::from(args.jobs.unwrap_or(1)).into());
+    if let Some(engine) = &args.engine {
+        worker.insert("engine".into(), engine.to_string().into());
+    }
     if let Some(model) = &args.model {
         worker.insert("model".into(), model.clone().into());
     }
@@ -184,6 +187,7 @@ fn ask(args: &mut InitArgs) -> anyhow::Result<()> {
     if args.model.is_some() {
         put(&mut args.model_key_file, "file with its key [its provider's variable]")?;
     }
+    put(&mut args.engine, "container engine: embedded, docker, podman or kubernetes [the first that works]")?;
     put(&mut args.jobs, "attempts at once [1]")
 }
 

@@ -19,7 +19,7 @@ mod words;
 use std::path::{Path, PathBuf};
 
 use gloaming_client::{Client, ClientError};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::ask::{task, token};
@@ -64,11 +64,12 @@ pub(crate) fn client(args: &PlaneArgs) -> anyhow::Result<Client> {
         Failure::usage("no control plane is named, and none was started here")
             .hint("start one with `gloaming serve`, or name one with --control or GLOAMING_CONTROL")
     })?;
-    let token = match (&args.token_file, context::variable("GLOAMING_TOKEN")) {
-        (Some(path), _) => context::read_text(path, "the token", 4096)?.trim().to_owned(),
-        (None, Some(token)) => token,
+    let token = match (&args.token, &args.token_file, context::variable("GLOAMING_TOKEN")) {
+        (Some(token), ..) => token.expose_secret().to_owned(),
+        (None, Some(path), _) => context::read_text(path, "the token", 4096)?.trim().to_owned(),
+        (None, None, Some(token)) => token,
         // The owner's token is for the server that made it, and is sent to no other.
-        (None, None) => match owner.filter(|owner| owner.control == control) {
+        (None, None, None) => match owner.filter(|owner| owner.control == control) {
             Some(owner) => owner.token,
             None => {
                 return Err(Failure::usage(format!("no token for {control}"))

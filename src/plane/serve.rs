@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{self, Config, LISTEN};
 use super::{Owner, owner_file, read_owner};
-use crate::cli::ServeArgs;
+use crate::cli::{LogFormat, ServeArgs};
 use crate::context::{self, Home};
 use crate::failure::{Failure, exit};
 use crate::told::print_json;
@@ -67,10 +67,10 @@ pub(crate) async fn serve(
     let (config, read_from) = config::read(&home, args.config.as_deref())?;
     let listen = args.listen.or(config.listen).unwrap_or(LISTEN);
     if config.tls.is_none() && !listen.ip().is_loopback() {
-        eprintln!(
+        crate::logs::say(&format!(
             "note: {listen} is reached by others, and nothing is encrypted; name a certificate under [tls], or put a proxy \
              with one before it"
-        );
+        ));
     }
     let stop = CancellationToken::new();
     let told_to = stop.clone();
@@ -89,7 +89,13 @@ pub(crate) async fn serve(
     let outside = super::outside::open(&config)?;
     let slack = outside.shared.clone();
     let reads = parts.host.as_ref().map(|(host, _)| Arc::new(Reads::new(host.clone())));
-    let mut settings = Settings { github_secret: parts.webhook_secret, slack, reads, ..Settings::default() };
+    let mut settings = Settings {
+        github_secret: parts.webhook_secret,
+        github_secret_before: parts.webhook_secret_before,
+        slack,
+        reads,
+        ..Settings::default()
+    };
     settings.tls = config
         .tls
         .as_ref()
@@ -116,7 +122,12 @@ pub(crate) async fn serve(
     store.let_go(now).map_err(|error| Failure::infrastructure("look at what is to be done", error))?;
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
-    let owner = owner(&home, store.as_ref(), &url)?;
+    let first = match args.bootstrap {
+        true => gloaming_server::bootstrap(store.as_ref(), now)
+            .map_err(|error| Failure::infrastructure("make the first token", error))?,
+        false => None,
+    };
+    let owner = owner(&home, store.as_ref(), &url, !args.bootstrap)?;
 
     // Git is a process of its own, and does not know the certificate's name.
     let beside = match config.tls {
@@ -160,7 +171,8 @@ pub(crate) async fn serve(
                 .iter()
                 .map(|schedule| super::standing::next(schedule, context::now()))
                 .collect(),
-            owner: &owner,
+            owner: owner.as_deref(),
+            first: first.as_ref().map(|made| made.token.as_str()),
         },
     );
 
@@ -267,8 +279,9 @@ pub(super) fn token(store: &dyn Store, name: &str, scope: Scope) -> anyhow::Resu
 }
 
 /// Leaves the address and an administrator's token for the owner of this machine, in a file that nobody else can read. The
-/// one of an earlier start is used again, so that who holds it need not ask for it anew.
-fn owner(home: &Home, store: &dyn Store, url: &str) -> anyhow::Result<PathBuf> {
+/// one of an earlier start is used again, so that who holds it need not ask for it anew; whether there is one where none was,
+/// says `make`.
+fn owner(home: &Home, store: &dyn Store, url: &str, make: bool) -> anyhow::Result<Option<PathBuf>> {
     let path = owner_file(home);
     let known = read_owner(&path).ok().flatten().map(|owner| owner.token).filter(|token| {
         let id = token.split('_').nth(1).unwrap_or_default();
@@ -277,6 +290,7 @@ fn owner(home: &Home, store: &dyn Store, url: &str) -> anyhow::Result<PathBuf> {
     });
     let token = match known {
         Some(token) => token,
+        None if !make => return Ok(None),
         None => token(store, OWNER, Scope::Admin)?.token,
     };
     let text = serde_json::to_string(&Owner { control: url.to_owned(), token })?;
@@ -288,7 +302,7 @@ fn owner(home: &Home, store: &dyn Store, url: &str) -> anyhow::Result<PathBuf> {
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     std::fs::rename(&fresh, &path).map_err(failed)?;
-    Ok(path)
+    Ok(Some(path))
 }
 
 struct Told<'a> {
@@ -300,19 +314,31 @@ struct Told<'a> {
     outside: Option<String>,
     worker: Option<&'a Worker>,
     schedules: Vec<String>,
-    owner: &'a Path,
+    /// The file with the token of this machine's owner, where there is one.
+    owner: Option<&'a Path>,
+    /// The token that is taken once.
+    first: Option<&'a str>,
 }
 
 /// Says what works and what does not.
 fn told(args: &ServeArgs, told: &Told<'_>) {
+    let object = json!({
+        "control": told.url, "config": told.config, "store": told.database, "policies": told.policies,
+        "host": told.host, "told": told.outside, "schedules": told.schedules, "token_file": told.owner,
+        "bootstrap": told.first,
+        "worker": told.worker.map(|worker| json!({
+            "engine": worker.engine, "model": worker.model, "labels": worker.labels, "jobs": worker.jobs,
+        })),
+    });
     if args.json {
-        print_json(&json!({
-            "control": told.url, "config": told.config, "store": told.database, "policies": told.policies,
-            "host": told.host, "told": told.outside, "schedules": told.schedules, "token_file": told.owner,
-            "worker": told.worker.map(|worker| json!({
-                "engine": worker.engine, "model": worker.model, "labels": worker.labels, "jobs": worker.jobs,
-            })),
-        }));
+        return print_json(&object);
+    }
+    if args.log.format == LogFormat::Json {
+        // Whatever the log leaves out, this is told: there may be a token in it.
+        eprintln!(
+            "{}",
+            json!({"timestamp": context::now(), "level": "INFO", "fields": {"message": "serves"}, "serves": object})
+        );
         return;
     }
     let path = |path: Option<&Path>, none: &str| {
@@ -341,9 +367,23 @@ fn told(args: &ServeArgs, told: &Told<'_>) {
             lines.push(("model", model.to_owned()));
         }
     }
-    lines.push(("token", format!("for this machine's owner in {}", told.owner.display())));
+    lines.push((
+        "token",
+        match (told.owner, told.first) {
+            (Some(path), _) => format!("for this machine's owner in {}", path.display()),
+            (None, Some(_)) => "see below".to_owned(),
+            (None, None) => "none is made: there is an administrator already".to_owned(),
+        },
+    ));
     eprintln!("gloaming serves at {}", told.url);
     for (name, text) in lines {
         eprintln!("  {name:<8} {text}");
+    }
+    if let Some(token) = told.first {
+        eprintln!(
+            "This token is taken once, within an hour, and only to make another; it is not shown again:\n  {token}\nmake an \
+             administrator's with it:\n  GLOAMING_TOKEN={token} gloaming token create --control {} --scope admin --repo '*'",
+            told.url
+        );
     }
 }

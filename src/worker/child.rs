@@ -52,10 +52,11 @@ pub(super) struct Ended {
 }
 
 impl Attempt {
-    /// Starts `program` with arguments in a folder; what it complains of goes into a file there.
+    /// Starts `program` with arguments, and variables beside those of this process, in a folder; what it complains of goes into a file there.
     pub(super) fn start(
         program: &Path,
         args: &[OsString],
+        variables: &[(&str, &str)],
         folder: &Path,
         name: &str,
     ) -> anyhow::Result<Self> {
@@ -68,6 +69,7 @@ impl Attempt {
         for variable in WITHHELD {
             command.env_remove(variable);
         }
+        command.envs(variables.iter().copied());
         let mut child = command
             .spawn()
             .map_err(|error| Failure::infrastructure("start a process for the attempt", error))?;

@@ -40,6 +40,8 @@ pub(crate) struct Equipment {
     options: Vec<OsString>,
     /// Those that one which asks models has.
     models: Vec<OsString>,
+    /// Variables that every process for an attempt has beside this one's.
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 impl Equipment {
@@ -69,7 +71,8 @@ impl Equipment {
         if reach.no_stream {
             models.push("--no-stream".into());
         }
-        Ok(Self { home, program: super::own_program()?, options, models })
+        let variables = args.engine.map(|engine| ("GLOAMING_ENGINE", engine.as_str())).into_iter().collect();
+        Ok(Self { home, program: super::own_program()?, options, models, variables })
     }
 }
 
@@ -218,7 +221,8 @@ impl<C: Control> Course<'_, C> {
         let mut args = self.options("run", &at_work, &out, base);
         args.extend(["--task-file".into(), folder.join("task.md").into_os_string()]);
         args.extend(self.equipment.models.iter().cloned());
-        let mut child = Attempt::start(&self.equipment.program, &args, folder, "run")?;
+        let mut child =
+            Attempt::start(&self.equipment.program, &args, &self.equipment.variables, folder, "run")?;
         let mut follower = Follower::new(&out.join("journal.jsonl"));
         let ended = match self.follow(&mut child, &mut follower).await? {
             Ok(ended) => ended,
@@ -248,7 +252,8 @@ impl<C: Control> Course<'_, C> {
         args.extend(["--as".into(), OsString::from(self.lease.repo.as_str())]);
         args.extend(["--lease".into(), folder.join("lease.json").into_os_string()]);
         args.extend(self.equipment.options.iter().cloned());
-        let mut child = Attempt::start(&self.equipment.program, &args, folder, "onboard")?;
+        let mut child =
+            Attempt::start(&self.equipment.program, &args, &self.equipment.variables, folder, "onboard")?;
         let ended = self.end_of(&mut child, |log| {
             self.report.send_modify(|report| {
                 report.doing = log.last_line().unwrap_or_else(|| report.doing.clone());
@@ -499,7 +504,8 @@ impl<C: Control> Course<'_, C> {
         args.extend(["--patch".into(), out.join("patch.diff").into_os_string()]);
         args.extend(["--task".into(), folder.join("task.md").into_os_string()]);
         args.extend(["--of".into(), out.join("evidence.json").into_os_string(), "--again".into()]);
-        let mut child = Attempt::start(&self.equipment.program, &args, folder, "verify")?;
+        let mut child =
+            Attempt::start(&self.equipment.program, &args, &self.equipment.variables, folder, "verify")?;
         // The cost and the grant are the attempt's, which this process adds nothing to.
         let ended = match self.end_of(&mut child, |_| {}).await? {
             Ok(ended) => ended,

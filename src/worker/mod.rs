@@ -31,8 +31,8 @@ pub(crate) async fn main(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let cancel = Cancel::new();
     cancel_on_signal(&cancel);
     let name = args.name.clone().unwrap_or_else(host_name);
-    let labels = labels(&args, crate::engine::name(&Home::open()?).await?.as_deref());
-    eprintln!("{name} takes tasks for {}", labels.join(", "));
+    let labels = labels(&args, crate::engine::name(&Home::open()?, args.engine).await?.as_deref());
+    crate::logs::say(&format!("{name} takes tasks for {}", labels.join(", ")));
     let equipment = Arc::new(Equipment::of(Home::open()?, &args)?);
     let once = args.once;
     work(Arc::new(client), equipment, &name, labels, args.jobs, once, cancel).await?;

@@ -5,6 +5,7 @@
 #   setup.sh examples CACHE  what builds a tool in JavaScript: jco and componentize-js, as the template pins them
 #   setup.sh browser CACHE  Chromium, and what drives it and looks for what keeps people out
 #   setup.sh packages CACHE  what the playbooks on published packages are run with
+#   setup.sh github CACHE  what the demo on GitHub is run with: a GitHub in memory, and the programs beside it
 #   setup.sh engines       container daemons for the suite of the job lane: Docker and Podman
 #   setup.sh deny CACHE    cargo-deny
 set -euo pipefail
@@ -94,6 +95,21 @@ javascript() {
     { rm -rf "$dir"; return 1; }
 }
 
+# What `make demo-github` needs: its programs, and the GitHub without the chat that the tests have beside it.
+github() {
+  local missing=()
+  command -v npm >/dev/null || missing+=(nodejs npm)
+  command -v openssl >/dev/null || missing+=(openssl)
+  command -v curl >/dev/null || missing+=(curl)
+  command -v python3 >/dev/null || missing+=(python3)
+  if [ "${#missing[@]}" != 0 ] && ! command -v apt-get >/dev/null; then
+    say "install these first (Debian's names): ${missing[*]}" >&2
+    exit 1
+  fi
+  [ "${#missing[@]}" = 0 ] || apt_install "${missing[@]}"
+  tests/support/github/setup.sh "$1/github" alone
+}
+
 # A browser for the web page's test: the distribution's Chromium, playwright-core that drives it, axe-core that looks for what
 # keeps people out.
 browser() {
@@ -175,12 +191,14 @@ engines() {
 case "${1:-}" in
   build) build ;;
   demo) mkdir -p "$2"; python "$2" ;;
+  github) mkdir -p "$2"; github "$2" ;;
   packages) mkdir -p "$2/packages"; packages "$2" ;;
   test)
     mkdir -p "$2"
     python "$2"
     formats "$2"
     command -v openssl >/dev/null || apt_install openssl
+    command -v curl >/dev/null || apt_install curl
     command -v go >/dev/null || apt_install golang-go
     if command -v npm >/dev/null; then
       [ -e "$2/wire/.ready" ] || { say "installing the wire partners"; tests/wire/setup.sh "$2/wire" && touch "$2/wire/.ready"; }
@@ -200,5 +218,5 @@ case "${1:-}" in
     say "building cargo-deny (some minutes, once)"
     cargo install --quiet --locked --root "$2" cargo-deny@0.20.2
     ;;
-  *) sed -n '2,9p' "$0"; exit 2 ;;
+  *) sed -n '2,10p' "$0"; exit 2 ;;
 esac

@@ -77,6 +77,17 @@ impl RepoPattern {
         let (of, called) = repo.as_str().split_once('/').expect("a repository's name has two parts");
         owner.eq_ignore_ascii_case(of) && (name == "*" || name.eq_ignore_ascii_case(called))
     }
+
+    /// Whether each repository of another pattern is one of this one's.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self.0.split_once('/'), other.0.split_once('/')) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some((owner, name)), Some((of, called))) => {
+                owner.eq_ignore_ascii_case(of) && (name == "*" || name.eq_ignore_ascii_case(called))
+            }
+        }
+    }
 }
 
 impl RepoPattern {
@@ -179,6 +190,11 @@ impl TokenView {
             && self.scopes.iter().any(|scope| scope.covers(wanted))
     }
 
+    /// Whether each repository of some patterns is one that a single pattern of it is for.
+    pub fn covers(&self, repos: &[RepoPattern]) -> bool {
+        repos.iter().all(|other| self.repos.iter().any(|pattern| pattern.covers(other)))
+    }
+
     /// Whether a repository is one it is for.
     pub fn reaches(&self, repo: &RepoId) -> bool {
         self.repos.iter().any(|pattern| pattern.matches(repo))
@@ -220,6 +236,31 @@ mod tests {
         for bad in ["", "acme", "*/*", "*/api", "acme/a*", "acme/**", "a/b/c", "/*"] {
             assert!(bad.parse::<RepoPattern>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn patterns_cover_what_they_hold() {
+        let all = ["*", "acme/*", "ACME/api", "acme/api", "acme/web", "other/*", "other/api"];
+        let told: Vec<String> = all
+            .iter()
+            .map(|one| {
+                let pattern: RepoPattern = one.parse().unwrap();
+                let held = all.iter().filter(|other| pattern.covers(&other.parse().unwrap()));
+                format!("{one}: {}", held.copied().collect::<Vec<_>>().join(" "))
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "*: * acme/* ACME/api acme/api acme/web other/* other/api",
+                "acme/*: acme/* ACME/api acme/api acme/web",
+                "ACME/api: ACME/api acme/api",
+                "acme/api: ACME/api acme/api",
+                "acme/web: acme/web",
+                "other/*: other/* other/api",
+                "other/api: other/api",
+            ]
+        );
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl Caller {
         self.token.reaches(repo)
     }
 
+    /// Whether every repository is one that it is for.
+    pub(crate) fn reaches_all(&self) -> bool {
+        self.token.covers(&[RepoPattern::all()])
+    }
+
     pub(crate) fn is_bootstrap(&self) -> bool {
         self.token.name == BOOTSTRAP
     }
@@ -155,14 +160,14 @@ pub(crate) fn check_new(asked: &NewToken) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes the token by which the first other one is made, where there is none yet: taken once, within an hour, and for nothing
-/// else. Returns it to be shown to the operator; none where there are tokens. Blocks.
+/// Makes the token by which the first administrator's is made, where none is taken now: taken once, within an hour, and for
+/// nothing else. Returns it to be shown to the operator; none where there is an administrator. Blocks.
 ///
 /// # Errors
 /// The store's.
 pub fn bootstrap(store: &dyn Store, now: Timestamp) -> Result<Option<TokenMade>, StoreError> {
     let tokens = store.tokens()?;
-    if tokens.iter().any(|token| token.name != BOOTSTRAP) {
+    if tokens.iter().any(|token| token.name != BOOTSTRAP && token.allows(Scope::Admin, now)) {
         return Ok(None);
     }
     // One of an earlier start: nobody may know any more who has read it.

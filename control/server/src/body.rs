@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use gloaming_api::endpoints::{Content, Endpoint};
+use gloaming_api::endpoints::{Auth, Content, Endpoint};
 use gloaming_api::problem::ProblemCode;
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
@@ -17,6 +17,9 @@ use crate::answer::Fault;
 
 /// Bytes a second that a client must send at least, over the whole of a body.
 const SLOWEST: u64 = 64 << 10;
+
+/// What a browser's forms are sent as, and whatever `curl -d` sends.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Returns the one value of a header, none where it is not there.
 pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Fault> {
@@ -56,18 +59,31 @@ pub(crate) fn check(endpoint: &Endpoint, headers: &HeaderMap, body: &Incoming) -
     if wanted.is_empty() {
         return Ok(());
     }
-    let given = single(headers, CONTENT_TYPE.as_str())?.unwrap_or_default();
+    let given = single(headers, CONTENT_TYPE.as_str())?;
+    if given.is_none() && is_taken_for_json(endpoint) {
+        return Ok(());
+    }
+    let given = given.unwrap_or_default();
     let mut parts = given.split(';').map(str::trim);
     let kind = parts.next().unwrap_or_default();
     let utf8 = parts.all(|part| {
         !part.to_ascii_lowercase().starts_with("charset=")
             || part["charset=".len()..].trim_matches('"').eq_ignore_ascii_case("utf-8")
     });
-    if utf8 && wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(kind)) {
+    let fits = wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(kind))
+        || is_taken_for_json(endpoint) && kind.eq_ignore_ascii_case(FORM);
+    if utf8 && fits {
         return Ok(());
     }
     let wanted = wanted.join(" or ");
     Err(Fault::new(ProblemCode::UnsupportedMediaType, format!("the Content-Type must be {wanted}")))
+}
+
+/// Whether what comes without a media type, or with the one that `curl -d` sends where none is named, is taken for JSON. Only
+/// where a token has to be shown in a header: no page of another site's has a browser send that, which is what the type would
+/// otherwise be looked at for.
+pub(crate) fn is_taken_for_json(endpoint: &Endpoint) -> bool {
+    matches!((&endpoint.body, endpoint.auth), (Content::Json(_), Auth::Token(_)))
 }
 
 /// The media types of a content, the usual one first.
@@ -80,7 +96,7 @@ fn types(content: &Content) -> &[&'static str] {
         Content::Git(kind) => std::slice::from_ref(kind),
         Content::Text => &["text/plain"],
         Content::Page => &["text/html"],
-        Content::Form => &["application/x-www-form-urlencoded"],
+        Content::Form => &[FORM],
         Content::None => &[],
     }
 }

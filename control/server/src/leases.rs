@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gloaming_api::access::TokenView;
-use gloaming_api::bowout::Cost;
+use gloaming_api::bowout::{BowOut, BowOutEvidence, Cost, Unblock};
 use gloaming_api::journal::PolicyLayerText;
 use gloaming_api::problem::ProblemCode;
 use gloaming_api::task::{KEY_CAP, TaskKind};
@@ -12,8 +12,8 @@ use gloaming_api::worker::{
     AttemptResult, CHUNK_CAP, LONGEST_WAIT, Lease, LeaseKey, LeaseRequest, PROTOCOL, Renewal, Renewed,
     Uploaded, VerifiedChange,
 };
-use gloaming_api::{Digest, Profile, RepoId};
-use gloaming_store::{AttemptEnd, Claimant, Claimed, NewEffect, Refused};
+use gloaming_api::{Digest, Profile, ReasonCode, RepoId, Stage};
+use gloaming_store::{AttemptEnd, Claimant, Claimed, NewEffect, Refused, TaskRecord};
 use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use tokio::sync::oneshot;
@@ -145,6 +145,12 @@ fn claim_now(
                 continue;
             }
         };
+        let record = app.store.task(&task.id)?.ok_or_else(lost)?;
+        if let Some(end) = spent(&record, &claimed.lease) {
+            let effects = publish::of_end(&record, claimed.lease.attempt, &end);
+            let _ = app.store.finish(&claimed.lease, &claimant.token, &end, &effects, now)?;
+            continue;
+        }
         let detail = format!(
             "attempt {} to {:?}, grant {}",
             claimed.lease.attempt,
@@ -152,7 +158,7 @@ fn claim_now(
             granted.grant.digest()
         );
         let written = app.allowed(audited, claimed.lease.task.as_str(), &detail, now);
-        let lease = match written.and_then(|()| handed(app, &claimed, &granted.layers, now)) {
+        let lease = match written.and_then(|()| handed(app, &claimed, &record, &granted.layers, now)) {
             Ok(lease) => lease,
             Err(fault) => {
                 // Nobody is told of the lease. Where that fails, too, it runs out by itself.
@@ -168,11 +174,51 @@ fn claim_now(
     Ok(None)
 }
 
-fn handed(app: &App, claimed: &Claimed, layers: &[PolicyLayerText], now: Timestamp) -> Result<Lease, Fault> {
+/// Returns what is left of the most that a task may cost, US dollars; none where nothing was said. What its attempts took
+/// before is gone.
+fn left(record: &TaskRecord) -> Option<f64> {
+    record.new.cost_usd.map(|usd| (usd - record.view.cost.usd).max(0.0))
+}
+
+/// Returns the end of a task that has spent all that it may. One that may spend nothing has not: there is work that costs
+/// nothing.
+fn spent(record: &TaskRecord, lease: &LeaseKey) -> Option<AttemptEnd> {
+    let (most, took) = (record.new.cost_usd?, record.view.cost.usd);
+    if took <= 0.0 || took < most {
+        return None;
+    }
+    let why = format!("the task may cost {most} US dollars, and its attempts took {took:.4}");
+    Some(AttemptEnd::BowedOut(Box::new(BowOut {
+        schema_version: 1,
+        task_id: lease.task.clone(),
+        attempt: lease.attempt,
+        stage: Stage::Triage,
+        reason_code: ReasonCode::BudgetExhausted,
+        evidence: vec![BowOutEvidence::note("system", &why)],
+        summary: why,
+        attempted: Vec::new(),
+        what_would_unblock: vec![Unblock::by_hand(
+            "ask again with more to spend",
+            "the most that a task may cost is `cost_usd` (`gloaming task submit --cost`)",
+        )],
+        questions: Vec::new(),
+        confidence: None,
+        threshold: None,
+        cost: Cost::default(),
+        retryable: false,
+    })))
+}
+
+fn handed(
+    app: &App,
+    claimed: &Claimed,
+    record: &TaskRecord,
+    layers: &[PolicyLayerText],
+    now: Timestamp,
+) -> Result<Lease, Fault> {
     let task = &claimed.task;
-    let record = app.store.task(&task.id)?.ok_or_else(lost)?;
     let mut policy = layers.to_vec();
-    if let Some(usd) = record.new.cost_usd {
+    if let Some(usd) = left(record) {
         let text = format!("schema = 1\n\n[budget]\ncost_usd = {usd:?}\n");
         policy.push(PolicyLayerText { layer: "task".to_owned(), file: "task".to_owned(), text });
     }

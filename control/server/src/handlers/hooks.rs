@@ -52,8 +52,12 @@ fn verify(app: &App, asked: &Asked) -> Result<(), Fault> {
     let wrong = || refused("the header X-Hub-Signature-256 is not that of this body with the shared secret");
     let given =
         body::single(&asked.headers, "x-hub-signature-256")?.and_then(|value| value.strip_prefix("sha256="));
-    let good = given.is_some_and(|given| signed::is_of(secret, &[&asked.body], given));
-    good.then_some(()).ok_or_else(wrong)
+    // Both are tried whatever the first says.
+    let secrets = std::iter::once(secret).chain(&app.settings.github_secret_before);
+    let of = |given| {
+        secrets.map(|secret| signed::is_of(secret, &[&asked.body], given)).fold(false, |any, one| any | one)
+    };
+    given.is_some_and(of).then_some(()).ok_or_else(wrong)
 }
 
 /// Checks a request of Slack's over its raw body. Nothing of it is parsed before.

@@ -14,6 +14,11 @@ use crate::app::{App, Asked};
 /// The longest call that is explained, characters; the table says so too.
 const CALL_CAP: usize = 4096;
 
+/// What whoever reads the operator's policy must know beside it.
+pub(crate) const NOTE: &str = "This is the operator's policy. The repository's own `.gloaming/policy.toml`, as it is in the commit \
+    that an attempt begins at, can narrow it further, and so can a worker's and a task's. All that counted for an attempt is in \
+    the first line of its journal (`gloaming task get TASK trajectory`), under the digest that the task names as its grant.";
+
 /// Returns the repository of the path, where the caller may see it.
 pub(crate) fn repo(asked: &Asked) -> Result<RepoId, Fault> {
     let name = format!("{}/{}", asked.param("owner"), asked.param("name"));
@@ -36,6 +41,7 @@ pub(crate) async fn policy_of(app: &Arc<App>, repo: RepoId) -> Result<Value, Fau
             "layers": granted.layers,
             "grant": grant.to_json(),
             "notes": grant.notes(),
+            "note": NOTE,
         }))
     });
     told.await?
@@ -60,6 +66,7 @@ pub(crate) async fn explained(app: &Arc<App>, repo: RepoId, call: String) -> Res
         let mut value = serde_json::to_value(&explanation)
             .map_err(|error| Fault::internal("write an explanation", &error))?;
         value["flip"] = json!(flip);
+        value["note"] = json!(NOTE);
         Ok::<_, Fault>(value)
     });
     told.await?

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use gloaming_api::problem::ProblemCode;
 use gloaming_api::stats::Stats;
 use gloaming_api::task::DeadEffect;
+use gloaming_store::{Effect, StoreError};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use crate::answer::{Answered, Body, Fault, bytes, empty, json};
 use crate::app::{App, Asked, Audited, Phase};
+use crate::auth::Caller;
 use crate::openapi as description;
 
 /// How much of what was given up is listed.
@@ -105,9 +107,30 @@ pub(super) async fn stats(app: &Arc<App>, asked: &Asked) -> Answered {
     Ok(json(StatusCode::OK, &told.await??))
 }
 
-pub(super) async fn dead(app: &Arc<App>) -> Answered {
-    let dead = app.ask(|app, _| app.store.dead_effects(DEAD)).await??;
+/// Whether a caller may know of an effect: of a task's who reaches its repository, of others who reaches every one.
+fn is_seen(app: &App, caller: &Caller, effect: &Effect) -> Result<bool, StoreError> {
+    if caller.reaches_all() {
+        return Ok(true);
+    }
+    let Some(task) = &effect.task else { return Ok(false) };
+    Ok(app.store.task(task)?.is_some_and(|record| caller.reaches(&record.view.repo)))
+}
+
+pub(super) async fn dead(app: &Arc<App>, asked: &Asked) -> Answered {
+    let caller = asked.caller()?.clone();
+    let dead = app.ask(move |app, _| {
+        // What others' tasks have given up leaves no less room for those of the caller's.
+        let most = if caller.reaches_all() { DEAD } else { u32::MAX };
+        let mut seen = Vec::new();
+        for one in app.store.dead_effects(most)? {
+            if seen.len() < DEAD as usize && is_seen(app, &caller, &one.0)? {
+                seen.push(one);
+            }
+        }
+        Ok::<_, Fault>(seen)
+    });
     let shown: Vec<DeadEffect> = dead
+        .await??
         .into_iter()
         .map(|(effect, error)| DeadEffect {
             id: effect.id,
@@ -124,8 +147,15 @@ pub(super) async fn dead(app: &Arc<App>) -> Answered {
 pub(super) async fn revive(app: &Arc<App>, asked: &Asked) -> Answered {
     let missing = || Fault::new(ProblemCode::NotFound, "nothing of that number was given up");
     let id: i64 = asked.param("id").parse().map_err(|_| missing())?;
-    let audited = Audited::of(asked)?;
+    let (audited, caller) = (Audited::of(asked)?, asked.caller()?.clone());
     let revived = app.ask(move |app, now| {
+        if !caller.reaches_all() {
+            let dead = app.store.dead_effects(u32::MAX)?;
+            let Some((effect, _)) = dead.iter().find(|(effect, _)| effect.id == id) else { return Ok(false) };
+            if !is_seen(app, &caller, effect)? {
+                return Ok(false);
+            }
+        }
         app.allowed(&audited, &id.to_string(), "", now)?;
         Ok::<_, Fault>(app.store.revive_effect(id, now)?)
     });

@@ -153,8 +153,10 @@ impl Watch {
                 if !token.allows(scope, now) {
                     return Err(Fault::missing("token"));
                 }
+                // In this order: what ends between the two has told so by the time its events are read.
+                let ended = visible(app, &caller, &task)?.view.state.is_end();
                 let events = app.store.events(&task, after, PAGE)?;
-                let over = events.is_empty() && visible(app, &caller, &task)?.view.state.is_end();
+                let over = ended && events.is_empty();
                 Ok((events, over))
             });
             // A token that is revoked ends its streams, as does a session that ends, as does a store that fails: the client asks again and is told.

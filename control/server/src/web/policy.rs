@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::text::{code, facts, long, mark, name_of, shown, table, words};
 use super::tree::{named, tree};
+use crate::handlers::repos::NOTE;
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
@@ -18,7 +19,8 @@ pub(super) fn effective(policy: &Value) -> Markup {
     let grant = &policy["grant"];
     html! {
         section aria-labelledby="policy" {
-            h2 id="policy" { "Effective policy" }
+            h2 id="policy" { "The operator's policy" }
+            p { (spoken(NOTE)) }
             (facts(&[("Grant", code(text(policy, "digest")))]))
             @if !notes.is_empty() { ul { @for note in &notes { li { (shown(note)) } } } }
             h3 { "Limits of an attempt" }
@@ -32,6 +34,13 @@ pub(super) fn effective(policy: &Value) -> Markup {
                 (long(&format!("file-{at}"), &format!("{}: {}", text(file, "layer"), text(file, "file")), text(file, "text")))
             }
         }
+    }
+}
+
+/// Returns a sentence with what stands between backticks in it as code.
+fn spoken(text: &str) -> Markup {
+    html! {
+        @for (at, part) in text.split('`').enumerate() { @if at % 2 == 1 { code { (part) } } @else { (part) } }
     }
 }
 

@@ -125,7 +125,7 @@ fn box_of(repo: &RepoId, call: Option<&str>, explanation: Option<&Result<Value, 
                         aria-describedby="call-hint" aria-invalid=[wrong] value=[call.map(seen)];
                 }
                 button type="submit" { "Explain" }
-                p id="call-hint" class="hint" { "Such as " code { "edit src/lib.rs" } " or " code { "check test" } "." }
+                p id="call-hint" class="hint" { "Such as " code { "edit src/lib.rs" } " or " code { "check test" } ". Answered by the operator's policy alone." }
             }
             @match explanation {
                 Some(Ok(told)) => (told_of(call.unwrap_or_default(), told)),

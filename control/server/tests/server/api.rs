@@ -150,7 +150,7 @@ async fn a_media_type_that_is_not_taken_is_refused() {
     };
     assert_eq!(send("application/json; charset=utf-8").await, 202);
     assert_eq!(send("Application/JSON").await, 202);
-    for kind in ["text/plain", "application/json; charset=latin1", "application/x-www-form-urlencoded", ""] {
+    for kind in ["text/plain", "application/json; charset=latin1", "multipart/form-data; boundary=x", ""] {
         assert_eq!(send(kind).await, 415, "{kind}");
     }
     let zipped = [("content-type", "application/json"), ("content-encoding", "gzip")];
@@ -158,6 +158,26 @@ async fn a_media_type_that_is_not_taken_is_refused() {
         running.send("POST", "/v1/tasks", &token, &zipped, body()).await.code(),
         "unsupported_media_type"
     );
+}
+
+/// `curl -H "Authorization: Bearer ..." -d '{...}'` says that it sends a form.
+#[tokio::test]
+async fn json_is_taken_from_who_names_no_media_type() {
+    let running = Running::start().await;
+    let token = running.token("bot", &[Scope::Submit], "*");
+    let good = json!({"repo": "acme/api", "text": "x"}).to_string();
+    let send = async |headers: &[(&str, &str)], body: &str| {
+        running.send("POST", "/v1/tasks", &token, headers, body.as_bytes().to_vec()).await
+    };
+    let curl = [("content-type", "application/x-www-form-urlencoded")];
+    for headers in [&curl[..], &[]] {
+        assert_eq!(send(headers, &good).await.status, 202, "{headers:?}");
+        let form = send(headers, "repo=acme/api&text=x").await;
+        assert_eq!((form.status, form.code()), (400, "bad_request".into()), "{}", form.text());
+    }
+    // Where no token is shown, a type is wanted: a page of another site's can send a form.
+    let hook = running.send("POST", "/hooks/github", "", &curl, good.into_bytes()).await;
+    assert_eq!(hook.code(), "unsupported_media_type", "{}", hook.text());
 }
 
 #[tokio::test]
@@ -232,9 +252,13 @@ async fn the_operators_policy_decides_who_may_ask_and_is_told_to_who_may_see_it(
 
     let told = running.ask("GET", "/v1/repos/acme/api/policy", &may).await.json();
     assert_eq!(told["layers"][0]["text"], policy);
+    // What it does not say, a repository's own file being none of the operator's.
+    let note = told["note"].as_str().unwrap();
+    assert!(note.contains(".gloaming/policy.toml") && note.contains("trajectory"), "{note}");
     let call = "/v1/repos/acme/api/explain?call=submit%20token:bot%20model";
     let told = running.ask("GET", call, &may).await.json();
     assert_eq!((&told["decision"], &told["line"]), (&json!("deny"), &json!(3)));
+    assert_eq!(told["note"], note);
     assert_eq!(running.ask("GET", "/v1/repos/other/api/policy", &may).await.code(), "not_found");
     let log = running.store.audit_log(0, 100).unwrap();
     let decisions: Vec<String> =

@@ -161,6 +161,40 @@ async fn what_an_attempt_learnt_is_kept_and_shown_with_its_own_tag() {
     assert_eq!(put(&first, &worker, three).await.code(), "lease_lost");
 }
 
+/// The most that a task may cost is one sum, and not one for each attempt.
+#[tokio::test]
+async fn an_attempt_may_spend_what_those_before_it_left() {
+    let running = Running::start().await;
+    let token = running.token("bot", &[Scope::Submit], "*");
+    let worker = running.token("worker", &[Scope::Worker], "*");
+    let body = json!({"repo": "acme/api", "text": "x", "cost_usd": 0.25});
+    let id = running.post("/v1/tasks", &token, body).await.json()["id"].as_str().unwrap().to_owned();
+    for (attempt, left, took) in [(1, "0.25", 0.125), (2, "0.125", 0.5)] {
+        let lease = running.post("/v1/leases", &worker, request(0)).await.json();
+        assert_eq!((&lease["task"], &lease["attempt"]), (&json!(id), &json!(attempt)), "{lease:#}");
+        let text = format!("schema = 1\n\n[budget]\ncost_usd = {left}\n");
+        assert_eq!(lease["policy"], json!([{"layer": "task", "file": "task", "text": text}]));
+        let cost = json!({"usd": took, "calls": 1, "wall_s": 1.0});
+        let failed = json!({"kind": "failed", "error": "no disk", "cost": cost});
+        let path = format!("/v1/leases/{id}/{attempt}/result");
+        assert_eq!(running.post(&path, &worker, failed).await.status, 204);
+        running.pass(Duration::from_secs(300));
+    }
+    assert_eq!(running.post("/v1/leases", &worker, request(0)).await.status, 204);
+    let shown = running.ask("GET", &format!("/v1/tasks/{id}"), &token).await.json();
+    let bow_out = &shown["bow_out"];
+    assert_eq!(
+        json!([shown["state"], bow_out["reason_code"], bow_out["attempt"], shown["cost"]["usd"]]),
+        json!(["bowed_out", "budget_exhausted", 3, 0.625]),
+        "{shown:#}"
+    );
+    assert_eq!(bow_out["summary"], "the task may cost 0.25 US dollars, and its attempts took 0.6250");
+    // What may cost nothing is worked on: some work costs nothing.
+    let body = json!({"repo": "acme/api", "text": "y", "cost_usd": 0.0});
+    let free = running.post("/v1/tasks", &token, body).await.json();
+    assert_eq!(running.post("/v1/leases", &worker, request(0)).await.json()["task"], free["id"]);
+}
+
 #[tokio::test]
 async fn what_a_worker_lost_is_refused_and_the_task_is_anothers() {
     let running = Running::start().await;

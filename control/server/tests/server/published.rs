@@ -9,10 +9,11 @@ use gloaming_api::task::PullRequest;
 use gloaming_api::worker::PROTOCOL;
 use gloaming_api::{Digest, TaskId};
 use gloaming_server::{Accepted, Acceptor, Claim, Refusal, Settings, Timeouts};
-use gloaming_store::NewEffect;
+use gloaming_store::{Claimant, Limits, NewEffect, SqliteStore};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
+use crate::api::put;
 use crate::support::{Answer, LONG, Running, Setup};
 
 /// Takes what its evidence says is good.
@@ -206,6 +207,40 @@ async fn events_come_as_they_happen_go_on_where_they_were_left_and_end_with_the_
     assert_eq!(wrong.code(), "bad_request");
 }
 
+/// However soon the end comes after something that had the stream look.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_told_the_end_before_it_ends() {
+    let settings = Settings { rate_factor: 0, ..Settings::default() };
+    // On a disk a look takes as long as a change does: one falls into the other.
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("plane.db"), Limits::default()).unwrap();
+    let running = Running::on(Arc::new(store), Setup { settings, ..Setup::default() }).await;
+    let token = running.token("bot", &[Scope::Submit], "*");
+    for round in 0..100 {
+        let id = put(&running, "acme/api");
+        let mut stream = running.open("GET", &format!("/v1/tasks/{id}/events"), &token, &[], vec![]).await;
+        read_events(&mut stream, 1).await;
+        let (store, now, task) = (Arc::clone(&running.store), running.now(), id.clone());
+        let ended = tokio::task::spawn_blocking(move || {
+            let claimant = Claimant {
+                worker: "w".into(),
+                token: "t".into(),
+                labels: vec![],
+                repos: vec![gloaming_api::access::RepoPattern::all()],
+            };
+            for _ in 0..4 {
+                let claimed = store.claim(&claimant, LONG, now).unwrap().unwrap();
+                store.release(&claimed.lease, "t", now).unwrap().unwrap();
+            }
+            store.cancel(&task, "token:bot", &[], now).unwrap();
+        });
+        let told = read_events(&mut stream, usize::MAX).await;
+        ended.await.unwrap();
+        let last = told.last().map(|one| (one.1.as_str(), &one.2["state"]));
+        assert_eq!(last, Some(("ended", &json!("cancelled"))), "round {round}: {told:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_stream_beats_and_ends_when_its_token_does() {
     let timeouts = Timeouts { heartbeat: Duration::from_millis(20), ..Timeouts::default() };
@@ -273,6 +308,24 @@ async fn deliveries_are_kept_once_and_only_with_the_secrets_signature() {
         kept.iter().map(|one| (one.id.as_str(), one.body.as_slice())).collect::<Vec<_>>(),
         [("d1", body.as_slice())]
     );
+    // While it is changed, what is signed with the one before is taken, too, and nothing else.
+    let settings = Settings {
+        github_secret: Some("a new secret".into()),
+        github_secret_before: Some("a secret".into()),
+        ..Settings::default()
+    };
+    let changing = Running::with(Setup { settings, ..Setup::default() }).await;
+    for (secret, status) in [("a new secret", 202), ("a secret", 202), ("another", 401)] {
+        let signature = signed(&body, secret);
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-hub-signature-256", signature.as_str()),
+            ("x-github-delivery", "d1"),
+            ("x-github-event", "issues"),
+        ];
+        let answer = changing.send("POST", "/hooks/github", "", &headers, body.clone()).await;
+        assert_eq!(answer.status, status, "{secret}: {}", answer.text());
+    }
     let without = Running::start().await;
     let headers = [("content-type", "application/json"), ("x-hub-signature-256", good.as_str())];
     assert_eq!(without.send("POST", "/hooks/github", "", &headers, body).await.code(), "bad_signature");

@@ -247,6 +247,17 @@ mod tests {
         MIGRATIONS.validate().unwrap();
     }
 
+    /// Whoever upgrades, or goes back, reads there what a form of the database is.
+    #[test]
+    fn the_page_for_operators_tells_of_each_step() {
+        let page = include_str!("../../../../../docs/operations.md");
+        let (_, table) =
+            page.split_once("| form of the database | what was added |\n| --- | --- |\n").unwrap();
+        let rows = table.lines().take_while(|line| line.starts_with("| "));
+        let told: Vec<usize> = rows.map(|row| row.split(' ').nth(1).unwrap().parse().unwrap()).collect();
+        assert_eq!(told, (1..=super::STEPS.len()).collect::<Vec<_>>());
+    }
+
     #[test]
     fn a_table_that_is_made_anew_takes_what_was_in_it_along() {
         let mut connection = Connection::open_in_memory().unwrap();

@@ -1,0 +1,40 @@
+//! The log on standard error: lines for people, or one JSON object a line.
+
+use std::io::IsTerminal as _;
+use std::sync::OnceLock;
+
+use crate::cli::LogFormat;
+use crate::context;
+
+/// Whether it is JSON: then nothing else is written to standard error.
+static JSON: OnceLock<bool> = OnceLock::new();
+
+/// Opens the log: of what goes on until it is stopped in a format, from what is worth knowing on and with the time; else
+/// warnings alone, for whoever sits before it. `GLOAMING_LOG` says otherwise.
+pub(crate) fn open(lasting: Option<LogFormat>) {
+    let _ = JSON.set(lasting == Some(LogFormat::Json));
+    let usual = if lasting.is_some() { "info,rusqlite_migration=warn" } else { "warn" };
+    let lines = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(context::log_filter(usual));
+    match lasting {
+        None => lines.without_time().init(),
+        Some(LogFormat::Text) => lines.init(),
+        Some(LogFormat::Json) => lines.json().with_current_span(false).init(),
+    }
+}
+
+/// Whether the log is JSON.
+pub(crate) fn are_json() -> bool {
+    JSON.get().copied().unwrap_or(false)
+}
+
+/// Tells whoever sits before it; where the log is JSON, as a line of that.
+pub(crate) fn say(text: &str) {
+    if are_json() {
+        tracing::info!("{}", text.trim());
+    } else {
+        eprintln!("{text}");
+    }
+}
