@@ -77,11 +77,17 @@ pub(crate) async fn task(args: TaskArgs) -> anyhow::Result<ExitCode> {
         TaskCommand::Get { task, what } => {
             let name = match what {
                 Left::Patch => "task_patch",
-                Left::Evidence => "task_evidence",
+                Left::Evidence | Left::Unsealed => "task_evidence",
                 Left::Trajectory => "task_trajectory",
                 Left::Verdict => "task_verdict",
             };
-            let bytes = client.bytes(Ask::of(name, &[task.as_str()])).await.map_err(failure)?;
+            let unsealed = [("sealed", "false".to_owned())];
+            let parameters = [task.as_str()];
+            let mut ask = Ask::of(name, &parameters);
+            if what == Left::Unsealed {
+                ask.query = &unsealed;
+            }
+            let bytes = client.bytes(ask).await.map_err(failure)?;
             std::io::stdout()
                 .write_all(&bytes.unwrap_or_default())
                 .map_err(|error| Failure::disk("write to standard output", error))?;

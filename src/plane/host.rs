@@ -9,6 +9,7 @@ use gloaming_api::{ReasonCode, RepoId, Stage, TaskId};
 use gloaming_forge::github::{GitHub, Identity, Settings};
 use gloaming_forge::host::CodeHost;
 use gloaming_gate::Gate;
+use gloaming_gate::envelope::SigningKey;
 use gloaming_server::hooks::github::{Called, Hooks};
 use gloaming_server::publish::{Executor, Grants, Publisher};
 use gloaming_server::{Accepted, Acceptor, Claim, Refusal};
@@ -63,6 +64,8 @@ pub(crate) struct Parts {
     pub(crate) name: Option<String>,
     /// What patches are judged by.
     pub(crate) gate: Gate,
+    /// What the evidence of what is published is sealed with.
+    pub(crate) key: SigningKey,
 }
 
 /// Opens the code host of the configuration.
@@ -76,10 +79,11 @@ pub(crate) fn open(home: &Home, config: &Config, policies: Option<PathBuf>) -> a
             Err(error) => Err(crate::failure::in_one_line(&error)),
         }
     });
-    let publisher = Publisher::new(gate.clone(), crate::keys::signing_key(home)?, grants);
+    let publisher = Publisher::new(gate.clone(), grants);
+    let key = crate::keys::signing_key(home)?;
     let Some(github) = &config.github else {
         let acceptor = Arc::new(NoHost(publisher));
-        return Ok(Parts { acceptor, webhook_secret: None, host: None, name: None, gate });
+        return Ok(Parts { acceptor, webhook_secret: None, host: None, name: None, gate, key });
     };
     let api = github.api.clone().unwrap_or_else(|| GITHUB.to_owned());
     let (identity, whose) = match (github.app, &github.key_file, &github.token_file) {
@@ -108,10 +112,12 @@ pub(crate) fn open(home: &Home, config: &Config, policies: Option<PathBuf>) -> a
         host: Some((Arc::new(host), called)),
         name: Some(format!("{api}, as {whose}{deliveries}")),
         gate,
+        key,
     })
 }
 
-/// Judges as ever; what passes ends without a pull request, since there is nowhere to make one.
+/// Judges as ever; what passes ends without a pull request, since there is nowhere to make one, and without a seal, since nobody
+/// says here whether its files make its tree.
 struct NoHost(Publisher);
 
 impl Acceptor for NoHost {
@@ -161,12 +167,13 @@ pub(crate) async fn work_off(
     store: Arc<dyn Store>,
     host: Option<(Arc<dyn CodeHost>, Called)>,
     gate: Gate,
+    key: SigningKey,
     outside: Workers,
     stop: CancellationToken,
 ) {
     let (executor, hooks) = match host {
         Some((host, called)) => (
-            Some(Executor::new(store.clone(), host.clone(), gate)),
+            Some(Executor::new(store.clone(), host.clone(), gate, key)),
             Some(Hooks::new(store.clone(), host, called)),
         ),
         None => (None, None),

@@ -172,8 +172,14 @@ pub(crate) async fn serve(
     #[cfg(feature = "otlp")]
     let traces = tracer.map(|tracer| tokio::spawn(super::traced::send(tracer, stop.clone())));
     let workers = outside.workers(&server);
-    let effects =
-        tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, workers, stop.clone()));
+    let effects = tokio::spawn(super::host::work_off(
+        store.clone(),
+        parts.host,
+        parts.gate,
+        parts.key,
+        workers,
+        stop.clone(),
+    ));
     let working = worker.map(|worker| tokio::spawn(worker.run));
     // Attempts are given back while the server still answers.
     let stopping = async move {

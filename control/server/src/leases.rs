@@ -19,7 +19,7 @@ use serde::de::IgnoredAny;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::accept::{Claim, Refusal, envelope_value, verdict_value};
+use crate::accept::{Claim, Refusal, verdict_value};
 use crate::answer::Fault;
 use crate::app::{App, Audited, Phase, overloaded};
 use crate::meters;
@@ -437,15 +437,10 @@ fn judged(
         meters::judged("pass");
         let verdict = serde_json::to_vec(&accepted.verdict)
             .map_err(|error| Fault::internal("write a verdict", &error))?;
-        let kept = [
-            (envelope_value(&key.task, key.attempt), accepted.envelope),
-            (verdict_value(&key.task, key.attempt), verdict),
-        ];
-        for (name, content) in kept {
-            let digest = Digest::of(&content);
-            app.store.put_artifact(key, token, &digest, &content, now)??;
-            app.store.set_value(&name, digest.as_str())?;
-        }
+        // Not the evidence's seal: whether the files make its tree is the code host's to say, when it is published.
+        let digest = Digest::of(&verdict);
+        app.store.keep_artifact(&key.task, &digest, &verdict)?;
+        app.store.set_value(&verdict_value(&key.task, key.attempt), digest.as_str())?;
     }
     Ok((AttemptEnd::Verified(Box::new(change.clone())), accepted.effects))
 }

@@ -1,7 +1,8 @@
 //! From a worker's result to a pull request: judged here, published here.
 //!
-//! The worker sends base, changed files, evidence and journal, and holds no key of the code host. [`Publisher`] judges and
-//! seals; [`Executor`] does what was then written down. Each of its steps looks before it makes, so that one that was killed
+//! The worker sends base, changed files, evidence and journal, and holds no key of the code host. [`Publisher`] judges;
+//! [`Executor`] does what was then written down: it checks base and tree on the code host, seals the evidence and publishes.
+//! Each of its steps looks before it makes, so that one that was killed
 //! between any two of them, or was not told what became of one, goes on without making anything twice.
 
 mod effects;
@@ -11,19 +12,19 @@ use std::sync::Arc;
 
 use gloaming_api::bowout::{Cost, shorten};
 use gloaming_api::evidence::{Evidence, Verdict};
-use gloaming_api::task::{PullRequest, PullRequestOutcome, Source, TaskState};
+use gloaming_api::task::{PullRequest, PullRequestOutcome, Source, TaskState, TaskView};
 use gloaming_api::worker::{LeaseKey, VerifiedChange};
-use gloaming_api::{ReasonCode, RepoId, TaskId};
+use gloaming_api::{Digest, ReasonCode, RepoId, TaskId};
 use gloaming_forge::host::{CodeHost, HostError, NewRequest, Request, RequestState, TreeChange, blob_id};
 use gloaming_forge::{Change, commit_message, pull_request_body, pull_request_body_in};
 use gloaming_gate::Gate;
-use gloaming_gate::envelope::{SigningKey, seal};
+use gloaming_gate::envelope::{self, SigningKey};
 use gloaming_policies::Grant;
 use gloaming_store::{AttemptEnd, Effect, EffectEnd, Store, StoreError, Stored, TaskRecord};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::accept::{Accepted, Acceptor, Claim, Refusal};
+use crate::accept::{Accepted, Acceptor, Claim, Refusal, envelope_value};
 
 pub use effects::{CHECK, Mark, Publish, Say, follow_up_begun, of_end};
 pub use judge::{Rejection, judge};
@@ -45,30 +46,27 @@ const TRIES: u32 = 60;
 /// Returns the operator's policy for a repository, compiled.
 pub type Grants = Arc<dyn Fn(&RepoId) -> Result<Grant, String> + Send + Sync>;
 
-/// Judges and seals.
+/// Judges what can be judged without the code host.
 pub struct Publisher {
     gate: Gate,
-    key: SigningKey,
     grants: Grants,
 }
 
 impl Publisher {
-    /// Returns one that judges by a gate and an operator's policies, and seals with a key.
-    pub fn new(gate: Gate, key: SigningKey, grants: Grants) -> Self {
-        Self { gate, key, grants }
+    /// Returns one that judges by a gate and an operator's policies.
+    pub fn new(gate: Gate, grants: Grants) -> Self {
+        Self { gate, grants }
     }
 }
 
 impl Acceptor for Publisher {
     fn accept(&self, claim: &Claim<'_>) -> Result<Accepted, Refusal> {
         let grant = (self.grants)(&claim.task.view.repo).map_err(Refusal::Failed)?;
-        let (evidence, verdict) = judge(claim, &self.gate, &grant).map_err(|rejection| {
+        let verdict = judge(claim, &self.gate, &grant).map_err(|rejection| {
             Refusal::BowOut(Box::new(rejection.bow_out(claim.lease, claim.change.cost)))
         })?;
-        let envelope = seal(&evidence, &verdict, &self.gate.weights, self.gate.costs, &self.key)
-            .map_err(|error| Refusal::Failed(format!("the evidence could not be sealed: {error}")))?;
         let effects = vec![Publish { attempt: claim.lease.attempt }.effect(&claim.lease.task)];
-        Ok(Accepted { verdict, envelope, effects })
+        Ok(Accepted { verdict, effects })
     }
 }
 
@@ -97,6 +95,7 @@ pub struct Executor {
     store: Arc<dyn Store>,
     host: Arc<dyn CodeHost>,
     gate: Gate,
+    key: SigningKey,
 }
 
 /// What is to be published, with what was computed of it.
@@ -126,9 +125,9 @@ impl Executor {
     /// The kinds of effects that it does.
     pub const KINDS: [&str; 3] = ["publish", "comment", "check"];
 
-    /// Returns one that works for a store on a code host, and judges by a gate what it publishes.
-    pub fn new(store: Arc<dyn Store>, host: Arc<dyn CodeHost>, gate: Gate) -> Self {
-        Self { store, host, gate }
+    /// Returns one that works for a store on a code host, judges by a gate what it publishes, and seals it with a key.
+    pub fn new(store: Arc<dyn Store>, host: Arc<dyn CodeHost>, gate: Gate, key: SigningKey) -> Self {
+        Self { store, host, gate, key }
     }
 
     /// Does an effect, or as much of it as can be done now.
@@ -202,7 +201,7 @@ impl Executor {
         .await
     }
 
-    async fn artifact(&self, task: &TaskId, digest: &gloaming_api::Digest) -> Result<Vec<u8>, Stop> {
+    async fn artifact(&self, task: &TaskId, digest: &Digest) -> Result<Vec<u8>, Stop> {
         let (task, wanted) = (task.clone(), digest.clone());
         let found = self.ask(move |store| store.artifact(&task, &wanted)).await?;
         found.ok_or_else(|| Stop::Never(format!("the artifact {digest} is gone")))
@@ -259,7 +258,10 @@ impl Executor {
         let repo = &view.repo;
         let branch = view.id.branch();
         let stands_at = host.branch(repo, &branch).await?;
-        if let Some(at) = &stands_at {
+        if let Some(at) = &stands_at
+            && self.is_sealed(view).await?
+        {
+            // Nothing of this attempt's is there before its evidence is sealed; what looks like it then is not of ours.
             let commit = host.commit(repo, at).await?;
             let evidence = format!("\nGloaming-Evidence: {}", change.evidence);
             if commit.tree == change.tree
@@ -306,6 +308,7 @@ impl Executor {
                 format!("the changed files make the tree {tree}, and the evidence is about {}", change.tree);
             return Ok(Err((ReasonCode::VerificationFailed, why)));
         }
+        self.seal(ready).await?;
         let message = commit_message(&ready.words());
         let commit = host.create_commit(repo, &message, &tree, &change.base).await?;
         match stands_at {
@@ -313,6 +316,32 @@ impl Executor {
             Some(_) => host.forward_branch(repo, &branch, &commit).await?,
         }
         Ok(Ok(commit))
+    }
+
+    async fn is_sealed(&self, task: &TaskView) -> Result<bool, Stop> {
+        let name = envelope_value(&task.id, task.attempt);
+        Ok(self.ask(move |store| store.value(&name)).await?.is_some())
+    }
+
+    /// Seals the evidence of a change whose base and tree were found to be what it says, and shows it from then on. Once: what
+    /// was sealed stays as it is.
+    async fn seal(&self, ready: &Ready) -> Result<(), Stop> {
+        let task = &ready.record.view;
+        if self.is_sealed(task).await? {
+            return Ok(());
+        }
+        let (gate, key) = (&self.gate, &self.key);
+        let sealed = envelope::seal(&ready.evidence, &ready.verdict, &gate.weights, gate.costs, key)
+            .map_err(|error| Stop::Never(format!("the evidence could not be sealed: {error}")))?;
+        let (id, name) = (task.id.clone(), envelope_value(&task.id, task.attempt));
+        self.ask(move |store| {
+            let digest = Digest::of(&sealed);
+            if store.keep_artifact(&id, &digest, &sealed)? {
+                store.set_value(&name, digest.as_str())?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Hands the changed files over. Returns the tree that they make of the base's.

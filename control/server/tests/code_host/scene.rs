@@ -13,7 +13,7 @@ use gloaming_gate::Gate;
 use gloaming_gate::envelope::SigningKey;
 use gloaming_policies::{Grant, Layer, parse};
 use gloaming_server::publish::{Executor, Publisher, of_end};
-use gloaming_server::{Acceptor, Claim, Refusal};
+use gloaming_server::{Acceptor, Claim, Refusal, envelope_value};
 use gloaming_store::{
     AttemptEnd, Claimant, Effect, EffectEnd, MemoryStore, Store, Submission, Submitted, TaskFilter,
     TaskRecord,
@@ -27,6 +27,11 @@ const LEASE: Duration = Duration::from_secs(3_600);
 /// The time at which every test begins.
 pub(crate) fn start() -> Timestamp {
     "2026-11-27T12:00:00Z".parse().expect("a time")
+}
+
+/// What evidence is sealed with.
+pub(crate) fn key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
 }
 
 /// A file of a change: its path, mode and content; none where it is removed.
@@ -59,14 +64,14 @@ impl Scene {
             let file = file.map_err(|found| format!("{found:?}"))?;
             Grant::resolve(repo, vec![(Layer::Operator, file)]).map_err(|found| format!("{found:?}"))
         };
-        let publisher = Publisher::new(Gate::default(), SigningKey::from_bytes(&[7; 32]), Arc::new(grants));
-        let executor = Executor::new(store.clone(), host, Gate::default());
+        let publisher = Publisher::new(Gate::default(), Arc::new(grants));
+        let executor = Executor::new(store.clone(), host, Gate::default(), key());
         Self { store, executor, publisher, repo: repo.parse().expect("a repository"), now: start() }
     }
 
     /// Has effects done on another code host, or the same by another client.
     pub(crate) fn host_is(&mut self, host: Arc<dyn CodeHost>) {
-        self.executor = Executor::new(self.store.clone(), host, Gate::default());
+        self.executor = Executor::new(self.store.clone(), host, Gate::default(), key());
     }
 
     pub(crate) fn submit(&self, source: Source, by_name: bool) -> TaskId {
@@ -133,6 +138,12 @@ impl Scene {
         let mut all = self.store.tasks(&TaskFilter { limit: 9, ..TaskFilter::default() }).expect("a store");
         assert_eq!(all.len(), 1);
         all.remove(0)
+    }
+
+    /// Returns the sealed evidence of an attempt, where there is any.
+    pub(crate) fn sealed(&self, lease: &LeaseKey) -> Option<Vec<u8>> {
+        let digest = self.store.value(&envelope_value(&lease.task, lease.attempt)).expect("a store")?;
+        self.store.artifact(&lease.task, &digest.parse().expect("a digest")).expect("a store")
     }
 
     pub(crate) fn record(&self, task: &TaskId) -> TaskRecord {

@@ -248,6 +248,11 @@ fn ask_queue(store: &dyn Store, line: &Line<'_>) -> Answer {
             let done = store.put_artifact(&lease, token, &Digest::of(content), content.as_bytes(), now);
             done.map(|done| taken(done, |()| "kept".into()))
         }
+        "keep" => {
+            let content = line.word(1);
+            let kept = store.keep_artifact(&line.task(), &Digest::of(content), content.as_bytes());
+            kept.map(|kept| kept.to_string())
+        }
         "finish" => {
             let (lease, token) = line.lease();
             let end = line.end(line.word(2), &lease.task, lease.attempt);
