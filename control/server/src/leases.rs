@@ -141,7 +141,10 @@ fn claim_now(
                 // It may have been taken out since the task was asked for. Nobody works without a policy.
                 let error = format!("no policy lets this be worked on: {why}");
                 let end = AttemptEnd::Failed { error, cost: Cost::default() };
-                let _ = app.store.finish(&claimed.lease, &claimant.token, &end, &[], now)?;
+                let record = app.store.task(&task.id)?;
+                let effects = record.map(|record| publish::of_end(&record, claimed.lease.attempt, &end));
+                let effects = effects.unwrap_or_default();
+                let _ = app.store.finish(&claimed.lease, &claimant.token, &end, &effects, now)?;
                 continue;
             }
         };
@@ -347,9 +350,10 @@ pub(crate) fn result(
         (None, AttemptResult::Cancelled { cost }) => (AttemptEnd::Cancelled { cost: *cost }, Vec::new()),
     };
     let effects = match (&end, app.store.task(&key.task)?) {
-        // Whoever asked is told why there is nothing. Of a failure only the last is one, which the store alone knows.
-        (AttemptEnd::BowedOut(_), Some(task)) => publish::of_end(&task, key.attempt, &end),
-        _ => effects,
+        (AttemptEnd::Verified(_), _) | (_, None) => effects,
+        // Whoever asked is told why there is nothing. Of failures only the last is told: the store alone knows which that is, and
+        // writes what follows from it then.
+        (_, Some(task)) => publish::of_end(&task, key.attempt, &end),
     };
     let (outcome, cost) = match &end {
         AttemptEnd::Verified(change) => ("verified", change.cost),

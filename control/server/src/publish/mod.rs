@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use crate::accept::{Accepted, Acceptor, Claim, Refusal, envelope_value};
 
-pub use effects::{CHECK, Mark, Publish, Say, follow_up_begun, of_end};
+pub use effects::{CHECK, Mark, Publish, Say, follow_up_begun, of_end, of_stop};
 pub use judge::{Rejection, judge};
 
 /// Where a repository's template of pull requests may lie, by GitHub's documentation.
