@@ -109,6 +109,7 @@ impl Store for Watched {
         task follow_up(task text: &str, by: &str, most: u32, now: Timestamp) -> Option<bool>;
         task published(task request: &PullRequest, effects: &[NewEffect], now: Timestamp) -> bool;
         task unpublished(task end: &AttemptEnd, effects: &[NewEffect], now: Timestamp) -> bool;
+        task publish_again(task attempt: Attempt, by: &str, now: Timestamp) -> bool;
         task outcome(task outcome: PullRequestOutcome, now: Timestamp) -> bool;
     }
 

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use crate::answer::{Answered, Body, Fault, bytes, empty, json};
 use crate::app::{App, Asked, Audited, Phase};
 use crate::openapi as description;
+use crate::publish;
 
 /// How much of what was given up is listed.
 const DEAD: u32 = 100;
@@ -124,10 +125,10 @@ pub(super) async fn dead(app: &Arc<App>) -> Answered {
 pub(super) async fn revive(app: &Arc<App>, asked: &Asked) -> Answered {
     let missing = || Fault::new(ProblemCode::NotFound, "nothing of that number was given up");
     let id: i64 = asked.param("id").parse().map_err(|_| missing())?;
-    let audited = Audited::of(asked)?;
+    let (audited, by) = (Audited::of(asked)?, asked.caller()?.asker());
     let revived = app.ask(move |app, now| {
         app.allowed(&audited, &id.to_string(), "", now)?;
-        Ok::<_, Fault>(app.store.revive_effect(id, now)?)
+        Ok::<_, Fault>(publish::revive(&*app.store, id, &by, now)?)
     });
     if !revived.await?? {
         return Err(missing());

@@ -218,8 +218,7 @@ impl Executor {
             return Ok(json!({"skipped": "the task is not at this any more"}));
         }
         if view.cancelling {
-            self.unpublished(task, AttemptEnd::Cancelled { cost: Cost::default() }, now).await?;
-            return Ok(json!({"skipped": "the task was cancelled"}));
+            return self.cancelled(record, now).await;
         }
         let ready = self.ready(record).await?;
         let done = match self.write(&ready).await? {
@@ -237,6 +236,27 @@ impl Executor {
                 Ok(json!({"bowed_out": why}))
             }
         }
+    }
+
+    /// Ends a task that is to be stopped. A pull request that an earlier run opened, and was not told of, is noted in its place: what
+    /// is open is the task's.
+    async fn cancelled(&self, record: TaskRecord, now: Timestamp) -> Result<Value, Stop> {
+        let task = record.view.id.clone();
+        // Nothing was made before it was sealed.
+        if self.is_sealed(&record.view).await? {
+            let ready = self.ready(record).await?;
+            let (repo, branch) = (&ready.record.view.repo, task.branch());
+            if let Some(commit) =
+                self.written(&ready, self.host.branch(repo, &branch).await?.as_deref()).await?
+                && let Some(found) = self.host.find_request(repo, &branch).await?
+                && found.state == RequestState::Open
+            {
+                self.describe(&ready, &found).await?;
+                return self.note(&ready, commit, found, now).await;
+            }
+        }
+        self.unpublished(task, AttemptEnd::Cancelled { cost: Cost::default() }, now).await?;
+        Ok(json!({"skipped": "the task was cancelled"}))
     }
 
     /// Computes again what is published.
@@ -258,22 +278,16 @@ impl Executor {
         let repo = &view.repo;
         let branch = view.id.branch();
         let stands_at = host.branch(repo, &branch).await?;
-        if let Some(at) = &stands_at
-            && self.is_sealed(view).await?
-        {
-            // Nothing of this attempt's is there before its evidence is sealed; what looks like it then is not of ours.
-            let commit = host.commit(repo, at).await?;
-            let evidence = format!("\nGloaming-Evidence: {}", change.evidence);
-            if commit.tree == change.tree
-                && commit.parents == [change.base.clone()]
-                && commit.message.contains(&evidence)
-            {
-                return Ok(Ok(commit.sha));
-            }
+        if let Some(written) = self.written(ready, stands_at.as_deref()).await? {
+            return Ok(Ok(written));
         }
         let moved = |why: String| Ok(Err((ReasonCode::DuplicateOrFixed, why)));
         match (&stands_at, &view.pull_request) {
-            (None, None) => {
+            (Some(at), None) if !self.is_ours(&view.id, at).await? => {
+                return moved(format!("there is a branch {branch} already, at {at}; remove it and retry"));
+            }
+            // Also where an attempt before made the branch and no pull request: nobody was shown it.
+            (_, None) => {
                 let from = match &view.base {
                     Some(base) => base.clone(),
                     None => host.repository(repo).await?.default_branch,
@@ -298,9 +312,6 @@ impl Executor {
                 ));
             }
             (None, Some(_)) => return moved(format!("{branch} is gone, and its pull request with it")),
-            (Some(at), None) => {
-                return moved(format!("there is a branch {branch} already, at {at}; remove it and retry"));
-            }
         }
         let tree = self.tree(ready).await?;
         if tree != change.tree {
@@ -311,11 +322,37 @@ impl Executor {
         self.seal(ready).await?;
         let message = commit_message(&ready.words());
         let commit = host.create_commit(repo, &message, &tree, &change.base).await?;
-        match stands_at {
-            None => host.create_branch(repo, &branch, &commit).await?,
-            Some(_) => host.forward_branch(repo, &branch, &commit).await?,
+        // Before there is a branch at it: one that stands elsewhere is somebody else's.
+        let (name, made) = (made_value(&view.id), commit.clone());
+        self.ask(move |store| store.set_value(&name, &made)).await?;
+        match (stands_at, &view.pull_request) {
+            (None, _) => host.create_branch(repo, &branch, &commit).await?,
+            (Some(_), Some(_)) => host.forward_branch(repo, &branch, &commit).await?,
+            (Some(_), None) => host.replace_branch(repo, &branch, &commit).await?,
         }
         Ok(Ok(commit))
+    }
+
+    /// Returns the commit that an earlier run made of the change, where the branch stands at it.
+    async fn written(&self, ready: &Ready, stands_at: Option<&str>) -> Result<Option<String>, Stop> {
+        let Ready { record, change, .. } = ready;
+        let Some(at) = stands_at else { return Ok(None) };
+        // Nothing of this attempt's is there before its evidence is sealed; what looks like it then is not ours.
+        if !self.is_sealed(&record.view).await? {
+            return Ok(None);
+        }
+        let commit = self.host.commit(&record.view.repo, at).await?;
+        let evidence = format!("\nGloaming-Evidence: {}", change.evidence);
+        let same = commit.tree == change.tree
+            && commit.parents == [change.base.clone()]
+            && commit.message.contains(&evidence);
+        Ok(same.then_some(commit.sha))
+    }
+
+    /// Whether a task's branch stands where this control plane put it last. What a commit says of itself anybody can write.
+    async fn is_ours(&self, task: &TaskId, at: &str) -> Result<bool, Stop> {
+        let name = made_value(task);
+        Ok(self.ask(move |store| store.value(&name)).await?.as_deref() == Some(at))
     }
 
     async fn is_sealed(&self, task: &TaskView) -> Result<bool, Stop> {
@@ -380,13 +417,9 @@ impl Executor {
         let (view, host) = (&record.view, &self.host);
         let repo = &view.repo;
         let branch = view.id.branch();
-        let body = self.body(ready).await?;
         match host.find_request(repo, &branch).await? {
             Some(found) if found.state == RequestState::Open => {
-                // What it says of an earlier commit would be wrong of this one.
-                if found.body != body {
-                    host.edit_request(repo, found.number, &body).await?;
-                }
+                self.describe(ready, &found).await?;
                 return Ok(Ok(found));
             }
             Some(found) if view.pull_request.is_some() => {
@@ -403,8 +436,17 @@ impl Executor {
             _ => default,
         };
         let title = commit_message(&ready.words()).lines().next().unwrap_or_default().to_owned();
-        let new = NewRequest { title, body, head: branch, base };
+        let new = NewRequest { title, body: self.body(ready).await?, head: branch, base };
         Ok(Ok(host.create_request(repo, &new).await?))
+    }
+
+    /// Has an open pull request say what is so of its newest commit.
+    async fn describe(&self, ready: &Ready, found: &Request) -> Result<(), Stop> {
+        let body = self.body(ready).await?;
+        if found.body != body {
+            self.host.edit_request(&ready.record.view.repo, found.number, &body).await?;
+        }
+        Ok(())
     }
 
     async fn body(&self, ready: &Ready) -> Result<String, Stop> {
@@ -490,6 +532,29 @@ impl Executor {
         };
         Ok(json!({"check": id, "commit": commit}))
     }
+}
+
+/// The name under which the store keeps the last commit that was made for a task's branch.
+fn made_value(task: &TaskId) -> String {
+    format!("made:{task}")
+}
+
+/// Takes up an effect that was given up. Where that was publishing a change, and the task failed of it, the task is published again;
+/// one that has gone on since is not. False where there is no such effect. Blocks.
+///
+/// # Errors
+/// The store failed. Asked for again, it goes on.
+pub fn revive(store: &dyn Store, id: i64, by: &str, now: Timestamp) -> Stored<bool> {
+    // First the task: nobody does the effect of one that is dead, and a task that is not at it would be passed over.
+    let dead =
+        store.dead_effects(u32::MAX)?.into_iter().map(|(effect, _)| effect).find(|effect| effect.id == id);
+    if let Some(effect) = dead
+        && let (Some(task), "publish") = (&effect.task, effect.what.kind.as_str())
+        && let Ok(Publish { attempt }) = serde_json::from_value(effect.what.payload.clone())
+    {
+        store.publish_again(task, attempt, by, now)?;
+    }
+    store.revive_effect(id, now)
 }
 
 fn payload<T: serde::de::DeserializeOwned>(effect: &Effect) -> Result<T, Stop> {

@@ -3,6 +3,7 @@
 
 mod asked;
 mod ended;
+mod half;
 mod published;
 mod refused;
 mod scene;

@@ -21,7 +21,7 @@ const FILES: &[(&str, &str)] = &[
     (".github/pull_request_template.md", "## Summary\n\n## Testing\n"),
 ];
 
-const CHANGE: &[Changed<'_>] = &[
+pub(crate) const CHANGE: &[Changed<'_>] = &[
     ("src/lib.rs", "100644", Some("pub fn greet(name: &str) {}\n")),
     ("src/old.rs", "100644", None),
     ("src/run.sh", "100755", Some("#!/bin/sh\n")),
@@ -57,7 +57,7 @@ pub(crate) fn finished(
     scene.finish(&result);
 }
 
-fn begun(source: Source) -> (Arc<MemoryHost>, Scene) {
+pub(crate) fn begun(source: Source) -> (Arc<MemoryHost>, Scene) {
     let host = Arc::new(MemoryHost::new(FILES, start()));
     let scene = Scene::new(host.clone(), "acme/api");
     let task = scene.submit(source, true);

@@ -462,6 +462,10 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Stored<bool>;
 
+    /// Lets a task whose publishing failed be published after all: the change of that attempt, which has to be its latest. False, and
+    /// nothing done, where it did not fail of that.
+    fn publish_again(&self, task: &TaskId, attempt: Attempt, by: &str, now: Timestamp) -> Stored<bool>;
+
     /// Notes what became of a pull request; false where nothing changed by it. What was merged can only be reverted, and what
     /// was reverted stays so: deliveries come in any order.
     fn outcome(&self, task: &TaskId, outcome: PullRequestOutcome, now: Timestamp) -> Stored<bool>;

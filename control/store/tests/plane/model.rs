@@ -85,6 +85,7 @@ fn worker() -> impl Strategy<Value = String> {
             .prop_map(|(lease, content)| format!("artifact {lease} {content}")),
         1 => (1..=TASKS, any_of(&["content", "sealed"])).prop_map(|(task, content)| format!("keep {task} {content}")),
         4 => (lease(), ends, effect_keys()).prop_map(|(lease, end, effect)| format!("finish {lease} {end} {effect}")),
+        2 => lease().prop_map(|lease| format!("finish {lease} failed")),
         1 => lease().prop_map(|lease| format!("release {lease}")),
         1 => lease().prop_map(|lease| format!("holds {lease}")),
     ]
@@ -103,6 +104,7 @@ fn people() -> impl Strategy<Value = String> {
             .prop_map(|(task, number, effect)| format!("published {task} {number} {effect}")),
         1 => (publishing(), any_of(&["bowed", "failed", "stopped", "verified", "onboarded"]), effect_keys())
             .prop_map(|(task, end, effect)| format!("unpublished {task} {end} {effect}")),
+        1 => (or_any("IN-failed"), 1u32..4).prop_map(|(task, attempt)| format!("publish-again {task} me attempt={attempt}")),
         1 => (published(), any_of(&["merged", "closed", "reverted"]))
             .prop_map(|(task, outcome)| format!("outcome {task} {outcome}")),
         1 => (any_of(&REPOS), 1u32..1_200, 0u32..4)

@@ -253,6 +253,15 @@ impl Store for MemoryStore {
         Ok(done.unwrap_or(false))
     }
 
+    fn publish_again(&self, task: &TaskId, attempt: Attempt, by: &str, now: Timestamp) -> Stored<bool> {
+        let now = kept(now);
+        let done = self.with(task, now, &[], |row| {
+            let last = row.tries.iter().find(|one| one.attempt == attempt.0).cloned();
+            (last.is_some_and(|last| row.task.publish_again(&last, by, now)), false)
+        });
+        Ok(done.unwrap_or(false))
+    }
+
     fn outcome(&self, task: &TaskId, outcome: PullRequestOutcome, now: Timestamp) -> Stored<bool> {
         let now = kept(now);
         Ok(self.with(task, now, &[], |row| (row.task.outcome(outcome, now), false)).unwrap_or(false))

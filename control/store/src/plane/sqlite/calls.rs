@@ -288,6 +288,17 @@ impl Store for SqliteStore {
         })
     }
 
+    fn publish_again(&self, task: &TaskId, attempt: Attempt, by: &str, now: Timestamp) -> Stored<bool> {
+        let now = kept(now);
+        self.write("take up what was being published", |tx| {
+            let Some(mut row) = rows::find(tx, task)? else { return Ok(false) };
+            let Some(last) = rows::attempt(tx, row.seq, attempt.0)? else { return Ok(false) };
+            let done = row.task.publish_again(&last, by, now);
+            rows::save(tx, &mut row, now)?;
+            Ok(done)
+        })
+    }
+
     fn outcome(&self, task: &TaskId, outcome: PullRequestOutcome, now: Timestamp) -> Stored<bool> {
         let now = kept(now);
         self.write("note an outcome", |tx| {

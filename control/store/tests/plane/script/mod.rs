@@ -298,6 +298,10 @@ fn ask_queue(store: &dyn Store, line: &Line<'_>) -> Answer {
             let end = line.end(line.word(1), &task, Attempt(1));
             store.unpublished(&task, &end, &line.effects(), now).map(|done| done.to_string())
         }
+        "publish-again" => {
+            let attempt = Attempt(line.number("attempt", 1));
+            store.publish_again(&line.task(), attempt, line.word(1), now).map(|done| done.to_string())
+        }
         "outcome" => store.outcome(&line.task(), worded(line.word(1)), now).map(|done| done.to_string()),
         "share" => {
             let share = Share { weight: line.number("weight", 100), running: line.number("running", 4) };
