@@ -1,11 +1,10 @@
 //! The code host that pull requests are made on, where one is configured, and who judges what is to be published there.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gloaming_api::bowout::{BowOut, BowOutEvidence, Unblock};
-use gloaming_api::{ReasonCode, RepoId, Stage, TaskId};
+use gloaming_api::{ReasonCode, Stage, TaskId};
 use gloaming_forge::github::{GitHub, Identity, Settings};
 use gloaming_forge::host::CodeHost;
 use gloaming_gate::Gate;
@@ -21,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{self, Config};
 use super::outside::Workers;
-use crate::cli::{PolicyChoice, WeightsOf};
+use crate::cli::WeightsOf;
 use crate::context::{self, Home};
 use crate::failure::Failure;
 
@@ -68,17 +67,9 @@ pub(crate) struct Parts {
     pub(crate) key: SigningKey,
 }
 
-/// Opens the code host of the configuration.
-pub(crate) fn open(home: &Home, config: &Config, policies: Option<PathBuf>) -> anyhow::Result<Parts> {
+/// Opens the code host of the configuration. What is published is judged by `grants`: the same policies as everything else.
+pub(crate) fn open(home: &Home, config: &Config, grants: Grants) -> anyhow::Result<Parts> {
     let gate = Gate { weights: WeightsOf::Patches.in_use(home)?, ..Gate::default() };
-    let grants: Grants = Arc::new(move |repo: &RepoId| {
-        let choice = PolicyChoice { policy: policies.clone(), name: Some(repo.clone()), sent: Vec::new() };
-        match context::resolve_policy(&choice, repo, None) {
-            Ok(Ok(resolved)) => Ok(resolved.grant),
-            Ok(Err(faults)) => Err(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
-            Err(error) => Err(crate::failure::in_one_line(&error)),
-        }
-    });
     let publisher = Publisher::new(gate.clone(), grants);
     let key = crate::keys::signing_key(home)?;
     let Some(github) = &config.github else {
