@@ -5,12 +5,12 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use futures::StreamExt as _;
-use gloaming_api::TaskId;
 use gloaming_api::access::{NewToken, Scope, TokenMade, TokenView};
 use gloaming_api::endpoints;
 use gloaming_api::task::{
     DeadEffect, NewTask, TEXT_CAP, TaskAccepted, TaskKind, TaskPage, TaskState, TaskView,
 };
+use gloaming_api::{Digest, TaskId};
 use gloaming_client::{Ask, Client, ClientError};
 use serde_json::json;
 
@@ -75,15 +75,20 @@ pub(crate) async fn task(args: TaskArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(exit::OK))
         }
         TaskCommand::Get { task, what } => {
-            let name = match what {
-                Left::Patch => "task_patch",
-                Left::Evidence | Left::Unsealed => "task_evidence",
-                Left::Trajectory => "task_trajectory",
-                Left::Verdict => "task_verdict",
+            let id = task.as_str();
+            let digest = match what {
+                Left::Partial => Some(partial(&client, &task).await?.to_string()),
+                _ => None,
+            };
+            let path = [Some(id), digest.as_deref()].map(Option::unwrap_or_default);
+            let mut ask = match what {
+                Left::Patch => Ask::of("task_patch", &path[..1]),
+                Left::Evidence | Left::Unsealed => Ask::of("task_evidence", &path[..1]),
+                Left::Trajectory => Ask::of("task_trajectory", &path[..1]),
+                Left::Verdict => Ask::of("task_verdict", &path[..1]),
+                Left::Partial => Ask::of("task_artifact", &path),
             };
             let unsealed = [("sealed", "false".to_owned())];
-            let parameters = [task.as_str()];
-            let mut ask = Ask::of(name, &parameters);
             if what == Left::Unsealed {
                 ask.query = &unsealed;
             }
@@ -94,6 +99,16 @@ pub(crate) async fn task(args: TaskArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(exit::OK))
         }
     }
+}
+
+/// Returns the digest of the work of a task that bowed out.
+async fn partial(client: &Client, task: &TaskId) -> anyhow::Result<Digest> {
+    let view = ask(client, "show_task", task).await?;
+    let partial = view.bow_out.as_ref().and_then(|bow_out| bow_out.partial());
+    Ok(partial.ok_or_else(|| {
+        Failure::usage(format!("{task} has left no work that did not pass"))
+            .hint(format!("`gloaming task show {task}` tells how far it came"))
+    })?)
 }
 
 async fn ask(client: &Client, name: &str, task: &TaskId) -> anyhow::Result<TaskView> {

@@ -85,6 +85,8 @@ async fn a_change_is_judged_again_and_its_evidence_is_sealed_by_whoever_publishe
     let get = async |what: &str| running.ask("GET", &format!("/v1/tasks/{id}{what}"), &token).await;
     assert_eq!(get("").await.json()["state"], "publishing");
     assert_eq!(get("/patch").await.text(), "patch");
+    assert_eq!(get(&format!("/artifacts/{}", Digest::of("patch"))).await.text(), "patch");
+    assert_eq!(get(&format!("/artifacts/{}", Digest::of("nothing"))).await.code(), "not_found");
     assert_eq!(get("/verdict").await.json()["verdict"], "pass");
     // Whether its files make its tree, nobody has looked.
     let unsealed = get("/evidence").await;
