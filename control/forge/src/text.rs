@@ -68,8 +68,8 @@ fn refers(text: &str, at: usize, c: char) -> bool {
 /// Whether what begins here keeps GitHub's workflows from running on a commit, by GitHub's documentation.
 fn skips(text: &str) -> bool {
     const WORDS: [&str; 5] = ["[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]"];
-    let begins = |word: &&str| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
-    text.starts_with('[') && WORDS.iter().any(|word| begins(&word))
+    let begins = |word: &str| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
+    text.starts_with('[') && WORDS.iter().any(|word| begins(word))
 }
 
 /// Returns `text` as a code span on one line, whatever backticks it holds (CommonMark 6.1).

@@ -124,15 +124,15 @@ async fn a_branch_of_an_attempt_before_is_moved_on_by_the_next() {
         host.look(|state| state.calls[before..].to_vec())
     };
     assert!(calls.contains(&"replace_branch"), "{calls:?}");
-    for at in 0..calls.len() {
+    for (at, call) in calls.iter().enumerate() {
         let (host, mut scene) = given_up().await;
         retried(&host, &scene);
         host.fail(at, Fault::After);
         scene.work(None).await;
         let view = scene.only();
-        assert_eq!(view.state, TaskState::Published, "killed after {}: {view:?}", calls[at]);
+        assert_eq!(view.state, TaskState::Published, "killed after {call}: {view:?}");
         host.look(|state| {
-            assert_eq!(there(state, &view), (2, 1, true), "killed after {}", calls[at]);
+            assert_eq!(there(state, &view), (2, 1, true), "killed after {call}");
             let head = &state.commits[&state.branches[&view.id.branch()]];
             assert_eq!(head.parents, [state.branches["main"].clone()]);
         });

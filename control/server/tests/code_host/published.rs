@@ -139,14 +139,14 @@ async fn evidence_is_sealed_once_base_and_tree_are_found_to_be_what_it_says_and_
         state.calls.clone()
     });
     let commit = calls.iter().position(|call| *call == "create_commit").expect("it is made");
-    for at in 0..calls.len() {
+    for (at, call) in calls.iter().enumerate() {
         let (host, mut scene) = begun(Source::Issue { number: 12 });
         let lease = LeaseKey { task: scene.only().id, attempt: Attempt(1) };
         host.fail(at, Fault::After);
         let publish = scene.due().remove(0);
         scene.executor.run(&publish, scene.now).await;
         let sealed = scene.sealed(&lease);
-        assert_eq!(sealed.is_some(), at >= commit, "killed at {}", calls[at]);
+        assert_eq!(sealed.is_some(), at >= commit, "killed at {call}");
         scene.now += SignedDuration::from_secs(61);
         scene.work(None).await;
         assert_eq!(host.look(|state| there(state, &scene)), ONCE);
