@@ -135,9 +135,11 @@ fn a_task_goes_the_whole_way_to_a_change_that_no_code_host_takes() {
     let verdict: Value =
         serde_json::from_str(&task(&scene, &["get", &id, "verdict"]).exits(0).stdout).unwrap();
     assert_eq!(verdict["verdict"], "pass", "{verdict:#}");
-    let evidence = task(&scene, &["get", &id, "evidence"]).exits(0).stdout;
-    std::fs::write(scene.path().join("evidence.json"), evidence).unwrap();
-    scene.gloaming(&["evidence", "verify", "evidence.json"]).exits(0);
+    // Nobody checked what tree its files make, so nothing is sealed; what the worker said is there as that.
+    let unsealed = task(&scene, &["get", &id, "evidence"]).exits(2).stderr;
+    assert!(unsealed.contains("no evidence of the task is sealed"), "{unsealed}");
+    let told: Value = serde_json::from_str(&task(&scene, &["get", &id, "unsealed"]).exits(0).stdout).unwrap();
+    assert_eq!(json!([told["task"], told["repo"]]), json!([id, "acme/calc"]), "{told:#}");
     let journal = task(&scene, &["get", &id, "trajectory"]).exits(0).stdout;
     assert!(gloaming_api::journal::parse(&journal).is_ok());
     assert_eq!(server.stop(), 0);
@@ -282,6 +284,65 @@ fn a_worker_apart_takes_what_its_token_is_for() {
     scene.gloaming(&["token", "revoke", made["id"].as_str().unwrap()]).exits(0);
     let refused = elsewhere.gloaming_with(&["worker", "--once"], &env);
     assert_eq!(refused.code, 4, "{}", refused.stderr);
+    assert_eq!(server.stop(), 0);
+}
+
+/// Policies come while the server runs; a bad one changes nothing, neither for who asks nor for what is made meanwhile.
+#[test]
+fn policies_are_read_again_and_a_bad_one_keeps_the_last_good_also_where_a_change_is_judged() {
+    let scene = Scene::new(FILES);
+    let server = Running::server(&scene, "control", &config(&scene));
+    let made =
+        scene.gloaming(&["token", "create", "--scope", "worker", "--repo", "acme/*", "--json"]).exits(0);
+    let worker = made.json()["token"].as_str().unwrap().to_owned();
+    let owner: Value =
+        serde_json::from_str(&std::fs::read_to_string(scene.home().join("serve.json")).unwrap()).unwrap();
+    let bearer = format!("Bearer {}", owner["token"].as_str().unwrap());
+    let until = |path: &str, holds: &dyn Fn(u16, &str) -> bool| {
+        let begun = std::time::Instant::now();
+        loop {
+            let url = format!("{}{path}", server.url());
+            let answer = sent("GET", &url, &[("Authorization", &bearer)], "");
+            if holds(answer.status, &answer.body) {
+                return;
+            }
+            assert!(begun.elapsed().as_secs() < 60, "{path}: {} {}", answer.status, answer.body);
+        }
+    };
+    let doctor = || {
+        let told = scene.gloaming(&["doctor", "--config", "gloaming.toml", "--json"]).json();
+        let checks = told["checks"].as_array().unwrap().clone();
+        let found = checks.into_iter().find(|check| check["what"] == "policies").unwrap();
+        format!("{}: {}", found["standing"].as_str().unwrap(), found["detail"].as_str().unwrap())
+    };
+    until("/v1/repos/other/calc/policy", &|status, _| status == 200);
+    assert!(doctor().starts_with("note: none"), "{}", doctor());
+
+    let folder = scene.home().join("policies");
+    std::fs::create_dir(&folder).unwrap();
+    let file = folder.join("acme.toml");
+    std::fs::write(&file, "schema = 1\nrepos = [\"acme/*\"]\nextends = [\"preset:standard\"]\n").unwrap();
+    until("/v1/repos/other/calc/policy", &|status, _| status != 200);
+    until("/v1/repos/acme/calc/policy", &|status, _| status == 200);
+    until("/readyz", &|status, body| status == 200 && !body.contains("fault"));
+    assert!(doctor().starts_with("ok: ") && doctor().ends_with("policies"), "{}", doctor());
+
+    let id = task(&scene, &["submit", "acme/calc", TASK, "--json"]).exits(0).json()["id"].clone();
+    std::fs::write(&file, "schema = 1\nnothing = \"of this name\"\n").unwrap();
+    until("/readyz", &|status, body| status == 200 && body.contains("the policy folder has a fault"));
+    assert!(doctor().starts_with("wrong: ") && doctor().contains("acme.toml:2:1"), "{}", doctor());
+    let elsewhere = Scene::bare_folder();
+    let env = [("GLOAMING_TOKEN", worker.as_str()), ("GLOAMING_CONTROL", server.url())];
+    elsewhere.gloaming_with(&["worker", "--once", "--name", "away"], &env).exits(0);
+    let id = id.as_str().unwrap();
+    task(&scene, &["watch", id]).exits(3);
+    let shown = task(&scene, &["show", id, "--json"]).exits(0).json();
+    // It was judged, and is not published for want of a host alone.
+    assert_eq!(
+        json!([shown["state"], shown["attempt"], shown["bow_out"]["reason_code"]]),
+        json!(["bowed_out", 1, "needs_credentials"]),
+        "{shown:#}"
+    );
     assert_eq!(server.stop(), 0);
 }
 

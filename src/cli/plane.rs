@@ -208,8 +208,10 @@ pub(crate) enum TaskCommand {
 pub(crate) enum Left {
     /// The patch
     Patch,
-    /// The signed evidence
+    /// The signed evidence of what was published
     Evidence,
+    /// What the worker said was seen, unsigned
+    Unsealed,
     /// The journal of its latest attempt
     Trajectory,
     /// What the gate decided

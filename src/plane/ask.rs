@@ -81,13 +81,17 @@ pub(crate) async fn task(args: TaskArgs) -> anyhow::Result<ExitCode> {
                 _ => None,
             };
             let path = [Some(id), digest.as_deref()].map(Option::unwrap_or_default);
-            let ask = match what {
+            let mut ask = match what {
                 Left::Patch => Ask::of("task_patch", &path[..1]),
-                Left::Evidence => Ask::of("task_evidence", &path[..1]),
+                Left::Evidence | Left::Unsealed => Ask::of("task_evidence", &path[..1]),
                 Left::Trajectory => Ask::of("task_trajectory", &path[..1]),
                 Left::Verdict => Ask::of("task_verdict", &path[..1]),
                 Left::Partial => Ask::of("task_artifact", &path),
             };
+            let unsealed = [("sealed", "false".to_owned())];
+            if what == Left::Unsealed {
+                ask.query = &unsealed;
+            }
             let bytes = client.bytes(ask).await.map_err(failure)?;
             std::io::stdout()
                 .write_all(&bytes.unwrap_or_default())

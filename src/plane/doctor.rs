@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use gloaming_api::path::escape_name;
 use gloaming_api::task::DeadEffect;
 use gloaming_client::Ask;
-use gloaming_server::Policies;
 use gloaming_store::{Sizes, SqliteStore};
 use serde::Serialize;
 use serde_json::json;
@@ -101,21 +101,22 @@ pub(crate) async fn doctor(args: DoctorArgs) -> anyhow::Result<ExitCode> {
         report.ok("schedule", super::standing::next(&schedule, crate::context::now()));
     }
     server(&mut report).await;
-    let folder = serve::policies(&home, &config);
-    match (&folder, Policies::open(folder.clone())) {
-        (Some(folder), Ok(_)) => report.ok("policies", folder.display().to_string()),
-        (None, _) => report.note(
-            "policies",
-            "none; preset:standard counts for every repository",
-            "gloaming policy new, into $GLOAMING_HOME/policies",
-        ),
-        (_, Err(faults)) => report.wrong("policies", faults, "gloaming policy check FILE"),
+    match serve::policies(&home, &config) {
+        Ok(policies) => match policies.counting() {
+            Some(folder) => report.ok("policies", folder.display().to_string()),
+            None => report.note(
+                "policies",
+                "none; preset:standard counts for every repository",
+                "gloaming policy new, into $GLOAMING_HOME/policies",
+            ),
+        },
+        Err(faults) => report.wrong("policies", faults, "gloaming policy check FILE"),
     }
     #[cfg(feature = "worker")]
     engine(&home, &config, &mut report).await;
     #[cfg(feature = "worker")]
     model(&home, &config, &mut report);
-    code_host(&home, &config, folder, &mut report).await;
+    code_host(&home, &config, &mut report).await;
     chats(&config, &mut report).await;
     let well = report.is_well();
     if args.json {
@@ -228,7 +229,7 @@ fn model(home: &Home, config: &Config, report: &mut Report) {
     }
 }
 
-async fn code_host(home: &Home, config: &Config, policies: Option<std::path::PathBuf>, report: &mut Report) {
+async fn code_host(home: &Home, config: &Config, report: &mut Report) {
     if config.github.as_ref().is_some_and(|github| github.webhook_secret_before_file.is_some()) {
         report.note(
             "host",
@@ -236,7 +237,8 @@ async fn code_host(home: &Home, config: &Config, policies: Option<std::path::Pat
             "take webhook_secret_before_file out when GitHub signs with the new one",
         );
     }
-    let parts = match host::open(home, config, policies) {
+    // Nothing is judged here.
+    let parts = match host::open(home, config, Arc::new(|_| Err("nothing is judged".to_owned()))) {
         Ok(parts) => parts,
         Err(error) => {
             report.wrong("host", in_one_line(&error), "see docs/github.md");

@@ -1,14 +1,14 @@
 //! The code host that pull requests are made on, where one is configured, and who judges what is to be published there.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gloaming_api::bowout::{BowOut, BowOutEvidence, Unblock};
-use gloaming_api::{ReasonCode, RepoId, Stage, TaskId};
+use gloaming_api::{ReasonCode, Stage, TaskId};
 use gloaming_forge::github::{GitHub, Identity, Settings};
 use gloaming_forge::host::CodeHost;
 use gloaming_gate::Gate;
+use gloaming_gate::envelope::SigningKey;
 use gloaming_server::hooks::github::{Called, Hooks};
 use gloaming_server::publish::{Executor, Grants, Publisher};
 use gloaming_server::{Accepted, Acceptor, Claim, Refusal};
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{self, Config};
 use super::outside::Workers;
-use crate::cli::{PolicyChoice, WeightsOf};
+use crate::cli::WeightsOf;
 use crate::context::{self, Home};
 use crate::failure::Failure;
 
@@ -65,24 +65,19 @@ pub(crate) struct Parts {
     pub(crate) name: Option<String>,
     /// What patches are judged by.
     pub(crate) gate: Gate,
+    /// What the evidence of what is published is sealed with.
+    pub(crate) key: SigningKey,
 }
 
-/// Opens the code host of the configuration.
-pub(crate) fn open(home: &Home, config: &Config, policies: Option<PathBuf>) -> anyhow::Result<Parts> {
+/// Opens the code host of the configuration. What is published is judged by `grants`: the same policies as everything else.
+pub(crate) fn open(home: &Home, config: &Config, grants: Grants) -> anyhow::Result<Parts> {
     let gate = Gate { weights: WeightsOf::Patches.in_use(home)?, ..Gate::default() };
-    let grants: Grants = Arc::new(move |repo: &RepoId| {
-        let choice = PolicyChoice { policy: policies.clone(), name: Some(repo.clone()), sent: Vec::new() };
-        match context::resolve_policy(&choice, repo, None) {
-            Ok(Ok(resolved)) => Ok(resolved.grant),
-            Ok(Err(faults)) => Err(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
-            Err(error) => Err(crate::failure::in_one_line(&error)),
-        }
-    });
-    let publisher = Publisher::new(gate.clone(), crate::keys::signing_key(home)?, grants);
+    let publisher = Publisher::new(gate.clone(), grants);
+    let key = crate::keys::signing_key(home)?;
     let Some(github) = &config.github else {
         let acceptor = Arc::new(NoHost(publisher));
         let (webhook_secret, webhook_secret_before) = (None, None);
-        return Ok(Parts { acceptor, webhook_secret, webhook_secret_before, host: None, name: None, gate });
+        return Ok(Parts { acceptor, webhook_secret, webhook_secret_before, host: None, name: None, gate, key });
     };
     let api = github.api.clone().unwrap_or_else(|| GITHUB.to_owned());
     let (identity, whose) = match (github.app, &github.key_file, &github.token_file) {
@@ -94,7 +89,7 @@ pub(crate) fn open(home: &Home, config: &Config, policies: Option<PathBuf>) -> a
         }
         _ => unreachable!("the configuration was checked"),
     };
-    let secret = |path: &Option<PathBuf>| {
+    let secret = |path: &Option<std::path::PathBuf>| {
         path.as_deref().map(|path| config::secret(path, "the secret of webhooks")).transpose()
     };
     let webhook_secret = secret(&github.webhook_secret_file)?;
@@ -112,10 +107,12 @@ pub(crate) fn open(home: &Home, config: &Config, policies: Option<PathBuf>) -> a
         host: Some((Arc::new(host), called)),
         name: Some(format!("{api}, as {whose}{deliveries}")),
         gate,
+        key,
     })
 }
 
-/// Judges as ever; what passes ends without a pull request, since there is nowhere to make one.
+/// Judges as ever; what passes ends without a pull request, since there is nowhere to make one, and without a seal, since nobody
+/// says here whether its files make its tree.
 struct NoHost(Publisher);
 
 impl Acceptor for NoHost {
@@ -165,12 +162,13 @@ pub(crate) async fn work_off(
     store: Arc<dyn Store>,
     host: Option<(Arc<dyn CodeHost>, Called)>,
     gate: Gate,
+    key: SigningKey,
     outside: Workers,
     stop: CancellationToken,
 ) {
     let (executor, hooks) = match host {
         Some((host, called)) => (
-            Some(Executor::new(store.clone(), host.clone(), gate)),
+            Some(Executor::new(store.clone(), host.clone(), gate, key)),
             Some(Hooks::new(store.clone(), host, called)),
         ),
         None => (None, None),

@@ -82,10 +82,10 @@ pub(crate) async fn serve(
         SqliteStore::open(&database, Limits::default())
             .map_err(|error| Failure::infrastructure(&format!("open {}", database.display()), error))?,
     );
-    let folder = policies(&home, &config);
-    let policies = Policies::open(folder.clone())
+    let policies = policies(&home, &config)
         .map_err(|faults| Failure::usage(format!("the policies do not load\n{faults}")))?;
-    let parts = super::host::open(&home, &config, folder.clone())?;
+    let policies = Arc::new(policies);
+    let parts = super::host::open(&home, &config, policies.grants())?;
     let outside = super::outside::open(&config)?;
     let slack = outside.shared.clone();
     let reads = parts.host.as_ref().map(|(host, _)| Arc::new(Reads::new(host.clone())));
@@ -106,7 +106,7 @@ pub(crate) async fn serve(
     }
     let lease = settings.lease;
     let clock: gloaming_server::Clock = Arc::new(context::now);
-    let server = Server::new(store, settings, clock, policies, parts.acceptor)
+    let server = Server::new(store, settings, clock, Arc::clone(&policies), parts.acceptor)
         .map_err(|error| Failure::usage(error.to_string()))?;
     let store = server.store();
 
@@ -160,7 +160,7 @@ pub(crate) async fn serve(
             url: &url,
             config: read_from.as_deref(),
             database: &database,
-            policies: folder.as_deref(),
+            policies: policies.counting(),
             host: parts.name,
             outside: outside.told(),
             worker: worker.as_ref(),
@@ -184,8 +184,14 @@ pub(crate) async fn serve(
     #[cfg(feature = "otlp")]
     let traces = tracer.map(|tracer| tokio::spawn(super::traced::send(tracer, stop.clone())));
     let workers = outside.workers(&server);
-    let effects =
-        tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, workers, stop.clone()));
+    let effects = tokio::spawn(super::host::work_off(
+        store.clone(),
+        parts.host,
+        parts.gate,
+        parts.key,
+        workers,
+        stop.clone(),
+    ));
     let working = worker.map(|worker| tokio::spawn(worker.run));
     // Attempts are given back while the server still answers.
     let stopping = async move {
@@ -251,12 +257,16 @@ fn reached(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// The folder of the operator's policies, where there is one.
-pub(super) fn policies(home: &Home, config: &Config) -> Option<PathBuf> {
-    config.policies.clone().or_else(|| {
-        let folder = home.data.join("policies");
-        folder.is_dir().then_some(folder)
-    })
+/// Reads the operator's policies: of the folder that is named, which has to be there, or else of the usual one, whenever there is
+/// one.
+///
+/// # Errors
+/// Every fault of a file, in lines.
+pub(super) fn policies(home: &Home, config: &Config) -> Result<Policies, String> {
+    match &config.policies {
+        Some(folder) => Policies::open(Some(folder.clone())),
+        None => Policies::open_where_there(home.data.join("policies")),
+    }
 }
 
 /// Makes a token of this process's own, in the place of the one of the same name that an earlier process made.

@@ -40,7 +40,7 @@ fn free_ports<const N: usize>() -> [u16; N] {
 /// An answer over HTTP.
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(super) body: String,
+    pub(crate) body: String,
     pub(super) took: Duration,
 }
 

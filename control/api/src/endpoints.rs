@@ -271,8 +271,15 @@ const PROGRAMS: &[Endpoint] = &[
     Endpoint {
         name: "task_evidence",
         path: "/v1/tasks/{id}/evidence",
+        query: &[Param {
+            name: "sealed",
+            schema: r#"{"type":"boolean"}"#,
+            required: false,
+            about: "`false` for what the worker said was seen, unsigned, of a change that passed the gate.",
+        }],
         answer: Content::Bytes,
-        summary: "The signed evidence of the latest change that passed (an in-toto statement in a DSSE envelope).",
+        summary: "The signed evidence of the latest change whose base and tree were checked (an in-toto statement in a DSSE \
+                  envelope).",
         ..BASE
     },
     Endpoint {

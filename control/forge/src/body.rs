@@ -10,7 +10,7 @@ use gloaming_api::job::JobPurpose;
 use gloaming_api::profile::CommandKind;
 use gloaming_api::{Attempt, Digest, TaskId};
 
-use crate::text::{code, code_cell, inline, quote};
+use crate::text::{code, code_cell, inline, plain, quote};
 
 /// What a pull request is about.
 #[derive(Debug, Clone, Copy)]
@@ -32,14 +32,14 @@ pub struct Change<'a> {
 }
 
 /// Returns a subject of at most 72 characters from the task's first line, and a body that names task and
-/// evidence.
+/// evidence. Neither mentions or closes anything, whoever wrote the words.
 pub fn commit_message(change: &Change<'_>) -> String {
     let first = change.text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("Apply a change");
-    let first = gloaming_api::path::escape_name(first.trim_start_matches(['#', ' ']).as_bytes());
+    let first = plain(first.trim_start_matches(['#', ' ']));
     format!(
         "{}\n\n{}\n\nGloaming-Task: {}\nGloaming-Evidence: {}\n",
         shorten(first.trim_end_matches('.'), 72),
-        wrap(&gloaming_api::path::escape_name(change.summary.replace('\n', " ").as_bytes()), 72),
+        wrap(&plain(change.summary), 72),
         change.task,
         change.evidence_digest,
     )

@@ -340,6 +340,9 @@ pub trait CodeHost: Send + Sync {
     /// Moves a branch forward, to a commit that has where it stood in its history.
     fn forward_branch<'a>(&'a self, repo: &'a RepoId, name: &'a str, commit: &'a str) -> Answer<'a, ()>;
 
+    /// Moves a branch to a commit, wherever it stood: for one that was looked at just before, and of which nobody else has anything.
+    fn replace_branch<'a>(&'a self, repo: &'a RepoId, name: &'a str, commit: &'a str) -> Answer<'a, ()>;
+
     /// Returns the pull request of a branch of the same repository: the open one, else the newest.
     fn find_request<'a>(&'a self, repo: &'a RepoId, head: &'a str) -> Answer<'a, Option<Request>>;
 

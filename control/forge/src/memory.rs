@@ -56,6 +56,8 @@ pub struct State {
     pub token: bool,
     /// Where git reads, before `/OWNER/NAME.git`.
     pub git: Option<String>,
+    /// The calls that are refused, by name.
+    pub refuses: Vec<&'static str>,
     /// The calls that were made, by name.
     pub calls: Vec<&'static str>,
     fault: Option<(usize, Fault)>,
@@ -118,6 +120,7 @@ impl MemoryHost {
                         why: "too many requests".to_owned(),
                     }),
                     Some(Fault::After) => act(state).and_then(|_| Err(unknown())),
+                    None if state.refuses.contains(&name) => Err(refused(name, "it may not be done")),
                     None => act(state),
                 }
             })
@@ -370,6 +373,14 @@ impl CodeHost for MemoryHost {
                 return Err(refused("forward_branch", "Update is not a fast-forward"));
             }
             state.branches.insert(name.to_owned(), commit.to_owned());
+            Ok(())
+        })
+    }
+
+    fn replace_branch<'a>(&'a self, _: &'a RepoId, name: &'a str, commit: &'a str) -> Answer<'a, ()> {
+        self.call("replace_branch", move |state| {
+            let branch = state.branches.get_mut(name).ok_or_else(|| missing("branch"))?;
+            commit.clone_into(branch);
             Ok(())
         })
     }

@@ -82,8 +82,8 @@ fn body_and_commit_message_are_readable_and_hold_hostile_words_down() {
     let change = Change {
         task: &task,
         attempt: Attempt(1),
-        text: "# Fix the <script>parser</script>\n\nIt fails. @everyone <!-- hidden -->\n```\nfence",
-        summary: "Now it parses.\n## Approved by the owner\n[click](http://evil)",
+        text: "# Fix the <script>parser</script>, closes #12 @team\n\nIt fails. @everyone <!-- hidden -->\n```\nfence",
+        summary: "Now it parses.\n## Approved by the owner\n[click](http://evil) fixes acme/api#7, GH-3 [skip ci]",
         evidence: &evidence,
         evidence_digest: &Digest::of("evidence"),
         verdict: &verdict,

@@ -26,8 +26,6 @@ pub struct Claim<'a> {
 pub struct Accepted {
     /// What the control plane's own gate decided.
     pub verdict: Verdict,
-    /// The evidence, sealed with the control plane's key: what `GET /v1/tasks/{id}/evidence` answers.
-    pub envelope: Vec<u8>,
     /// What is to be done to the outside, in the transaction that ends the attempt.
     pub effects: Vec<NewEffect>,
 }
@@ -58,7 +56,8 @@ impl Acceptor for RefuseAll {
     }
 }
 
-/// The name under which the store keeps the digest of an attempt's sealed evidence.
+/// The name under which the store keeps the digest of an attempt's sealed evidence: what `GET /v1/tasks/{id}/evidence` answers.
+/// It is there once the change was found to make the evidence's tree of a base that may be built on, and not before.
 pub fn envelope_value(task: &TaskId, attempt: Attempt) -> String {
     format!("envelope:{task}:{attempt}")
 }

@@ -51,7 +51,7 @@ pub(crate) struct App {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
-    pub(crate) policies: Policies,
+    pub(crate) policies: Arc<Policies>,
     pub(crate) acceptor: Arc<dyn Acceptor>,
     pub(crate) bells: Arc<Bells>,
     pub(crate) profiles: Profiles,
@@ -127,7 +127,7 @@ impl App {
         store: Arc<dyn Store>,
         settings: Settings,
         clock: Clock,
-        policies: Policies,
+        policies: Arc<Policies>,
         acceptor: Arc<dyn Acceptor>,
     ) -> Result<Arc<Self>, TlsError> {
         let bells = Bells::new();

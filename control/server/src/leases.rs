@@ -19,7 +19,7 @@ use serde::de::IgnoredAny;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::accept::{Claim, Refusal, envelope_value, verdict_value};
+use crate::accept::{Claim, Refusal, verdict_value};
 use crate::answer::Fault;
 use crate::app::{App, Audited, Phase, overloaded};
 use crate::meters;
@@ -141,7 +141,10 @@ fn claim_now(
                 // It may have been taken out since the task was asked for. Nobody works without a policy.
                 let error = format!("no policy lets this be worked on: {why}");
                 let end = AttemptEnd::Failed { error, cost: Cost::default() };
-                let _ = app.store.finish(&claimed.lease, &claimant.token, &end, &[], now)?;
+                let record = app.store.task(&task.id)?;
+                let effects = record.map(|record| publish::of_end(&record, claimed.lease.attempt, &end));
+                let effects = effects.unwrap_or_default();
+                let _ = app.store.finish(&claimed.lease, &claimant.token, &end, &effects, now)?;
                 continue;
             }
         };
@@ -393,9 +396,10 @@ pub(crate) fn result(
         (None, AttemptResult::Cancelled { cost }) => (AttemptEnd::Cancelled { cost: *cost }, Vec::new()),
     };
     let effects = match (&end, app.store.task(&key.task)?) {
-        // Whoever asked is told why there is nothing. Of a failure only the last is one, which the store alone knows.
-        (AttemptEnd::BowedOut(_), Some(task)) => publish::of_end(&task, key.attempt, &end),
-        _ => effects,
+        (AttemptEnd::Verified(_), _) | (_, None) => effects,
+        // Whoever asked is told why there is nothing. Of failures only the last is told: the store alone knows which that is, and
+        // writes what follows from it then.
+        (_, Some(task)) => publish::of_end(&task, key.attempt, &end),
     };
     let (outcome, cost) = match &end {
         AttemptEnd::Verified(change) => ("verified", change.cost),
@@ -483,15 +487,10 @@ fn judged(
         meters::judged("pass");
         let verdict = serde_json::to_vec(&accepted.verdict)
             .map_err(|error| Fault::internal("write a verdict", &error))?;
-        let kept = [
-            (envelope_value(&key.task, key.attempt), accepted.envelope),
-            (verdict_value(&key.task, key.attempt), verdict),
-        ];
-        for (name, content) in kept {
-            let digest = Digest::of(&content);
-            app.store.put_artifact(key, token, &digest, &content, now)??;
-            app.store.set_value(&name, digest.as_str())?;
-        }
+        // Not the evidence's seal: whether the files make its tree is the code host's to say, when it is published.
+        let digest = Digest::of(&verdict);
+        app.store.keep_artifact(&key.task, &digest, &verdict)?;
+        app.store.set_value(&verdict_value(&key.task, key.attempt), digest.as_str())?;
     }
     Ok((AttemptEnd::Verified(Box::new(change.clone())), accepted.effects))
 }

@@ -74,10 +74,10 @@ impl Server {
         store: Arc<dyn Store>,
         settings: Settings,
         clock: Clock,
-        policies: Policies,
+        policies: impl Into<Arc<Policies>>,
         acceptor: Arc<dyn Acceptor>,
     ) -> Result<Self, TlsError> {
-        Ok(Self { app: app::App::new(store, settings, clock, policies, acceptor)? })
+        Ok(Self { app: app::App::new(store, settings, clock, policies.into(), acceptor)? })
     }
 
     /// Returns the store as others in this process are to use it: who waits for what they change is woken.
@@ -87,8 +87,7 @@ impl Server {
 
     /// Returns what says what counts for a repository, by the policies as they are at the time.
     pub fn grants(&self) -> publish::Grants {
-        let app = Arc::clone(&self.app);
-        Arc::new(move |repo| app.policies.granted(repo).map(|granted| granted.grant.clone()))
+        self.app.policies.grants()
     }
 
     /// Returns the workers' protocol for a worker in this process, under a token of the scope `worker`, by its id.

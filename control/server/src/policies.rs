@@ -10,6 +10,8 @@ use gloaming_api::journal::PolicyLayerText;
 use gloaming_api::{Digest, RepoId};
 use gloaming_policies::{Diagnostic, Grant};
 
+use crate::publish::Grants;
+
 /// The largest policy file, bytes.
 const FILE_CAP: u64 = 1 << 20;
 /// Grants that are kept made.
@@ -21,6 +23,8 @@ pub(crate) type NoGrant = String;
 /// The policies that count now.
 pub struct Policies {
     folder: Option<PathBuf>,
+    /// Whether the folder need not be there.
+    optional: bool,
     now: Mutex<Now>,
 }
 
@@ -52,15 +56,46 @@ impl Policies {
     /// Every fault of a file, each with its place, in lines.
     pub fn open(folder: Option<PathBuf>) -> Result<Self, String> {
         let good = folder.as_deref().map_or_else(|| Ok(Loaded::default()), Loaded::read)?;
+        Ok(Self::of(folder, false, good))
+    }
+
+    /// The same of a folder that may not be there yet: as long as it never was, the preset `standard` counts for every
+    /// repository. Blocks.
+    ///
+    /// # Errors
+    /// Every fault of a file, each with its place, in lines.
+    pub fn open_where_there(folder: PathBuf) -> Result<Self, String> {
+        let good = if folder.exists() { Loaded::read(&folder)? } else { Loaded::default() };
+        Ok(Self::of(Some(folder), true, good))
+    }
+
+    fn of(folder: Option<PathBuf>, optional: bool, good: Loaded) -> Self {
         let seen = good.digest();
-        Ok(Self { folder, now: Mutex::new(Now { good: Arc::new(good), seen, fault: None }) })
+        Self { folder, optional, now: Mutex::new(Now { good: Arc::new(good), seen, fault: None }) }
+    }
+
+    /// Returns the folder, where files of it count.
+    pub fn counting(&self) -> Option<&Path> {
+        self.folder.as_deref().filter(|_| !self.good().files.is_empty())
+    }
+
+    /// Returns what says what counts for a repository, as it is at the time.
+    pub fn grants(self: &Arc<Self>) -> Grants {
+        let policies = Arc::clone(self);
+        Arc::new(move |repo| policies.granted(repo).map(|granted| granted.grant.clone()))
+    }
+
+    fn good(&self) -> Arc<Loaded> {
+        Arc::clone(&self.now.lock().unwrap_or_else(PoisonError::into_inner).good)
     }
 
     /// Looks at the folder again: what changed and is good counts from now on; what is bad changes nothing, and is told by
     /// [`Policies::fault`]. Blocks.
     pub fn reload(&self) {
         let Some(folder) = &self.folder else { return };
-        let read = Loaded::texts(folder);
+        // One that is taken away is no word of its operator's that everything is allowed from now on.
+        let never_was = self.optional && self.good().files.is_empty() && !folder.exists();
+        let read = if never_was { Ok(Loaded::default()) } else { Loaded::texts(folder) };
         let seen = match &read {
             Ok(loaded) => loaded.digest(),
             Err(fault) => Digest::of(fault),
@@ -90,8 +125,7 @@ impl Policies {
 
     /// Returns what counts for a repository.
     pub(crate) fn granted(&self, repo: &RepoId) -> Result<Arc<Granted>, NoGrant> {
-        let good = Arc::clone(&self.now.lock().unwrap_or_else(PoisonError::into_inner).good);
-        good.granted(repo, self.folder.is_some())
+        self.good().granted(repo)
     }
 }
 
@@ -152,14 +186,14 @@ impl Loaded {
         if faults.is_empty() { Ok(self) } else { Err(lines(&faults)) }
     }
 
-    fn granted(&self, repo: &RepoId, only_named: bool) -> Result<Arc<Granted>, NoGrant> {
+    fn granted(&self, repo: &RepoId) -> Result<Arc<Granted>, NoGrant> {
         let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = grants.get(repo) {
             return Ok(Arc::clone(made));
         }
         let layers = gloaming_policies::operator_layers(&self.files, Some(repo), &|name| self.base(name))
             .map_err(|faults| lines(&faults))?;
-        if layers.is_empty() && only_named {
+        if layers.is_empty() && !self.files.is_empty() {
             return Err(format!("no policy of this control plane is for {repo}"));
         }
         let grant = Grant::of_layers(repo, &layers).map_err(|faults| lines(&faults))?;
@@ -230,6 +264,35 @@ mod tests {
         std::fs::write(&base, "schema = 1\n[budget]\ncost_usd = 0.125\n").unwrap();
         policies.reload();
         assert_eq!(usd(), 0.125);
+    }
+
+    #[test]
+    fn a_folder_that_comes_later_counts_from_then_on_and_goes_for_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("policies");
+        let policies = Policies::open_where_there(folder.clone()).unwrap();
+        let said = || {
+            policies.reload();
+            let usd = policies.granted(&repo("acme/api")).ok().map(|granted| granted.grant.budget().cost_usd);
+            (usd, policies.counting().is_some(), policies.fault().is_some())
+        };
+        let standard = said();
+        assert!(standard.0.is_some() && !standard.1 && !standard.2, "{standard:?}");
+        // Empty, or wrong, or away again: what counted before counts.
+        std::fs::create_dir(&folder).unwrap();
+        assert_eq!(said(), (standard.0, false, true));
+        std::fs::write(folder.join("a.toml"), "schema = 7\n").unwrap();
+        assert_eq!(said(), (standard.0, false, true));
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(said(), standard);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("a.toml"), "schema = 1\nrepos = [\"acme/*\"]\n[budget]\ncost_usd = 0.5\n")
+            .unwrap();
+        assert_eq!(said(), (Some(0.5), true, false));
+        assert!(policies.granted(&repo("other/api")).is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(said(), (Some(0.5), true, true));
+        assert!(Policies::open(Some(folder)).is_err(), "one that is named has to be there");
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl Store for Watched {
         read share(repo: &RepoId) -> Share;
         write append(lease: &LeaseKey, token: &str, from: u64, lines: &[&str], now: Timestamp) -> Result<u64, Refused>;
         write put_artifact(lease: &LeaseKey, token: &str, digest: &Digest, content: &[u8], now: Timestamp) -> Result<(), Refused>;
+        write keep_artifact(task: &TaskId, digest: &Digest, content: &[u8]) -> bool;
         write add_effect(task: Option<&TaskId>, effect: &NewEffect, now: Timestamp) -> ();
         write effects(limit: u32, hold: Duration, now: Timestamp) -> Vec<Effect>;
         write effect_ended(id: i64, end: &EffectEnd, now: Timestamp) -> ();
@@ -108,6 +109,7 @@ impl Store for Watched {
         task follow_up(task text: &str, by: &str, most: u32, now: Timestamp) -> Option<bool>;
         task published(task request: &PullRequest, effects: &[NewEffect], now: Timestamp) -> bool;
         task unpublished(task end: &AttemptEnd, effects: &[NewEffect], now: Timestamp) -> bool;
+        task publish_again(task attempt: Attempt, by: &str, now: Timestamp) -> bool;
         task outcome(task outcome: PullRequestOutcome, now: Timestamp) -> bool;
     }
 

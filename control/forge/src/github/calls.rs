@@ -254,11 +254,11 @@ impl CodeHost for GitHub {
     }
 
     fn forward_branch<'a>(&'a self, repo: &'a RepoId, name: &'a str, commit: &'a str) -> Answer<'a, ()> {
-        async move {
-            let body = json!({"sha": commit, "force": false});
-            self.patch(repo, Use::Publish, &format!("git/refs/heads/{}", path(name)), &body).await
-        }
-        .boxed()
+        self.move_branch(repo, name, commit, false).boxed()
+    }
+
+    fn replace_branch<'a>(&'a self, repo: &'a RepoId, name: &'a str, commit: &'a str) -> Answer<'a, ()> {
+        self.move_branch(repo, name, commit, true).boxed()
     }
 
     fn find_request<'a>(&'a self, repo: &'a RepoId, head: &'a str) -> Answer<'a, Option<Request>> {

@@ -172,6 +172,17 @@ impl GitHub {
         Ok(())
     }
 
+    async fn move_branch(
+        &self,
+        repo: &RepoId,
+        name: &str,
+        commit: &str,
+        force: bool,
+    ) -> Result<(), HostError> {
+        let body = serde_json::json!({"sha": commit, "force": force});
+        self.patch(repo, Use::Publish, &format!("git/refs/heads/{}", path(name)), &body).await
+    }
+
     /// Reads a list page by page, until one is not full.
     async fn list<T: DeserializeOwned, U: From<T>>(
         &self,

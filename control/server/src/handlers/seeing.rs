@@ -15,6 +15,7 @@ use crate::answer::{Answered, Body, Fault, bytes, empty, json};
 use crate::app::{App, Asked, Audited, Phase};
 use crate::auth::Caller;
 use crate::openapi as description;
+use crate::publish;
 
 /// How much of what was given up is listed.
 const DEAD: u32 = 100;
@@ -148,6 +149,7 @@ pub(super) async fn revive(app: &Arc<App>, asked: &Asked) -> Answered {
     let missing = || Fault::new(ProblemCode::NotFound, "nothing of that number was given up");
     let id: i64 = asked.param("id").parse().map_err(|_| missing())?;
     let (audited, caller) = (Audited::of(asked)?, asked.caller()?.clone());
+    let by = caller.asker();
     let revived = app.ask(move |app, now| {
         if !caller.reaches_all() {
             let dead = app.store.dead_effects(u32::MAX)?;
@@ -157,7 +159,7 @@ pub(super) async fn revive(app: &Arc<App>, asked: &Asked) -> Answered {
             }
         }
         app.allowed(&audited, &id.to_string(), "", now)?;
-        Ok::<_, Fault>(app.store.revive_effect(id, now)?)
+        Ok::<_, Fault>(publish::revive(&*app.store, id, &by, now)?)
     });
     if !revived.await?? {
         return Err(missing());

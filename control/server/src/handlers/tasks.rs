@@ -17,6 +17,7 @@ use crate::app::{App, Asked, Audited};
 use crate::auth::Caller;
 use crate::body;
 use crate::handlers::repos;
+use crate::publish;
 
 /// Bytes of a task's text that a list has of it: a page of whole ones could be 25 MB.
 const LISTED_TEXT: usize = 1024;
@@ -161,9 +162,19 @@ pub(super) async fn patch(app: &Arc<App>, asked: &Asked) -> Answered {
 }
 
 pub(super) async fn evidence(app: &Arc<App>, asked: &Asked) -> Answered {
-    let envelope = of_task(app, asked, |app, task, _| kept(app, &task, envelope_value));
-    match envelope.await? {
-        Some(envelope) => Ok(bytes(StatusCode::OK, "application/octet-stream", envelope)),
+    let sealed = asked.query_as::<bool>("sealed")?.unwrap_or(true);
+    let evidence = of_task(app, asked, move |app, task, _| match (sealed, &task.change) {
+        (true, _) => kept(app, &task, envelope_value),
+        (false, Some(change)) => Ok(app.store.artifact(&task.view.id, &change.evidence)?),
+        (false, None) => Ok(None),
+    });
+    match evidence.await? {
+        Some(evidence) => Ok(bytes(StatusCode::OK, "application/octet-stream", evidence)),
+        None if sealed => Err(Fault::new(
+            ProblemCode::NotFound,
+            "no evidence of the task is sealed: that is done when the code host has its base and its files make its tree; \
+             `?sealed=false` answers what the worker said, unsigned",
+        )),
         None => Err(Fault::new(ProblemCode::NotFound, "no change of the task has passed the gate")),
     }
 }
@@ -207,9 +218,10 @@ pub(super) async fn cancel(app: &Arc<App>, asked: &Asked) -> Answered {
 pub(crate) async fn stop(app: &Arc<App>, asked: &Asked) -> Result<TaskRecord, Fault> {
     let (audited, by) = (Audited::of(asked)?, asked.caller()?.asker());
     of_task(app, asked, move |app, task, now| {
+        let effects = publish::of_stop(&task);
         let id = task.view.id;
         app.allowed(&audited, id.as_str(), "", now)?;
-        app.store.cancel(&id, &by, &[], now)?;
+        app.store.cancel(&id, &by, &effects, now)?;
         app.store.task(&id)?.ok_or_else(|| Fault::missing("task"))
     })
     .await

@@ -72,12 +72,14 @@ fn json(payload: &impl Serialize) -> serde_json::Value {
 /// Returns what the code host is told when an attempt ends so.
 ///
 /// A verified change is published. Anything else is answered with a comment where the task came from an issue or comment and
-/// somebody asked for it by name, and with a neutral check and no comment where nobody did.
+/// somebody asked for it by name, and with a neutral check and no comment where nobody did. What was cancelled is answered with
+/// nothing, but for a check that would go on for ever.
 pub fn of_end(record: &TaskRecord, attempt: Attempt, end: &AttemptEnd) -> Vec<NewEffect> {
     let view = &record.view;
     let (title, body) = match end {
         AttemptEnd::Verified(_) => return vec![Publish { attempt }.effect(&view.id)],
-        AttemptEnd::Onboarded { .. } | AttemptEnd::Cancelled { .. } => return Vec::new(),
+        AttemptEnd::Onboarded { .. } => return Vec::new(),
+        AttemptEnd::Cancelled { .. } => return of_stop(record),
         AttemptEnd::BowedOut(bow_out) => {
             (format!("No pull request: {}", bow_out.reason_code.as_str()), bow_out_comment(bow_out))
         }
@@ -112,6 +114,27 @@ pub fn of_end(record: &TaskRecord, attempt: Attempt, end: &AttemptEnd) -> Vec<Ne
     let said = say.effect(&view.id, &about);
     // The check that says a follow-up is worked on.
     std::iter::once(said).chain(open.map(|commit| neutral(Some(commit)))).collect()
+}
+
+/// Returns what the code host is told when a task is stopped, or another takes its place: where its pull request is open, that it
+/// is worked on no more. The same whoever finds it, so that it is done once.
+pub fn of_stop(record: &TaskRecord) -> Vec<NewEffect> {
+    let view = &record.view;
+    let open = view.pull_request.as_ref().filter(|request| request.outcome.is_none());
+    let told = open.map(|request| {
+        let check = Check {
+            name: CHECK.to_owned(),
+            key: view.id.to_string(),
+            state: CheckState::Neutral,
+            title: "Stopped".to_owned(),
+            summary: "The task was stopped before there was a newer commit; this one is as it was."
+                .to_owned(),
+        };
+        let mark = Mark { repo: view.repo.clone(), commit: Some(request.commit.clone()), check };
+        // A follow-up that waits is of the attempt before, whose end was told already.
+        mark.effect(&view.id, &format!("{}:{}:stopped", view.attempt, record.follow_ups))
+    });
+    told.into_iter().collect()
 }
 
 /// Returns what follows when a pull request is open, or has a new commit: a check on that one, and an end of the check on

@@ -74,11 +74,12 @@ impl Rejection {
     }
 }
 
-/// Decides on a change. Returns the evidence and the gate's verdict on it, which is a pass.
+/// Decides on a change. Returns the gate's verdict on its evidence, which is a pass. What the code host alone can tell is not
+/// decided here: whether the base is a commit that may be built on, and whether the files make the tree.
 ///
 /// # Errors
 /// The reason why it is not published.
-pub fn judge(claim: &Claim<'_>, gate: &Gate, grant: &Grant) -> Result<(Evidence, Verdict), Rejection> {
+pub fn judge(claim: &Claim<'_>, gate: &Gate, grant: &Grant) -> Result<Verdict, Rejection> {
     let evidence = read(claim.evidence)?;
     agrees(claim, &evidence)?;
     same_files(claim.change, &evidence)?;
@@ -91,7 +92,7 @@ pub fn judge(claim: &Claim<'_>, gate: &Gate, grant: &Grant) -> Result<(Evidence,
             verdict: Some(Box::new(verdict)),
         });
     }
-    Ok((evidence, verdict))
+    Ok(verdict)
 }
 
 /// Reads evidence. Only the one byte sequence of a meaning is taken: whatever else a reader could make of other bytes, or

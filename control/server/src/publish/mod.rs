@@ -1,7 +1,8 @@
 //! From a worker's result to a pull request: judged here, published here.
 //!
-//! The worker sends base, changed files, evidence and journal, and holds no key of the code host. [`Publisher`] judges and
-//! seals; [`Executor`] does what was then written down. Each of its steps looks before it makes, so that one that was killed
+//! The worker sends base, changed files, evidence and journal, and holds no key of the code host. [`Publisher`] judges;
+//! [`Executor`] does what was then written down: it checks base and tree on the code host, seals the evidence and publishes.
+//! Each of its steps looks before it makes, so that one that was killed
 //! between any two of them, or was not told what became of one, goes on without making anything twice.
 
 mod effects;
@@ -11,21 +12,21 @@ use std::sync::Arc;
 
 use gloaming_api::bowout::{Cost, shorten};
 use gloaming_api::evidence::{Evidence, Verdict};
-use gloaming_api::task::{PullRequest, PullRequestOutcome, Source, TaskState};
+use gloaming_api::task::{PullRequest, PullRequestOutcome, Source, TaskState, TaskView};
 use gloaming_api::worker::{LeaseKey, VerifiedChange};
-use gloaming_api::{ReasonCode, RepoId, TaskId};
+use gloaming_api::{Digest, ReasonCode, RepoId, TaskId};
 use gloaming_forge::host::{CodeHost, HostError, NewRequest, Request, RequestState, TreeChange, blob_id};
 use gloaming_forge::{Change, commit_message, pull_request_body, pull_request_body_in};
 use gloaming_gate::Gate;
-use gloaming_gate::envelope::{SigningKey, seal};
+use gloaming_gate::envelope::{self, SigningKey};
 use gloaming_policies::Grant;
 use gloaming_store::{AttemptEnd, Effect, EffectEnd, Store, StoreError, Stored, TaskRecord};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::accept::{Accepted, Acceptor, Claim, Refusal};
+use crate::accept::{Accepted, Acceptor, Claim, Refusal, envelope_value};
 
-pub use effects::{CHECK, Mark, Publish, Say, follow_up_begun, of_end};
+pub use effects::{CHECK, Mark, Publish, Say, follow_up_begun, of_end, of_stop};
 pub use judge::{Rejection, judge};
 
 /// Where a repository's template of pull requests may lie, by GitHub's documentation.
@@ -45,30 +46,27 @@ const TRIES: u32 = 60;
 /// Returns the operator's policy for a repository, compiled.
 pub type Grants = Arc<dyn Fn(&RepoId) -> Result<Grant, String> + Send + Sync>;
 
-/// Judges and seals.
+/// Judges what can be judged without the code host.
 pub struct Publisher {
     gate: Gate,
-    key: SigningKey,
     grants: Grants,
 }
 
 impl Publisher {
-    /// Returns one that judges by a gate and an operator's policies, and seals with a key.
-    pub fn new(gate: Gate, key: SigningKey, grants: Grants) -> Self {
-        Self { gate, key, grants }
+    /// Returns one that judges by a gate and an operator's policies.
+    pub fn new(gate: Gate, grants: Grants) -> Self {
+        Self { gate, grants }
     }
 }
 
 impl Acceptor for Publisher {
     fn accept(&self, claim: &Claim<'_>) -> Result<Accepted, Refusal> {
         let grant = (self.grants)(&claim.task.view.repo).map_err(Refusal::Failed)?;
-        let (evidence, verdict) = judge(claim, &self.gate, &grant).map_err(|rejection| {
+        let verdict = judge(claim, &self.gate, &grant).map_err(|rejection| {
             Refusal::BowOut(Box::new(rejection.bow_out(claim.lease, claim.change.cost)))
         })?;
-        let envelope = seal(&evidence, &verdict, &self.gate.weights, self.gate.costs, &self.key)
-            .map_err(|error| Refusal::Failed(format!("the evidence could not be sealed: {error}")))?;
         let effects = vec![Publish { attempt: claim.lease.attempt }.effect(&claim.lease.task)];
-        Ok(Accepted { verdict, envelope, effects })
+        Ok(Accepted { verdict, effects })
     }
 }
 
@@ -97,6 +95,7 @@ pub struct Executor {
     store: Arc<dyn Store>,
     host: Arc<dyn CodeHost>,
     gate: Gate,
+    key: SigningKey,
 }
 
 /// What is to be published, with what was computed of it.
@@ -126,9 +125,9 @@ impl Executor {
     /// The kinds of effects that it does.
     pub const KINDS: [&str; 3] = ["publish", "comment", "check"];
 
-    /// Returns one that works for a store on a code host, and judges by a gate what it publishes.
-    pub fn new(store: Arc<dyn Store>, host: Arc<dyn CodeHost>, gate: Gate) -> Self {
-        Self { store, host, gate }
+    /// Returns one that works for a store on a code host, judges by a gate what it publishes, and seals it with a key.
+    pub fn new(store: Arc<dyn Store>, host: Arc<dyn CodeHost>, gate: Gate, key: SigningKey) -> Self {
+        Self { store, host, gate, key }
     }
 
     /// Does an effect, or as much of it as can be done now.
@@ -202,7 +201,7 @@ impl Executor {
         .await
     }
 
-    async fn artifact(&self, task: &TaskId, digest: &gloaming_api::Digest) -> Result<Vec<u8>, Stop> {
+    async fn artifact(&self, task: &TaskId, digest: &Digest) -> Result<Vec<u8>, Stop> {
         let (task, wanted) = (task.clone(), digest.clone());
         let found = self.ask(move |store| store.artifact(&task, &wanted)).await?;
         found.ok_or_else(|| Stop::Never(format!("the artifact {digest} is gone")))
@@ -219,8 +218,7 @@ impl Executor {
             return Ok(json!({"skipped": "the task is not at this any more"}));
         }
         if view.cancelling {
-            self.unpublished(task, AttemptEnd::Cancelled { cost: Cost::default() }, now).await?;
-            return Ok(json!({"skipped": "the task was cancelled"}));
+            return self.cancelled(record, now).await;
         }
         let ready = self.ready(record).await?;
         let done = match self.write(&ready).await? {
@@ -238,6 +236,27 @@ impl Executor {
                 Ok(json!({"bowed_out": why}))
             }
         }
+    }
+
+    /// Ends a task that is to be stopped. A pull request that an earlier run opened, and was not told of, is noted in its place: what
+    /// is open is the task's.
+    async fn cancelled(&self, record: TaskRecord, now: Timestamp) -> Result<Value, Stop> {
+        let task = record.view.id.clone();
+        // Nothing was made before it was sealed.
+        if self.is_sealed(&record.view).await? {
+            let ready = self.ready(record).await?;
+            let (repo, branch) = (&ready.record.view.repo, task.branch());
+            if let Some(commit) =
+                self.written(&ready, self.host.branch(repo, &branch).await?.as_deref()).await?
+                && let Some(found) = self.host.find_request(repo, &branch).await?
+                && found.state == RequestState::Open
+            {
+                self.describe(&ready, &found).await?;
+                return self.note(&ready, commit, found, now).await;
+            }
+        }
+        self.unpublished(task, AttemptEnd::Cancelled { cost: Cost::default() }, now).await?;
+        Ok(json!({"skipped": "the task was cancelled"}))
     }
 
     /// Computes again what is published.
@@ -259,19 +278,16 @@ impl Executor {
         let repo = &view.repo;
         let branch = view.id.branch();
         let stands_at = host.branch(repo, &branch).await?;
-        if let Some(at) = &stands_at {
-            let commit = host.commit(repo, at).await?;
-            let evidence = format!("\nGloaming-Evidence: {}", change.evidence);
-            if commit.tree == change.tree
-                && commit.parents == [change.base.clone()]
-                && commit.message.contains(&evidence)
-            {
-                return Ok(Ok(commit.sha));
-            }
+        if let Some(written) = self.written(ready, stands_at.as_deref()).await? {
+            return Ok(Ok(written));
         }
         let moved = |why: String| Ok(Err((ReasonCode::DuplicateOrFixed, why)));
         match (&stands_at, &view.pull_request) {
-            (None, None) => {
+            (Some(at), None) if !self.is_ours(&view.id, at).await? => {
+                return moved(format!("there is a branch {branch} already, at {at}; remove it and retry"));
+            }
+            // Also where an attempt before made the branch and no pull request: nobody was shown it.
+            (_, None) => {
                 let from = match &view.base {
                     Some(base) => base.clone(),
                     None => host.repository(repo).await?.default_branch,
@@ -296,9 +312,6 @@ impl Executor {
                 ));
             }
             (None, Some(_)) => return moved(format!("{branch} is gone, and its pull request with it")),
-            (Some(at), None) => {
-                return moved(format!("there is a branch {branch} already, at {at}; remove it and retry"));
-            }
         }
         let tree = self.tree(ready).await?;
         if tree != change.tree {
@@ -306,13 +319,66 @@ impl Executor {
                 format!("the changed files make the tree {tree}, and the evidence is about {}", change.tree);
             return Ok(Err((ReasonCode::VerificationFailed, why)));
         }
+        self.seal(ready).await?;
         let message = commit_message(&ready.words());
         let commit = host.create_commit(repo, &message, &tree, &change.base).await?;
-        match stands_at {
-            None => host.create_branch(repo, &branch, &commit).await?,
-            Some(_) => host.forward_branch(repo, &branch, &commit).await?,
+        // Before there is a branch at it: one that stands elsewhere is somebody else's.
+        let (name, made) = (made_value(&view.id), commit.clone());
+        self.ask(move |store| store.set_value(&name, &made)).await?;
+        match (stands_at, &view.pull_request) {
+            (None, _) => host.create_branch(repo, &branch, &commit).await?,
+            (Some(_), Some(_)) => host.forward_branch(repo, &branch, &commit).await?,
+            (Some(_), None) => host.replace_branch(repo, &branch, &commit).await?,
         }
         Ok(Ok(commit))
+    }
+
+    /// Returns the commit that an earlier run made of the change, where the branch stands at it.
+    async fn written(&self, ready: &Ready, stands_at: Option<&str>) -> Result<Option<String>, Stop> {
+        let Ready { record, change, .. } = ready;
+        let Some(at) = stands_at else { return Ok(None) };
+        // Nothing of this attempt's is there before its evidence is sealed; what looks like it then is not ours.
+        if !self.is_sealed(&record.view).await? {
+            return Ok(None);
+        }
+        let commit = self.host.commit(&record.view.repo, at).await?;
+        let evidence = format!("\nGloaming-Evidence: {}", change.evidence);
+        let same = commit.tree == change.tree
+            && commit.parents == [change.base.clone()]
+            && commit.message.contains(&evidence);
+        Ok(same.then_some(commit.sha))
+    }
+
+    /// Whether a task's branch stands where this control plane put it last. What a commit says of itself anybody can write.
+    async fn is_ours(&self, task: &TaskId, at: &str) -> Result<bool, Stop> {
+        let name = made_value(task);
+        Ok(self.ask(move |store| store.value(&name)).await?.as_deref() == Some(at))
+    }
+
+    async fn is_sealed(&self, task: &TaskView) -> Result<bool, Stop> {
+        let name = envelope_value(&task.id, task.attempt);
+        Ok(self.ask(move |store| store.value(&name)).await?.is_some())
+    }
+
+    /// Seals the evidence of a change whose base and tree were found to be what it says, and shows it from then on. Once: what
+    /// was sealed stays as it is.
+    async fn seal(&self, ready: &Ready) -> Result<(), Stop> {
+        let task = &ready.record.view;
+        if self.is_sealed(task).await? {
+            return Ok(());
+        }
+        let (gate, key) = (&self.gate, &self.key);
+        let sealed = envelope::seal(&ready.evidence, &ready.verdict, &gate.weights, gate.costs, key)
+            .map_err(|error| Stop::Never(format!("the evidence could not be sealed: {error}")))?;
+        let (id, name) = (task.id.clone(), envelope_value(&task.id, task.attempt));
+        self.ask(move |store| {
+            let digest = Digest::of(&sealed);
+            if store.keep_artifact(&id, &digest, &sealed)? {
+                store.set_value(&name, digest.as_str())?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Hands the changed files over. Returns the tree that they make of the base's.
@@ -351,13 +417,9 @@ impl Executor {
         let (view, host) = (&record.view, &self.host);
         let repo = &view.repo;
         let branch = view.id.branch();
-        let body = self.body(ready).await?;
         match host.find_request(repo, &branch).await? {
             Some(found) if found.state == RequestState::Open => {
-                // What it says of an earlier commit would be wrong of this one.
-                if found.body != body {
-                    host.edit_request(repo, found.number, &body).await?;
-                }
+                self.describe(ready, &found).await?;
                 return Ok(Ok(found));
             }
             Some(found) if view.pull_request.is_some() => {
@@ -374,8 +436,17 @@ impl Executor {
             _ => default,
         };
         let title = commit_message(&ready.words()).lines().next().unwrap_or_default().to_owned();
-        let new = NewRequest { title, body, head: branch, base };
+        let new = NewRequest { title, body: self.body(ready).await?, head: branch, base };
         Ok(Ok(host.create_request(repo, &new).await?))
+    }
+
+    /// Has an open pull request say what is so of its newest commit.
+    async fn describe(&self, ready: &Ready, found: &Request) -> Result<(), Stop> {
+        let body = self.body(ready).await?;
+        if found.body != body {
+            self.host.edit_request(&ready.record.view.repo, found.number, &body).await?;
+        }
+        Ok(())
     }
 
     async fn body(&self, ready: &Ready) -> Result<String, Stop> {
@@ -461,6 +532,29 @@ impl Executor {
         };
         Ok(json!({"check": id, "commit": commit}))
     }
+}
+
+/// The name under which the store keeps the last commit that was made for a task's branch.
+fn made_value(task: &TaskId) -> String {
+    format!("made:{task}")
+}
+
+/// Takes up an effect that was given up. Where that was publishing a change, and the task failed of it, the task is published again;
+/// one that has gone on since is not. False where there is no such effect. Blocks.
+///
+/// # Errors
+/// The store failed. Asked for again, it goes on.
+pub fn revive(store: &dyn Store, id: i64, by: &str, now: Timestamp) -> Stored<bool> {
+    // First the task: nobody does the effect of one that is dead, and a task that is not at it would be passed over.
+    let dead =
+        store.dead_effects(u32::MAX)?.into_iter().map(|(effect, _)| effect).find(|effect| effect.id == id);
+    if let Some(effect) = dead
+        && let (Some(task), "publish") = (&effect.task, effect.what.kind.as_str())
+        && let Ok(Publish { attempt }) = serde_json::from_value(effect.what.payload.clone())
+    {
+        store.publish_again(task, attempt, by, now)?;
+    }
+    store.revive_effect(id, now)
 }
 
 fn payload<T: serde::de::DeserializeOwned>(effect: &Effect) -> Result<T, Stop> {

@@ -284,7 +284,7 @@ fn told(kind: &TaskEventKind) -> Markup {
         TaskEventKind::Verified { attempt } => html! { "Attempt " (attempt) " handed over a change" },
         TaskEventKind::Ended { state, detail } => html! { (words(state.as_str())) ": " (shown(detail)) },
         TaskEventKind::CancelAsked { by } => html! { "Stop asked for by " (shown(by)) },
-        TaskEventKind::Retried { by } => html! { "Put back into the queue by " (shown(by)) },
+        TaskEventKind::Retried { by } => html! { "Taken up again by " (shown(by)) },
         TaskEventKind::Outcome { outcome } => html! { "Pull request " (name_of(outcome)) },
     }
 }

@@ -2,6 +2,8 @@
 #![expect(clippy::disallowed_methods, reason = "tests drive the code host's programs from outside")]
 
 mod asked;
+mod ended;
+mod half;
 mod published;
 mod refused;
 mod scene;

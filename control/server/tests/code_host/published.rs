@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gloaming_api::Attempt;
 use gloaming_api::task::{Source, TaskState};
 use gloaming_api::worker::LeaseKey;
 use gloaming_forge::host::{CheckState, RequestState};
 use gloaming_forge::memory::{Fault, MemoryHost, State, tree_id};
+use gloaming_gate::envelope;
 use gloaming_server::publish::follow_up_begun;
+use jiff::SignedDuration;
 
-use crate::scene::{Changed, Scene, start};
+use crate::scene::{Changed, Scene, key, start};
 
 const FILES: &[(&str, &str)] = &[
     ("src/lib.rs", "pub fn greet() {}\n"),
@@ -18,7 +21,7 @@ const FILES: &[(&str, &str)] = &[
     (".github/pull_request_template.md", "## Summary\n\n## Testing\n"),
 ];
 
-const CHANGE: &[Changed<'_>] = &[
+pub(crate) const CHANGE: &[Changed<'_>] = &[
     ("src/lib.rs", "100644", Some("pub fn greet(name: &str) {}\n")),
     ("src/old.rs", "100644", None),
     ("src/run.sh", "100755", Some("#!/bin/sh\n")),
@@ -54,7 +57,7 @@ pub(crate) fn finished(
     scene.finish(&result);
 }
 
-fn begun(source: Source) -> (Arc<MemoryHost>, Scene) {
+pub(crate) fn begun(source: Source) -> (Arc<MemoryHost>, Scene) {
     let host = Arc::new(MemoryHost::new(FILES, start()));
     let scene = Scene::new(host.clone(), "acme/api");
     let task = scene.submit(source, true);
@@ -117,6 +120,41 @@ async fn what_any_call_comes_to_there_is_one_branch_one_request_and_one_check() 
 }
 
 #[tokio::test]
+async fn evidence_is_sealed_once_base_and_tree_are_found_to_be_what_it_says_and_before_there_is_a_commit() {
+    let (host, mut scene) = begun(Source::Issue { number: 12 });
+    let lease = LeaseKey { task: scene.only().id, attempt: Attempt(1) };
+    assert_eq!(scene.sealed(&lease), None, "nobody has looked");
+    scene.work(None).await;
+    let sealed = scene.sealed(&lease).expect("it is published");
+    let opened = envelope::open(&sealed, &key().verifying_key()).expect("genuine");
+    let change = scene.record(&lease.task).change.expect("a change");
+    assert_eq!((opened.evidence.base, opened.evidence.tree), (change.base, Some(change.tree)));
+    let calls = host.look(|state| {
+        let head = &state.commits[&state.branches[&lease.task.branch()]];
+        assert!(
+            head.message.contains(&format!("Gloaming-Evidence: {}", change.evidence)),
+            "{}",
+            head.message
+        );
+        state.calls.clone()
+    });
+    let commit = calls.iter().position(|call| *call == "create_commit").expect("it is made");
+    for (at, call) in calls.iter().enumerate() {
+        let (host, mut scene) = begun(Source::Issue { number: 12 });
+        let lease = LeaseKey { task: scene.only().id, attempt: Attempt(1) };
+        host.fail(at, Fault::After);
+        let publish = scene.due().remove(0);
+        scene.executor.run(&publish, scene.now).await;
+        let sealed = scene.sealed(&lease);
+        assert_eq!(sealed.is_some(), at >= commit, "killed at {call}");
+        scene.now += SignedDuration::from_secs(61);
+        scene.work(None).await;
+        assert_eq!(host.look(|state| there(state, &scene)), ONCE);
+        assert!(sealed.is_none() || sealed == scene.sealed(&lease), "sealed once");
+    }
+}
+
+#[tokio::test]
 async fn killed_before_the_store_hears_of_it_changes_nothing() {
     for run in 0..2 {
         let (host, mut scene) = begun(Source::Issue { number: 12 });
@@ -147,6 +185,7 @@ async fn a_comment_is_made_once_whatever_any_call_comes_to() {
                 assert!(body.contains("the evidence is about aaaaaaaa"), "{body}");
             });
             assert_eq!(scene.record(&lease.task).view.state, TaskState::BowedOut);
+            assert_eq!(scene.sealed(&lease), None, "of a tree that the files do not make");
         }
     }
 }
@@ -282,6 +321,7 @@ async fn a_commit_of_no_branch_is_nothing_to_stand_on() {
     scene.work(None).await;
     let bow_out = scene.record(&lease.task).view.bow_out.expect("why");
     assert!(bow_out.summary.contains("is no commit of main"), "{}", bow_out.summary);
+    assert_eq!(scene.sealed(&lease), None);
     host.look(|state| assert!(state.requests.is_empty() && state.branches.len() == 2));
 }
 

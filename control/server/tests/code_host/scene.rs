@@ -3,20 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gloaming_api::access::NewToken;
 use gloaming_api::bowout::Cost;
 use gloaming_api::evidence::Evidence;
 use gloaming_api::task::{NewTask, Source, TaskView};
-use gloaming_api::worker::{ChangedBlob, LeaseKey, VerifiedChange};
+use gloaming_api::worker::{
+    AttemptResult, ChangedBlob, Control as _, ControlError, LeaseKey, VerifiedChange,
+};
 use gloaming_api::{Digest, RepoId, TaskId, canonical_json};
 use gloaming_forge::CodeHost;
 use gloaming_gate::Gate;
 use gloaming_gate::envelope::SigningKey;
 use gloaming_policies::{Grant, Layer, parse};
-use gloaming_server::publish::{Executor, Publisher, of_end};
-use gloaming_server::{Acceptor, Claim, Refusal};
+use gloaming_server::publish::{Executor, Publisher};
+use gloaming_server::{
+    Acceptor, Claim, Clock, InProcess, Policies, Refusal, Server, Settings, envelope_value,
+};
 use gloaming_store::{
-    AttemptEnd, Claimant, Effect, EffectEnd, MemoryStore, Store, Submission, Submitted, TaskFilter,
-    TaskRecord,
+    Claimant, Effect, EffectEnd, MemoryStore, Store, Submission, Submitted, TaskFilter, TaskRecord,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -27,6 +31,11 @@ const LEASE: Duration = Duration::from_secs(3_600);
 /// The time at which every test begins.
 pub(crate) fn start() -> Timestamp {
     "2026-11-27T12:00:00Z".parse().expect("a time")
+}
+
+/// What evidence is sealed with.
+pub(crate) fn key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
 }
 
 /// A file of a change: its path, mode and content; none where it is removed.
@@ -45,7 +54,7 @@ pub(crate) struct Result {
 pub(crate) struct Scene {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) executor: Executor,
-    pub(crate) publisher: Publisher,
+    pub(crate) publisher: Arc<Publisher>,
     pub(crate) repo: RepoId,
     pub(crate) now: Timestamp,
 }
@@ -59,14 +68,18 @@ impl Scene {
             let file = file.map_err(|found| format!("{found:?}"))?;
             Grant::resolve(repo, vec![(Layer::Operator, file)]).map_err(|found| format!("{found:?}"))
         };
-        let publisher = Publisher::new(Gate::default(), SigningKey::from_bytes(&[7; 32]), Arc::new(grants));
-        let executor = Executor::new(store.clone(), host, Gate::default());
+        let publisher = Arc::new(Publisher::new(Gate::default(), Arc::new(grants)));
+        let worker: NewToken =
+            serde_json::from_value(json!({"name": "one", "scopes": ["worker"], "repos": ["*"]}))
+                .expect("a token");
+        store.add_token(TOKEN, &Digest::of("its secret"), &worker, start()).expect("a store");
+        let executor = Executor::new(store.clone(), host, Gate::default(), key());
         Self { store, executor, publisher, repo: repo.parse().expect("a repository"), now: start() }
     }
 
     /// Has effects done on another code host, or the same by another client.
     pub(crate) fn host_is(&mut self, host: Arc<dyn CodeHost>) {
-        self.executor = Executor::new(self.store.clone(), host, Gate::default());
+        self.executor = Executor::new(self.store.clone(), host, Gate::default(), key());
     }
 
     pub(crate) fn submit(&self, source: Source, by_name: bool) -> TaskId {
@@ -135,6 +148,12 @@ impl Scene {
         all.remove(0)
     }
 
+    /// Returns the sealed evidence of an attempt, where there is any.
+    pub(crate) fn sealed(&self, lease: &LeaseKey) -> Option<Vec<u8>> {
+        let digest = self.store.value(&envelope_value(&lease.task, lease.attempt)).expect("a store")?;
+        self.store.artifact(&lease.task, &digest.parse().expect("a digest")).expect("a store")
+    }
+
     pub(crate) fn record(&self, task: &TaskId) -> TaskRecord {
         self.store.task(task).expect("a store").expect("a task")
     }
@@ -151,24 +170,34 @@ impl Scene {
         })
     }
 
-    /// Judges a result and ends its attempt accordingly.
-    pub(crate) fn finish(&self, result: &Result) {
-        let (end, effects) = match self.judge(result) {
-            Ok(accepted) => (AttemptEnd::Verified(Box::new(result.change.clone())), accepted.effects),
-            Err(Refusal::BowOut(bow_out)) => self.with_effects(result, AttemptEnd::BowedOut(bow_out)),
-            Err(Refusal::Failed(error)) => {
-                self.with_effects(result, AttemptEnd::Failed { error, cost: Cost::default() })
-            }
+    /// Asks the server as a worker in its process does, under some policies.
+    pub(crate) fn ask<T: Send>(
+        &self,
+        policies: Policies,
+        ask: impl AsyncFnOnce(InProcess) -> std::result::Result<T, ControlError> + Send,
+    ) -> T {
+        let (now, publisher) = (self.now, Arc::clone(&self.publisher));
+        let clock: Clock = Arc::new(move || now);
+        let server = Server::new(self.store.clone(), Settings::default(), clock, policies, publisher);
+        let worker = server.expect("no TLS").in_process(TOKEN);
+        // A thread of its own: who asks may be in the middle of another runtime.
+        let asked = move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+            runtime.block_on(ask(worker))
         };
-        self.store
-            .finish(&result.lease, TOKEN, &end, &effects, self.now)
-            .expect("a store")
-            .expect("it holds");
+        std::thread::scope(|threads| threads.spawn(asked).join()).expect("no panic").expect("it is taken")
     }
 
-    fn with_effects(&self, result: &Result, end: AttemptEnd) -> (AttemptEnd, Vec<gloaming_store::NewEffect>) {
-        let effects = of_end(&self.record(&result.lease.task), result.lease.attempt, &end);
-        (end, effects)
+    /// Tells the server how an attempt ended.
+    pub(crate) fn end(&self, lease: &LeaseKey, result: &AttemptResult) {
+        let policies = Policies::open(None).expect("the preset is good");
+        self.ask(policies, async |worker: InProcess| worker.result(lease, result).await);
+    }
+
+    /// Hands a change over, which ends its attempt.
+    pub(crate) fn finish(&self, result: &Result) {
+        self.end(&result.lease, &AttemptResult::Verified(Box::new(result.change.clone())));
     }
 
     pub(crate) fn due(&self) -> Vec<Effect> {

@@ -7,8 +7,8 @@ use gloaming_api::access::Scope;
 use gloaming_api::evidence::{Verdict, VerdictKind};
 use gloaming_api::task::PullRequest;
 use gloaming_api::worker::PROTOCOL;
-use gloaming_api::{Digest, TaskId};
-use gloaming_server::{Accepted, Acceptor, Claim, Refusal, Settings, Timeouts};
+use gloaming_api::{Attempt, Digest, TaskId};
+use gloaming_server::{Accepted, Acceptor, Claim, Refusal, Settings, Timeouts, envelope_value};
 use gloaming_store::{Claimant, Limits, NewEffect, SqliteStore};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
@@ -40,7 +40,7 @@ impl Acceptor for ByWord {
         };
         let key = format!("publish:{}:{}", claim.lease.task, claim.lease.attempt);
         let effects = vec![NewEffect { key, kind: "publish".into(), payload: json!({}) }];
-        Ok(Accepted { verdict, envelope: [b"sealed ", claim.evidence].concat(), effects })
+        Ok(Accepted { verdict, effects })
     }
 }
 
@@ -71,7 +71,7 @@ async fn verified(running: &Running, worker: &str, id: &str, evidence: &str) -> 
 }
 
 #[tokio::test]
-async fn a_change_is_judged_again_sealed_and_shown_when_it_is_published() {
+async fn a_change_is_judged_again_and_its_evidence_is_sealed_by_whoever_publishes_it_alone() {
     let setup = Setup { acceptor: Arc::new(ByWord), ..Setup::default() };
     let (running, token, worker, id) = with_lease(setup).await;
     for content in ["good", "patch"] {
@@ -89,10 +89,18 @@ async fn a_change_is_judged_again_sealed_and_shown_when_it_is_published() {
     assert_eq!(get(&format!("/artifacts/{}", Digest::of("patch"))).await.text(), "patch");
     assert_eq!(get(&format!("/artifacts/{}", Digest::of("nothing"))).await.code(), "not_found");
     assert_eq!(get("/verdict").await.json()["verdict"], "pass");
-    assert_eq!(get("/evidence").await.text(), "sealed good");
+    // Whether its files make its tree, nobody has looked.
+    let unsealed = get("/evidence").await;
+    assert_eq!((unsealed.status, unsealed.code()), (404, "not_found".into()));
+    assert!(unsealed.text().contains("sealed=false"), "{}", unsealed.text());
+    assert_eq!(get("/evidence?sealed=false").await.text(), "good");
+    assert_eq!(get("/evidence?sealed=perhaps").await.code(), "bad_request");
     let due = running.store.effects(10, Duration::from_secs(60), running.now()).unwrap();
     assert_eq!(due.iter().map(|effect| effect.what.kind.as_str()).collect::<Vec<_>>(), ["publish"]);
     let task: TaskId = id.parse().unwrap();
+    let sealed = Digest::of("sealed good");
+    assert!(running.store.keep_artifact(&task, &sealed, b"sealed good").unwrap());
+    running.store.set_value(&envelope_value(&task, Attempt(1)), sealed.as_str()).unwrap();
     let request = PullRequest {
         number: 1,
         url: "https://git.acme.example/pull/1".into(),

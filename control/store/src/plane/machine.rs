@@ -478,6 +478,19 @@ impl Task {
         Some(true)
     }
 
+    /// Goes back to be published where that failed; `last` is the attempt that it failed of. Returns whether it does.
+    pub(super) fn publish_again(&mut self, last: &Try, by: &str, now: Timestamp) -> bool {
+        let verified = matches!(last.end, Some((_, TaskState::Publishing)));
+        if self.now.state != TaskState::Failed || self.now.attempt != last.attempt || !verified {
+            return false;
+        }
+        self.now.failure = None;
+        self.now.state = TaskState::Publishing;
+        self.now.updated_at = now;
+        self.told.push(TaskEventKind::Retried { by: by.to_owned() });
+        true
+    }
+
     pub(super) fn outcome(&mut self, outcome: PullRequestOutcome, now: Timestamp) -> bool {
         use PullRequestOutcome::{Closed, Merged, Reverted};
         let Some(request) = &mut self.now.pull_request else { return false };

@@ -384,6 +384,10 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Stored<Result<(), Refused>>;
 
+    /// Keeps an artifact of the server's own of a task, by its digest, which the caller has computed; once more is no more. False
+    /// where there is no such task.
+    fn keep_artifact(&self, task: &TaskId, digest: &Digest, content: &[u8]) -> Stored<bool>;
+
     /// Ends an attempt: the task's state, its events and the effects that follow are one transaction. A second time with the
     /// same end changes nothing, and returns what the first did. A failed one goes back into the queue as often as it may. A
     /// task whose end was asked for ends so, whatever its worker made. The effects are written where the task comes to where
@@ -457,6 +461,10 @@ pub trait Store: Send + Sync {
         effects: &[NewEffect],
         now: Timestamp,
     ) -> Stored<bool>;
+
+    /// Lets a task whose publishing failed be published after all: the change of that attempt, which has to be its latest. False, and
+    /// nothing done, where it did not fail of that.
+    fn publish_again(&self, task: &TaskId, attempt: Attempt, by: &str, now: Timestamp) -> Stored<bool>;
 
     /// Notes what became of a pull request; false where nothing changed by it. What was merged can only be reverted, and what
     /// was reverted stays so: deliveries come in any order.

@@ -83,7 +83,9 @@ fn worker() -> impl Strategy<Value = String> {
             .prop_map(|(lease, from, lines, line)| format!("append {lease} from={from} {}", line.repeat(lines))),
         2 => (lease(), any_of(&["content", "other", "quite_long_so_that_it_may_not_fit"]))
             .prop_map(|(lease, content)| format!("artifact {lease} {content}")),
+        1 => (1..=TASKS, any_of(&["content", "sealed"])).prop_map(|(task, content)| format!("keep {task} {content}")),
         4 => (lease(), ends, effect_keys()).prop_map(|(lease, end, effect)| format!("finish {lease} {end} {effect}")),
+        2 => lease().prop_map(|lease| format!("finish {lease} failed")),
         1 => lease().prop_map(|lease| format!("release {lease}")),
         1 => lease().prop_map(|lease| format!("holds {lease}")),
     ]
@@ -96,12 +98,13 @@ fn people() -> impl Strategy<Value = String> {
     let published = || or_any("IN-published");
     prop_oneof![
         2 => (or_any("IN-running"), effect_keys()).prop_map(|(task, effect)| format!("cancel {task} me {effect}")),
-        2 => prop_oneof![task().prop_map(|task| task.to_string()), published()].prop_map(|task| format!("retry {task}")),
+        3 => prop_oneof![task().prop_map(|task| task.to_string()), published()].prop_map(|task| format!("retry {task}")),
         2 => published().prop_map(|task| format!("follow-up {task} rename-it")),
         3 => (publishing(), 1u64..9, effect_keys())
             .prop_map(|(task, number, effect)| format!("published {task} {number} {effect}")),
         1 => (publishing(), any_of(&["bowed", "failed", "stopped", "verified", "onboarded"]), effect_keys())
             .prop_map(|(task, end, effect)| format!("unpublished {task} {end} {effect}")),
+        1 => (or_any("IN-failed"), 1u32..4).prop_map(|(task, attempt)| format!("publish-again {task} me attempt={attempt}")),
         1 => (published(), any_of(&["merged", "closed", "reverted"]))
             .prop_map(|(task, outcome)| format!("outcome {task} {outcome}")),
         1 => (any_of(&REPOS), 1u32..1_200, 0u32..4)

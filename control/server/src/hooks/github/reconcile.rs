@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{Handled, HookError, Hooks, SENDER, TakenUp, UNHEARD, taken_up_by, told};
-use crate::publish::of_end;
+use crate::publish::{of_end, of_stop};
 
 /// How long after its task's end a pull request is still asked for.
 const WATCHED: SignedDuration = SignedDuration::from_hours(24 * 90);
@@ -50,7 +50,8 @@ pub struct Reconciled {
 }
 
 impl Hooks {
-    /// Asks for missed deliveries, and what became of pull requests; says of quarantined tasks that they are. One repository
+    /// Asks for missed deliveries, and what became of pull requests; says of quarantined tasks that they are, and of stopped ones
+    /// whose pull request is open. One repository
     /// that cannot be asked does not keep the others.
     pub async fn reconcile(&self, now: Timestamp) -> Reconciled {
         let mut done = Reconciled::default();
@@ -64,8 +65,8 @@ impl Hooks {
             Ok(tasks) => self.outcomes(tasks, now, &mut done).await,
             Err(error) => done.errors.push(error.to_string()),
         }
-        if let Err(error) = self.tell_quarantined(now).await {
-            done.errors.push(error.to_string());
+        for tell in [self.tell_quarantined(now).await, self.tell_stopped(now).await] {
+            done.errors.extend(tell.err().map(|error| error.to_string()));
         }
         done
     }
@@ -245,6 +246,27 @@ impl Hooks {
                 Ok(())
             })
             .await?;
+        }
+        Ok(())
+    }
+
+    /// So does one that is stopped while it is in nobody's hands any more: given up, lost, or handed over as something else. A
+    /// check that says it is worked on would go on for ever.
+    async fn tell_stopped(&self, now: Timestamp) -> Result<(), HookError> {
+        for state in [TaskState::Cancelled, TaskState::Superseded] {
+            for task in self.tasks(state, now).await? {
+                if task.pull_request.is_none() {
+                    continue;
+                }
+                self.ask(move |store| {
+                    let stopped = store.task(&task.id)?.filter(|record| record.view.state == state);
+                    for effect in stopped.iter().flat_map(of_stop) {
+                        store.add_effect(Some(&task.id), &effect, now)?;
+                    }
+                    Ok(())
+                })
+                .await?;
+            }
         }
         Ok(())
     }

@@ -131,6 +131,14 @@ impl Store for MemoryStore {
         })
     }
 
+    fn keep_artifact(&self, task: &TaskId, digest: &Digest, content: &[u8]) -> Stored<bool> {
+        let mut kept = self.kept();
+        let found = kept.tasks.iter_mut().find(|row| row.task.asked.id == *task);
+        let Some(row) = found else { return Ok(false) };
+        row.artifacts.entry(digest.clone()).or_insert_with(|| content.to_owned());
+        Ok(true)
+    }
+
     fn finish(
         &self,
         lease: &LeaseKey,
@@ -241,6 +249,15 @@ impl Store for MemoryStore {
         let done = self.with(task, now, effects, |row| {
             let done = row.task.unpublished(end, now);
             (done.is_some(), done == Some(true))
+        });
+        Ok(done.unwrap_or(false))
+    }
+
+    fn publish_again(&self, task: &TaskId, attempt: Attempt, by: &str, now: Timestamp) -> Stored<bool> {
+        let now = kept(now);
+        let done = self.with(task, now, &[], |row| {
+            let last = row.tries.iter().find(|one| one.attempt == attempt.0).cloned();
+            (last.is_some_and(|last| row.task.publish_again(&last, by, now)), false)
         });
         Ok(done.unwrap_or(false))
     }

@@ -49,6 +49,15 @@ fn held(
     Ok(rows::find(tx, &lease.task)?.filter(|row| row.task.is_held(lease, token, now)))
 }
 
+/// Writes an artifact of a task down, where it is not there.
+fn put(tx: &Transaction<'_>, seq: i64, digest: &Digest, content: &[u8]) -> Result<(), Cause> {
+    tx.prepare_cached("INSERT INTO content VALUES (?1, ?2) ON CONFLICT (digest) DO NOTHING")?
+        .execute(params![digest.as_str(), content])?;
+    tx.prepare_cached("INSERT INTO artifact VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+        .execute(params![seq, digest.as_str()])?;
+    Ok(())
+}
+
 impl Store for SqliteStore {
     fn submit(&self, submission: &Submission, now: Timestamp) -> Stored<Submitted> {
         self.write("take a task", |tx| queue::submit(tx, &self.limits, submission, kept(now)))
@@ -145,12 +154,18 @@ impl Store for SqliteStore {
             if !attempt.takes(content.len(), &self.limits) {
                 return Ok(Err(Refused::Full));
             }
-            tx.prepare_cached("INSERT INTO content VALUES (?1, ?2) ON CONFLICT (digest) DO NOTHING")?
-                .execute(params![digest.as_str(), content])?;
-            tx.prepare_cached("INSERT INTO artifact VALUES (?1, ?2)")?.execute(key)?;
+            put(tx, row.seq, digest, content)?;
             tx.prepare_cached("UPDATE attempt SET bytes = bytes + ?3 WHERE task = ?1 AND number = ?2")?
                 .execute(params![row.seq, lease.attempt.0, rows::signed(content.len() as u64)])?;
             Ok(Ok(()))
+        })
+    }
+
+    fn keep_artifact(&self, task: &TaskId, digest: &Digest, content: &[u8]) -> Stored<bool> {
+        self.write("keep what was made of a task", |tx| {
+            let Some(seq) = rows::seq_of(tx, task)? else { return Ok(false) };
+            put(tx, seq, digest, content)?;
+            Ok(true)
         })
     }
 
@@ -270,6 +285,17 @@ impl Store for SqliteStore {
                 (done.is_some(), done == Some(true))
             })?;
             Ok(done.unwrap_or(false))
+        })
+    }
+
+    fn publish_again(&self, task: &TaskId, attempt: Attempt, by: &str, now: Timestamp) -> Stored<bool> {
+        let now = kept(now);
+        self.write("take up what was being published", |tx| {
+            let Some(mut row) = rows::find(tx, task)? else { return Ok(false) };
+            let Some(last) = rows::attempt(tx, row.seq, attempt.0)? else { return Ok(false) };
+            let done = row.task.publish_again(&last, by, now);
+            rows::save(tx, &mut row, now)?;
+            Ok(done)
         })
     }
 

@@ -248,6 +248,11 @@ fn ask_queue(store: &dyn Store, line: &Line<'_>) -> Answer {
             let done = store.put_artifact(&lease, token, &Digest::of(content), content.as_bytes(), now);
             done.map(|done| taken(done, |()| "kept".into()))
         }
+        "keep" => {
+            let content = line.word(1);
+            let kept = store.keep_artifact(&line.task(), &Digest::of(content), content.as_bytes());
+            kept.map(|kept| kept.to_string())
+        }
         "finish" => {
             let (lease, token) = line.lease();
             let end = line.end(line.word(2), &lease.task, lease.attempt);
@@ -292,6 +297,10 @@ fn ask_queue(store: &dyn Store, line: &Line<'_>) -> Answer {
             let task = line.task();
             let end = line.end(line.word(1), &task, Attempt(1));
             store.unpublished(&task, &end, &line.effects(), now).map(|done| done.to_string())
+        }
+        "publish-again" => {
+            let attempt = Attempt(line.number("attempt", 1));
+            store.publish_again(&line.task(), attempt, line.word(1), now).map(|done| done.to_string())
         }
         "outcome" => store.outcome(&line.task(), worded(line.word(1)), now).map(|done| done.to_string()),
         "share" => {
