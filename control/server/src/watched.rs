@@ -88,11 +88,11 @@ impl Store for Watched {
         write append(lease: &LeaseKey, token: &str, from: u64, lines: &[&str], now: Timestamp) -> Result<u64, Refused>;
         write put_artifact(lease: &LeaseKey, token: &str, digest: &Digest, content: &[u8], now: Timestamp) -> Result<(), Refused>;
         write add_effect(task: Option<&TaskId>, effect: &NewEffect, now: Timestamp) -> ();
-        write effects(limit: u32, hold: Duration, now: Timestamp) -> Vec<Effect>;
+        write effects(kinds: Kinds<'_>, limit: u32, hold: Duration, now: Timestamp) -> Vec<Effect>;
         write effect_ended(id: i64, end: &EffectEnd, now: Timestamp) -> ();
         write revive_effect(id: i64, now: Timestamp) -> bool;
         write deliver(delivery: &Delivery, now: Timestamp) -> bool;
-        write deliveries(limit: u32, hold: Duration, now: Timestamp) -> Vec<Delivery>;
+        write deliveries(sender: &str, limit: u32, hold: Duration, now: Timestamp) -> Vec<Delivery>;
         write delivered(sender: &str, id: &str, error: Option<&str>, now: Timestamp) -> ();
         write add_token(id: &str, secret: &Digest, token: &NewToken, now: Timestamp) -> ();
         write token_used(id: &str, now: Timestamp) -> ();

@@ -15,7 +15,7 @@ use gloaming_policies::{Grant, Layer, parse};
 use gloaming_server::publish::{Executor, Publisher, of_end};
 use gloaming_server::{Acceptor, Claim, Refusal};
 use gloaming_store::{
-    AttemptEnd, Claimant, Effect, EffectEnd, MemoryStore, Store, Submission, Submitted, TaskFilter,
+    AttemptEnd, Claimant, Effect, EffectEnd, Kinds, MemoryStore, Store, Submission, Submitted, TaskFilter,
     TaskRecord,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -172,7 +172,7 @@ impl Scene {
     }
 
     pub(crate) fn due(&self) -> Vec<Effect> {
-        self.store.effects(10, Duration::from_secs(60), self.now).expect("a store")
+        self.store.effects(Kinds::ALL, 10, Duration::from_secs(60), self.now).expect("a store")
     }
 
     /// Does everything that was written down, however long it takes. `lose` says of which run, counted from 0, the process

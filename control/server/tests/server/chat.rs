@@ -9,7 +9,7 @@ use gloaming_server::chat::{Executor, Slack as Client};
 use gloaming_server::feed::Teller;
 use gloaming_server::hooks::slack::{Hooks, People, Person};
 use gloaming_server::{Settings, Slack};
-use gloaming_store::{Effect, EffectEnd, NewEffect, TaskFilter};
+use gloaming_store::{Effect, EffectEnd, Kinds, NewEffect, TaskFilter};
 use serde_json::{Value, json};
 
 use super::receiver::{Came, Receiver};
@@ -79,7 +79,7 @@ async fn mention(running: &Running, user: &str, id: &str, thread: Option<&str>, 
 /// Works on what came.
 fn work(running: &Running) -> usize {
     let hooks = Hooks::new(Arc::clone(&running.store), people(), running.server.grants());
-    let taken = running.store.deliveries(100, Duration::from_secs(60), running.now()).unwrap();
+    let taken = running.store.deliveries("slack", 100, Duration::from_secs(60), running.now()).unwrap();
     for delivery in &taken {
         hooks.work(delivery, running.now()).unwrap();
         // Whoever dies before it is noted does it again, which changes nothing.
@@ -141,7 +141,7 @@ async fn settle(running: &Running, executor: &Executor) -> Vec<String> {
     for _ in 0..100 {
         let teller = Teller::new(Arc::clone(&running.store), Vec::new(), true);
         while teller.pass(running.now()).unwrap() > 0 {}
-        let due = running.store.effects(100, Duration::from_secs(60), running.now()).unwrap();
+        let due = running.store.effects(Kinds::ALL, 100, Duration::from_secs(60), running.now()).unwrap();
         if due.is_empty() && running.store.load(running.now()).unwrap().effects == 0 {
             return errors;
         }

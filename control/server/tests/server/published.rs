@@ -9,7 +9,7 @@ use gloaming_api::task::PullRequest;
 use gloaming_api::worker::PROTOCOL;
 use gloaming_api::{Digest, TaskId};
 use gloaming_server::{Accepted, Acceptor, Claim, Refusal, Settings, Timeouts};
-use gloaming_store::NewEffect;
+use gloaming_store::{Kinds, NewEffect};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
@@ -87,7 +87,7 @@ async fn a_change_is_judged_again_sealed_and_shown_when_it_is_published() {
     assert_eq!(get("/patch").await.text(), "patch");
     assert_eq!(get("/verdict").await.json()["verdict"], "pass");
     assert_eq!(get("/evidence").await.text(), "sealed good");
-    let due = running.store.effects(10, Duration::from_secs(60), running.now()).unwrap();
+    let due = running.store.effects(Kinds::ALL, 10, Duration::from_secs(60), running.now()).unwrap();
     assert_eq!(due.iter().map(|effect| effect.what.kind.as_str()).collect::<Vec<_>>(), ["publish"]);
     let task: TaskId = id.parse().unwrap();
     let request = PullRequest {
@@ -114,7 +114,9 @@ async fn what_the_control_plane_does_not_take_is_not_published() {
         assert_eq!(shown["state"], "queued");
         let events = running.store.events(&id.parse().unwrap(), 0, 100).unwrap();
         assert!(format!("{events:?}").contains(why), "{events:?}");
-        assert!(running.store.effects(10, Duration::from_secs(60), running.now()).unwrap().is_empty());
+        assert!(
+            running.store.effects(Kinds::ALL, 10, Duration::from_secs(60), running.now()).unwrap().is_empty()
+        );
         let verdict = running.ask("GET", &format!("/v1/tasks/{id}/verdict"), &token).await;
         assert_eq!(verdict.code(), "not_found");
     }
@@ -266,7 +268,7 @@ async fn deliveries_are_kept_once_and_only_with_the_secrets_signature() {
     }
     assert_eq!(send(&good, "d3", b"{\"action\":\"closed\"}").await.code(), "bad_signature");
     assert_eq!(send(&good, "d 4", &body).await.code(), "bad_request");
-    let kept = running.store.deliveries(10, Duration::from_secs(60), running.now()).unwrap();
+    let kept = running.store.deliveries("github", 10, Duration::from_secs(60), running.now()).unwrap();
     assert_eq!(
         kept.iter().map(|one| (one.id.as_str(), one.body.as_slice())).collect::<Vec<_>>(),
         [("d1", body.as_slice())]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gloaming_api::access::Scope;
 use gloaming_server::feed::Teller;
 use gloaming_server::webhook::{self, Executor, Webhook};
-use gloaming_store::EffectEnd;
+use gloaming_store::{EffectEnd, Kinds};
 use serde_json::Value;
 
 use super::receiver::Receiver;
@@ -29,7 +29,7 @@ async fn pass(running: &Running, hooks: &[Arc<Webhook>]) -> Vec<String> {
     while teller.pass(running.now()).unwrap() > 0 {}
     let executor = Executor::new(hooks);
     let mut errors = Vec::new();
-    for effect in running.store.effects(100, Duration::from_secs(60), running.now()).unwrap() {
+    for effect in running.store.effects(Kinds::ALL, 100, Duration::from_secs(60), running.now()).unwrap() {
         let end = executor.run(&effect, running.now()).await;
         match &end {
             EffectEnd::Done(_) => {}

@@ -224,6 +224,30 @@ pub struct Effect {
     pub tries: u32,
 }
 
+/// Which kinds of effects are taken: whoever does one kind is not held up by those of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kinds<'a> {
+    /// These.
+    Only(&'a [&'a str]),
+    /// All others.
+    Except(&'a [&'a str]),
+}
+
+impl Kinds<'static> {
+    /// Whatever there is.
+    pub const ALL: Self = Self::Except(&[]);
+}
+
+impl Kinds<'_> {
+    /// Whether a kind is among them.
+    pub fn take(&self, kind: &str) -> bool {
+        match self {
+            Self::Only(kinds) => kinds.contains(&kind),
+            Self::Except(kinds) => !kinds.contains(&kind),
+        }
+    }
+}
+
 /// What became of an effect.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EffectEnd {
@@ -494,9 +518,9 @@ pub trait Store: Send + Sync {
     /// Writes down an effect of no change of state.
     fn add_effect(&self, task: Option<&TaskId>, effect: &NewEffect, now: Timestamp) -> Stored<()>;
 
-    /// Takes effects that are due, at most `limit`, for a while in which nobody else gets them; oldest first, and of one task
-    /// never a later one before an earlier one is done or dead.
-    fn effects(&self, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Effect>>;
+    /// Takes effects of some kinds that are due, at most `limit`, for a while in which nobody else gets them; those that are
+    /// due for the longest first, and of one task never a later one before an earlier one, of whatever kind, is done or dead.
+    fn effects(&self, kinds: Kinds<'_>, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Effect>>;
 
     /// Notes what became of an effect; of one that is done or dead nothing any more.
     fn effect_ended(&self, id: i64, end: &EffectEnd, now: Timestamp) -> Stored<()>;
@@ -513,8 +537,9 @@ pub trait Store: Send + Sync {
     /// Keeps a delivery for whoever works on it; false where that id is known.
     fn deliver(&self, delivery: &Delivery, now: Timestamp) -> Stored<bool>;
 
-    /// Takes deliveries nobody has worked on, at most `limit`, for a while.
-    fn deliveries(&self, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Delivery>>;
+    /// Takes deliveries of a sender that nobody is done with, at most `limit`, for a while: in their order those that nobody
+    /// took yet, then those that somebody took and was not done with, the one that was held the longest ago first.
+    fn deliveries(&self, sender: &str, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Delivery>>;
 
     /// Notes that a delivery is worked on, with an error where it was in vain.
     fn delivered(&self, sender: &str, id: &str, error: Option<&str>, now: Timestamp) -> Stored<()>;

@@ -142,7 +142,7 @@ fn what_is_not_a_store_of_this_version_is_refused() {
     drop(made(folder.path()));
     std::fs::copy(at("store.sqlite"), at("newer.sqlite")).unwrap();
     Connection::open(at("newer.sqlite")).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    let newer = "it was made by a newer version: its form is number 99, and this one knows 3 of them; start the newer \
+    let newer = "it was made by a newer version: its form is number 99, and this one knows 4 of them; start the newer \
                  version, or restore a backup that this one made";
     let before = std::fs::read(at("newer.sqlite")).unwrap();
     assert_eq!(

@@ -317,21 +317,26 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn effects(&self, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Effect>> {
+    fn effects(&self, kinds: Kinds<'_>, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Effect>> {
         let now = kept(now);
         let mut kept = self.kept();
         let mut waited_for = BTreeSet::new();
-        let mut due = Vec::new();
-        for asked in kept.effects.iter_mut().filter(|asked| asked.end.is_none()) {
-            let first = asked.effect.task.clone().is_none_or(|task| waited_for.insert(task));
-            let free = asked.due_at <= now && asked.held_until.is_none_or(|until| until <= now);
-            if first && free && due.len() < limit as usize {
-                due.push(asked.effect.clone());
-                asked.effect.tries += 1;
-                asked.held_until = Some(later(now, hold));
-            }
-        }
-        Ok(due)
+        let pending = kept.effects.iter_mut().filter(|asked| asked.end.is_none());
+        let mut due: Vec<&mut Wanted> = pending
+            .filter(|asked| {
+                let first = asked.effect.task.clone().is_none_or(|task| waited_for.insert(task));
+                let free = asked.due_at <= now && asked.held_until.is_none_or(|until| until <= now);
+                first && free && kinds.take(&asked.effect.what.kind)
+            })
+            .collect();
+        due.sort_by_key(|asked| (asked.due_at, asked.effect.id));
+        let taken = due.into_iter().take(limit as usize).map(|asked| {
+            let taken = asked.effect.clone();
+            asked.effect.tries += 1;
+            asked.held_until = Some(later(now, hold));
+            taken
+        });
+        Ok(taken.collect())
     }
 
     fn effect_ended(&self, id: i64, end: &EffectEnd, now: Timestamp) -> Stored<()> {
@@ -387,13 +392,18 @@ impl Store for MemoryStore {
         Ok(true)
     }
 
-    fn deliveries(&self, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Delivery>> {
+    fn deliveries(&self, sender: &str, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Delivery>> {
         let now = kept(now);
         let mut kept = self.kept();
-        let waiting = kept.deliveries.iter_mut().filter(|received| {
-            received.done_at.is_none() && received.held_until.is_none_or(|until| until <= now)
-        });
-        let taken = waiting.take(limit as usize).map(|received| {
+        let waits = |received: &&mut Received| {
+            received.delivery.sender == sender
+                && received.done_at.is_none()
+                && received.held_until.is_none_or(|until| until <= now)
+        };
+        let mut waiting: Vec<&mut Received> = kept.deliveries.iter_mut().filter(waits).collect();
+        // Those that nobody took before all others; each in the order in which they came.
+        waiting.sort_by_key(|received| received.held_until);
+        let taken = waiting.into_iter().take(limit as usize).map(|received| {
             received.held_until = Some(later(now, hold));
             received.delivery.clone()
         });

@@ -19,8 +19,8 @@ use super::machine::{
 };
 use super::{
     AUDIT_FORGOTTEN_AT_ONCE, AttemptEnd, AuditEntry, CHECK, Claimant, Claimed, Delivery, Effect, EffectEnd,
-    Figure, Gone, Idempotency, Limits, Load, NewEffect, Refused, SETS_OF_LABELS, Share, Store, StoreError,
-    Stored, Submission, Submitted, TaskFilter, TaskRecord, Told, at_once, minute, token_view,
+    Figure, Gone, Idempotency, Kinds, Limits, Load, NewEffect, Refused, SETS_OF_LABELS, Share, Store,
+    StoreError, Stored, Submission, Submitted, TaskFilter, TaskRecord, Told, at_once, minute, token_view,
 };
 
 /// The reference of what a [`Store`] does, and a store for tests.

@@ -14,8 +14,8 @@ use super::rows::{self, TaskRow};
 use super::{SqliteStore, access, health, keep, outbox, queue};
 use crate::plane::machine::{kept, repo_key, share_of};
 use crate::plane::{
-    AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd, Figure, Gone, Load, NewEffect,
-    Refused, Share, Store, Stored, Submission, Submitted, TaskFilter, TaskRecord, Told,
+    AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd, Figure, Gone, Kinds, Load,
+    NewEffect, Refused, Share, Store, Stored, Submission, Submitted, TaskFilter, TaskRecord, Told,
 };
 use crate::sqlite::Cause;
 
@@ -406,8 +406,8 @@ impl Store for SqliteStore {
         self.write("write an effect down", |tx| rows::ask(tx, task, effect, kept(now)))
     }
 
-    fn effects(&self, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Effect>> {
-        self.write("take effects", |tx| outbox::effects(tx, limit, hold, kept(now)))
+    fn effects(&self, kinds: Kinds<'_>, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Effect>> {
+        self.write("take effects", |tx| outbox::effects(tx, kinds, limit, hold, kept(now)))
     }
 
     fn effect_ended(&self, id: i64, end: &EffectEnd, now: Timestamp) -> Stored<()> {
@@ -430,8 +430,8 @@ impl Store for SqliteStore {
         self.write("keep a delivery", |tx| outbox::deliver(tx, delivery, kept(now)))
     }
 
-    fn deliveries(&self, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Delivery>> {
-        self.write("take deliveries", |tx| outbox::deliveries(tx, limit, hold, kept(now)))
+    fn deliveries(&self, sender: &str, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Delivery>> {
+        self.write("take deliveries", |tx| outbox::deliveries(tx, sender, limit, hold, kept(now)))
     }
 
     fn delivered(&self, sender: &str, id: &str, error: Option<&str>, now: Timestamp) -> Stored<()> {

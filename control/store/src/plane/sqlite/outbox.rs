@@ -9,10 +9,12 @@ use serde_json::Value;
 
 use super::rows;
 use crate::plane::machine::{UNDER_WAY, kept, later};
-use crate::plane::{Delivery, Effect, EffectEnd, NewEffect};
+use crate::plane::{Delivery, Effect, EffectEnd, Kinds, NewEffect};
 use crate::sqlite::Cause;
 
 const EFFECT: &str = "e.id, e.task, e.key, e.kind, e.payload, e.tries";
+/// Where what is read beside them stands.
+const DUE_AT: usize = 6;
 
 fn effect_of(row: &Row<'_>) -> rusqlite::Result<Effect> {
     let task = row.get::<_, Option<String>>(1)?.map(|_| rows::parsed_at::<TaskId>(row, 1));
@@ -24,28 +26,49 @@ fn effect_of(row: &Row<'_>) -> rusqlite::Result<Effect> {
     })
 }
 
+/// The kinds of what is pending: each is one look into the index, however many effects there are of it.
+const KINDS: &str = "
+    WITH RECURSIVE known (kind) AS (
+        SELECT min(kind) FROM effect WHERE state = 'pending'
+        UNION ALL
+        SELECT (SELECT min(e.kind) FROM effect e WHERE e.state = 'pending' AND e.kind > known.kind)
+        FROM known WHERE known.kind IS NOT NULL
+    )
+    SELECT kind FROM known WHERE kind IS NOT NULL";
+
 pub(super) fn effects(
     tx: &Transaction<'_>,
+    kinds: Kinds<'_>,
     limit: u32,
     hold: Duration,
     now: Timestamp,
 ) -> Result<Vec<Effect>, Cause> {
     let sql = format!(
-        "SELECT {EFFECT} FROM effect e
-         WHERE e.state = 'pending' AND e.due_at <= ?1 AND (e.held_until IS NULL OR e.held_until <= ?1)
+        "SELECT {EFFECT}, e.due_at FROM effect e
+         WHERE e.state = 'pending' AND e.kind = ?3 AND e.due_at <= ?1 AND (e.held_until IS NULL OR e.held_until <= ?1)
            AND NOT EXISTS (SELECT 1 FROM effect b WHERE b.state = 'pending' AND b.task = e.task AND b.id < e.id)
-         ORDER BY e.id LIMIT ?2"
+         ORDER BY e.due_at, e.id LIMIT ?2"
     );
-    let due: Vec<Effect> = tx
-        .prepare_cached(&sql)?
-        .query_map(params![now.as_microsecond(), limit], effect_of)?
-        .collect::<Result<_, _>>()?;
+    let known: Vec<String> =
+        tx.prepare_cached(KINDS)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut due: Vec<(i64, Effect)> = Vec::new();
+    for kind in known.iter().filter(|kind| kinds.take(kind)) {
+        let mut query = tx.prepare_cached(&sql)?;
+        let found = query.query_map(params![now.as_microsecond(), limit, kind], |row| {
+            Ok((row.get(DUE_AT)?, effect_of(row)?))
+        })?;
+        for one in found {
+            due.push(one?);
+        }
+    }
+    due.sort_by_key(|(due_at, effect)| (*due_at, effect.id));
+    due.truncate(limit as usize);
     let until = later(now, hold).as_microsecond();
-    for effect in &due {
+    for (_, effect) in &due {
         tx.prepare_cached("UPDATE effect SET tries = tries + 1, held_until = ?2 WHERE id = ?1")?
             .execute(params![effect.id, until])?;
     }
-    Ok(due)
+    Ok(due.into_iter().map(|(_, effect)| effect).collect())
 }
 
 /// Lets go of what whoever is gone had taken: of effects when what it sent can be under way no more.
@@ -121,16 +144,18 @@ pub(super) fn deliver(tx: &Transaction<'_>, delivery: &Delivery, now: Timestamp)
 
 pub(super) fn deliveries(
     tx: &Transaction<'_>,
+    sender: &str,
     limit: u32,
     hold: Duration,
     now: Timestamp,
 ) -> Result<Vec<Delivery>, Cause> {
     let mut query = tx.prepare_cached(
         "SELECT seq, sender, id, event, body FROM delivery
-         WHERE done_at IS NULL AND (held_until IS NULL OR held_until <= ?1) ORDER BY seq LIMIT ?2",
+         WHERE sender = ?3 AND done_at IS NULL AND coalesce(held_until, 0) <= ?1
+         ORDER BY coalesce(held_until, 0), seq LIMIT ?2",
     )?;
     let waiting: Vec<(i64, Delivery)> = query
-        .query_map(params![now.as_microsecond(), limit], |row| {
+        .query_map(params![now.as_microsecond(), limit, sender], |row| {
             let delivery =
                 Delivery { sender: row.get(1)?, id: row.get(2)?, event: row.get(3)?, body: row.get(4)? };
             Ok((row.get(0)?, delivery))

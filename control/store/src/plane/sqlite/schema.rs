@@ -231,7 +231,16 @@ const STEPS: &[M<'_>] = &[M::up(
         UPDATE tally SET tasks = tasks - 1 WHERE state = old.state;
     END;
     ",
-).foreign_key_check()];
+).foreign_key_check(), M::up(
+    "
+    -- Effects are taken by their kind, those that are due for the longest first; deliveries by their sender, those that were
+    -- tried after those that were not.
+    DROP INDEX effect_due;
+    CREATE INDEX effect_due ON effect (kind, due_at, id) WHERE state = 'pending';
+    DROP INDEX delivery_waits;
+    CREATE INDEX delivery_waits ON delivery (sender, coalesce(held_until, 0), seq) WHERE done_at IS NULL;
+    ",
+)];
 
 pub(super) const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
