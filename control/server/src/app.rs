@@ -25,6 +25,7 @@ use crate::accept::Acceptor;
 use crate::answer::{Answered, Body, Fault, empty};
 use crate::auth::{self, Caller, LastUse};
 use crate::bells::Bells;
+use crate::guard::Rooms;
 use crate::limits::{Rates, client_of};
 use crate::policies::Policies;
 use crate::profiles::Profiles;
@@ -35,6 +36,9 @@ use crate::watched::Watched;
 use crate::web::{self, Sessions};
 use crate::wire::REQUEST_ID;
 use crate::{body, handlers, meters};
+
+/// Larger answers, bytes, are counted among those that there is room for.
+const LARGE: usize = 256 << 10;
 
 /// How far a server is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +71,8 @@ pub(crate) struct App {
     body_bytes: Semaphore,
     /// The same for bodies whose sender is only known when they are read: they cannot take the others' room.
     unknown_bytes: Semaphore,
+    /// For large answers.
+    rooms: Arc<Rooms>,
     /// Whether the store can be written: tried once a second, however often it is asked for.
     pub(crate) writable: tokio::sync::Mutex<crate::handlers::seeing::Writable>,
     routes: Routes,
@@ -148,6 +154,7 @@ impl App {
             requests: Arc::new(Semaphore::new(caps.requests)),
             body_bytes: Semaphore::new(caps.body_bytes.min(Semaphore::MAX_PERMITS)),
             unknown_bytes: Semaphore::new((caps.body_bytes / 4).min(Semaphore::MAX_PERMITS)),
+            rooms: Rooms::new(caps.answer_bytes),
             writable: tokio::sync::Mutex::default(),
             routes: Routes::new(),
             last_use: LastUse::default(),
@@ -276,8 +283,7 @@ impl App {
                     "this server is shutting down; ask again",
                 ));
             }
-            let permit = Arc::clone(&self.requests).try_acquire_owned();
-            asked.working = Some(permit.map_err(|_| overloaded("too many requests are worked on"))?);
+            asked.working = Some(self.place()?);
         }
         let done = self.let_in_and_do(&mut asked, parts.uri.query(), incoming, address, unread).await;
         let done = match done {
@@ -286,10 +292,30 @@ impl App {
             }
             done => done,
         };
+        let done = done.and_then(|response| self.with_room(&asked, address, response));
         match done {
             Err(fault) if endpoint.is_web() => web::refused(self, &asked, fault, &parts.uri),
             done => done,
         }
+    }
+
+    /// Takes a place among the requests that are worked on.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        let permit = Arc::clone(&self.requests).try_acquire_owned();
+        permit.map_err(|_| overloaded("too many requests are worked on"))
+    }
+
+    /// Takes room for an answer that is large, until the client has taken it.
+    fn with_room(&self, asked: &Asked, address: IpAddr, mut response: Response<Body>) -> Answered {
+        let bytes = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
+        if let Some(bytes) = bytes.filter(|bytes| *bytes > LARGE) {
+            let client =
+                asked.caller.as_ref().map_or_else(|| client_of(address), |caller| caller.token.id.clone());
+            let room = self.rooms.take(&client, bytes);
+            let room = room.ok_or_else(|| overloaded("too many large answers wait to be taken"))?;
+            response.extensions_mut().insert(room);
+        }
+        Ok(response)
     }
 
     async fn let_in_and_do(
@@ -336,9 +362,18 @@ impl App {
         if let Content::Git(_) = endpoint.body {
             return handlers::git::read(self, asked, incoming, unread).await;
         }
-        let stall = self.settings.timeouts.body;
-        let room = if asked.caller.is_some() { &self.body_bytes } else { &self.unknown_bytes };
-        let (read, _held) = body::read(endpoint, incoming, stall, room).await?;
+        let timeouts = &self.settings.timeouts;
+        let stall = timeouts.body;
+        let (read, _held) = if asked.caller.is_some() {
+            body::read(endpoint, incoming, stall, None, &self.body_bytes).await?
+        } else {
+            // Who it is shows only in what is read: until then it takes nobody's place, and no long time.
+            let worked_on = asked.working.take().is_some();
+            let whole = Some(timeouts.stranger);
+            let read = body::read(endpoint, incoming, stall, whole, &self.unknown_bytes).await?;
+            asked.working = worked_on.then(|| self.place()).transpose()?;
+            read
+        };
         *unread = false;
         asked.body = read;
         handlers::handle(self, asked).await

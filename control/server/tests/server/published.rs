@@ -238,7 +238,7 @@ async fn one_token_has_so_many_streams_and_gets_its_places_back() {
     tokio::time::timeout(LONG, again).await.unwrap();
 }
 
-fn signed(body: &[u8], secret: &str) -> String {
+pub(crate) fn signed(body: &[u8], secret: &str) -> String {
     use hmac::{Hmac, KeyInit as _, Mac as _};
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body);
