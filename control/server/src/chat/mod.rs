@@ -172,7 +172,7 @@ impl Executor {
     async fn done(&self, effect: &Effect, chat: Chat) -> Result<Value, Trouble> {
         let key = &effect.what.key;
         // Whoever tried before may have been heard.
-        let search = effect.tries > 0;
+        let search = effect.tried;
         match chat {
             Chat::Say { channel, thread, text } => {
                 self.slack.say(&channel, &thread, &text, key, search).await.map(|ts| json!({"ts": ts}))

@@ -290,9 +290,24 @@ async fn a_message_that_does_not_come_is_waited_for_at_length() {
     let what = NewEffect { key: format!("chat:{task}:9"), kind: "chat".to_owned(), payload };
     let mut waits = Vec::new();
     for tries in [0, 9, 10, 50] {
-        let effect = Effect { id: 1, task: None, what: what.clone(), tries };
+        let effect = Effect { id: 1, task: None, what: what.clone(), tries, tried: tries > 0 };
         let EffectEnd::Later { at, .. } = executor.run(&effect, running.now()).await else { panic!("done") };
         waits.push(at.duration_since(running.now()).as_secs_f64().round());
     }
     assert_eq!(waits, [2.0, 2.0, 900.0, 900.0]);
+}
+
+#[tokio::test]
+async fn what_was_taken_up_again_is_searched_for_before_it_is_said() {
+    let running = server().await;
+    let (receiver, messages) = slack(&[]);
+    let executor = executor(&running, &receiver);
+    let payload = json!({"do": "say", "channel": "C1", "thread": "", "text": "done"});
+    let what = NewEffect { key: "chat:say:1".to_owned(), kind: "chat".to_owned(), payload };
+    for tried in [false, true] {
+        let effect = Effect { id: 1, task: None, what: what.clone(), tries: 0, tried };
+        let end = executor.run(&effect, running.now()).await;
+        assert!(matches!(end, EffectEnd::Done(_)), "{end:?}");
+    }
+    assert_eq!(messages.lock().unwrap().len(), 1);
 }

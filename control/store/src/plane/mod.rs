@@ -220,8 +220,10 @@ pub struct Effect {
     pub task: Option<TaskId>,
     /// What it is.
     pub what: NewEffect,
-    /// How often it was tried before.
+    /// How often it was tried before, since somebody took it up where it was dead.
     pub tries: u32,
+    /// Whether it was tried at all before, and may have been done by that.
+    pub tried: bool,
 }
 
 /// Which kinds of effects are taken: whoever does one kind is not held up by those of another.
@@ -528,7 +530,7 @@ pub trait Store: Send + Sync {
     /// Returns effects that are dead, newest first.
     fn dead_effects(&self, limit: u32) -> Stored<Vec<(Effect, String)>>;
 
-    /// Takes up a dead effect: it is due again. False where it is not dead.
+    /// Takes up a dead effect: it is due again, with its tries forgotten but not that it was tried. False where it is not dead.
     fn revive_effect(&self, id: i64, now: Timestamp) -> Stored<bool>;
 
     /// Returns what an effect of a key came to, where it is done.

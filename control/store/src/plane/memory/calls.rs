@@ -333,6 +333,7 @@ impl Store for MemoryStore {
         let taken = due.into_iter().take(limit as usize).map(|asked| {
             let taken = asked.effect.clone();
             asked.effect.tries += 1;
+            asked.effect.tried = true;
             asked.held_until = Some(later(now, hold));
             taken
         });
@@ -371,6 +372,7 @@ impl Store for MemoryStore {
         let Some(asked) = dead else { return Ok(false) };
         asked.end = None;
         asked.due_at = now;
+        asked.effect.tries = 0;
         Ok(true)
     }
 

@@ -153,7 +153,8 @@ impl Kept {
             return;
         }
         self.effect_ids += 1;
-        let effect = Effect { id: self.effect_ids, task: task.cloned(), what: what.clone(), tries: 0 };
+        let effect =
+            Effect { id: self.effect_ids, task: task.cloned(), what: what.clone(), tries: 0, tried: false };
         self.effects.push(Wanted { effect, due_at: now, held_until: None, end: None });
     }
 

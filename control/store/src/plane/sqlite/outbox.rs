@@ -12,9 +12,9 @@ use crate::plane::machine::{UNDER_WAY, kept, later};
 use crate::plane::{Delivery, Effect, EffectEnd, Kinds, NewEffect};
 use crate::sqlite::Cause;
 
-const EFFECT: &str = "e.id, e.task, e.key, e.kind, e.payload, e.tries";
+const EFFECT: &str = "e.id, e.task, e.key, e.kind, e.payload, e.tries, e.tried";
 /// Where what is read beside them stands.
-const DUE_AT: usize = 6;
+const BESIDE: usize = 7;
 
 fn effect_of(row: &Row<'_>) -> rusqlite::Result<Effect> {
     let task = row.get::<_, Option<String>>(1)?.map(|_| rows::parsed_at::<TaskId>(row, 1));
@@ -23,6 +23,7 @@ fn effect_of(row: &Row<'_>) -> rusqlite::Result<Effect> {
         task: task.transpose()?,
         what: NewEffect { key: row.get(2)?, kind: row.get(3)?, payload: rows::json_at(row, 4)? },
         tries: row.get(5)?,
+        tried: row.get(6)?,
     })
 }
 
@@ -55,7 +56,7 @@ pub(super) fn effects(
     for kind in known.iter().filter(|kind| kinds.take(kind)) {
         let mut query = tx.prepare_cached(&sql)?;
         let found = query.query_map(params![now.as_microsecond(), limit, kind], |row| {
-            Ok((row.get(DUE_AT)?, effect_of(row)?))
+            Ok((row.get(BESIDE)?, effect_of(row)?))
         })?;
         for one in found {
             due.push(one?);
@@ -65,7 +66,7 @@ pub(super) fn effects(
     due.truncate(limit as usize);
     let until = later(now, hold).as_microsecond();
     for (_, effect) in &due {
-        tx.prepare_cached("UPDATE effect SET tries = tries + 1, held_until = ?2 WHERE id = ?1")?
+        tx.prepare_cached("UPDATE effect SET tries = tries + 1, tried = 1, held_until = ?2 WHERE id = ?1")?
             .execute(params![effect.id, until])?;
     }
     Ok(due.into_iter().map(|(_, effect)| effect).collect())
@@ -109,13 +110,13 @@ pub(super) fn dead(tx: &Transaction<'_>, limit: u32) -> Result<Vec<(Effect, Stri
         "SELECT {EFFECT}, coalesce(e.error, '') FROM effect e WHERE e.state = 'dead' ORDER BY e.id DESC LIMIT ?1"
     );
     let mut query = tx.prepare_cached(&sql)?;
-    let found = query.query_map([limit], |row| Ok((effect_of(row)?, row.get(6)?)))?;
+    let found = query.query_map([limit], |row| Ok((effect_of(row)?, row.get(BESIDE)?)))?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn revive(tx: &Transaction<'_>, id: i64, now: Timestamp) -> Result<bool, Cause> {
     let changed = tx.execute(
-        "UPDATE effect SET state = 'pending', due_at = ?2, ended_at = NULL WHERE id = ?1 AND state = 'dead'",
+        "UPDATE effect SET state = 'pending', due_at = ?2, ended_at = NULL, tries = 0 WHERE id = ?1 AND state = 'dead'",
         params![id, now.as_microsecond()],
     )?;
     Ok(changed > 0)

@@ -234,7 +234,9 @@ const STEPS: &[M<'_>] = &[M::up(
 ).foreign_key_check(), M::up(
     "
     -- Effects are taken by their kind, those that are due for the longest first; deliveries by their sender, those that were
-    -- tried after those that were not.
+    -- tried after those that were not. Tries begin anew when a dead effect is taken up; that it was tried stays known.
+    ALTER TABLE effect ADD COLUMN tried INTEGER NOT NULL DEFAULT 0 CHECK (tried IN (0, 1));
+    UPDATE effect SET tried = 1 WHERE tries > 0;
     DROP INDEX effect_due;
     CREATE INDEX effect_due ON effect (kind, due_at, id) WHERE state = 'pending';
     DROP INDEX delivery_waits;

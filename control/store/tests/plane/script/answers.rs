@@ -112,7 +112,8 @@ pub(crate) fn one_effect(effect: &Effect) -> String {
     let task = effect.task.as_ref().map(|task| format!(" of {}", short(task))).unwrap_or_default();
     let what = &effect.what;
     assert_eq!(what.payload, super::effect(&what.key).payload, "the payload comes back as it was given");
-    format!("{} {} {}{task} tried {}", effect.id, what.kind, what.key, effect.tries)
+    let before = if effect.tried && effect.tries == 0 { ", and before" } else { "" };
+    format!("{} {} {}{task} tried {}{before}", effect.id, what.kind, what.key, effect.tries)
 }
 
 pub(crate) fn figure(figure: &Figure) -> String {
