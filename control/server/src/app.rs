@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -137,12 +136,10 @@ impl App {
         acceptor: Arc<dyn Acceptor>,
     ) -> Result<Arc<Self>, TlsError> {
         let bells = Bells::new();
-        let generation = Arc::new(AtomicU64::new(0));
-        let store: Arc<dyn Store> =
-            Arc::new(Watched::new(store, Arc::clone(&bells), Arc::clone(&generation)));
+        let store: Arc<dyn Store> = Arc::new(Watched::new(store, Arc::clone(&bells)));
         let caps = &settings.caps;
         Ok(Arc::new(Self {
-            profiles: Profiles::new(Arc::clone(&store), generation),
+            profiles: Profiles::new(Arc::clone(&store)),
             store,
             certificates: settings.tls.clone().map(Certificates::open).transpose()?,
             recorder: meters::recorder(),

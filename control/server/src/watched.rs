@@ -1,7 +1,6 @@
 //! A store whose writes are timed, and ring the bells of whoever waits for them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gloaming_api::access::{NewToken, RepoPattern, TokenView};
@@ -19,13 +18,11 @@ use crate::meters;
 pub(crate) struct Watched {
     store: Arc<dyn Store>,
     bells: Arc<Bells>,
-    /// Grows with every profile that is stored.
-    profiles: Arc<AtomicU64>,
 }
 
 impl Watched {
-    pub(crate) fn new(store: Arc<dyn Store>, bells: Arc<Bells>, profiles: Arc<AtomicU64>) -> Self {
-        Self { store, bells, profiles }
+    pub(crate) fn new(store: Arc<dyn Store>, bells: Arc<Bells>) -> Self {
+        Self { store, bells }
     }
 
     fn timed<T>(&self, call: &'static str, write: impl FnOnce(&dyn Store) -> Stored<T>) -> Stored<T> {
@@ -82,6 +79,7 @@ impl Store for Watched {
         read tokens() -> Vec<TokenView>;
         read audit_log(after: u64, limit: u32) -> Vec<AuditEntry>;
         read profile(repo: &RepoId) -> Option<(Digest, Value)>;
+        read profile_key(repo: &RepoId) -> Option<Digest>;
         read value(name: &str) -> Option<String>;
         read shares() -> Vec<(RepoPattern, Share)>;
         read share(repo: &RepoId) -> Share;
@@ -98,6 +96,7 @@ impl Store for Watched {
         write token_used(id: &str, now: Timestamp) -> ();
         write revoke_token(id: &str, now: Timestamp) -> bool;
         write audit(who: &str, decision: &str, action: &str, subject: &str, detail: &str, now: Timestamp) -> ();
+        write put_profile(repo: &RepoId, key: &Digest, profile: &Value, now: Timestamp) -> ();
         write set_value(name: &str, value: &str) -> ();
         write grace(hold: Duration, now: Timestamp) -> u64;
         write let_go(now: Timestamp) -> u64;
@@ -158,12 +157,6 @@ impl Store for Watched {
 
     fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<(), Refused>> {
         self.rung("release", &lease.task, |store| store.release(lease, token, now))
-    }
-
-    fn put_profile(&self, repo: &RepoId, key: &Digest, profile: &Value, now: Timestamp) -> Stored<()> {
-        let stored = self.timed("put_profile", |store| store.put_profile(repo, key, profile, now));
-        self.profiles.fetch_add(1, Ordering::Release);
-        stored
     }
 
     fn set_shares(&self, shares: &[(RepoPattern, Share)], now: Timestamp) -> Stored<()> {

@@ -581,6 +581,9 @@ pub trait Store: Send + Sync {
     /// Returns what is known of a repository: the newest, with its key.
     fn profile(&self, repo: &RepoId) -> Stored<Option<(Digest, Value)>>;
 
+    /// Returns the key of what is known of a repository, without reading that.
+    fn profile_key(&self, repo: &RepoId) -> Stored<Option<Digest>>;
+
     /// Keeps a value of the server's own under a name, such as the last delivery that was fetched.
     fn set_value(&self, name: &str, value: &str) -> Stored<()>;
 

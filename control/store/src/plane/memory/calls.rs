@@ -480,6 +480,10 @@ impl Store for MemoryStore {
         Ok(self.kept().profiles.get(&repo_key(repo)).cloned())
     }
 
+    fn profile_key(&self, repo: &RepoId) -> Stored<Option<Digest>> {
+        Ok(self.kept().profiles.get(&repo_key(repo)).map(|(key, _)| key.clone()))
+    }
+
     fn set_value(&self, name: &str, value: &str) -> Stored<()> {
         self.kept().values.insert(name.to_owned(), value.to_owned());
         Ok(())

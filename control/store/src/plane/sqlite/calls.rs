@@ -499,6 +499,13 @@ impl Store for SqliteStore {
         })
     }
 
+    fn profile_key(&self, repo: &RepoId) -> Stored<Option<Digest>> {
+        self.read("read a profile's key", |tx| {
+            let mut query = tx.prepare_cached("SELECT key FROM profile WHERE repo = ?1")?;
+            Ok(query.query_row([repo_key(repo)], |row| rows::parsed_at(row, 0)).optional()?)
+        })
+    }
+
     fn set_value(&self, name: &str, value: &str) -> Stored<()> {
         self.write("keep a value", |tx| {
             tx.execute(

@@ -441,6 +441,9 @@ fn ask_rest(store: &dyn Store, line: &Line<'_>) -> Answer {
         "profile" => store
             .profile(&line.repo())
             .map(|found| known(found, |(key, profile)| format!("{profile} of {}", &key.hex()[..8]))),
+        "profile-key" => store
+            .profile_key(&line.repo())
+            .map(|found| known(found, |key| key.hex()[..8].to_owned())),
         "set" => store.set_value(line.word(0), line.word(1)).map(|()| "kept".into()),
         "value" => store.value(line.word(0)).map(|value| known(value, |value| value)),
         _ => return None,
