@@ -10,6 +10,7 @@ use gloaming_api::Digest;
 use gloaming_api::access::Scope;
 use gloaming_api::endpoints::{Auth, Content, Endpoint, is_web};
 use gloaming_api::problem::ProblemCode;
+use gloaming_api::stats::Stats;
 use gloaming_store::Store;
 use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
@@ -17,6 +18,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body as _, Incoming};
 use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusHandle;
+use moka::future::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::Instrument as _;
 
@@ -30,11 +32,15 @@ use crate::policies::Policies;
 use crate::profiles::Profiles;
 use crate::routes::{Routed, Routes};
 use crate::settings::{Clock, Settings};
+use crate::shared::Shared;
 use crate::tls::{Certificates, TlsError};
 use crate::watched::Watched;
 use crate::web::{self, Sessions};
 use crate::wire::REQUEST_ID;
 use crate::{body, handlers, meters};
+
+/// For how long what came of tasks is told to others that may see the same.
+const STATS: Duration = Duration::from_secs(5);
 
 /// Larger answers, bytes, are counted among those that there is room for.
 const LARGE: usize = 256 << 10;
@@ -70,6 +76,8 @@ pub(crate) struct App {
     body_bytes: Semaphore,
     /// The same for bodies whose sender is only known when they are read: they cannot take the others' room.
     unknown_bytes: Semaphore,
+    /// What came of tasks, by the repositories that one may see: every task is read for it.
+    pub(crate) stats: Shared<Vec<String>, Arc<Stats>>,
     /// For large answers.
     rooms: Arc<Rooms>,
     /// Whether the store can be written: tried once a second, however often it is asked for.
@@ -151,6 +159,7 @@ impl App {
             requests: Arc::new(Semaphore::new(caps.requests)),
             body_bytes: Semaphore::new(caps.body_bytes.min(Semaphore::MAX_PERMITS)),
             unknown_bytes: Semaphore::new((caps.body_bytes / 4).min(Semaphore::MAX_PERMITS)),
+            stats: Shared::new(Cache::builder().max_capacity(100).time_to_live(STATS).build()),
             rooms: Rooms::new(caps.answer_bytes),
             writable: tokio::sync::Mutex::default(),
             routes: Routes::new(),

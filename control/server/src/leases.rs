@@ -24,6 +24,7 @@ use crate::answer::Fault;
 use crate::app::{App, Audited, Phase, overloaded};
 use crate::meters;
 use crate::publish;
+use crate::watched::outcome_of;
 
 /// Labels that a worker may have.
 const LABELS: usize = 64;
@@ -351,21 +352,11 @@ pub(crate) fn result(
         (AttemptEnd::BowedOut(_), Some(task)) => publish::of_end(&task, key.attempt, &end),
         _ => effects,
     };
-    let (outcome, cost) = match &end {
-        AttemptEnd::Verified(change) => ("verified", change.cost),
-        AttemptEnd::BowedOut(bow_out) => ("bowed_out", bow_out.cost),
-        AttemptEnd::Onboarded { cost } => ("onboarded", *cost),
-        AttemptEnd::Failed { cost, .. } => ("failed", *cost),
-        AttemptEnd::Cancelled { cost } => ("cancelled", *cost),
-    };
-    let held = app.store.holds(key, token, now)?;
-    if held {
+    if app.store.holds(key, token, now)? {
+        let (outcome, _) = outcome_of(&end);
         app.allowed(audited, key.task.as_str(), &format!("attempt {}: {outcome}", key.attempt), now)?;
     }
     app.store.finish(key, token, &end, &effects, now)??;
-    if held {
-        meters::attempt_ended(outcome, &cost);
-    }
     Ok(())
 }
 
@@ -419,22 +410,24 @@ fn judged(
         }
     }
     let claim = Claim { lease: key, task: &task, change, evidence: &evidence, patch: &patch };
-    let accepted = match app.acceptor.accept(&claim) {
+    let judged = app.acceptor.accept(&claim);
+    // What is told again, or by whoever lost the lease, counts for nothing.
+    if held {
+        meters::judged(if judged.is_ok() { "pass" } else { "refused" });
+    }
+    let accepted = match judged {
         Ok(accepted) => accepted,
         Err(Refusal::BowOut(bow_out)) => {
-            meters::judged("refused");
             tracing::warn!(task = %key.task, attempt = %key.attempt, why = bow_out.summary, "a verified change is refused");
             return Ok((AttemptEnd::BowedOut(bow_out), Vec::new()));
         }
         Err(Refusal::Failed(why)) => {
-            meters::judged("refused");
             tracing::warn!(task = %key.task, attempt = %key.attempt, why, "a verified change cannot be judged");
             let error = format!("the control plane does not take the change: {why}");
             return Ok((AttemptEnd::Failed { error, cost: change.cost }, Vec::new()));
         }
     };
     if held {
-        meters::judged("pass");
         let verdict = serde_json::to_vec(&accepted.verdict)
             .map_err(|error| Fault::internal("write a verdict", &error))?;
         let kept = [
@@ -444,7 +437,7 @@ fn judged(
         for (name, content) in kept {
             let digest = Digest::of(&content);
             app.store.put_artifact(key, token, &digest, &content, now)??;
-            app.store.set_value(&name, digest.as_str())?;
+            app.store.set_value_of(&key.task, &name, digest.as_str())?;
         }
     }
     Ok((AttemptEnd::Verified(Box::new(change.clone())), accepted.effects))
@@ -462,5 +455,6 @@ pub(crate) fn release(
         return Err(lost());
     }
     app.allowed(audited, key.task.as_str(), &format!("attempt {}", key.attempt), now)?;
-    Ok(app.store.release(key, token, now)??)
+    app.store.release(key, token, now)??;
+    Ok(())
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gloaming_api::access::{NewToken, RepoPattern, TokenView};
+use gloaming_api::bowout::Cost;
 use gloaming_api::task::{PullRequest, PullRequestOutcome, TaskEvent, TaskState, TaskView};
 use gloaming_api::worker::{LeaseKey, Renewal, Renewed};
 use gloaming_api::{Attempt, Digest, RepoId, TaskId};
@@ -98,6 +99,7 @@ impl Store for Watched {
         write audit(who: &str, decision: &str, action: &str, subject: &str, detail: &str, now: Timestamp) -> ();
         write put_profile(repo: &RepoId, key: &Digest, profile: &Value, now: Timestamp) -> ();
         write set_value(name: &str, value: &str) -> ();
+        write set_value_of(task: &TaskId, name: &str, value: &str) -> ();
         write grace(hold: Duration, now: Timestamp) -> u64;
         write let_go(now: Timestamp) -> u64;
         write forget(before: Timestamp, now: Timestamp) -> Gone;
@@ -152,11 +154,23 @@ impl Store for Watched {
         effects: &[NewEffect],
         now: Timestamp,
     ) -> Stored<Result<TaskState, Refused>> {
-        self.rung("finish", &lease.task, |store| store.finish(lease, token, end, effects, now))
+        // Told a second time, the same end is answered as the first time.
+        let ends = self.store.holds(lease, token, now)?;
+        let finished =
+            self.rung("finish", &lease.task, |store| store.finish(lease, token, end, effects, now))?;
+        if ends && finished.is_ok() {
+            let (outcome, cost) = outcome_of(end);
+            meters::attempt_ended(outcome, &cost);
+        }
+        Ok(finished)
     }
 
-    fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<(), Refused>> {
-        self.rung("release", &lease.task, |store| store.release(lease, token, now))
+    fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<Cost, Refused>> {
+        let released = self.rung("release", &lease.task, |store| store.release(lease, token, now))?;
+        if let Ok(took) = &released {
+            meters::attempt_ended("released", took);
+        }
+        Ok(released)
     }
 
     fn set_shares(&self, shares: &[(RepoPattern, Share)], now: Timestamp) -> Stored<()> {
@@ -165,15 +179,27 @@ impl Store for Watched {
         set
     }
 
-    fn sweep(&self, now: Timestamp) -> Stored<Vec<TaskId>> {
+    fn sweep(&self, now: Timestamp) -> Stored<Vec<(TaskId, Cost)>> {
         let swept = self.timed("sweep", |store| store.sweep(now))?;
-        for task in &swept {
+        for (task, took) in &swept {
             self.bells.task(task);
+            meters::attempt_ended("expired", took);
         }
         meters::expired(swept.len());
         if !swept.is_empty() {
             self.bells.ready();
         }
         Ok(swept)
+    }
+}
+
+/// What an attempt that is ended so is counted as, and what it took.
+pub(crate) fn outcome_of(end: &AttemptEnd) -> (&'static str, Cost) {
+    match end {
+        AttemptEnd::Verified(change) => ("verified", change.cost),
+        AttemptEnd::BowedOut(bow_out) => ("bowed_out", bow_out.cost),
+        AttemptEnd::Onboarded { cost } => ("onboarded", *cost),
+        AttemptEnd::Failed { cost, .. } => ("failed", *cost),
+        AttemptEnd::Cancelled { cost } => ("cancelled", *cost),
     }
 }

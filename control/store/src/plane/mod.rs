@@ -423,11 +423,12 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Stored<Result<TaskState, Refused>>;
 
-    /// Gives a lease back: the task waits again, and the try is not counted.
-    fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<(), Refused>>;
+    /// Gives a lease back: the task waits again, and the try is not counted. Returns what the attempt took, as far as its
+    /// worker said.
+    fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<Cost, Refused>>;
 
-    /// Takes back leases that ran out. Returns the tasks they were of.
-    fn sweep(&self, now: Timestamp) -> Stored<Vec<TaskId>>;
+    /// Takes back leases that ran out. Returns the tasks they were of, and what the attempts took, as far as their workers said.
+    fn sweep(&self, now: Timestamp) -> Stored<Vec<(TaskId, Cost)>>;
 
     /// Lets leases that ran out hold for a while from now on, and returns how many. For the start of a server that was away:
     /// their workers could not renew, and neither they nor their tasks are to be blamed. They can give them back or hand over
@@ -586,6 +587,9 @@ pub trait Store: Send + Sync {
 
     /// Keeps a value of the server's own under a name, such as the last delivery that was fetched.
     fn set_value(&self, name: &str, value: &str) -> Stored<()>;
+
+    /// Keeps such a value for as long as there is a task; where there is none, nothing.
+    fn set_value_of(&self, task: &TaskId, name: &str, value: &str) -> Stored<()>;
 
     /// Returns such a value.
     fn value(&self, name: &str) -> Stored<Option<String>>;

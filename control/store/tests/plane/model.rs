@@ -143,6 +143,8 @@ fn rest() -> impl Strategy<Value = String> {
         .prop_map(str::to_owned),
         any_of(&["audit t1 allow acme/api", "audit t2 deny", "profile-put acme/api a", "profile ACME/API"])
             .prop_map(str::to_owned),
+        (any_of(&["set v1 a", "set v1 b", "value v1"]), maybe(&["1", "2"]))
+            .prop_map(|(set, task)| format!("{set} {task}")),
         (0u64..400).prop_map(|before| format!("forget {before}s")),
         (0u64..400).prop_map(|before| format!("forget-audit {before}s")),
     ]

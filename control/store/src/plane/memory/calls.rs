@@ -154,15 +154,15 @@ impl Store for MemoryStore {
         Ok(done.unwrap_or(Err(Refused::Lost)))
     }
 
-    fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<(), Refused>> {
+    fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<Cost, Refused>> {
         let now = kept(now);
         self.under(lease, token, now, |row| {
-            row.task.release(now);
-            Ok(())
+            let took = row.task.release(now);
+            Ok(took)
         })
     }
 
-    fn sweep(&self, now: Timestamp) -> Stored<Vec<TaskId>> {
+    fn sweep(&self, now: Timestamp) -> Stored<Vec<(TaskId, Cost)>> {
         Ok(self.kept().sweep(&self.limits, kept(now)))
     }
 
@@ -485,12 +485,20 @@ impl Store for MemoryStore {
     }
 
     fn set_value(&self, name: &str, value: &str) -> Stored<()> {
-        self.kept().values.insert(name.to_owned(), value.to_owned());
+        self.kept().values.entry(name.to_owned()).or_default().0 = value.to_owned();
+        Ok(())
+    }
+
+    fn set_value_of(&self, task: &TaskId, name: &str, value: &str) -> Stored<()> {
+        let mut kept = self.kept();
+        if kept.row(task).is_some() {
+            kept.values.insert(name.to_owned(), (value.to_owned(), Some(task.clone())));
+        }
         Ok(())
     }
 
     fn value(&self, name: &str) -> Stored<Option<String>> {
-        Ok(self.kept().values.get(name).cloned())
+        Ok(self.kept().values.get(name).map(|(value, _)| value.clone()))
     }
 
     fn figures(&self, since: Timestamp) -> Stored<Vec<Figure>> {
@@ -559,6 +567,7 @@ impl Store for MemoryStore {
         kept.tasks.retain(|row| !gone.contains(&row.task.asked.id));
         kept.feed.retain(|told| !gone.contains(&told.task));
         kept.keys.retain(|(_, task)| !gone.contains(task));
+        kept.values.retain(|_, (_, task)| task.as_ref().is_none_or(|task| !gone.contains(task)));
         let there: BTreeSet<&str> = kept.tasks.iter().map(|row| row.task.asked.id.as_str()).collect();
         let posted = |key: &str| {
             let task = key.strip_prefix("chat:").and_then(|rest| rest.strip_suffix(":post"));

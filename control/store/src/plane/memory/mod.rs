@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gloaming_api::access::{NewToken, RepoPattern, TokenView};
+use gloaming_api::bowout::Cost;
 use gloaming_api::task::{PullRequest, PullRequestOutcome, TaskEvent, TaskState, TaskView};
 use gloaming_api::worker::{LeaseKey, Renewal, Renewed};
 use gloaming_api::{Attempt, Digest, RepoId, TaskId};
@@ -48,7 +49,8 @@ struct Kept {
     tokens: Vec<(TokenView, Digest)>,
     audit: Vec<AuditEntry>,
     profiles: BTreeMap<String, (Digest, Value)>,
-    values: BTreeMap<String, String>,
+    /// With the task that each is kept as long as, where it is of one.
+    values: BTreeMap<String, (String, Option<TaskId>)>,
 }
 
 #[derive(Debug)]
@@ -158,14 +160,14 @@ impl Kept {
         self.effects.push(Wanted { effect, due_at: now, held_until: None, end: None });
     }
 
-    fn sweep(&mut self, limits: &Limits, now: Timestamp) -> Vec<TaskId> {
+    fn sweep(&mut self, limits: &Limits, now: Timestamp) -> Vec<(TaskId, Cost)> {
         let mut due: Vec<usize> =
             (0..self.tasks.len()).filter(|at| self.tasks[*at].task.is_overdue(now)).collect();
         due.sort_by_key(|at| self.tasks[*at].task.now.held.as_ref().map(|held| held.expires_at));
         let lost = due.into_iter().map(|at| {
-            self.tasks[at].task.lose(limits, now);
+            let took = self.tasks[at].task.lose(limits, now);
             self.tell(at, now);
-            self.tasks[at].task.asked.id.clone()
+            (self.tasks[at].task.asked.id.clone(), took)
         });
         lost.collect()
     }

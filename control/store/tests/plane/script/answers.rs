@@ -2,6 +2,7 @@
 
 use gloaming_api::TaskId;
 use gloaming_api::access::TokenView;
+use gloaming_api::bowout::Cost;
 use gloaming_api::task::{TaskEvent, TaskEventKind, TaskKind};
 use gloaming_store::{AuditEntry, Claimed, Effect, Figure, Load, Refused, Submitted, TaskRecord};
 use jiff::Timestamp;
@@ -106,6 +107,11 @@ pub(crate) fn event(event: &TaskEvent) -> String {
         Kind::Outcome { outcome } => format!("outcome {}", serde_json::json!(outcome)),
     };
     format!("{} at {} {what}", event.seq, time(event.at))
+}
+
+/// What an attempt took, where it took anything.
+pub(crate) fn told_cost(took: &Cost) -> String {
+    if took.usd > 0.0 { format!(" after usd {}", took.usd) } else { String::new() }
 }
 
 pub(crate) fn one_effect(effect: &Effect) -> String {

@@ -257,9 +257,13 @@ fn ask_queue(store: &dyn Store, line: &Line<'_>) -> Answer {
         }
         "release" => {
             let (lease, token) = line.lease();
-            store.release(&lease, token, now).map(|done| taken(done, |()| "taken back".into()))
+            store
+                .release(&lease, token, now)
+                .map(|done| taken(done, |took| format!("taken back{}", told_cost(&took))))
         }
-        "sweep" => store.sweep(now).map(|lost| listed(&lost, " ", short)),
+        "sweep" => store
+            .sweep(now)
+            .map(|lost| listed(&lost, " ", |(task, took)| format!("{}{}", short(task), told_cost(took)))),
         "grace" => store.grace(line.hold(), now).map(|held| format!("{held} leases")),
         "let-go" => store.let_go(now).map(|taken| format!("{taken} taken")),
         "cancel" => {
@@ -441,10 +445,14 @@ fn ask_rest(store: &dyn Store, line: &Line<'_>) -> Answer {
         "profile" => store
             .profile(&line.repo())
             .map(|found| known(found, |(key, profile)| format!("{profile} of {}", &key.hex()[..8]))),
-        "profile-key" => store
-            .profile_key(&line.repo())
-            .map(|found| known(found, |key| key.hex()[..8].to_owned())),
-        "set" => store.set_value(line.word(0), line.word(1)).map(|()| "kept".into()),
+        "profile-key" => {
+            store.profile_key(&line.repo()).map(|found| known(found, |key| key.hex()[..8].to_owned()))
+        }
+        "set" => match line.words.get(2) {
+            None => store.set_value(line.word(0), line.word(1)),
+            Some(task) => store.set_value_of(&task_id(number(task)), line.word(0), line.word(1)),
+        }
+        .map(|()| "kept".into()),
         "value" => store.value(line.word(0)).map(|value| known(value, |value| value)),
         _ => return None,
     })
