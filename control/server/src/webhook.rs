@@ -179,6 +179,14 @@ impl Webhook {
     }
 }
 
+/// Whether two addresses are the same one, however they are written.
+pub fn is_same(one: &str, other: &str) -> bool {
+    match (Url::parse(one), Url::parse(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
+}
+
 /// Sends what is due.
 pub struct Executor(BTreeMap<String, Arc<Webhook>>);
 

@@ -311,3 +311,23 @@ async fn what_was_taken_up_again_is_searched_for_before_it_is_said() {
     }
     assert_eq!(messages.lock().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn how_a_task_stands_is_told_to_whoever_asks_by_a_command_and_to_nobody_else() {
+    let running = server().await;
+    command(&running, "UADA", "t.1", "acme/api fix it").await;
+    work(&running);
+    let task = tasks(&running).remove(0).id;
+    let (receiver, messages) = slack(&[]);
+    let executor = executor(&running, &receiver);
+    settle(&running, &executor).await;
+    let before = messages.lock().unwrap().len();
+    let told = command(&running, "UADA", "t.2", &format!("status {task}")).await;
+    assert!(told.starts_with("*acme/api*  fix it\n") && told.ends_with("waits for a worker"), "{told}");
+    assert!(command(&running, "UADA", "t.3", "status").await.starts_with("Which task?"));
+    let missing = command(&running, "UADA", "t.4", "status t-00000000000000000001").await;
+    assert!(missing.starts_with("There is no task"), "{missing}");
+    work(&running);
+    settle(&running, &executor).await;
+    assert_eq!(messages.lock().unwrap().len(), before);
+}
