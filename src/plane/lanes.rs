@@ -157,7 +157,7 @@ mod tests {
 
     use gloaming_store::{Limits, MemoryStore, NewEffect};
     use serde_json::{Value, json};
-    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+    use tokio::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
 
@@ -176,7 +176,7 @@ mod tests {
         Arc::new(store)
     }
 
-    async fn told(mut from: UnboundedReceiver<String>, count: usize) -> Vec<String> {
+    async fn told(mut from: Receiver<String>, count: usize) -> Vec<String> {
         let mut told = Vec::new();
         while told.len() < count {
             told.push(from.recv().await.expect("it works"));
@@ -187,14 +187,14 @@ mod tests {
 
     /// Does effects, those for which it is said that they hang never to their end. Returns the first that were done.
     async fn done(store: Arc<dyn Store>, count: usize, hangs: fn(&Effect) -> bool) -> Vec<String> {
-        let (say, said) = unbounded_channel();
+        let (say, said) = channel(AT_ONCE);
         let work = |effect: Effect| -> Pin<Box<dyn Future<Output = EffectEnd> + Send>> {
-            let say: UnboundedSender<String> = say.clone();
+            let say: Sender<String> = say.clone();
             Box::pin(async move {
                 if hangs(&effect) {
                     std::future::pending::<()>().await;
                 }
-                say.send(effect.what.key).expect("somebody listens");
+                say.send(effect.what.key).await.expect("somebody listens");
                 EffectEnd::Done(Value::Null)
             })
         };
@@ -237,7 +237,7 @@ mod tests {
                 Delivery { sender: sender.into(), id: id.into(), event: "issues".into(), body: Vec::new() };
             store.deliver(&delivery, context::now()).unwrap();
         }
-        let (say, said) = unbounded_channel();
+        let (say, said) = channel(AT_ONCE);
         let stop = CancellationToken::new();
         let work = |delivery: Delivery| {
             let say = say.clone();
@@ -245,7 +245,7 @@ mod tests {
                 if delivery.sender == "github" {
                     std::future::pending::<()>().await;
                 }
-                say.send(delivery.id).expect("somebody listens");
+                say.send(delivery.id).await.expect("somebody listens");
             }
         };
         let heard = async {

@@ -308,7 +308,7 @@ const REACHED: &[&str] = &[
 #[test]
 fn sqlite_answers_as_the_model_does() {
     let config = ProptestConfig {
-        cases: 48,
+        cases: 72,
         max_shrink_iters: 100,
         failure_persistence: None,
         ..ProptestConfig::default()

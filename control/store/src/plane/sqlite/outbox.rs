@@ -37,6 +37,21 @@ const KINDS: &str = "
     )
     SELECT kind FROM known WHERE kind IS NOT NULL";
 
+/// Effects of one kind that may be handed out, those that are due for the longest first.
+fn that_are_due() -> String {
+    format!(
+        "SELECT {EFFECT}, e.due_at FROM effect e
+         WHERE e.state = 'pending' AND e.kind = ?3 AND e.due_at <= ?1 AND (e.held_until IS NULL OR e.held_until <= ?1)
+           AND NOT EXISTS (SELECT 1 FROM effect b WHERE b.state = 'pending' AND b.task = e.task AND b.id < e.id)
+         ORDER BY e.due_at, e.id LIMIT ?2"
+    )
+}
+
+/// Deliveries of a sender that may be handed out, those that were held after those that were not.
+const WAITING: &str = "SELECT seq, sender, id, event, body FROM delivery
+    WHERE sender = ?3 AND done_at IS NULL AND coalesce(held_until, 0) <= ?1
+    ORDER BY coalesce(held_until, 0), seq LIMIT ?2";
+
 pub(super) fn effects(
     tx: &Transaction<'_>,
     kinds: Kinds<'_>,
@@ -44,17 +59,11 @@ pub(super) fn effects(
     hold: Duration,
     now: Timestamp,
 ) -> Result<Vec<Effect>, Cause> {
-    let sql = format!(
-        "SELECT {EFFECT}, e.due_at FROM effect e
-         WHERE e.state = 'pending' AND e.kind = ?3 AND e.due_at <= ?1 AND (e.held_until IS NULL OR e.held_until <= ?1)
-           AND NOT EXISTS (SELECT 1 FROM effect b WHERE b.state = 'pending' AND b.task = e.task AND b.id < e.id)
-         ORDER BY e.due_at, e.id LIMIT ?2"
-    );
     let known: Vec<String> =
         tx.prepare_cached(KINDS)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let mut due: Vec<(i64, Effect)> = Vec::new();
     for kind in known.iter().filter(|kind| kinds.take(kind)) {
-        let mut query = tx.prepare_cached(&sql)?;
+        let mut query = tx.prepare_cached(&that_are_due())?;
         let found = query.query_map(params![now.as_microsecond(), limit, kind], |row| {
             Ok((row.get(BESIDE)?, effect_of(row)?))
         })?;
@@ -150,11 +159,7 @@ pub(super) fn deliveries(
     hold: Duration,
     now: Timestamp,
 ) -> Result<Vec<Delivery>, Cause> {
-    let mut query = tx.prepare_cached(
-        "SELECT seq, sender, id, event, body FROM delivery
-         WHERE sender = ?3 AND done_at IS NULL AND coalesce(held_until, 0) <= ?1
-         ORDER BY coalesce(held_until, 0), seq LIMIT ?2",
-    )?;
+    let mut query = tx.prepare_cached(WAITING)?;
     let waiting: Vec<(i64, Delivery)> = query
         .query_map(params![now.as_microsecond(), limit, sender], |row| {
             let delivery =
@@ -183,4 +188,30 @@ pub(super) fn delivered(
         params![sender, id, now.as_microsecond(), error],
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::plane::sqlite::schema::MIGRATIONS;
+    use crate::sqlite::to_latest;
+
+    /// However much is pending that is held or not due, what is looked for stands first in an index, and is not sorted.
+    #[test]
+    fn what_is_due_is_found_by_an_index() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        to_latest(&mut connection, &MIGRATIONS).unwrap();
+        for (query, index) in [
+            (that_are_due(), "effect_due (kind=? AND due_at<?)"),
+            (WAITING.to_owned(), "delivery_waits (sender=? AND "),
+        ] {
+            let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+            let steps: Vec<String> =
+                plan.query_map(params![0, 1, ""], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+            assert!(steps[0].contains(index), "{steps:?}");
+            assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
+        }
+    }
 }
