@@ -324,6 +324,18 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, String> {
             );
         }
     }
+    for (at, webhook) in config.webhooks.iter().enumerate() {
+        // It is known by its address: what is sent there once is not sent a second time.
+        if config.webhooks[..at]
+            .iter()
+            .any(|other| gloaming_server::webhook::is_same(&other.url, &webhook.url))
+        {
+            return Err(format!(
+                "[[webhook]] number {}: there is one of that address before it; name all its events and repositories in one",
+                at + 1
+            ));
+        }
+    }
     config.standing()?;
     // What is relative lies beside the file.
     let beside = |path: &mut PathBuf| *path = folder.join(&*path);
@@ -398,6 +410,15 @@ mod tests {
         insta::assert_snapshot!(refused("schema = 1\n[keep]\naudit_days = 30"), @"[keep]: audit_days = 30: want at least as much as tasks_days, or 0 for ever: the log tells who asked for what");
         insta::assert_snapshot!(refused("schema = 1\n[[repo]]\nname = \"acme/*\"\nweight = 0"), @"[[repo]] number 1 (acme/*): weight = 0: want 1 to 1000; running = 0 holds a repository");
         insta::assert_snapshot!(refused("schema = 1\n[[repo]]\nname = \"acme/*\"\n[[repo]]\nname = \"ACME/*\""), @"[[repo]] number 2 (ACME/*): there is one of that name before it");
+        let hook = |url: &str| format!("[[webhook]]\nurl = {url:?}\nsecret_file = \"a\"\n");
+        let hooks = |one, other| refused(&format!("schema = 1\n{}{}", hook(one), hook(other)));
+        insta::assert_snapshot!(hooks("https://one.acme.example", "https://ONE.acme.example:443/"), @"[[webhook]] number 2: there is one of that address before it; name all its events and repositories in one");
+        let text = format!(
+            "schema = 1\n{}{}",
+            hook("https://one.acme.example/a"),
+            hook("https://one.acme.example/b")
+        );
+        assert!(parse(&text, Path::new("/")).is_ok());
         let schedule = |rest: &str| {
             refused(&format!("schema = 1\n[[schedule]]\nname = \"nightly\"\nrepo = \"acme/api\"\n{rest}\n"))
         };

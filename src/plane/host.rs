@@ -10,15 +10,16 @@ use gloaming_forge::host::CodeHost;
 use gloaming_gate::Gate;
 use gloaming_gate::envelope::SigningKey;
 use gloaming_server::hooks::github::{Called, Hooks};
+use gloaming_server::hooks::slack;
 use gloaming_server::publish::{Executor, Grants, Publisher};
 use gloaming_server::{Accepted, Acceptor, Claim, Refusal};
-use gloaming_store::{AttemptEnd, Effect, EffectEnd, NewEffect, Store, StoreError};
+use gloaming_store::{AttemptEnd, Delivery, Effect, EffectEnd, NewEffect, Store, StoreError};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::config::{self, Config};
+use super::lanes::{self, Rounds};
 use super::outside::Workers;
 use crate::cli::WeightsOf;
 use crate::context::{self, Home};
@@ -27,20 +28,8 @@ use crate::failure::Failure;
 /// GitHub's own API.
 const GITHUB: &str = "https://api.github.com";
 
-/// How often the outbox is looked at.
-const LOOK: Duration = Duration::from_secs(1);
-
 /// How often it is asked after what was missed.
 const ROUND: Duration = Duration::from_secs(300);
-
-/// For how long an effect that was taken is nobody else's.
-const HOLD: Duration = Duration::from_secs(300);
-
-/// When a delivery is worked on again that could not be. They are worked on one after the other: nobody takes one meanwhile.
-const DELIVERY: Duration = Duration::from_secs(20);
-
-/// How many effects are taken at once.
-const AT_ONCE: u32 = 16;
 
 /// When an effect is tried again that this process could not do.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -169,7 +158,7 @@ pub(crate) async fn work_off(
     let (executor, hooks) = match host {
         Some((host, called)) => (
             Some(Executor::new(store.clone(), host.clone(), gate, key)),
-            Some(Hooks::new(store.clone(), host, called)),
+            Some(Arc::new(Hooks::new(store.clone(), host, called))),
         ),
         None => (None, None),
     };
@@ -188,64 +177,37 @@ pub(crate) async fn work_off(
             }
         }
     };
-    let hearing = async {
-        let mut rounds = Rounds::every(LOOK, &stop);
+    let (outside, executor) = (Arc::new(outside), executor.map(Arc::new));
+    let telling = async {
+        let mut rounds = Rounds::looking(&stop);
         while rounds.next().await {
-            let taken = blocking(&store, |store| store.deliveries(AT_ONCE, DELIVERY, context::now())).await;
-            for delivery in taken.unwrap_or_default() {
-                if outside.delivered(&store, &delivery).await {
-                    continue;
-                }
-                // What is left is taken up at the next start.
-                if stop.is_cancelled() {
-                    break;
-                }
-                if let Some(hooks) = &hooks {
-                    hooks.work(&delivery, context::now()).await;
-                }
+            outside.tell(&store).await;
+        }
+    };
+    let hear = |delivery: Delivery| {
+        let (store, outside, hooks) = (store.clone(), outside.clone(), hooks.clone());
+        async move {
+            match (delivery.sender.as_str(), hooks) {
+                (slack::SENDER, _) => outside.delivered(&store, &delivery).await,
+                // Whether it was done with is in the store: what is not comes again.
+                (_, Some(hooks)) => drop(hooks.work(&delivery, context::now()).await),
+                // It waits until a code host is configured.
+                (_, None) => {}
             }
         }
     };
-    let doing = async {
-        let mut rounds = Rounds::every(LOOK, &stop);
-        while rounds.next().await {
-            outside.tell(&store).await;
-            let taken = blocking(&store, |store| store.effects(AT_ONCE, HOLD, context::now())).await;
-            // Together, so that a receiver that does not answer holds up nobody else for longer than one answer is waited for.
-            let (store, outside, executor) = (&store, &outside, executor.as_ref());
-            let each = taken.unwrap_or_default().into_iter().map(async |effect: Effect| {
-                let end = match outside.done(&effect).await {
-                    Some(end) => end,
-                    None => done(store, executor, &effect).await,
-                };
-                blocking(store, move |store| store.effect_ended(effect.id, &end, context::now())).await;
-            });
-            futures::future::join_all(each).await;
+    let hearing = lanes::deliveries(&store, &stop, &hear);
+    let work = |effect: Effect| {
+        let (store, outside, executor) = (store.clone(), outside.clone(), executor.clone());
+        async move {
+            match outside.done(&effect).await {
+                Some(end) => end,
+                None => done(&store, executor.as_deref(), &effect).await,
+            }
         }
     };
-    tokio::join!(asking, hearing, doing);
-}
-
-/// At once and then every so often, until this process is told to stop.
-struct Rounds<'a> {
-    ticks: Interval,
-    stop: &'a CancellationToken,
-}
-
-impl<'a> Rounds<'a> {
-    fn every(period: Duration, stop: &'a CancellationToken) -> Self {
-        let mut ticks = interval(period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { ticks, stop }
-    }
-
-    /// Waits for the next; false where there is none.
-    async fn next(&mut self) -> bool {
-        tokio::select! {
-            _ = self.ticks.tick() => true,
-            () = self.stop.cancelled() => false,
-        }
-    }
+    let doing = lanes::effects(&store, &stop, &work);
+    tokio::join!(asking, telling, hearing, doing);
 }
 
 async fn done(store: &Arc<dyn Store>, executor: Option<&Executor>, effect: &Effect) -> EffectEnd {

@@ -8,6 +8,7 @@ mod doctor;
 mod host;
 mod init;
 mod keep;
+mod lanes;
 mod outside;
 mod serve;
 mod standing;

@@ -110,11 +110,8 @@ impl Workers {
         }
     }
 
-    /// Works on a delivery. False where it is none of a chat.
-    pub(crate) async fn delivered(&self, store: &Arc<dyn Store>, delivery: &Delivery) -> bool {
-        if delivery.sender != SENDER {
-            return false;
-        }
+    /// Works on a delivery of a chat.
+    pub(crate) async fn delivered(&self, store: &Arc<dyn Store>, delivery: &Delivery) {
         let delivery = delivery.clone();
         let hooks = self.slack.as_ref().map(|(hooks, _)| hooks.clone());
         super::host::blocking(store, move |store| match hooks {
@@ -124,7 +121,6 @@ impl Workers {
             }
         })
         .await;
-        true
     }
 
     /// Does an effect; none where it is of another kind.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use gloaming_api::Digest;
 use gloaming_api::access::Scope;
 use gloaming_api::endpoints::{Auth, Content, Endpoint, is_web};
 use gloaming_api::problem::ProblemCode;
+use gloaming_api::stats::Stats;
 use gloaming_store::Store;
 use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
@@ -18,6 +18,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body as _, Incoming};
 use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusHandle;
+use moka::future::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::Instrument as _;
 
@@ -25,16 +26,24 @@ use crate::accept::Acceptor;
 use crate::answer::{Answered, Body, Fault, empty};
 use crate::auth::{self, Caller, LastUse};
 use crate::bells::Bells;
+use crate::guard::Rooms;
 use crate::limits::{Rates, client_of};
 use crate::policies::Policies;
 use crate::profiles::Profiles;
 use crate::routes::{Routed, Routes};
 use crate::settings::{Clock, Settings};
+use crate::shared::Shared;
 use crate::tls::{Certificates, TlsError};
 use crate::watched::Watched;
 use crate::web::{self, Sessions};
 use crate::wire::REQUEST_ID;
 use crate::{body, handlers, meters};
+
+/// For how long what came of tasks is told to others that may see the same.
+const STATS: Duration = Duration::from_secs(5);
+
+/// Larger answers, bytes, are counted among those that there is room for.
+const LARGE: usize = 256 << 10;
 
 /// How far a server is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +76,10 @@ pub(crate) struct App {
     body_bytes: Semaphore,
     /// The same for bodies whose sender is only known when they are read: they cannot take the others' room.
     unknown_bytes: Semaphore,
+    /// What came of tasks, by the repositories that one may see: every task is read for it.
+    pub(crate) stats: Shared<Vec<String>, Arc<Stats>>,
+    /// For large answers.
+    rooms: Arc<Rooms>,
     /// Whether the store can be written: tried once a second, however often it is asked for.
     pub(crate) writable: tokio::sync::Mutex<crate::handlers::seeing::Writable>,
     routes: Routes,
@@ -131,12 +144,10 @@ impl App {
         acceptor: Arc<dyn Acceptor>,
     ) -> Result<Arc<Self>, TlsError> {
         let bells = Bells::new();
-        let generation = Arc::new(AtomicU64::new(0));
-        let store: Arc<dyn Store> =
-            Arc::new(Watched::new(store, Arc::clone(&bells), Arc::clone(&generation)));
+        let store: Arc<dyn Store> = Arc::new(Watched::new(store, Arc::clone(&bells)));
         let caps = &settings.caps;
         Ok(Arc::new(Self {
-            profiles: Profiles::new(Arc::clone(&store), generation),
+            profiles: Profiles::new(Arc::clone(&store)),
             store,
             certificates: settings.tls.clone().map(Certificates::open).transpose()?,
             recorder: meters::recorder(),
@@ -148,6 +159,8 @@ impl App {
             requests: Arc::new(Semaphore::new(caps.requests)),
             body_bytes: Semaphore::new(caps.body_bytes.min(Semaphore::MAX_PERMITS)),
             unknown_bytes: Semaphore::new((caps.body_bytes / 4).min(Semaphore::MAX_PERMITS)),
+            stats: Shared::new(Cache::builder().max_capacity(100).time_to_live(STATS).build()),
+            rooms: Rooms::new(caps.answer_bytes),
             writable: tokio::sync::Mutex::default(),
             routes: Routes::new(),
             last_use: LastUse::default(),
@@ -276,8 +289,7 @@ impl App {
                     "this server is shutting down; ask again",
                 ));
             }
-            let permit = Arc::clone(&self.requests).try_acquire_owned();
-            asked.working = Some(permit.map_err(|_| overloaded("too many requests are worked on"))?);
+            asked.working = Some(self.place()?);
         }
         let done = self.let_in_and_do(&mut asked, parts.uri.query(), incoming, address, unread).await;
         let done = match done {
@@ -286,10 +298,30 @@ impl App {
             }
             done => done,
         };
+        let done = done.and_then(|response| self.with_room(&asked, address, response));
         match done {
             Err(fault) if endpoint.is_web() => web::refused(self, &asked, fault, &parts.uri),
             done => done,
         }
+    }
+
+    /// Takes a place among the requests that are worked on.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        let permit = Arc::clone(&self.requests).try_acquire_owned();
+        permit.map_err(|_| overloaded("too many requests are worked on"))
+    }
+
+    /// Takes room for an answer that is large, until the client has taken it.
+    fn with_room(&self, asked: &Asked, address: IpAddr, mut response: Response<Body>) -> Answered {
+        let bytes = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
+        if let Some(bytes) = bytes.filter(|bytes| *bytes > LARGE) {
+            let client =
+                asked.caller.as_ref().map_or_else(|| client_of(address), |caller| caller.token.id.clone());
+            let room = self.rooms.take(&client, bytes);
+            let room = room.ok_or_else(|| overloaded("too many large answers wait to be taken"))?;
+            response.extensions_mut().insert(room);
+        }
+        Ok(response)
     }
 
     async fn let_in_and_do(
@@ -336,9 +368,18 @@ impl App {
         if let Content::Git(_) = endpoint.body {
             return handlers::git::read(self, asked, incoming, unread).await;
         }
-        let stall = self.settings.timeouts.body;
-        let room = if asked.caller.is_some() { &self.body_bytes } else { &self.unknown_bytes };
-        let (read, _held) = body::read(endpoint, incoming, stall, room).await?;
+        let timeouts = &self.settings.timeouts;
+        let stall = timeouts.body;
+        let (read, _held) = if asked.caller.is_some() {
+            body::read(endpoint, incoming, stall, None, &self.body_bytes).await?
+        } else {
+            // Who it is shows only in what is read: until then it takes nobody's place, and no long time.
+            let worked_on = asked.working.take().is_some();
+            let whole = Some(timeouts.stranger);
+            let read = body::read(endpoint, incoming, stall, whole, &self.unknown_bytes).await?;
+            asked.working = worked_on.then(|| self.place()).transpose()?;
+            read
+        };
         *unread = false;
         asked.body = read;
         handlers::handle(self, asked).await

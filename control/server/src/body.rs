@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::answer::Fault;
+use crate::app::overloaded;
 
 /// Bytes a second that a client must send at least, over the whole of a body.
 const SLOWEST: u64 = 64 << 10;
@@ -135,12 +136,14 @@ fn too_large(cap: usize) -> Fault {
     Fault::new(ProblemCode::TooLarge, detail)
 }
 
-/// Reads a whole body, at most the endpoint's cap. `held` bounds the bytes of all bodies together, and the permit holds them
-/// until the request is done.
+/// Reads a whole body, at most the endpoint's cap, within `whole` where that is given. `held` bounds the bytes of all bodies
+/// together: each counts when it is there, and not when it is announced, so that whoever sends slowly holds little. The permit
+/// holds them until the request is done.
 pub(crate) async fn read<'a>(
     endpoint: &Endpoint,
     mut body: Incoming,
     stall: Duration,
+    whole: Option<Duration>,
     held: &'a Semaphore,
 ) -> Result<(Bytes, Option<SemaphorePermit<'a>>), Fault> {
     if body.is_end_stream() {
@@ -149,20 +152,20 @@ pub(crate) async fn read<'a>(
     let cap = endpoint.body_cap;
     let said = body.size_hint().exact().and_then(|size| usize::try_from(size).ok());
     let most = u32::try_from(said.unwrap_or(cap).min(cap)).unwrap_or(u32::MAX);
-    let permit = held.try_acquire_many(most).map_err(|_| {
-        Fault::after(
-            ProblemCode::Overloaded,
-            Duration::from_secs(1),
-            "too many bodies are being read at once",
-        )
-    })?;
-    let end = Instant::now() + longest(stall, most);
+    let end = Instant::now() + whole.unwrap_or_else(|| longest(stall, most));
     let mut read = BytesMut::with_capacity(said.unwrap_or(0).min(64 << 10));
     let mut left = cap;
+    let mut permit: Option<SemaphorePermit<'a>> = None;
     while let Some(data) = piece(&mut body, cap, &mut left, end.min(Instant::now() + stall)).await? {
+        let more = held.try_acquire_many(u32::try_from(data.len()).unwrap_or(u32::MAX));
+        let more = more.map_err(|_| overloaded("too many bodies are being read at once"))?;
+        match &mut permit {
+            Some(permit) => permit.merge(more),
+            None => permit = Some(more),
+        }
         read.extend_from_slice(&data);
     }
-    Ok((read.freeze(), Some(permit)))
+    Ok((read.freeze(), permit))
 }
 
 /// How long a body of so many bytes may take as a whole.

@@ -24,6 +24,7 @@ use crate::answer::Fault;
 use crate::app::{App, Audited, Phase, overloaded};
 use crate::meters;
 use crate::publish;
+use crate::watched::outcome_of;
 
 /// Labels that a worker may have.
 const LABELS: usize = 64;
@@ -401,21 +402,11 @@ pub(crate) fn result(
         // writes what follows from it then.
         (_, Some(task)) => publish::of_end(&task, key.attempt, &end),
     };
-    let (outcome, cost) = match &end {
-        AttemptEnd::Verified(change) => ("verified", change.cost),
-        AttemptEnd::BowedOut(bow_out) => ("bowed_out", bow_out.cost),
-        AttemptEnd::Onboarded { cost } => ("onboarded", *cost),
-        AttemptEnd::Failed { cost, .. } => ("failed", *cost),
-        AttemptEnd::Cancelled { cost } => ("cancelled", *cost),
-    };
-    let held = app.store.holds(key, token, now)?;
-    if held {
+    if app.store.holds(key, token, now)? {
+        let (outcome, _) = outcome_of(&end);
         app.allowed(audited, key.task.as_str(), &format!("attempt {}: {outcome}", key.attempt), now)?;
     }
     app.store.finish(key, token, &end, &effects, now)??;
-    if held {
-        meters::attempt_ended(outcome, &cost);
-    }
     Ok(())
 }
 
@@ -469,28 +460,30 @@ fn judged(
         }
     }
     let claim = Claim { lease: key, task: &task, change, evidence: &evidence, patch: &patch };
-    let accepted = match app.acceptor.accept(&claim) {
+    let judged = app.acceptor.accept(&claim);
+    // What is told again, or by whoever lost the lease, counts for nothing.
+    if held {
+        meters::judged(if judged.is_ok() { "pass" } else { "refused" });
+    }
+    let accepted = match judged {
         Ok(accepted) => accepted,
         Err(Refusal::BowOut(bow_out)) => {
-            meters::judged("refused");
             tracing::warn!(task = %key.task, attempt = %key.attempt, why = bow_out.summary, "a verified change is refused");
             return Ok((AttemptEnd::BowedOut(bow_out), Vec::new()));
         }
         Err(Refusal::Failed(why)) => {
-            meters::judged("refused");
             tracing::warn!(task = %key.task, attempt = %key.attempt, why, "a verified change cannot be judged");
             let error = format!("the control plane does not take the change: {why}");
             return Ok((AttemptEnd::Failed { error, cost: change.cost }, Vec::new()));
         }
     };
     if held {
-        meters::judged("pass");
         let verdict = serde_json::to_vec(&accepted.verdict)
             .map_err(|error| Fault::internal("write a verdict", &error))?;
         // Not the evidence's seal: whether the files make its tree is the code host's to say, when it is published.
         let digest = Digest::of(&verdict);
         app.store.keep_artifact(&key.task, &digest, &verdict)?;
-        app.store.set_value(&verdict_value(&key.task, key.attempt), digest.as_str())?;
+        app.store.set_value_of(&key.task, &verdict_value(&key.task, key.attempt), digest.as_str())?;
     }
     Ok((AttemptEnd::Verified(Box::new(change.clone())), accepted.effects))
 }
@@ -507,5 +500,6 @@ pub(crate) fn release(
         return Err(lost());
     }
     app.allowed(audited, key.task.as_str(), &format!("attempt {}", key.attempt), now)?;
-    Ok(app.store.release(key, token, now)??)
+    app.store.release(key, token, now)??;
+    Ok(())
 }

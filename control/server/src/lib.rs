@@ -34,6 +34,7 @@ pub mod publish;
 mod reads;
 mod routes;
 mod settings;
+mod shared;
 mod signed;
 mod tls;
 #[cfg(feature = "otlp")]

@@ -271,8 +271,9 @@ fn service(
         let in_flight = pulse.begin();
         let app = Arc::clone(&app);
         let answering: Answering = Box::pin(async move {
-            let response = app.handle(request, peer).await;
-            Ok(response.map(|body| Guarded::new(body, in_flight)))
+            let mut response = app.handle(request, peer).await;
+            let room = response.extensions_mut().remove();
+            Ok(response.map(|body| Guarded::new(body, in_flight, room)))
         });
         answering
     })

@@ -42,7 +42,11 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     ("gloaming_leases_total", "counter", "Tasks handed to workers."),
     ("gloaming_lease_expiries_total", "counter", "Leases that ran out."),
     ("gloaming_renew_refusals_total", "counter", "Renewals of a lease that was lost."),
-    ("gloaming_attempts_total", "counter", "Attempts that ended, by outcome."),
+    (
+        "gloaming_attempts_total",
+        "counter",
+        "Attempts that ended, by outcome: verified, bowed_out, onboarded, failed, cancelled, released, expired.",
+    ),
     ("gloaming_webhooks_total", "counter", "Deliveries, by sender and outcome: taken, known, refused."),
     ("gloaming_tokens_total", "counter", "Tokens of models that ended attempts took."),
     ("gloaming_cost_usd_total", "gauge", "US dollars that ended attempts took."),

@@ -87,6 +87,9 @@ pub struct Timeouts {
     pub head: Duration,
     /// For the next bytes of a body.
     pub body: Duration,
+    /// For the whole body of a sender that is known by nothing else. GitHub gives its deliveries up after ten seconds, and
+    /// Slack after three.
+    pub stranger: Duration,
     /// For the next request on a connection.
     pub idle: Duration,
     /// For the code host to go on with what it is asked for workers.
@@ -105,6 +108,7 @@ impl Default for Timeouts {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             body: Duration::from_secs(15),
+            stranger: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             host: Duration::from_secs(60),
             write: Duration::from_secs(30),
@@ -133,6 +137,8 @@ pub struct Caps {
     pub headers: usize,
     /// Bytes of request bodies held in memory, of all requests.
     pub body_bytes: usize,
+    /// Bytes of large answers held in memory until their clients have taken them, of all requests; of one client's a quarter.
+    pub answer_bytes: usize,
 }
 
 impl Default for Caps {
@@ -146,6 +152,7 @@ impl Default for Caps {
             head: 32 << 10,
             headers: 64,
             body_bytes: 512 << 20,
+            answer_bytes: 256 << 20,
         }
     }
 }

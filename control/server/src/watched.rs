@@ -1,10 +1,10 @@
 //! A store whose writes are timed, and ring the bells of whoever waits for them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gloaming_api::access::{NewToken, RepoPattern, TokenView};
+use gloaming_api::bowout::Cost;
 use gloaming_api::task::{PullRequest, PullRequestOutcome, TaskEvent, TaskState, TaskView};
 use gloaming_api::worker::{LeaseKey, Renewal, Renewed};
 use gloaming_api::{Attempt, Digest, RepoId, TaskId};
@@ -19,13 +19,11 @@ use crate::meters;
 pub(crate) struct Watched {
     store: Arc<dyn Store>,
     bells: Arc<Bells>,
-    /// Grows with every profile that is stored.
-    profiles: Arc<AtomicU64>,
 }
 
 impl Watched {
-    pub(crate) fn new(store: Arc<dyn Store>, bells: Arc<Bells>, profiles: Arc<AtomicU64>) -> Self {
-        Self { store, bells, profiles }
+    pub(crate) fn new(store: Arc<dyn Store>, bells: Arc<Bells>) -> Self {
+        Self { store, bells }
     }
 
     fn timed<T>(&self, call: &'static str, write: impl FnOnce(&dyn Store) -> Stored<T>) -> Stored<T> {
@@ -82,6 +80,7 @@ impl Store for Watched {
         read tokens() -> Vec<TokenView>;
         read audit_log(after: u64, limit: u32) -> Vec<AuditEntry>;
         read profile(repo: &RepoId) -> Option<(Digest, Value)>;
+        read profile_key(repo: &RepoId) -> Option<Digest>;
         read value(name: &str) -> Option<String>;
         read shares() -> Vec<(RepoPattern, Share)>;
         read share(repo: &RepoId) -> Share;
@@ -89,17 +88,19 @@ impl Store for Watched {
         write put_artifact(lease: &LeaseKey, token: &str, digest: &Digest, content: &[u8], now: Timestamp) -> Result<(), Refused>;
         write keep_artifact(task: &TaskId, digest: &Digest, content: &[u8]) -> bool;
         write add_effect(task: Option<&TaskId>, effect: &NewEffect, now: Timestamp) -> ();
-        write effects(limit: u32, hold: Duration, now: Timestamp) -> Vec<Effect>;
+        write effects(kinds: Kinds<'_>, limit: u32, hold: Duration, now: Timestamp) -> Vec<Effect>;
         write effect_ended(id: i64, end: &EffectEnd, now: Timestamp) -> ();
         write revive_effect(id: i64, now: Timestamp) -> bool;
         write deliver(delivery: &Delivery, now: Timestamp) -> bool;
-        write deliveries(limit: u32, hold: Duration, now: Timestamp) -> Vec<Delivery>;
+        write deliveries(sender: &str, limit: u32, hold: Duration, now: Timestamp) -> Vec<Delivery>;
         write delivered(sender: &str, id: &str, error: Option<&str>, now: Timestamp) -> ();
         write add_token(id: &str, secret: &Digest, token: &NewToken, now: Timestamp) -> ();
         write token_used(id: &str, now: Timestamp) -> ();
         write revoke_token(id: &str, now: Timestamp) -> bool;
         write audit(who: &str, decision: &str, action: &str, subject: &str, detail: &str, now: Timestamp) -> ();
+        write put_profile(repo: &RepoId, key: &Digest, profile: &Value, now: Timestamp) -> ();
         write set_value(name: &str, value: &str) -> ();
+        write set_value_of(task: &TaskId, name: &str, value: &str) -> ();
         write grace(hold: Duration, now: Timestamp) -> u64;
         write let_go(now: Timestamp) -> u64;
         write forget(before: Timestamp, now: Timestamp) -> Gone;
@@ -155,17 +156,23 @@ impl Store for Watched {
         effects: &[NewEffect],
         now: Timestamp,
     ) -> Stored<Result<TaskState, Refused>> {
-        self.rung("finish", &lease.task, |store| store.finish(lease, token, end, effects, now))
+        // Told a second time, the same end is answered as the first time.
+        let ends = self.store.holds(lease, token, now)?;
+        let finished =
+            self.rung("finish", &lease.task, |store| store.finish(lease, token, end, effects, now))?;
+        if ends && finished.is_ok() {
+            let (outcome, cost) = outcome_of(end);
+            meters::attempt_ended(outcome, &cost);
+        }
+        Ok(finished)
     }
 
-    fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<(), Refused>> {
-        self.rung("release", &lease.task, |store| store.release(lease, token, now))
-    }
-
-    fn put_profile(&self, repo: &RepoId, key: &Digest, profile: &Value, now: Timestamp) -> Stored<()> {
-        let stored = self.timed("put_profile", |store| store.put_profile(repo, key, profile, now));
-        self.profiles.fetch_add(1, Ordering::Release);
-        stored
+    fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<Cost, Refused>> {
+        let released = self.rung("release", &lease.task, |store| store.release(lease, token, now))?;
+        if let Ok(took) = &released {
+            meters::attempt_ended("released", took);
+        }
+        Ok(released)
     }
 
     fn set_shares(&self, shares: &[(RepoPattern, Share)], now: Timestamp) -> Stored<()> {
@@ -174,15 +181,27 @@ impl Store for Watched {
         set
     }
 
-    fn sweep(&self, now: Timestamp) -> Stored<Vec<TaskId>> {
+    fn sweep(&self, now: Timestamp) -> Stored<Vec<(TaskId, Cost)>> {
         let swept = self.timed("sweep", |store| store.sweep(now))?;
-        for task in &swept {
+        for (task, took) in &swept {
             self.bells.task(task);
+            meters::attempt_ended("expired", took);
         }
         meters::expired(swept.len());
         if !swept.is_empty() {
             self.bells.ready();
         }
         Ok(swept)
+    }
+}
+
+/// What an attempt that is ended so is counted as, and what it took.
+pub(crate) fn outcome_of(end: &AttemptEnd) -> (&'static str, Cost) {
+    match end {
+        AttemptEnd::Verified(change) => ("verified", change.cost),
+        AttemptEnd::BowedOut(bow_out) => ("bowed_out", bow_out.cost),
+        AttemptEnd::Onboarded { cost } => ("onboarded", *cost),
+        AttemptEnd::Failed { cost, .. } => ("failed", *cost),
+        AttemptEnd::Cancelled { cost } => ("cancelled", *cost),
     }
 }

@@ -23,7 +23,7 @@ use crate::signed;
 /// How long a receiver may take to answer, and to be reached.
 const PATIENCE: Duration = Duration::from_secs(10);
 const REACHED: Duration = Duration::from_secs(5);
-/// How often one event is sent before it is given up: with the pauses between, over about 14 hours.
+/// How often one event is sent again before it is given up: with the pauses between, over about 12 hours.
 const TRIES: u32 = 20;
 /// The longest pause between two tries.
 const LONGEST: SignedDuration = SignedDuration::from_hours(1);
@@ -176,6 +176,14 @@ impl Webhook {
         let error = format!("it answers {status} {said}").trim_end().to_owned();
         let gone = status == StatusCode::GONE;
         Err(((!gone).then_some(wait.max(pause)), error))
+    }
+}
+
+/// Whether two addresses are the same one, however they are written.
+pub fn is_same(one: &str, other: &str) -> bool {
+    match (Url::parse(one), Url::parse(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
     }
 }
 

@@ -1,9 +1,10 @@
 //! A connection's bytes, and what its pulse tells: whether a head is being sent, or nothing is, or nothing is taken.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -47,6 +48,9 @@ pub(crate) struct Pulse {
     quiet: AtomicU64,
     stuck: AtomicU64,
     in_flight: AtomicUsize,
+    /// Since when the client takes nothing of an answer, by the answer's number: of those that have something for it.
+    offered: Mutex<BTreeMap<u64, u64>>,
+    answers: AtomicU64,
     /// Rung when a deadline may have come nearer.
     pub(crate) changed: Notify,
 }
@@ -59,6 +63,8 @@ impl Pulse {
             quiet: AtomicU64::new(1),
             stuck: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
+            offered: Mutex::default(),
+            answers: AtomicU64::new(0),
             changed: Notify::new(),
         })
     }
@@ -78,14 +84,20 @@ impl Pulse {
     pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
         self.head.store(0, Ordering::Relaxed);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
+        InFlight { pulse: Arc::clone(self), number: self.answers.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    fn offered(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns when the connection must be looked at again, and why, unless something changes before.
     pub(crate) fn next(&self, timeouts: &Timeouts) -> (Instant, Due) {
         let at = |since: u64, wait: Duration| self.began + Duration::from_millis(since) + wait;
         let of = |what: &AtomicU64| Some(what.load(Ordering::Relaxed)).filter(|since| *since > 0);
-        let stuck = of(&self.stuck).map(|since| (at(since, timeouts.write), Due::Stuck));
+        // In HTTP/2 a client that takes nothing of an answer may well take what keeps the connection alive.
+        let stuck = of(&self.stuck).into_iter().chain(self.offered().values().copied()).min();
+        let stuck = stuck.map(|since| (at(since, timeouts.write), Due::Stuck));
         let waits = self.in_flight.load(Ordering::Relaxed) == 0;
         let other = waits.then(|| match of(&self.head) {
             Some(since) => (at(since, timeouts.head), Due::Head),
@@ -105,13 +117,33 @@ impl Pulse {
 
 /// A request that is worked on, or whose answer is being written.
 #[derive(Debug)]
-pub(crate) struct InFlight(Arc<Pulse>);
+pub(crate) struct InFlight {
+    pulse: Arc<Pulse>,
+    number: u64,
+}
+
+impl InFlight {
+    /// Notes that there is something of the answer for the client to take, and that it took what there was before.
+    pub(crate) fn offers(&self) {
+        let before = self.pulse.offered().insert(self.number, self.pulse.now());
+        // Later than it was: whoever waits looks at it again then.
+        if before.is_none() {
+            self.pulse.changed.notify_one();
+        }
+    }
+
+    /// Notes that the client took all that there is so far.
+    pub(crate) fn has_nothing(&self) {
+        self.pulse.offered().remove(&self.number);
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.quiet.store(self.0.now(), Ordering::Relaxed);
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.0.changed.notify_one();
+        self.has_nothing();
+        self.pulse.quiet.store(self.pulse.now(), Ordering::Relaxed);
+        self.pulse.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.pulse.changed.notify_one();
     }
 }
 
@@ -139,14 +171,6 @@ impl<T> Wire<T> {
     fn noticed(&self, read: usize) {
         if self.heads && read > 0 && self.pulse.in_flight.load(Ordering::Relaxed) == 0 {
             self.pulse.mark(&self.pulse.head);
-        }
-    }
-
-    /// An answer that is taken bit by bit is no idle connection, though its request is done. Frames of HTTP/2 that only keep
-    /// the connection alive are smaller than this.
-    fn wrote(&self, count: usize) {
-        if count > 64 {
-            self.pulse.quiet.store(self.pulse.now(), Ordering::Relaxed);
         }
     }
 
@@ -200,9 +224,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(count)) = written {
-            self.wrote(count);
-        }
         self.waited(written)
     }
 

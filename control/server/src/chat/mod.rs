@@ -172,7 +172,7 @@ impl Executor {
     async fn done(&self, effect: &Effect, chat: Chat) -> Result<Value, Trouble> {
         let key = &effect.what.key;
         // Whoever tried before may have been heard.
-        let search = effect.tries > 0;
+        let search = effect.tried;
         match chat {
             Chat::Say { channel, thread, text } => {
                 self.slack.say(&channel, &thread, &text, key, search).await.map(|ts| json!({"ts": ts}))
@@ -185,9 +185,9 @@ impl Executor {
                 let root = parent.is_empty().then(|| thread(&channel, &ts));
                 self.ask(move |store| {
                     if let Some(root) = root {
-                        store.set_value(&root, of.as_str())?;
+                        store.set_value_of(&of, &root, of.as_str())?;
                     }
-                    store.set_value(&shown(&of), &said.to_string())
+                    store.set_value_of(&of, &shown(&of), &said.to_string())
                 })
                 .await?;
                 Ok(json!({"channel": channel, "ts": ts}))
@@ -202,7 +202,7 @@ impl Executor {
                     return Ok(Value::Null);
                 }
                 self.slack.update(&channel, &ts, &text).await?;
-                self.ask(move |store| store.set_value(&shown(&task), &said)).await?;
+                self.ask(move |store| store.set_value_of(&task, &shown(&task), &said)).await?;
                 Ok(Value::Null)
             }
             Chat::End { task, state, detail } => {

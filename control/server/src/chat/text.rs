@@ -4,7 +4,8 @@ use gloaming_api::bowout::shorten;
 use gloaming_api::path::escape_name;
 
 /// Returns a text that others wrote on one line, at most `max` characters of it: it can call nobody, lead nowhere, and set
-/// nothing as code.
+/// nothing as code. It may be shown bold, italic or struck: Slack has an escape for `&`, `<` and `>` and for nothing else, and
+/// what is put between to prevent it would be copied along with a command.
 pub(crate) fn words(text: &str, max: usize) -> String {
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let clean = escape_name(shorten(&one_line, max).as_bytes());

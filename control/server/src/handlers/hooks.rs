@@ -86,6 +86,13 @@ pub(super) async fn slack_command(app: &Arc<App>, asked: &Asked) -> Answered {
         _ if !known => {}
         Ok(Wanted::Help) => return said(slack::HELP),
         Err(why) => return said(&format!("{}. {}", text::words(&why, 200), slack::HELP)),
+        Ok(Wanted::Status(task)) => {
+            let told = app.ask(move |app, _| match &app.settings.slack {
+                Some(shared) => slack::status(app.store.as_ref(), &shared.people, &spoken, task),
+                None => Ok(String::new()),
+            });
+            return said(&told.await??);
+        }
         Ok(_) => {}
     }
     keep(app, words::COMMAND, spoken.id, asked).await?;

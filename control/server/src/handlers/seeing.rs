@@ -99,13 +99,17 @@ pub(super) fn openapi() -> Response<Body> {
 
 pub(super) async fn stats(app: &Arc<App>, asked: &Asked) -> Answered {
     let caller = asked.caller()?.clone();
-    let told = app.ask(move |app, _| {
+    let mut repos: Vec<String> = caller.token.repos.iter().map(|one| one.as_str().to_owned()).collect();
+    repos.sort_unstable();
+    let store = Arc::clone(&app.store);
+    let told = app.stats.of(repos, move || {
         let mut stats = Stats::default();
-        let figures = app.store.figures(Timestamp::UNIX_EPOCH)?;
+        let figures = store.figures(Timestamp::UNIX_EPOCH)?;
         figures.iter().filter(|figure| caller.reaches(&figure.repo)).for_each(|figure| stats.add(figure));
-        Ok::<_, Fault>(stats)
+        Ok(Arc::new(stats))
     });
-    Ok(json(StatusCode::OK, &told.await??))
+    let told = told.await.map_err(|error| Fault::internal("read what came of tasks", &*error))?;
+    Ok(json(StatusCode::OK, &*told))
 }
 
 /// Whether a caller may know of an effect: of a task's who reaches its repository, of others who reaches every one.

@@ -323,8 +323,8 @@ impl Executor {
         let message = commit_message(&ready.words());
         let commit = host.create_commit(repo, &message, &tree, &change.base).await?;
         // Before there is a branch at it: one that stands elsewhere is somebody else's.
-        let (name, made) = (made_value(&view.id), commit.clone());
-        self.ask(move |store| store.set_value(&name, &made)).await?;
+        let (id, name, made) = (view.id.clone(), made_value(&view.id), commit.clone());
+        self.ask(move |store| store.set_value_of(&id, &name, &made)).await?;
         match (stands_at, &view.pull_request) {
             (None, _) => host.create_branch(repo, &branch, &commit).await?,
             (Some(_), Some(_)) => host.forward_branch(repo, &branch, &commit).await?,
@@ -374,7 +374,7 @@ impl Executor {
         self.ask(move |store| {
             let digest = Digest::of(&sealed);
             if store.keep_artifact(&id, &digest, &sealed)? {
-                store.set_value(&name, digest.as_str())?;
+                store.set_value_of(&id, &name, digest.as_str())?;
             }
             Ok(())
         })

@@ -42,13 +42,16 @@
         again = false;
         const answer = await fetch(location.pathname, { credentials: "same-origin", redirect: "error" });
         if (!answer.ok) {
-          stop();
+          // Whoever may not look any more is not to ask again; a server that is busy or being started may answer later.
+          if ([401, 403, 404].includes(answer.status)) stop();
           return;
         }
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const fresh = page.getElementById("live");
         // What a hand is on is not taken away; the next look brings what this one would have.
         if (fresh && part().innerHTML !== fresh.innerHTML && getSelection().isCollapsed) replace(document.adoptNode(fresh));
+        // A browser gives a stream up for good where it was answered with an error.
+        if (source && source.readyState === EventSource.CLOSED) follow();
       } while (again);
     } catch {
       // The server is away, or nobody is logged in any more: what is shown stays.
@@ -57,12 +60,15 @@
     }
   };
 
-  const events = part() && part().dataset.events;
-  if (!events) return;
-  source = new EventSource(events);
-  for (const name of ["submitted", "leased", "progress", "lease_expired", "released", "attempt_failed", "verified", "ended", "cancel_asked", "retried", "outcome"]) {
-    source.addEventListener(name, look);
-  }
+  const follow = () => {
+    source = new EventSource(part().dataset.events);
+    for (const name of ["submitted", "leased", "progress", "lease_expired", "released", "attempt_failed", "verified", "ended", "cancel_asked", "retried", "outcome"]) {
+      source.addEventListener(name, look);
+    }
+  };
+
+  if (!part() || !part().dataset.events) return;
+  follow();
   // Lines of the journal come without an event.
   timer = setInterval(() => {
     if (!document.hidden) look();

@@ -186,7 +186,11 @@ async fn a_host_that_cannot_be_asked_makes_a_delivery_wait() {
     assert!(asked.scene.store.deliver(&one, asked.scene.now).unwrap());
     assert!(asked.hooks.work(&one, asked.scene.now).await);
     assert_eq!(asked.tasks(), 1);
-    let left = asked.scene.store.deliveries(9, std::time::Duration::from_secs(60), asked.scene.now).unwrap();
+    let left = asked
+        .scene
+        .store
+        .deliveries("github", 9, std::time::Duration::from_secs(60), asked.scene.now)
+        .unwrap();
     assert_eq!(left, []);
 }
 
@@ -376,7 +380,9 @@ impl Asked {
         let now = start() + SignedDuration::from_mins(minutes);
         let done = self.hooks.reconcile(now).await;
         assert_eq!(done.errors, Vec::<String>::new());
-        for delivery in self.scene.store.deliveries(10, std::time::Duration::from_secs(60), now).unwrap() {
+        for delivery in
+            self.scene.store.deliveries("github", 10, std::time::Duration::from_secs(60), now).unwrap()
+        {
             self.hooks.work(&delivery, now).await;
         }
         (done.unheard, self.tasks())

@@ -20,7 +20,7 @@ use gloaming_server::{
     Acceptor, Claim, Clock, InProcess, Policies, Refusal, Server, Settings, envelope_value,
 };
 use gloaming_store::{
-    Claimant, Effect, EffectEnd, MemoryStore, Store, Submission, Submitted, TaskFilter, TaskRecord,
+    Claimant, Effect, EffectEnd, Kinds, MemoryStore, Store, Submission, Submitted, TaskFilter, TaskRecord,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -201,7 +201,7 @@ impl Scene {
     }
 
     pub(crate) fn due(&self) -> Vec<Effect> {
-        self.store.effects(10, Duration::from_secs(60), self.now).expect("a store")
+        self.store.effects(Kinds::ALL, 10, Duration::from_secs(60), self.now).expect("a store")
     }
 
     /// Does everything that was written down, however long it takes. `lose` says of which run, counted from 0, the process

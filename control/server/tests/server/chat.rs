@@ -9,7 +9,7 @@ use gloaming_server::chat::{Executor, Slack as Client};
 use gloaming_server::feed::Teller;
 use gloaming_server::hooks::slack::{Hooks, People, Person};
 use gloaming_server::{Settings, Slack};
-use gloaming_store::{Effect, EffectEnd, NewEffect, TaskFilter};
+use gloaming_store::{Effect, EffectEnd, Kinds, NewEffect, TaskFilter};
 use serde_json::{Value, json};
 
 use super::receiver::{Came, Receiver};
@@ -79,7 +79,7 @@ async fn mention(running: &Running, user: &str, id: &str, thread: Option<&str>, 
 /// Works on what came.
 fn work(running: &Running) -> usize {
     let hooks = Hooks::new(Arc::clone(&running.store), people(), running.server.grants());
-    let taken = running.store.deliveries(100, Duration::from_secs(60), running.now()).unwrap();
+    let taken = running.store.deliveries("slack", 100, Duration::from_secs(60), running.now()).unwrap();
     for delivery in &taken {
         hooks.work(delivery, running.now()).unwrap();
         // Whoever dies before it is noted does it again, which changes nothing.
@@ -141,7 +141,7 @@ async fn settle(running: &Running, executor: &Executor) -> Vec<String> {
     for _ in 0..100 {
         let teller = Teller::new(Arc::clone(&running.store), Vec::new(), true);
         while teller.pass(running.now()).unwrap() > 0 {}
-        let due = running.store.effects(100, Duration::from_secs(60), running.now()).unwrap();
+        let due = running.store.effects(Kinds::ALL, 100, Duration::from_secs(60), running.now()).unwrap();
         if due.is_empty() && running.store.load(running.now()).unwrap().effects == 0 {
             return errors;
         }
@@ -290,9 +290,44 @@ async fn a_message_that_does_not_come_is_waited_for_at_length() {
     let what = NewEffect { key: format!("chat:{task}:9"), kind: "chat".to_owned(), payload };
     let mut waits = Vec::new();
     for tries in [0, 9, 10, 50] {
-        let effect = Effect { id: 1, task: None, what: what.clone(), tries };
+        let effect = Effect { id: 1, task: None, what: what.clone(), tries, tried: tries > 0 };
         let EffectEnd::Later { at, .. } = executor.run(&effect, running.now()).await else { panic!("done") };
         waits.push(at.duration_since(running.now()).as_secs_f64().round());
     }
     assert_eq!(waits, [2.0, 2.0, 900.0, 900.0]);
+}
+
+#[tokio::test]
+async fn what_was_taken_up_again_is_searched_for_before_it_is_said() {
+    let running = server().await;
+    let (receiver, messages) = slack(&[]);
+    let executor = executor(&running, &receiver);
+    let payload = json!({"do": "say", "channel": "C1", "thread": "", "text": "done"});
+    let what = NewEffect { key: "chat:say:1".to_owned(), kind: "chat".to_owned(), payload };
+    for tried in [false, true] {
+        let effect = Effect { id: 1, task: None, what: what.clone(), tries: 0, tried };
+        let end = executor.run(&effect, running.now()).await;
+        assert!(matches!(end, EffectEnd::Done(_)), "{end:?}");
+    }
+    assert_eq!(messages.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn how_a_task_stands_is_told_to_whoever_asks_by_a_command_and_to_nobody_else() {
+    let running = server().await;
+    command(&running, "UADA", "t.1", "acme/api fix it").await;
+    work(&running);
+    let task = tasks(&running).remove(0).id;
+    let (receiver, messages) = slack(&[]);
+    let executor = executor(&running, &receiver);
+    settle(&running, &executor).await;
+    let before = messages.lock().unwrap().len();
+    let told = command(&running, "UADA", "t.2", &format!("status {task}")).await;
+    assert!(told.starts_with("*acme/api*  fix it\n") && told.ends_with("waits for a worker"), "{told}");
+    assert!(command(&running, "UADA", "t.3", "status").await.starts_with("Which task?"));
+    let missing = command(&running, "UADA", "t.4", "status t-00000000000000000001").await;
+    assert!(missing.starts_with("There is no task"), "{missing}");
+    work(&running);
+    settle(&running, &executor).await;
+    assert_eq!(messages.lock().unwrap().len(), before);
 }

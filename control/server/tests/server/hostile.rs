@@ -7,6 +7,7 @@ use gloaming_api::worker::PROTOCOL;
 use gloaming_server::{Settings, Timeouts};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::published::signed;
 use crate::support::{LONG, Running, Setup, code_of, read_all};
 
 async fn hasty() -> Running {
@@ -295,21 +296,67 @@ async fn too_much_at_once_is_shed_and_probes_are_answered_all_the_same() {
     }
 }
 
+/// Begins a body of a stranger's, and returns when it is being read.
+async fn begun(running: &Running, length: usize, sent: usize) -> tokio::net::TcpStream {
+    let head = format!(
+        "POST /hooks/github HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+    );
+    let mut stream = running.raw(head.as_bytes()).await;
+    let mut hello = [0; 25];
+    stream.read_exact(&mut hello).await.unwrap();
+    assert_eq!(&hello, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(&vec![b' '; sent]).await.unwrap();
+    stream
+}
+
 #[tokio::test]
 async fn bodies_of_strangers_leave_room_for_those_of_who_is_known() {
-    let mut settings = Settings::default();
+    let mut settings = Settings { rate_factor: 0, ..Settings::default() };
     settings.caps.body_bytes = 8 << 20;
     let running = Running::with(Setup { settings, ..Setup::default() }).await;
-    let head = "POST /hooks/github HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2097152\r\nExpect: 100-continue\r\n\r\n";
-    let mut held = running.raw(head.as_bytes()).await;
-    let mut hello = [0; 12];
-    held.read_exact(&mut hello).await.unwrap();
-    assert_eq!(&hello, b"HTTP/1.1 100");
-    let second = running.talk(head.as_bytes()).await;
-    assert!(second.starts_with("HTTP/1.1 503 "), "{second}");
-    assert_eq!(code_of(&second), "overloaded");
+    // All but a little of a quarter of the room, and then no more.
+    let _held = begun(&running, 3 << 20, (2 << 20) - 100).await;
+    let full = async {
+        let headers = [("content-type", "application/json")];
+        loop {
+            // Before all of the first is there the second is refused for its signature.
+            let answer = running.send("POST", "/hooks/github", "", &headers, vec![b' '; 200]).await;
+            if answer.status == 503 {
+                break answer.code();
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(LONG, full).await.unwrap(), "overloaded");
     let token = running.token("bot", &[Scope::Submit], "*");
     running.submit(&token, "acme/api").await;
+}
+
+#[tokio::test]
+async fn slow_strangers_shut_nobody_out() {
+    let stranger = Duration::from_millis(300);
+    let timeouts = Timeouts { stranger, body: 2 * LONG, ..Timeouts::default() };
+    let mut settings = Settings { timeouts, github_secret: Some("s3cret".into()), ..Settings::default() };
+    settings.caps.requests = 1;
+    let running = Running::with(Setup { settings, ..Setup::default() }).await;
+    // As many as would fill the room by what they announce, each of them a place that is worked on.
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        held.push(begun(&running, 25 << 20, 100).await);
+    }
+    let body = b"{}";
+    let signature = signed(body, "s3cret");
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-github-event", "ping"),
+        ("x-github-delivery", "d1"),
+        ("x-hub-signature-256", signature.as_str()),
+    ];
+    let taken = running.send("POST", "/hooks/github", "", &headers, body.to_vec()).await;
+    assert_eq!(taken.status, 202, "{}", taken.text());
+    // Of them none has more than its time.
+    for mut stream in held {
+        assert_eq!(code_of(&read_all(&mut stream).await), "request_timeout");
+    }
 }
 
 #[tokio::test]

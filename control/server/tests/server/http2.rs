@@ -144,6 +144,88 @@ async fn streams_that_are_opened_and_reset_without_end_are_ended() {
     assert_eq!(running.ask("GET", "/livez", "").await.status, 200);
 }
 
+/// Begins an HTTP/2 connection on which the server may send heads of answers and, of each one's body, so many bytes.
+async fn with_window(
+    running: &Running,
+    window: u32,
+) -> (hyper::client::conn::http2::SendRequest<Empty<bytes::Bytes>>, tokio::task::JoinHandle<hyper::Result<()>>)
+{
+    let stream = TcpStream::connect(running.address).await.unwrap();
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(window);
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+fn asking(path: &str, token: &str) -> http::Request<Empty<bytes::Bytes>> {
+    let request = http::Request::get(format!("http://control.acme.example{path}"));
+    request.header("authorization", format!("Bearer {token}")).body(Empty::new()).unwrap()
+}
+
+fn hasty() -> Settings {
+    let write = std::time::Duration::from_millis(200);
+    Settings { timeouts: Timeouts { write, ..Timeouts::default() }, ..Settings::default() }
+}
+
+/// The socket takes whatever is written, and pings are answered: only the answer's body is not taken.
+#[tokio::test]
+async fn a_client_that_grants_no_window_is_let_go() {
+    let running = Running::with(Setup { settings: hasty(), ..Setup::default() }).await;
+    let token = running.token("bot", &[gloaming_api::access::Scope::Submit], "*");
+    let text = "x".repeat(100 << 10);
+    let task = serde_json::json!({"repo": "acme/api", "text": text});
+    let id = running.post("/v1/tasks", &token, task).await.json()["id"].as_str().unwrap().to_owned();
+    // None at all; and some, but no more of it when that is used up.
+    for window in [0, 1, 40 << 10] {
+        let (mut sender, ended) = with_window(&running, window).await;
+        let response = sender.send_request(asking(&format!("/v1/tasks/{id}"), &token)).await.unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        let _ = tokio::time::timeout(LONG, ended).await.expect("the server ends the connection").unwrap();
+        assert!(sender.is_closed());
+    }
+    let metrics = running.ask("GET", "/metrics", &running.admin).await.text();
+    assert!(metrics.contains("gloaming_connections_ended_total{reason=\"stuck\"}"), "{metrics}");
+    // An answer that is waited for is not one that is not taken.
+    let (mut sender, _ended) = with_window(&running, 1 << 20).await;
+    let events = sender.send_request(asking(&format!("/v1/tasks/{id}/events"), &token)).await.unwrap();
+    let mut body = events.into_body();
+    body.frame().await.unwrap().unwrap();
+    let (mut waits, gone) = with_window(&running, 0).await;
+    let _held = waits.send_request(asking("/livez", "")).await.unwrap();
+    let _ = tokio::time::timeout(LONG, gone).await.expect("it ends").unwrap();
+    running.post(&format!("/v1/tasks/{id}/cancel"), &token, serde_json::json!({})).await;
+    let told = tokio::time::timeout(LONG, body.collect()).await.unwrap().unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&told).contains("event: ended"), "{told:?}");
+}
+
+#[tokio::test]
+async fn large_answers_that_are_not_taken_are_few() {
+    let mut settings = hasty();
+    settings.caps.answer_bytes = 1 << 20;
+    let running = Running::with(Setup { settings, ..Setup::default() }).await;
+    let (one, other) = (
+        running.token("one", &[gloaming_api::access::Scope::Submit], "*"),
+        running.token("other", &[gloaming_api::access::Scope::Submit], "*"),
+    );
+    // Twice as long as JSON has it.
+    let task = serde_json::json!({"repo": "acme/api", "text": "\"".repeat(256 << 10)});
+    let id = running.post("/v1/tasks", &one, task).await.json()["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/tasks/{id}");
+    let (mut sender, ended) = with_window(&running, 0).await;
+    let mut asked = Vec::new();
+    for _ in 0..2 {
+        asked.push(sender.send_request(asking(&path, &one)).await.unwrap());
+    }
+    let codes: Vec<u16> = asked.iter().map(|answer| answer.status().as_u16()).collect();
+    assert_eq!(codes, [200, 503], "one client has a quarter of the room, or one answer");
+    let shed = running.ask("GET", &path, &other).await;
+    assert_eq!((shed.status, shed.code(), shed.header("retry-after")), (503, "overloaded".into(), "1"));
+    // What was not taken in time is given up, and its room is there again.
+    let _ = tokio::time::timeout(LONG, ended).await.expect("the server ends the connection").unwrap();
+    let again = async { while running.ask("GET", &path, &other).await.status != 200 {} };
+    tokio::time::timeout(LONG, again).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_connection_without_requests_is_ended() {
     let timeouts = Timeouts { idle: std::time::Duration::from_millis(300), ..Timeouts::default() };

@@ -9,7 +9,7 @@ use gloaming_api::task::PullRequest;
 use gloaming_api::worker::PROTOCOL;
 use gloaming_api::{Attempt, Digest, TaskId};
 use gloaming_server::{Accepted, Acceptor, Claim, Refusal, Settings, Timeouts, envelope_value};
-use gloaming_store::{Claimant, Limits, NewEffect, SqliteStore};
+use gloaming_store::{Claimant, Kinds, Limits, NewEffect, SqliteStore};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
@@ -95,7 +95,7 @@ async fn a_change_is_judged_again_and_its_evidence_is_sealed_by_whoever_publishe
     assert!(unsealed.text().contains("sealed=false"), "{}", unsealed.text());
     assert_eq!(get("/evidence?sealed=false").await.text(), "good");
     assert_eq!(get("/evidence?sealed=perhaps").await.code(), "bad_request");
-    let due = running.store.effects(10, Duration::from_secs(60), running.now()).unwrap();
+    let due = running.store.effects(Kinds::ALL, 10, Duration::from_secs(60), running.now()).unwrap();
     assert_eq!(due.iter().map(|effect| effect.what.kind.as_str()).collect::<Vec<_>>(), ["publish"]);
     let task: TaskId = id.parse().unwrap();
     let sealed = Digest::of("sealed good");
@@ -125,7 +125,9 @@ async fn what_the_control_plane_does_not_take_is_not_published() {
         assert_eq!(shown["state"], "queued");
         let events = running.store.events(&id.parse().unwrap(), 0, 100).unwrap();
         assert!(format!("{events:?}").contains(why), "{events:?}");
-        assert!(running.store.effects(10, Duration::from_secs(60), running.now()).unwrap().is_empty());
+        assert!(
+            running.store.effects(Kinds::ALL, 10, Duration::from_secs(60), running.now()).unwrap().is_empty()
+        );
         let verdict = running.ask("GET", &format!("/v1/tasks/{id}/verdict"), &token).await;
         assert_eq!(verdict.code(), "not_found");
     }
@@ -281,7 +283,7 @@ async fn one_token_has_so_many_streams_and_gets_its_places_back() {
     tokio::time::timeout(LONG, again).await.unwrap();
 }
 
-fn signed(body: &[u8], secret: &str) -> String {
+pub(crate) fn signed(body: &[u8], secret: &str) -> String {
     use hmac::{Hmac, KeyInit as _, Mac as _};
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body);
@@ -311,7 +313,7 @@ async fn deliveries_are_kept_once_and_only_with_the_secrets_signature() {
     }
     assert_eq!(send(&good, "d3", b"{\"action\":\"closed\"}").await.code(), "bad_signature");
     assert_eq!(send(&good, "d 4", &body).await.code(), "bad_request");
-    let kept = running.store.deliveries(10, Duration::from_secs(60), running.now()).unwrap();
+    let kept = running.store.deliveries("github", 10, Duration::from_secs(60), running.now()).unwrap();
     assert_eq!(
         kept.iter().map(|one| (one.id.as_str(), one.body.as_slice())).collect::<Vec<_>>(),
         [("d1", body.as_slice())]

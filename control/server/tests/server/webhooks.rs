@@ -6,7 +6,7 @@ use std::time::Duration;
 use gloaming_api::access::Scope;
 use gloaming_server::feed::Teller;
 use gloaming_server::webhook::{self, Executor, Webhook};
-use gloaming_store::EffectEnd;
+use gloaming_store::{EffectEnd, Kinds};
 use serde_json::Value;
 
 use super::receiver::Receiver;
@@ -29,7 +29,7 @@ async fn pass(running: &Running, hooks: &[Arc<Webhook>]) -> Vec<String> {
     while teller.pass(running.now()).unwrap() > 0 {}
     let executor = Executor::new(hooks);
     let mut errors = Vec::new();
-    for effect in running.store.effects(100, Duration::from_secs(60), running.now()).unwrap() {
+    for effect in running.store.effects(Kinds::ALL, 100, Duration::from_secs(60), running.now()).unwrap() {
         let end = executor.run(&effect, running.now()).await;
         match &end {
             EffectEnd::Done(_) => {}
@@ -94,6 +94,30 @@ async fn an_event_is_sent_until_it_is_taken_and_then_no_more() {
         (&told["event"], &told["seq"], &told["asker"]),
         (&"submitted".into(), &1.into(), &"token:bot".into())
     );
+}
+
+#[tokio::test]
+async fn what_was_taken_up_again_has_all_its_tries() {
+    let running = Running::start().await;
+    let token = running.token("bot", &[Scope::Submit], "*");
+    let receiver = Receiver::start(|_, _| ("503 Service Unavailable".to_owned(), String::new()));
+    let hooks = [hook(&receiver.url, &["submitted"], &[])];
+    running.submit(&token, "acme/api").await;
+    let mut seconds = 0;
+    let given_up = loop {
+        let said = pass(&running, &hooks).await.remove(0);
+        let Some((_, after)) = said.split_once("again after ") else { break said };
+        let after: u64 = after.parse().unwrap();
+        seconds += after;
+        running.pass(Duration::from_secs(after));
+    };
+    assert_eq!(given_up, "it answers 503 Service Unavailable, never again");
+    assert_eq!((receiver.came().len(), seconds), (21, 44_710), "as docs/webhooks.md has it");
+    let dead = running.ask("GET", "/v1/dead", &running.admin).await.json();
+    assert_eq!(dead[0]["tries"], 21);
+    let path = format!("/v1/dead/{}/revive", dead[0]["id"]);
+    assert_eq!(running.ask("POST", &path, &running.admin).await.status, 204);
+    assert_eq!(pass(&running, &hooks).await, ["it answers 503 Service Unavailable, again after 10"]);
 }
 
 #[tokio::test]

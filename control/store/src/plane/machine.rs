@@ -6,7 +6,7 @@ use std::time::Duration;
 use gloaming_api::access::RepoPattern;
 use gloaming_api::bowout::{BowOut, Cost, Stage, shorten};
 use gloaming_api::task::{
-    NewTask, PullRequest, PullRequestOutcome, Source, TaskEventKind, TaskState, TaskView,
+    NewTask, PullRequest, PullRequestOutcome, Source, TaskEventKind, TaskKind, TaskState, TaskView,
 };
 use gloaming_api::worker::{LeaseKey, Renewal, VerifiedChange};
 use gloaming_api::{Attempt, Digest, RepoId, TaskId};
@@ -176,6 +176,28 @@ pub(super) fn is_superseded(new: &NewTask, other: &Asked, state: TaskState) -> b
         && repo_key(&new.repo) == repo_key(&other.new.repo)
 }
 
+impl Standing {
+    /// What the running attempt took, as far as it is known: by its worker's word, or by its journal where that says more.
+    fn taken(&self) -> Cost {
+        let (now, told) = (self.cost_now, self.cost_told);
+        Cost { usd: now.usd.max(told.usd), calls: now.calls.max(told.calls), ..now }
+    }
+
+    /// What came of the task of a repository that was asked for at a time.
+    pub(super) fn figure(&self, repo: RepoId, kind: TaskKind, created_at: Timestamp) -> Figure {
+        Figure {
+            repo,
+            kind,
+            created_at,
+            updated_at: self.updated_at,
+            state: self.state,
+            pull_request: self.pull_request.as_ref().map(|request| request.outcome),
+            reason: self.bow_out.as_ref().map(|bow_out| bow_out.reason_code),
+            cost: sum(self.cost, self.taken()),
+        }
+    }
+}
+
 impl Task {
     pub(super) fn new(submission: &Submission, now: Timestamp) -> Self {
         let not_before = submission.new.not_before.map(kept);
@@ -299,10 +321,11 @@ impl Task {
         }
     }
 
-    /// Takes a lease back that ran out.
-    pub(super) fn lose(&mut self, limits: &Limits, now: Timestamp) {
+    /// Takes a lease back that ran out. Returns what its attempt took, as far as that is known.
+    pub(super) fn lose(&mut self, limits: &Limits, now: Timestamp) -> Cost {
         let worker = self.now.held.as_ref().map(|held| held.worker.clone()).unwrap_or_default();
-        self.let_go(self.taken());
+        let took = self.now.taken();
+        self.let_go(took);
         self.now.losses += 1;
         self.told.push(TaskEventKind::LeaseExpired { attempt: self.attempt() });
         if self.now.cancel.is_some() {
@@ -316,17 +339,20 @@ impl Task {
         } else {
             self.wait(now, now);
         }
+        took
     }
 
-    /// Gives the lease back.
-    pub(super) fn release(&mut self, now: Timestamp) {
-        self.let_go(self.taken());
+    /// Gives the lease back. Returns what its attempt took, as far as that is known.
+    pub(super) fn release(&mut self, now: Timestamp) -> Cost {
+        let took = self.now.taken();
+        self.let_go(took);
         self.told.push(TaskEventKind::Released { attempt: self.attempt() });
         if self.now.cancel.is_some() {
             self.stop(now);
         } else {
             self.wait(now, now);
         }
+        took
     }
 
     /// Ends the running attempt. Returns whether the task came to where this end leads.
@@ -525,7 +551,7 @@ impl Task {
             cancelling: now.cancel.is_some() && !now.state.is_end(),
             stage: now.stage,
             doing: now.doing.clone(),
-            cost: sum(now.cost, self.taken()),
+            cost: sum(now.cost, now.taken()),
             pull_request: now.pull_request.clone(),
             bow_out: now.bow_out.clone(),
             failure: now.failure.clone(),
@@ -535,16 +561,7 @@ impl Task {
     }
 
     pub(super) fn figure(&self) -> Figure {
-        Figure {
-            repo: self.asked.new.repo.clone(),
-            kind: self.asked.new.kind,
-            created_at: self.asked.created_at,
-            updated_at: self.now.updated_at,
-            state: self.now.state,
-            pull_request: self.now.pull_request.as_ref().map(|request| request.outcome),
-            reason: self.now.bow_out.as_ref().map(|bow_out| bow_out.reason_code),
-            cost: sum(self.now.cost, self.taken()),
-        }
+        self.now.figure(self.asked.new.repo.clone(), self.asked.new.kind, self.asked.created_at)
     }
 
     pub(super) fn record(&self) -> TaskRecord {
@@ -568,12 +585,6 @@ impl Task {
         self.now.cost_now = Cost::default();
         self.now.cost_told = Cost::default();
         self.now.doing = None;
-    }
-
-    /// What the running attempt took, as far as it is known: by its worker's word, or by its journal where that says more.
-    fn taken(&self) -> Cost {
-        let (now, told) = (self.now.cost_now, self.now.cost_told);
-        Cost { usd: now.usd.max(told.usd), calls: now.calls.max(told.calls), ..now }
     }
 
     fn wait(&mut self, ready_at: Timestamp, now: Timestamp) {

@@ -220,8 +220,34 @@ pub struct Effect {
     pub task: Option<TaskId>,
     /// What it is.
     pub what: NewEffect,
-    /// How often it was tried before.
+    /// How often it was tried before, since somebody took it up where it was dead.
     pub tries: u32,
+    /// Whether it was tried at all before, and may have been done by that.
+    pub tried: bool,
+}
+
+/// Which kinds of effects are taken: whoever does one kind is not held up by those of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kinds<'a> {
+    /// These.
+    Only(&'a [&'a str]),
+    /// All others.
+    Except(&'a [&'a str]),
+}
+
+impl Kinds<'static> {
+    /// Whatever there is.
+    pub const ALL: Self = Self::Except(&[]);
+}
+
+impl Kinds<'_> {
+    /// Whether a kind is among them.
+    pub fn take(&self, kind: &str) -> bool {
+        match self {
+            Self::Only(kinds) => kinds.contains(&kind),
+            Self::Except(kinds) => !kinds.contains(&kind),
+        }
+    }
 }
 
 /// What became of an effect.
@@ -401,11 +427,12 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Stored<Result<TaskState, Refused>>;
 
-    /// Gives a lease back: the task waits again, and the try is not counted.
-    fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<(), Refused>>;
+    /// Gives a lease back: the task waits again, and the try is not counted. Returns what the attempt took, as far as its
+    /// worker said.
+    fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<Cost, Refused>>;
 
-    /// Takes back leases that ran out. Returns the tasks they were of.
-    fn sweep(&self, now: Timestamp) -> Stored<Vec<TaskId>>;
+    /// Takes back leases that ran out. Returns the tasks they were of, and what the attempts took, as far as their workers said.
+    fn sweep(&self, now: Timestamp) -> Stored<Vec<(TaskId, Cost)>>;
 
     /// Lets leases that ran out hold for a while from now on, and returns how many. For the start of a server that was away:
     /// their workers could not renew, and neither they nor their tasks are to be blamed. They can give them back or hand over
@@ -502,9 +529,9 @@ pub trait Store: Send + Sync {
     /// Writes down an effect of no change of state.
     fn add_effect(&self, task: Option<&TaskId>, effect: &NewEffect, now: Timestamp) -> Stored<()>;
 
-    /// Takes effects that are due, at most `limit`, for a while in which nobody else gets them; oldest first, and of one task
-    /// never a later one before an earlier one is done or dead.
-    fn effects(&self, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Effect>>;
+    /// Takes effects of some kinds that are due, at most `limit`, for a while in which nobody else gets them; those that are
+    /// due for the longest first, and of one task never a later one before an earlier one, of whatever kind, is done or dead.
+    fn effects(&self, kinds: Kinds<'_>, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Effect>>;
 
     /// Notes what became of an effect; of one that is done or dead nothing any more.
     fn effect_ended(&self, id: i64, end: &EffectEnd, now: Timestamp) -> Stored<()>;
@@ -512,7 +539,7 @@ pub trait Store: Send + Sync {
     /// Returns effects that are dead, newest first.
     fn dead_effects(&self, limit: u32) -> Stored<Vec<(Effect, String)>>;
 
-    /// Takes up a dead effect: it is due again. False where it is not dead.
+    /// Takes up a dead effect: it is due again, with its tries forgotten but not that it was tried. False where it is not dead.
     fn revive_effect(&self, id: i64, now: Timestamp) -> Stored<bool>;
 
     /// Returns what an effect of a key came to, where it is done.
@@ -521,8 +548,9 @@ pub trait Store: Send + Sync {
     /// Keeps a delivery for whoever works on it; false where that id is known.
     fn deliver(&self, delivery: &Delivery, now: Timestamp) -> Stored<bool>;
 
-    /// Takes deliveries nobody has worked on, at most `limit`, for a while.
-    fn deliveries(&self, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Delivery>>;
+    /// Takes deliveries of a sender that nobody is done with, at most `limit`, for a while: in their order those that nobody
+    /// took yet, then those that somebody took and was not done with, the one that was held the longest ago first.
+    fn deliveries(&self, sender: &str, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Delivery>>;
 
     /// Notes that a delivery is worked on, with an error where it was in vain.
     fn delivered(&self, sender: &str, id: &str, error: Option<&str>, now: Timestamp) -> Stored<()>;
@@ -562,8 +590,14 @@ pub trait Store: Send + Sync {
     /// Returns what is known of a repository: the newest, with its key.
     fn profile(&self, repo: &RepoId) -> Stored<Option<(Digest, Value)>>;
 
+    /// Returns the key of what is known of a repository, without reading that.
+    fn profile_key(&self, repo: &RepoId) -> Stored<Option<Digest>>;
+
     /// Keeps a value of the server's own under a name, such as the last delivery that was fetched.
     fn set_value(&self, name: &str, value: &str) -> Stored<()>;
+
+    /// Keeps such a value for as long as there is a task; where there is none, nothing.
+    fn set_value_of(&self, task: &TaskId, name: &str, value: &str) -> Stored<()>;
 
     /// Returns such a value.
     fn value(&self, name: &str) -> Stored<Option<String>>;

@@ -122,7 +122,11 @@ fn a_file_of_the_first_version_is_looked_at_and_brought_forward() {
     Connection::open(&path)
         .unwrap()
         .execute_batch(
-            "DROP TABLE share; DROP TABLE audit_base; ALTER TABLE repository ADD COLUMN weight INTEGER;
+            "DROP TABLE share; DROP TABLE audit_base; ALTER TABLE effect DROP COLUMN tried;
+             ALTER TABLE task DROP COLUMN spelt; ALTER TABLE task DROP COLUMN kind;
+             DROP TABLE value;
+             CREATE TABLE value (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+             ALTER TABLE repository ADD COLUMN weight INTEGER;
              ALTER TABLE repository ADD COLUMN running INTEGER; UPDATE repository SET weight = 7, running = 9;
              PRAGMA user_version = 1;",
         )
@@ -142,7 +146,7 @@ fn what_is_not_a_store_of_this_version_is_refused() {
     drop(made(folder.path()));
     std::fs::copy(at("store.sqlite"), at("newer.sqlite")).unwrap();
     Connection::open(at("newer.sqlite")).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    let newer = "it was made by a newer version: its form is number 99, and this one knows 3 of them; start the newer \
+    let newer = "it was made by a newer version: its form is number 99, and this one knows 6 of them; start the newer \
                  version, or restore a backup that this one made";
     let before = std::fs::read(at("newer.sqlite")).unwrap();
     assert_eq!(
@@ -296,4 +300,29 @@ fn readers_see_whole_calls() {
             assert_eq!((load.effects, load.ready), (tasks, tasks.min(1)), "{load:?}");
         }
     });
+}
+
+/// Statistics read every task: nothing of what was asked for, whose text may be long, is among it.
+#[test]
+fn what_came_of_tasks_is_told_without_what_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let store = sqlite(&path, Limits::default());
+    answer(&store, "0s submit 1 Acme/API");
+    let told = answer(&store, "1s figures 0");
+    assert!(told.starts_with("Acme/API queued"), "{told}");
+    Connection::open(&path).unwrap().execute_batch("UPDATE asked SET asked = 'no JSON'").unwrap();
+    assert_eq!(answer(&store, "1s figures 0"), told);
+    // Of a store from before these columns they are what was asked for.
+    drop(store);
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            r#"UPDATE asked SET asked = '{"new": {"repo": "Acme/API", "kind": "change"}}';
+               ALTER TABLE task DROP COLUMN spelt; ALTER TABLE task DROP COLUMN kind;
+               DROP TABLE value;
+             CREATE TABLE value (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID; PRAGMA user_version = 4;"#,
+        )
+        .unwrap();
+    assert_eq!(answer(&sqlite(&path, Limits::default()), "1s figures 0"), told);
 }

@@ -118,15 +118,18 @@ fn people() -> impl Strategy<Value = String> {
 fn outbox() -> impl Strategy<Value = String> {
     let id = || 1i64..9;
     prop_oneof![
-        3 => (1u32..4, 1u32..20).prop_map(|(limit, hold)| format!("effects limit={limit} hold={hold}")),
+        3 => (1u32..4, 1u32..20, maybe(&["kinds=a,d", "but=a", "kinds=b"]))
+            .prop_map(|(limit, hold, kinds)| format!("effects limit={limit} hold={hold} {kinds}")),
         3 => id().prop_map(|id| format!("effect-done {id}")),
         1 => (id(), 1u64..300).prop_map(|(id, at)| format!("effect-later {id} {at}s")),
         1 => id().prop_map(|id| format!("effect-dead {id}")),
         1 => id().prop_map(|id| format!("revive {id}")),
         1 => (any_of(&["d-1", "d-2"]), maybe(&["1", "2"])).prop_map(|(key, task)| format!("effect {key} {task}")),
-        1 => any_of(&["deliver github d1", "deliver slack d1", "delivered github d1", "delivered slack d1 bad"])
+        2 => any_of(&["deliver github d1", "deliver github d2", "deliver github d3", "deliver slack d1"])
             .prop_map(str::to_owned),
-        1 => (1u32..20).prop_map(|hold| format!("deliveries limit=1 hold={hold}")),
+        1 => any_of(&["delivered github d1", "delivered slack d1 bad"]).prop_map(str::to_owned),
+        2 => (any_of(&["github", "slack"]), 1u32..3, 1u32..20)
+            .prop_map(|(sender, limit, hold)| format!("deliveries {sender} limit={limit} hold={hold}")),
         1 => Just("let-go".to_owned()),
     ]
 }
@@ -143,6 +146,8 @@ fn rest() -> impl Strategy<Value = String> {
         .prop_map(str::to_owned),
         any_of(&["audit t1 allow acme/api", "audit t2 deny", "profile-put acme/api a", "profile ACME/API"])
             .prop_map(str::to_owned),
+        (any_of(&["set v1 a", "set v1 b", "value v1"]), maybe(&["1", "2"]))
+            .prop_map(|(set, task)| format!("{set} {task}")),
         (0u64..400).prop_map(|before| format!("forget {before}s")),
         (0u64..400).prop_map(|before| format!("forget-audit {before}s")),
     ]
@@ -209,7 +214,10 @@ impl Outside {
         let id = words.get(1).and_then(|id| id.parse().ok());
         match (words[0], id) {
             ("effects", _) => {
-                let hold = call.split("hold=").nth(1).map_or(60, |hold| hold.parse().unwrap());
+                let hold = call
+                    .split("hold=")
+                    .nth(1)
+                    .map_or(60, |hold| hold.split(' ').next().unwrap().parse().unwrap());
                 for told in answer.split("; ").filter(|told| *told != "none") {
                     let id: i64 = told.split(' ').next().unwrap().parse().unwrap();
                     assert!(
@@ -303,7 +311,7 @@ const REACHED: &[&str] = &[
 #[test]
 fn sqlite_answers_as_the_model_does() {
     let config = ProptestConfig {
-        cases: 48,
+        cases: 72,
         max_shrink_iters: 100,
         failure_persistence: None,
         ..ProptestConfig::default()

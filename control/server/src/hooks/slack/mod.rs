@@ -115,10 +115,9 @@ impl Hooks {
             Ok(Wanted::Help) => Err(HELP.to_owned()),
             Err(why) => Err(format!("{}. {HELP}", text::words(&why, 200))),
             Ok(Wanted::Work { repo, text }) => self.submit(spoken, repo, text, now)?,
-            Ok(Wanted::Status(task)) => match self.task(spoken, task, Scope::Read)? {
-                Ok(record) => Err(chat::message(&record.view)),
-                Err(why) => Err(why),
-            },
+            // As a command it was answered at once, to whoever asked alone.
+            Ok(Wanted::Status(_)) if spoken.thread.is_empty() => Ok(()),
+            Ok(Wanted::Status(task)) => Err(status(self.store.as_ref(), &self.people, spoken, task)?),
             Ok(Wanted::Cancel(task)) => match self.task(spoken, task, Scope::Submit)? {
                 Ok(record) => {
                     let effects = of_stop(&record);
@@ -198,7 +197,8 @@ impl Hooks {
         match self.store.submit(&submission, now)? {
             Submitted::New(task) | Submitted::Again(task) => {
                 if !spoken.thread.is_empty() {
-                    self.store.set_value(&chat::thread(&spoken.channel, &spoken.thread), task.as_str())?;
+                    let name = chat::thread(&spoken.channel, &spoken.thread);
+                    self.store.set_value_of(&task, &name, task.as_str())?;
                 }
                 Ok(Ok(()))
             }
@@ -208,28 +208,13 @@ impl Hooks {
         }
     }
 
-    /// Finds a task that is named, or the one of the thread, where whoever speaks may do that with it.
     fn task(
         &self,
         spoken: &Spoken,
         task: Option<TaskId>,
         wanted: Scope,
     ) -> Stored<Result<TaskRecord, String>> {
-        let task = match task {
-            Some(task) => Some(task),
-            None if spoken.thread.is_empty() => None,
-            None => {
-                let known = self.store.value(&chat::thread(&spoken.channel, &spoken.thread))?;
-                known.and_then(|task| task.parse().ok())
-            }
-        };
-        let Some(task) = task else {
-            return Ok(Err("Which task? Name it, or say this in its thread.".to_owned()));
-        };
-        let found = self.store.task(&task)?;
-        let found = found.filter(|found| self.people.may(spoken, wanted, &found.view.repo));
-        // The same words whether there is none or it is another's.
-        Ok(found.ok_or_else(|| format!("There is no task {task} that you may do this with.")))
+        found(self.store.as_ref(), &self.people, spoken, task, wanted)
     }
 
     fn decided(
@@ -243,6 +228,44 @@ impl Hooks {
         let decision = if allowed { "allow" } else { "deny" };
         self.store.audit(&asker(spoken), decision, SENDER, subject, detail, now)
     }
+}
+
+/// Says where a task stands that whoever speaks may see. Blocks.
+pub(crate) fn status(
+    store: &dyn Store,
+    people: &People,
+    spoken: &Spoken,
+    task: Option<TaskId>,
+) -> Stored<String> {
+    Ok(match found(store, people, spoken, task, Scope::Read)? {
+        Ok(record) => chat::message(&record.view),
+        Err(why) => why,
+    })
+}
+
+/// Finds a task that is named, or the one of the thread, where whoever speaks may do that with it.
+fn found(
+    store: &dyn Store,
+    people: &People,
+    spoken: &Spoken,
+    task: Option<TaskId>,
+    wanted: Scope,
+) -> Stored<Result<TaskRecord, String>> {
+    let task = match task {
+        Some(task) => Some(task),
+        None if spoken.thread.is_empty() => None,
+        None => {
+            let known = store.value(&chat::thread(&spoken.channel, &spoken.thread))?;
+            known.and_then(|task| task.parse().ok())
+        }
+    };
+    let Some(task) = task else {
+        return Ok(Err("Which task? Name it, or say this in its thread.".to_owned()));
+    };
+    let found = store.task(&task)?;
+    let found = found.filter(|found| people.may(spoken, wanted, &found.view.repo));
+    // The same words whether there is none or it is another's.
+    Ok(found.ok_or_else(|| format!("There is no task {task} that you may do this with.")))
 }
 
 /// Who it is as policies and tasks name them.

@@ -12,7 +12,7 @@ use gloaming_server::chat::{Executor, Slack};
 use gloaming_server::feed::Teller;
 use gloaming_server::hooks::slack::{Hooks, People, Person, SENDER};
 use gloaming_server::publish::Grants;
-use gloaming_store::{Delivery, EffectEnd, Limits, MemoryStore, Store, TaskFilter};
+use gloaming_store::{Delivery, EffectEnd, Kinds, Limits, MemoryStore, Store, TaskFilter};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -102,10 +102,10 @@ async fn a_task_of_a_mention_is_answered_in_one_thread() {
     };
     // It is posted, and whoever posted it dies before that is noted: the second time it is found.
     teller.pass(now).unwrap();
-    let due = store.effects(10, Duration::from_secs(1), now).unwrap();
+    let due = store.effects(Kinds::ALL, 10, Duration::from_secs(1), now).unwrap();
     assert!(matches!(executor.run(&due[0], now).await, EffectEnd::Done(_)));
     now += Duration::from_secs(2);
-    let again = store.effects(10, Duration::from_secs(1), now).unwrap();
+    let again = store.effects(Kinds::ALL, 10, Duration::from_secs(1), now).unwrap();
     assert_eq!((again.len(), again[0].tries), (1, 1));
     let end = executor.run(&again[0], now).await;
     store.effect_ended(again[0].id, &end, now).unwrap();
@@ -115,7 +115,7 @@ async fn a_task_of_a_mention_is_answered_in_one_thread() {
     store.cancel(&task.id, "token:owner", &[], now).unwrap();
     assert_eq!(store.task(&task.id).unwrap().unwrap().view.state, TaskState::Cancelled);
     while teller.pass(now).unwrap() > 0 {}
-    for effect in store.effects(10, Duration::from_secs(1), now).unwrap() {
+    for effect in store.effects(Kinds::ALL, 10, Duration::from_secs(1), now).unwrap() {
         let end = executor.run(&effect, now).await;
         assert!(matches!(end, EffectEnd::Done(_)), "{end:?}");
         store.effect_ended(effect.id, &end, now).unwrap();

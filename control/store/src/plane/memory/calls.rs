@@ -162,15 +162,15 @@ impl Store for MemoryStore {
         Ok(done.unwrap_or(Err(Refused::Lost)))
     }
 
-    fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<(), Refused>> {
+    fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<Cost, Refused>> {
         let now = kept(now);
         self.under(lease, token, now, |row| {
-            row.task.release(now);
-            Ok(())
+            let took = row.task.release(now);
+            Ok(took)
         })
     }
 
-    fn sweep(&self, now: Timestamp) -> Stored<Vec<TaskId>> {
+    fn sweep(&self, now: Timestamp) -> Stored<Vec<(TaskId, Cost)>> {
         Ok(self.kept().sweep(&self.limits, kept(now)))
     }
 
@@ -334,21 +334,27 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn effects(&self, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Effect>> {
+    fn effects(&self, kinds: Kinds<'_>, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Effect>> {
         let now = kept(now);
         let mut kept = self.kept();
         let mut waited_for = BTreeSet::new();
-        let mut due = Vec::new();
-        for asked in kept.effects.iter_mut().filter(|asked| asked.end.is_none()) {
-            let first = asked.effect.task.clone().is_none_or(|task| waited_for.insert(task));
-            let free = asked.due_at <= now && asked.held_until.is_none_or(|until| until <= now);
-            if first && free && due.len() < limit as usize {
-                due.push(asked.effect.clone());
-                asked.effect.tries += 1;
-                asked.held_until = Some(later(now, hold));
-            }
-        }
-        Ok(due)
+        let pending = kept.effects.iter_mut().filter(|asked| asked.end.is_none());
+        let mut due: Vec<&mut Wanted> = pending
+            .filter(|asked| {
+                let first = asked.effect.task.clone().is_none_or(|task| waited_for.insert(task));
+                let free = asked.due_at <= now && asked.held_until.is_none_or(|until| until <= now);
+                first && free && kinds.take(&asked.effect.what.kind)
+            })
+            .collect();
+        due.sort_by_key(|asked| (asked.due_at, asked.effect.id));
+        let taken = due.into_iter().take(limit as usize).map(|asked| {
+            let taken = asked.effect.clone();
+            asked.effect.tries += 1;
+            asked.effect.tried = true;
+            asked.held_until = Some(later(now, hold));
+            taken
+        });
+        Ok(taken.collect())
     }
 
     fn effect_ended(&self, id: i64, end: &EffectEnd, now: Timestamp) -> Stored<()> {
@@ -383,6 +389,7 @@ impl Store for MemoryStore {
         let Some(asked) = dead else { return Ok(false) };
         asked.end = None;
         asked.due_at = now;
+        asked.effect.tries = 0;
         Ok(true)
     }
 
@@ -404,13 +411,18 @@ impl Store for MemoryStore {
         Ok(true)
     }
 
-    fn deliveries(&self, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Delivery>> {
+    fn deliveries(&self, sender: &str, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Delivery>> {
         let now = kept(now);
         let mut kept = self.kept();
-        let waiting = kept.deliveries.iter_mut().filter(|received| {
-            received.done_at.is_none() && received.held_until.is_none_or(|until| until <= now)
-        });
-        let taken = waiting.take(limit as usize).map(|received| {
+        let waits = |received: &&mut Received| {
+            received.delivery.sender == sender
+                && received.done_at.is_none()
+                && received.held_until.is_none_or(|until| until <= now)
+        };
+        let mut waiting: Vec<&mut Received> = kept.deliveries.iter_mut().filter(waits).collect();
+        // Those that nobody took before all others; each in the order in which they came.
+        waiting.sort_by_key(|received| received.held_until);
+        let taken = waiting.into_iter().take(limit as usize).map(|received| {
             received.held_until = Some(later(now, hold));
             received.delivery.clone()
         });
@@ -485,13 +497,25 @@ impl Store for MemoryStore {
         Ok(self.kept().profiles.get(&repo_key(repo)).cloned())
     }
 
+    fn profile_key(&self, repo: &RepoId) -> Stored<Option<Digest>> {
+        Ok(self.kept().profiles.get(&repo_key(repo)).map(|(key, _)| key.clone()))
+    }
+
     fn set_value(&self, name: &str, value: &str) -> Stored<()> {
-        self.kept().values.insert(name.to_owned(), value.to_owned());
+        self.kept().values.entry(name.to_owned()).or_default().0 = value.to_owned();
+        Ok(())
+    }
+
+    fn set_value_of(&self, task: &TaskId, name: &str, value: &str) -> Stored<()> {
+        let mut kept = self.kept();
+        if kept.row(task).is_some() {
+            kept.values.insert(name.to_owned(), (value.to_owned(), Some(task.clone())));
+        }
         Ok(())
     }
 
     fn value(&self, name: &str) -> Stored<Option<String>> {
-        Ok(self.kept().values.get(name).cloned())
+        Ok(self.kept().values.get(name).map(|(value, _)| value.clone()))
     }
 
     fn figures(&self, since: Timestamp) -> Stored<Vec<Figure>> {
@@ -560,6 +584,7 @@ impl Store for MemoryStore {
         kept.tasks.retain(|row| !gone.contains(&row.task.asked.id));
         kept.feed.retain(|told| !gone.contains(&told.task));
         kept.keys.retain(|(_, task)| !gone.contains(task));
+        kept.values.retain(|_, (_, task)| task.as_ref().is_none_or(|task| !gone.contains(task)));
         let there: BTreeSet<&str> = kept.tasks.iter().map(|row| row.task.asked.id.as_str()).collect();
         let posted = |key: &str| {
             let task = key.strip_prefix("chat:").and_then(|rest| rest.strip_suffix(":post"));

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gloaming_api::access::{NewToken, RepoPattern, TokenView};
+use gloaming_api::bowout::Cost;
 use gloaming_api::task::{PullRequest, PullRequestOutcome, TaskEvent, TaskState, TaskView};
 use gloaming_api::worker::{LeaseKey, Renewal, Renewed};
 use gloaming_api::{Attempt, Digest, RepoId, TaskId};
@@ -19,8 +20,8 @@ use super::machine::{
 };
 use super::{
     AUDIT_FORGOTTEN_AT_ONCE, AttemptEnd, AuditEntry, CHECK, Claimant, Claimed, Delivery, Effect, EffectEnd,
-    Figure, Gone, Idempotency, Limits, Load, NewEffect, Refused, SETS_OF_LABELS, Share, Store, StoreError,
-    Stored, Submission, Submitted, TaskFilter, TaskRecord, Told, at_once, minute, token_view,
+    Figure, Gone, Idempotency, Kinds, Limits, Load, NewEffect, Refused, SETS_OF_LABELS, Share, Store,
+    StoreError, Stored, Submission, Submitted, TaskFilter, TaskRecord, Told, at_once, minute, token_view,
 };
 
 /// The reference of what a [`Store`] does, and a store for tests.
@@ -48,7 +49,8 @@ struct Kept {
     tokens: Vec<(TokenView, Digest)>,
     audit: Vec<AuditEntry>,
     profiles: BTreeMap<String, (Digest, Value)>,
-    values: BTreeMap<String, String>,
+    /// With the task that each is kept as long as, where it is of one.
+    values: BTreeMap<String, (String, Option<TaskId>)>,
 }
 
 #[derive(Debug)]
@@ -153,18 +155,19 @@ impl Kept {
             return;
         }
         self.effect_ids += 1;
-        let effect = Effect { id: self.effect_ids, task: task.cloned(), what: what.clone(), tries: 0 };
+        let effect =
+            Effect { id: self.effect_ids, task: task.cloned(), what: what.clone(), tries: 0, tried: false };
         self.effects.push(Wanted { effect, due_at: now, held_until: None, end: None });
     }
 
-    fn sweep(&mut self, limits: &Limits, now: Timestamp) -> Vec<TaskId> {
+    fn sweep(&mut self, limits: &Limits, now: Timestamp) -> Vec<(TaskId, Cost)> {
         let mut due: Vec<usize> =
             (0..self.tasks.len()).filter(|at| self.tasks[*at].task.is_overdue(now)).collect();
         due.sort_by_key(|at| self.tasks[*at].task.now.held.as_ref().map(|held| held.expires_at));
         let lost = due.into_iter().map(|at| {
-            self.tasks[at].task.lose(limits, now);
+            let took = self.tasks[at].task.lose(limits, now);
             self.tell(at, now);
-            self.tasks[at].task.asked.id.clone()
+            (self.tasks[at].task.asked.id.clone(), took)
         });
         lost.collect()
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gloaming_api::access::{NewToken, RepoPattern, TokenView};
+use gloaming_api::bowout::Cost;
 use gloaming_api::task::{PullRequest, PullRequestOutcome, TaskEvent, TaskState, TaskView};
 use gloaming_api::worker::{LeaseKey, Renewal, Renewed};
 use gloaming_api::{Attempt, Digest, RepoId, TaskId};
@@ -12,10 +13,10 @@ use serde_json::Value;
 
 use super::rows::{self, TaskRow};
 use super::{SqliteStore, access, health, keep, outbox, queue};
-use crate::plane::machine::{kept, repo_key, share_of};
+use crate::plane::machine::{Standing, kept, repo_key, share_of};
 use crate::plane::{
-    AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd, Figure, Gone, Load, NewEffect,
-    Refused, Share, Store, Stored, Submission, Submitted, TaskFilter, TaskRecord, Told,
+    AttemptEnd, AuditEntry, Claimant, Claimed, Delivery, Effect, EffectEnd, Figure, Gone, Kinds, Load,
+    NewEffect, Refused, Share, Store, Stored, Submission, Submitted, TaskFilter, TaskRecord, Told,
 };
 use crate::sqlite::Cause;
 
@@ -197,17 +198,17 @@ impl Store for SqliteStore {
         })
     }
 
-    fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<(), Refused>> {
+    fn release(&self, lease: &LeaseKey, token: &str, now: Timestamp) -> Stored<Result<Cost, Refused>> {
         let now = kept(now);
         self.write("take a lease back", |tx| {
             let Some(mut row) = held(tx, lease, token, now)? else { return Ok(Err(Refused::Lost)) };
-            row.task.release(now);
+            let took = row.task.release(now);
             rows::save(tx, &mut row, now)?;
-            Ok(Ok(()))
+            Ok(Ok(took))
         })
     }
 
-    fn sweep(&self, now: Timestamp) -> Stored<Vec<TaskId>> {
+    fn sweep(&self, now: Timestamp) -> Stored<Vec<(TaskId, Cost)>> {
         self.write("take leases back that ran out", |tx| queue::sweep(tx, &self.limits, kept(now)))
     }
 
@@ -432,8 +433,8 @@ impl Store for SqliteStore {
         self.write("write an effect down", |tx| rows::ask(tx, task, effect, kept(now)))
     }
 
-    fn effects(&self, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Effect>> {
-        self.write("take effects", |tx| outbox::effects(tx, limit, hold, kept(now)))
+    fn effects(&self, kinds: Kinds<'_>, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Effect>> {
+        self.write("take effects", |tx| outbox::effects(tx, kinds, limit, hold, kept(now)))
     }
 
     fn effect_ended(&self, id: i64, end: &EffectEnd, now: Timestamp) -> Stored<()> {
@@ -456,8 +457,8 @@ impl Store for SqliteStore {
         self.write("keep a delivery", |tx| outbox::deliver(tx, delivery, kept(now)))
     }
 
-    fn deliveries(&self, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Delivery>> {
-        self.write("take deliveries", |tx| outbox::deliveries(tx, limit, hold, kept(now)))
+    fn deliveries(&self, sender: &str, limit: u32, hold: Duration, now: Timestamp) -> Stored<Vec<Delivery>> {
+        self.write("take deliveries", |tx| outbox::deliveries(tx, sender, limit, hold, kept(now)))
     }
 
     fn delivered(&self, sender: &str, id: &str, error: Option<&str>, now: Timestamp) -> Stored<()> {
@@ -525,11 +526,30 @@ impl Store for SqliteStore {
         })
     }
 
+    fn profile_key(&self, repo: &RepoId) -> Stored<Option<Digest>> {
+        self.read("read a profile's key", |tx| {
+            let mut query = tx.prepare_cached("SELECT key FROM profile WHERE repo = ?1")?;
+            Ok(query.query_row([repo_key(repo)], |row| rows::parsed_at(row, 0)).optional()?)
+        })
+    }
+
     fn set_value(&self, name: &str, value: &str) -> Stored<()> {
         self.write("keep a value", |tx| {
             tx.execute(
-                "INSERT INTO value VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
+                "INSERT INTO value (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
                 [name, value],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn set_value_of(&self, task: &TaskId, name: &str, value: &str) -> Stored<()> {
+        self.write("keep a value", |tx| {
+            let Some(task) = rows::seq_of(tx, task)? else { return Ok(()) };
+            tx.execute(
+                "INSERT INTO value (name, value, task) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (name) DO UPDATE SET value = ?2, task = ?3",
+                params![name, value, task],
             )?;
             Ok(())
         })
@@ -544,13 +564,15 @@ impl Store for SqliteStore {
 
     fn figures(&self, since: Timestamp) -> Stored<Vec<Figure>> {
         self.read("read what came of tasks", |tx| {
-            let sql = format!(
-                "SELECT {} FROM task t JOIN asked a ON a.task = t.seq WHERE t.created_at >= ?1 ORDER BY t.seq",
-                rows::TASK
-            );
-            let mut query = tx.prepare_cached(&sql)?;
-            let found = query.query_map([kept(since).as_microsecond()], rows::task_of)?;
-            Ok(found.map(|row| Ok(row?.task.figure())).collect::<rusqlite::Result<_>>()?)
+            // Without the table of what was asked for: the texts alone would be gigabytes.
+            let mut query = tx.prepare_cached(
+                "SELECT spelt, kind, created_at, standing FROM task WHERE created_at >= ?1 ORDER BY seq",
+            )?;
+            let found = query.query_map([kept(since).as_microsecond()], |row| {
+                let standing: Standing = rows::json_at(row, 3)?;
+                Ok(standing.figure(rows::parsed_at(row, 0)?, rows::json_at(row, 1)?, rows::time_at(row, 2)?))
+            })?;
+            Ok(found.collect::<rusqlite::Result<_>>()?)
         })
     }
 

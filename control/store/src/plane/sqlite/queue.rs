@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gloaming_api::access::RepoPattern;
+use gloaming_api::bowout::Cost;
 use gloaming_api::worker::LeaseKey;
 use gloaming_api::{RepoId, TaskId};
 use jiff::Timestamp;
@@ -75,12 +76,16 @@ fn superseded(tx: &Transaction<'_>, submission: &Submission) -> Result<Vec<TaskR
 }
 
 /// Takes back the leases that ran out, the oldest first.
-pub(super) fn sweep(tx: &Transaction<'_>, limits: &Limits, now: Timestamp) -> Result<Vec<TaskId>, Cause> {
+pub(super) fn sweep(
+    tx: &Transaction<'_>,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<Vec<(TaskId, Cost)>, Cause> {
     let mut lost = Vec::new();
     for mut row in overdue(tx, now)? {
-        row.task.lose(limits, now);
+        let took = row.task.lose(limits, now);
         rows::save(tx, &mut row, now)?;
-        lost.push(row.task.asked.id);
+        lost.push((row.task.asked.id, took));
     }
     Ok(lost)
 }

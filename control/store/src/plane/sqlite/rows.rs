@@ -54,8 +54,8 @@ pub(super) fn seq_of(db: &Connection, id: &TaskId) -> Result<Option<i64>, Cause>
 pub(super) fn insert(db: &Connection, task: Task, now: Timestamp) -> Result<TaskRow, Cause> {
     db.prepare_cached(
         "INSERT INTO task (id, repo, state, priority, needs, supersede, ready, ready_at, expires_at, created_at,
-                           updated_at, standing)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                           updated_at, standing, spelt, kind)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?
     .execute(params![
         task.asked.id.as_str(),
@@ -70,6 +70,8 @@ pub(super) fn insert(db: &Connection, task: Task, now: Timestamp) -> Result<Task
         task.asked.created_at.as_microsecond(),
         task.now.updated_at.as_microsecond(),
         json(&task.now)?,
+        task.asked.new.repo.as_str(),
+        json(&task.asked.new.kind)?,
     ])?;
     let seq = db.last_insert_rowid();
     db.prepare_cached("INSERT INTO asked VALUES (?1, ?2, ?3)")?.execute(params![

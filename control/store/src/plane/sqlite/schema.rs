@@ -231,7 +231,32 @@ const STEPS: &[M<'_>] = &[M::up(
         UPDATE tally SET tasks = tasks - 1 WHERE state = old.state;
     END;
     ",
-).foreign_key_check()];
+).foreign_key_check(), M::up(
+    "
+    -- Effects are taken by their kind, those that are due for the longest first; deliveries by their sender, those that were
+    -- tried after those that were not. Tries begin anew when a dead effect is taken up; that it was tried stays known.
+    ALTER TABLE effect ADD COLUMN tried INTEGER NOT NULL DEFAULT 0 CHECK (tried IN (0, 1));
+    UPDATE effect SET tried = 1 WHERE tries > 0;
+    DROP INDEX effect_due;
+    CREATE INDEX effect_due ON effect (kind, due_at, id) WHERE state = 'pending';
+    DROP INDEX delivery_waits;
+    CREATE INDEX delivery_waits ON delivery (sender, coalesce(held_until, 0), seq) WHERE done_at IS NULL;
+    ",
+), M::up(
+    "
+    -- What statistics want to know of what was asked for, beside where a task stands: they read nothing of the texts.
+    ALTER TABLE task ADD COLUMN spelt TEXT NOT NULL DEFAULT '';  -- its repository as it was asked for
+    ALTER TABLE task ADD COLUMN kind TEXT NOT NULL DEFAULT '';   -- JSON
+    UPDATE task SET spelt = a.asked ->> '$.new.repo', kind = a.asked -> '$.new.kind'
+        FROM asked a WHERE a.task = task.seq AND a.asked ->> '$.new.repo' IS NOT NULL AND a.asked -> '$.new.kind' IS NOT NULL;
+    ",
+), M::up(
+    "
+    -- What is noted of a task goes with it.
+    ALTER TABLE value ADD COLUMN task INTEGER REFERENCES task (seq) ON DELETE CASCADE;
+    CREATE INDEX value_of ON value (task) WHERE task IS NOT NULL;
+    ",
+)];
 
 pub(super) const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 

@@ -2,6 +2,7 @@
 
 use gloaming_api::TaskId;
 use gloaming_api::access::TokenView;
+use gloaming_api::bowout::Cost;
 use gloaming_api::task::{TaskEvent, TaskEventKind, TaskKind};
 use gloaming_store::{AuditEntry, Claimed, Effect, Figure, Load, Refused, Submitted, TaskRecord};
 use jiff::Timestamp;
@@ -108,11 +109,17 @@ pub(crate) fn event(event: &TaskEvent) -> String {
     format!("{} at {} {what}", event.seq, time(event.at))
 }
 
+/// What an attempt took, where it took anything.
+pub(crate) fn told_cost(took: &Cost) -> String {
+    if took.usd > 0.0 { format!(" after usd {}", took.usd) } else { String::new() }
+}
+
 pub(crate) fn one_effect(effect: &Effect) -> String {
     let task = effect.task.as_ref().map(|task| format!(" of {}", short(task))).unwrap_or_default();
     let what = &effect.what;
     assert_eq!(what.payload, super::effect(&what.key).payload, "the payload comes back as it was given");
-    format!("{} {} {}{task} tried {}", effect.id, what.kind, what.key, effect.tries)
+    let before = if effect.tried && effect.tries == 0 { ", and before" } else { "" };
+    format!("{} {} {}{task} tried {}{before}", effect.id, what.kind, what.key, effect.tries)
 }
 
 pub(crate) fn figure(figure: &Figure) -> String {

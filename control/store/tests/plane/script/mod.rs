@@ -17,7 +17,8 @@ use gloaming_api::task::{NewTask, PullRequest, Source, TaskKind, TaskState};
 use gloaming_api::worker::{ChangedBlob, LeaseKey, Renewal, VerifiedChange};
 use gloaming_api::{Attempt, Digest, ReasonCode, RepoId, TaskId};
 use gloaming_store::{
-    AttemptEnd, Claimant, Delivery, EffectEnd, Idempotency, NewEffect, Share, Store, Submission, TaskFilter,
+    AttemptEnd, Claimant, Delivery, EffectEnd, Idempotency, Kinds, NewEffect, Share, Store, Submission,
+    TaskFilter,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
@@ -261,9 +262,13 @@ fn ask_queue(store: &dyn Store, line: &Line<'_>) -> Answer {
         }
         "release" => {
             let (lease, token) = line.lease();
-            store.release(&lease, token, now).map(|done| taken(done, |()| "taken back".into()))
+            store
+                .release(&lease, token, now)
+                .map(|done| taken(done, |took| format!("taken back{}", told_cost(&took))))
         }
-        "sweep" => store.sweep(now).map(|lost| listed(&lost, " ", short)),
+        "sweep" => store
+            .sweep(now)
+            .map(|lost| listed(&lost, " ", |(task, took)| format!("{}{}", short(task), told_cost(took)))),
         "grace" => store.grace(line.hold(), now).map(|held| format!("{held} leases")),
         "let-go" => store.let_go(now).map(|taken| format!("{taken} taken")),
         "cancel" => {
@@ -369,7 +374,13 @@ fn ask_outbox(store: &dyn Store, line: &Line<'_>) -> Answer {
             let task = line.words.get(1).map(|task| task_id(number(task)));
             store.add_effect(task.as_ref(), &effect(line.word(0)), now).map(|()| "written down".into())
         }
-        "effects" => store.effects(limit, line.hold(), now).map(|due| listed(&due, "; ", one_effect)),
+        "effects" => {
+            let (only, except) = (line.list("kinds"), line.list("but"));
+            let only: Vec<&str> = only.iter().map(String::as_str).collect();
+            let except: Vec<&str> = except.iter().map(String::as_str).collect();
+            let kinds = if only.is_empty() { Kinds::Except(&except) } else { Kinds::Only(&only) };
+            store.effects(kinds, limit, line.hold(), now).map(|due| listed(&due, "; ", one_effect))
+        }
         "effect-done" => {
             let end = EffectEnd::Done(json!({ "url": line.word(0), "share": 0.1 + 0.2 }));
             store.effect_ended(number(line.word(0)), &end, now).map(|()| "noted".into())
@@ -393,7 +404,7 @@ fn ask_outbox(store: &dyn Store, line: &Line<'_>) -> Answer {
             let delivery = Delivery { sender, id, event: "issues".into(), body };
             store.deliver(&delivery, now).map(|fresh| fresh.to_string())
         }
-        "deliveries" => store.deliveries(limit, line.hold(), now).map(|due| {
+        "deliveries" => store.deliveries(line.word(0), limit, line.hold(), now).map(|due| {
             listed(&due, "; ", |one| {
                 format!("{} {} {} {}", one.sender, one.id, one.event, String::from_utf8_lossy(&one.body))
             })
@@ -443,7 +454,14 @@ fn ask_rest(store: &dyn Store, line: &Line<'_>) -> Answer {
         "profile" => store
             .profile(&line.repo())
             .map(|found| known(found, |(key, profile)| format!("{profile} of {}", &key.hex()[..8]))),
-        "set" => store.set_value(line.word(0), line.word(1)).map(|()| "kept".into()),
+        "profile-key" => {
+            store.profile_key(&line.repo()).map(|found| known(found, |key| key.hex()[..8].to_owned()))
+        }
+        "set" => match line.words.get(2) {
+            None => store.set_value(line.word(0), line.word(1)),
+            Some(task) => store.set_value_of(&task_id(number(task)), line.word(0), line.word(1)),
+        }
+        .map(|()| "kept".into()),
         "value" => store.value(line.word(0)).map(|value| known(value, |value| value)),
         _ => return None,
     })
