@@ -37,11 +37,11 @@ pub(crate) fn asked() -> Asked {
     Asked { host, scene, hooks }
 }
 
-fn user(login: &str) -> Value {
+pub(crate) fn user(login: &str) -> Value {
     json!({"login": login, "type": if login.ends_with("[bot]") { "Bot" } else { "User" }})
 }
 
-fn delivery(id: &str, event: &str, mut body: Value) -> Delivery {
+pub(crate) fn delivery(id: &str, event: &str, mut body: Value) -> Delivery {
     body["repository"] = json!({"full_name": "acme/api", "default_branch": "main"});
     Delivery {
         sender: "github".to_owned(),
@@ -70,12 +70,20 @@ fn commented(id: &str, body: &str, by: &str) -> Delivery {
     )
 }
 
-fn pull(task: &TaskId, of: &str) -> Value {
+/// A comment of alice's on the pull request.
+pub(crate) fn wished(id: u64) -> Delivery {
+    let comment = json!({"id": id, "body": format!("@gloaming wish {id}"), "user": user("alice")});
+    let issue = json!({"number": 100, "title": "t", "state": "open", "pull_request": {}});
+    let body = json!({"action": "created", "comment": comment, "issue": issue});
+    delivery(&format!("c-{id}"), "issue_comment", body)
+}
+
+pub(crate) fn pull(task: &TaskId, of: &str) -> Value {
     json!({"number": 100, "merged": true, "head": {"ref": task.branch(), "repo": {"full_name": of}}})
 }
 
 impl Asked {
-    async fn says(&self, delivery: &Delivery) -> String {
+    pub(crate) async fn says(&self, delivery: &Delivery) -> String {
         match self.hooks.handle(delivery, self.scene.now).await {
             Ok(Handled::Task(_)) => "a task".to_owned(),
             Ok(Handled::FollowUp(_)) => "a follow-up".to_owned(),
@@ -85,12 +93,12 @@ impl Asked {
         }
     }
 
-    fn tasks(&self) -> usize {
+    pub(crate) fn tasks(&self) -> usize {
         self.scene.store.tasks(&TaskFilter { limit: 99, ..TaskFilter::default() }).unwrap().len()
     }
 
     /// Begins a task by a label and has it published.
-    async fn published(&mut self) -> TaskId {
+    pub(crate) async fn published(&mut self) -> TaskId {
         assert_eq!(self.says(&labelled("d-1", "gloaming", "alice")).await, "a task");
         let lease = self.scene.claim();
         finished(&self.host, &self.scene, &lease, "main", &[("src/lib.rs", "100644", Some("// one\n"))]);
@@ -255,14 +263,8 @@ async fn a_review_goes_on_twice_whole_and_on_the_same_request() {
 async fn a_reviewer_may_say_more_after_a_follow_up_that_came_to_nothing() {
     let mut asked = asked();
     let task = asked.published().await;
-    let comment = |id: u64| {
-        let comment = json!({"id": id, "body": format!("@gloaming wish {id}"), "user": user("alice")});
-        let issue = json!({"number": 100, "title": "t", "state": "open", "pull_request": {}});
-        let body = json!({"action": "created", "comment": comment, "issue": issue});
-        delivery(&format!("c-{id}"), "issue_comment", body)
-    };
     for id in [1, 2] {
-        assert_eq!(asked.says(&comment(id)).await, "a follow-up");
+        assert_eq!(asked.says(&wished(id)).await, "a follow-up");
         let lease = asked.scene.claim();
         // Made of another commit than the branch stands at, so it is not published.
         finished(&asked.host, &asked.scene, &lease, "main", &[("src/lib.rs", "100644", Some("// more\n"))]);
@@ -270,7 +272,7 @@ async fn a_reviewer_may_say_more_after_a_follow_up_that_came_to_nothing() {
         assert_eq!(asked.scene.record(&task).view.state, TaskState::BowedOut);
     }
     assert!(asked.scene.only().text.ends_with("[comment 2 of github:alice]\n\nwish 2"));
-    assert_eq!(asked.says(&comment(3)).await, "it was followed up as often as it may be");
+    assert_eq!(asked.says(&wished(3)).await, "it was followed up as often as it may be");
     asked.scene.work(None).await;
     asked.host.look(|state| {
         let said: Vec<&str> = state.comments[&100].iter().map(|one| one.body.as_str()).collect();

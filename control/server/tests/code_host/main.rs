@@ -8,3 +8,4 @@ mod scene;
 mod simulated;
 #[cfg(feature = "otlp")]
 mod traced;
+mod waits;

@@ -273,12 +273,23 @@ impl Hooks {
         .await
     }
 
-    /// Returns the task whose branch a pull request is of.
+    /// Returns the task whose branch a pull request is of. Asked once: a pull request keeps its branch, and what is said on it
+    /// may wait for long.
     async fn task_of_request(&self, repo: &RepoId, number: u64) -> Result<Option<TaskId>, HookError> {
+        let name = format!("github:request:{}#{number}", repo.as_str().to_ascii_lowercase());
+        let known = name.clone();
+        if let Some(task) = self.ask(move |store| store.value(&known)).await? {
+            return Ok(task.parse().ok());
+        }
         let request = self.host.request(repo, number).await?;
         let same =
             request.head_repo.as_ref().is_some_and(|of| of.as_str().eq_ignore_ascii_case(repo.as_str()));
-        Ok(request.head.strip_prefix("gloaming/").and_then(|task| task.parse().ok()).filter(|_| same))
+        let task: Option<TaskId> =
+            request.head.strip_prefix("gloaming/").and_then(|task| task.parse().ok()).filter(|_| same);
+        if let Some(task) = task.clone() {
+            self.ask(move |store| store.set_value(&name, task.as_str())).await?;
+        }
+        Ok(task)
     }
 
     /// Returns a task of ours, where it is of this repository and has this pull request.
@@ -315,6 +326,10 @@ impl Hooks {
         let Some(record) = self.ours(repo, &task, Some(number)).await? else {
             return Ok(Handled::Nothing("a pull request of no task of ours"));
         };
+        let who = asker(by);
+        if let Some(told) = stands(&record, &headline(key, &who)) {
+            return told;
+        }
         if !self.may(repo, by, me, now).await? {
             return Ok(Handled::Nothing("whoever asks may not write to the repository"));
         }
@@ -322,9 +337,8 @@ impl Hooks {
             Some(review) => self.whole_review(repo, number, review).await?,
             None => words,
         };
-        let who = asker(by);
         let text = format!("{}\n\n{words}", headline(key, &who));
-        self.go_on(record, key, who, text, now).await
+        self.go_on(record, who, text, now).await
     }
 
     /// Returns what a review says as a whole and on lines: each of its deliveries has a part of it.
@@ -357,26 +371,22 @@ impl Hooks {
         }
         let key = format!("check {key} on {commit}");
         let who = "github:checks".to_owned();
-        let text = format!("{}\n\n{words}", headline(&key, &who));
-        self.go_on(record, &key, who, text, now).await
+        let headline = headline(&key, &who);
+        if let Some(told) = stands(&record, &headline) {
+            return told;
+        }
+        self.go_on(record, who, format!("{headline}\n\n{words}"), now).await
     }
 
     /// Has a task go on with what was said, where it may.
     async fn go_on(
         &self,
         record: TaskRecord,
-        key: &str,
         who: String,
         text: String,
         now: Timestamp,
     ) -> Result<Handled, HookError> {
         let view = &record.view;
-        if view.text.contains(&headline(key, &who)) {
-            return Ok(Handled::FollowUp(view.id.clone()));
-        }
-        if !view.state.is_end() {
-            return Err(HookError::NotNow("the task is being worked on; this waits for its end".to_owned()));
-        }
         if view.text.len() + text.len() > TEXT_CAP {
             return Ok(Handled::Nothing("with this its text would be too long"));
         }
@@ -431,6 +441,17 @@ fn asker(by: &Somebody) -> String {
 /// The line above what was said, by which it is known to be in a task's text already.
 fn headline(key: &str, who: &str) -> String {
     format!("[{key} of {who}]")
+}
+
+/// What a delivery that asks for more is answered before anything is asked of the code host or written down: one that waits
+/// is looked at again and again, for as long as an attempt takes. None where the task may go on.
+fn stands(record: &TaskRecord, headline: &str) -> Option<Result<Handled, HookError>> {
+    let view = &record.view;
+    if view.text.contains(headline) {
+        return Some(Ok(Handled::FollowUp(view.id.clone())));
+    }
+    let why = "the task is being worked on; this waits for its end";
+    (!view.state.is_end()).then(|| Err(HookError::NotNow(why.to_owned())))
 }
 
 fn told(state: RequestState) -> Option<PullRequestOutcome> {
