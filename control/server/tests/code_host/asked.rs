@@ -286,12 +286,12 @@ async fn a_reviewer_may_say_more_after_a_follow_up_that_came_to_nothing() {
 }
 
 #[tokio::test]
-async fn a_failed_check_of_the_newest_commit_goes_on() {
+async fn the_failed_checks_of_the_newest_commit_are_one_follow_up() {
     let mut asked = asked();
     let task = asked.published().await;
     let commit = asked.scene.only().pull_request.unwrap().commit;
-    let check = |commit: &str, app: &str, conclusion: &str| {
-        let run = json!({"name": "ci / test", "head_sha": commit, "conclusion": conclusion, "app": {"slug": app},
+    let check = |name: &str, commit: &str, app: &str, conclusion: &str| {
+        let run = json!({"name": name, "head_sha": commit, "conclusion": conclusion, "app": {"slug": app},
             "output": {"title": "1 test failed", "summary": null}, "check_suite": {"head_branch": task.branch()}});
         delivery(
             "k-1",
@@ -299,12 +299,24 @@ async fn a_failed_check_of_the_newest_commit_goes_on() {
             json!({"action": "completed", "check_run": run, "sender": user("ci[bot]")}),
         )
     };
-    assert_eq!(asked.says(&check(&commit, "ci", "success")).await, "it asks for nothing here");
-    assert_eq!(asked.says(&check(&commit, "gloaming", "failure")).await, "it asks for nothing here");
-    assert_eq!(asked.says(&check(&"0".repeat(40), "ci", "failure")).await, "not the newest commit");
-    assert_eq!(asked.says(&check(&commit, "ci", "failure")).await, "a follow-up");
-    assert_eq!(asked.says(&check(&commit, "ci", "failure")).await, "a follow-up");
+    let nothing = "it asks for nothing here";
+    assert_eq!(asked.says(&check("ci / test", &commit, "ci", "success")).await, nothing);
+    assert_eq!(asked.says(&check("ci / test", &commit, "gloaming", "failure")).await, nothing);
+    let old = check("ci / test", &"0".repeat(40), "ci", "failure");
+    assert_eq!(asked.says(&old).await, "not the newest commit");
+    assert_eq!(asked.says(&check("ci / test", &commit, "ci", "failure")).await, "a follow-up");
     assert!(asked.scene.only().text.ends_with("ci / test: 1 test failed"));
+    // It comes to nothing, so that the commit stays the newest; then the other checks of it are heard of.
+    let lease = asked.scene.claim();
+    finished(&asked.host, &asked.scene, &lease, "main", &[("src/lib.rs", "100644", Some("// more\n"))]);
+    asked.scene.work(None).await;
+    assert_eq!(asked.scene.record(&task).view.state, TaskState::BowedOut);
+    let suite = json!({"head_sha": commit, "head_branch": task.branch(), "conclusion": "failure", "app": {"slug": "ci"}});
+    let suite = json!({"action": "completed", "check_suite": suite, "sender": user("ci[bot]")});
+    assert_eq!(asked.says(&check("ci / lint", &commit, "ci", "failure")).await, "a follow-up");
+    assert_eq!(asked.says(&delivery("k-2", "check_suite", suite)).await, "a follow-up");
+    let record = asked.scene.record(&task);
+    assert_eq!((record.follow_ups, record.view.state), (1, TaskState::BowedOut));
 }
 
 #[tokio::test]

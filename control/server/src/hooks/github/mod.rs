@@ -158,8 +158,8 @@ impl Hooks {
             Asked::Reviewed { number, task, key, words, by } => {
                 self.follow_up(&repo, number, task, &key, words, &by, &me, now).await
             }
-            Asked::Failed { task, commit, key, words } => {
-                self.check_failed(&repo, task, &commit, &key, words, now).await
+            Asked::Failed { task, commit, words } => {
+                self.check_failed(&repo, task, &commit, words, now).await
             }
             Asked::Closed { number, task, merged } => {
                 let outcome = if merged { PullRequestOutcome::Merged } else { PullRequestOutcome::Closed };
@@ -359,7 +359,6 @@ impl Hooks {
         repo: &RepoId,
         task: TaskId,
         commit: &str,
-        key: &str,
         words: String,
         now: Timestamp,
     ) -> Result<Handled, HookError> {
@@ -369,9 +368,9 @@ impl Hooks {
         if record.view.pull_request.as_ref().is_none_or(|request| request.commit != commit) {
             return Ok(Handled::Nothing("not the newest commit"));
         }
-        let key = format!("check {key} on {commit}");
         let who = "github:checks".to_owned();
-        let headline = headline(&key, &who);
+        // All that fail on a commit are one follow-up: of one failure there are several checks, and their suite.
+        let headline = headline(&format!("checks on {commit}"), &who);
         if let Some(told) = stands(&record, &headline) {
             return told;
         }
