@@ -9,7 +9,7 @@ use gloaming_forge::host::{
 };
 use gloaming_forge::memory::{Fault, ME, MemoryHost};
 use gloaming_server::hooks::github::{Called, Handled, HookError, Hooks};
-use gloaming_store::{Delivery, TaskFilter};
+use gloaming_store::{Delivery, Limits, TaskFilter};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -23,6 +23,11 @@ pub(crate) struct Asked {
 }
 
 pub(crate) fn asked() -> Asked {
+    asked_under(Limits::default(), "")
+}
+
+/// The same where a store's limits and more of an operator's policy count.
+pub(crate) fn asked_under(limits: Limits, policy: &'static str) -> Asked {
     let host = Arc::new(MemoryHost::new(&[("src/lib.rs", "pub fn greet() {}\n")], start()));
     host.change(|state| {
         state.permissions = [
@@ -32,7 +37,7 @@ pub(crate) fn asked() -> Asked {
         ]
         .into();
     });
-    let scene = Scene::new(host.clone(), "acme/api");
+    let scene = Scene::under(host.clone(), "acme/api", limits, policy);
     let hooks = Hooks::new(scene.store.clone(), host.clone(), Called::default());
     Asked { host, scene, hooks }
 }

@@ -12,10 +12,10 @@ use gloaming_forge::CodeHost;
 use gloaming_gate::Gate;
 use gloaming_gate::envelope::SigningKey;
 use gloaming_policies::{Grant, Layer, parse};
-use gloaming_server::publish::{Executor, Publisher, of_end};
+use gloaming_server::publish::{Executor, Grants, Publisher, of_end};
 use gloaming_server::{Acceptor, Claim, Refusal};
 use gloaming_store::{
-    AttemptEnd, Claimant, Effect, EffectEnd, MemoryStore, Store, Submission, Submitted, TaskFilter,
+    AttemptEnd, Claimant, Effect, EffectEnd, Limits, MemoryStore, Store, Submission, Submitted, TaskFilter,
     TaskRecord,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -46,22 +46,28 @@ pub(crate) struct Scene {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) executor: Executor,
     pub(crate) publisher: Publisher,
+    pub(crate) grants: Grants,
     pub(crate) repo: RepoId,
     pub(crate) now: Timestamp,
 }
 
 impl Scene {
     pub(crate) fn new(host: Arc<dyn CodeHost>, repo: &str) -> Self {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-        let grants = |repo: &RepoId| {
-            let file =
-                parse("operator.toml", "schema = 1\nrepos = [\"*\"]\nextends = [\"preset:standard\"]\n");
-            let file = file.map_err(|found| format!("{found:?}"))?;
+        Self::under(host, repo, Limits::default(), "")
+    }
+
+    /// Makes one in which a store's limits and more of an operator's policy count.
+    pub(crate) fn under(host: Arc<dyn CodeHost>, repo: &str, limits: Limits, policy: &'static str) -> Self {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(limits));
+        let grants: Grants = Arc::new(move |repo: &RepoId| {
+            let text = format!("schema = 1\nrepos = [\"*\"]\nextends = [\"preset:standard\"]\n{policy}");
+            let file = parse("operator.toml", &text).map_err(|found| format!("{found:?}"))?;
             Grant::resolve(repo, vec![(Layer::Operator, file)]).map_err(|found| format!("{found:?}"))
-        };
-        let publisher = Publisher::new(Gate::default(), SigningKey::from_bytes(&[7; 32]), Arc::new(grants));
+        });
+        let publisher = Publisher::new(Gate::default(), SigningKey::from_bytes(&[7; 32]), grants.clone());
         let executor = Executor::new(store.clone(), host, Gate::default());
-        Self { store, executor, publisher, repo: repo.parse().expect("a repository"), now: start() }
+        let repo = repo.parse().expect("a repository");
+        Self { store, executor, publisher, grants, repo, now: start() }
     }
 
     /// Has effects done on another code host, or the same by another client.

@@ -6,13 +6,13 @@
 mod payload;
 mod reconcile;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gloaming_api::task::{NewTask, PullRequestOutcome, Source, TEXT_CAP, TaskKind};
 use gloaming_api::{Digest, RepoId, TaskId};
 use gloaming_forge::host::{CodeHost, HostError, Permission, RequestState};
 use gloaming_store::{Delivery, Idempotency, Store, StoreError, Stored, Submission, Submitted, TaskRecord};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::publish::{Say, follow_up_begun};
@@ -28,6 +28,10 @@ const UNHEARD: &str = "event-";
 
 /// How often a task re-enters for a review or a failed check.
 pub const FOLLOW_UPS: u32 = 2;
+
+/// How long whoever asks for work waits where as many tasks wait as may: the code host is not asked who may for each of them
+/// again and again meanwhile.
+const FULL: SignedDuration = SignedDuration::from_mins(1);
 
 /// What came of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +92,8 @@ pub struct Hooks {
     store: Arc<dyn Store>,
     host: Arc<dyn CodeHost>,
     called: Called,
+    /// Until when nothing is begun, since as many tasks waited as may.
+    full: Mutex<Option<Timestamp>>,
 }
 
 /// Where something was asked for.
@@ -101,7 +107,7 @@ struct Place<'a> {
 impl Hooks {
     /// Returns one that works for a store, with what it asks a code host for.
     pub fn new(store: Arc<dyn Store>, host: Arc<dyn CodeHost>, called: Called) -> Self {
-        Self { store, host, called }
+        Self { store, host, called, full: Mutex::default() }
     }
 
     /// Works on a stored delivery and notes that. False where it is to be taken again later.
@@ -206,6 +212,11 @@ impl Hooks {
         me: &str,
         now: Timestamp,
     ) -> Result<Handled, HookError> {
+        let full = || HookError::NotNow("as many tasks wait as may; this waits, too".to_owned());
+        // A clock that was set back is not waited for.
+        if self.full_until().is_some_and(|until| now < until && until <= now + FULL) {
+            return Err(full());
+        }
         if !self.may(place.repo, by, me, now).await? {
             return Ok(Handled::Nothing("whoever asks may not write to the repository"));
         }
@@ -234,13 +245,13 @@ impl Hooks {
             effects: Vec::new(),
         };
         let delivery = place.delivery.to_owned();
-        self.ask(move |store| {
+        let taken = self.ask(move |store| {
             let last: Option<TakenUp> =
                 store.value(&name)?.and_then(|value| serde_json::from_str(&value).ok());
             let mut after = "none".to_owned();
             if let Some(last) = last {
                 if last.delivery == delivery {
-                    return Ok(Handled::Task(last.task));
+                    return Ok(Some(Handled::Task(last.task)));
                 }
                 let why = match store.task(&last.task)? {
                     Some(record) if !record.view.state.is_end() => Some("a task is at it already"),
@@ -253,7 +264,7 @@ impl Hooks {
                         let heard = TakenUp { heard: Some(now), ..last };
                         store.set_value(&name, &serde_json::to_string(&heard).expect("texts serialise"))?;
                     }
-                    return Ok(Handled::Nothing(why));
+                    return Ok(Some(Handled::Nothing(why)));
                 }
                 after = last.task.to_string();
             }
@@ -262,15 +273,22 @@ impl Hooks {
             let idempotency = Some(Idempotency { scope: SENDER.to_owned(), request: Digest::of(&key), key });
             let task = match store.submit(&Submission { idempotency, ..submission }, now)? {
                 Submitted::New(task) | Submitted::Again(task) => task,
-                Submitted::Conflict | Submitted::Full => {
-                    return Ok(Handled::Nothing("as many tasks wait as may"));
-                }
+                Submitted::Full => return Ok(None),
+                Submitted::Conflict => unreachable!("the request is its key"),
             };
             let taken = TakenUp { task: task.clone(), delivery, heard: None };
             store.set_value(&name, &serde_json::to_string(&taken).expect("texts serialise"))?;
-            Ok(Handled::Task(task))
-        })
-        .await
+            Ok(Some(Handled::Task(task)))
+        });
+        if let Some(handled) = taken.await? {
+            return Ok(handled);
+        }
+        *self.full.lock().unwrap_or_else(PoisonError::into_inner) = Some(now + FULL);
+        Err(full())
+    }
+
+    fn full_until(&self) -> Option<Timestamp> {
+        *self.full.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the task whose branch a pull request is of. Asked once: a pull request keeps its branch, and what is said on it
