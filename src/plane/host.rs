@@ -160,6 +160,7 @@ fn end_without_host(store: &dyn Store, task: &TaskId) -> Result<EffectEnd, Store
 pub(crate) async fn work_off(
     store: Arc<dyn Store>,
     host: Option<(Arc<dyn CodeHost>, Called)>,
+    grants: Grants,
     gate: Gate,
     outside: Workers,
     stop: CancellationToken,
@@ -167,7 +168,7 @@ pub(crate) async fn work_off(
     let (executor, hooks) = match host {
         Some((host, called)) => (
             Some(Executor::new(store.clone(), host.clone(), gate)),
-            Some(Hooks::new(store.clone(), host, called)),
+            Some(Hooks::new(store.clone(), host, grants, called)),
         ),
         None => (None, None),
     };

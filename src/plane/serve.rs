@@ -172,8 +172,9 @@ pub(crate) async fn serve(
     #[cfg(feature = "otlp")]
     let traces = tracer.map(|tracer| tokio::spawn(super::traced::send(tracer, stop.clone())));
     let workers = outside.workers(&server);
-    let effects =
-        tokio::spawn(super::host::work_off(store.clone(), parts.host, parts.gate, workers, stop.clone()));
+    let grants = server.grants();
+    let effects = super::host::work_off(store.clone(), parts.host, grants, parts.gate, workers, stop.clone());
+    let effects = tokio::spawn(effects);
     let working = worker.map(|worker| tokio::spawn(worker.run));
     // Attempts are given back while the server still answers.
     let stopping = async move {

@@ -54,14 +54,24 @@ impl Publish {
 impl Say {
     /// Returns it as an effect; `about` tells it from others of the task.
     pub fn effect(&self, task: &TaskId, about: &str) -> NewEffect {
-        NewEffect { key: format!("comment:{task}:{about}"), kind: "comment".to_owned(), payload: json(self) }
+        self.effect_of(&format!("{task}:{about}"))
+    }
+
+    /// Returns it as an effect that `about` tells from all others.
+    pub fn effect_of(&self, about: &str) -> NewEffect {
+        NewEffect { key: format!("comment:{about}"), kind: "comment".to_owned(), payload: json(self) }
     }
 }
 
 impl Mark {
     /// Returns it as an effect; `about` tells it from others of the task.
     pub fn effect(&self, task: &TaskId, about: &str) -> NewEffect {
-        NewEffect { key: format!("check:{task}:{about}"), kind: "check".to_owned(), payload: json(self) }
+        self.effect_of(&format!("{task}:{about}"))
+    }
+
+    /// Returns it as an effect that `about` tells from all others.
+    pub fn effect_of(&self, about: &str) -> NewEffect {
+        NewEffect { key: format!("check:{about}"), kind: "check".to_owned(), payload: json(self) }
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn asked_under(limits: Limits, policy: &'static str) -> Asked {
         .into();
     });
     let scene = Scene::under(host.clone(), "acme/api", limits, policy);
-    let hooks = Hooks::new(scene.store.clone(), host.clone(), Called::default());
+    let hooks = Hooks::new(scene.store.clone(), host.clone(), scene.grants.clone(), Called::default());
     Asked { host, scene, hooks }
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests drive the code host's programs from outside")]
 
 mod asked;
+mod policy;
 mod published;
 mod refused;
 mod scene;

@@ -3,6 +3,7 @@
 //! A delivery is worked on as often as it takes: each of its effects is one that a second time changes nothing. What people
 //! wrote is kept as text of a task with its source beside it; it decides nothing here.
 
+mod may;
 mod payload;
 mod reconcile;
 
@@ -10,12 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gloaming_api::task::{NewTask, PullRequestOutcome, Source, TEXT_CAP, TaskKind};
 use gloaming_api::{Digest, RepoId, TaskId};
-use gloaming_forge::host::{CodeHost, HostError, Permission, RequestState};
+use gloaming_forge::host::{CodeHost, HostError, RequestState};
 use gloaming_store::{Delivery, Idempotency, Store, StoreError, Stored, Submission, Submitted, TaskRecord};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::publish::{Say, follow_up_begun};
+use crate::publish::{Grants, Say, follow_up_begun};
+use may::Refused;
 use payload::{Asked, Somebody};
 
 pub use payload::Called;
@@ -91,6 +93,7 @@ fn taken_up_by(repo: &RepoId, issue: u64) -> String {
 pub struct Hooks {
     store: Arc<dyn Store>,
     host: Arc<dyn CodeHost>,
+    grants: Grants,
     called: Called,
     /// Until when nothing is begun, since as many tasks waited as may.
     full: Mutex<Option<Timestamp>>,
@@ -105,9 +108,9 @@ struct Place<'a> {
 }
 
 impl Hooks {
-    /// Returns one that works for a store, with what it asks a code host for.
-    pub fn new(store: Arc<dyn Store>, host: Arc<dyn CodeHost>, called: Called) -> Self {
-        Self { store, host, called, full: Mutex::default() }
+    /// Returns one that works for a store, under the policies' `[submit]`, by what a code host is asked for work with.
+    pub fn new(store: Arc<dyn Store>, host: Arc<dyn CodeHost>, grants: Grants, called: Called) -> Self {
+        Self { store, host, grants, called, full: Mutex::default() }
     }
 
     /// Works on a stored delivery and notes that. False where it is to be taken again later.
@@ -187,22 +190,6 @@ impl Hooks {
         Ok(asked.map_err(|error| HookError::NotNow(error.to_string()))??)
     }
 
-    /// Whether somebody may have us work on a repository: a person who may write to it, by their own name, or a program that
-    /// may. The answer is written down.
-    async fn may(&self, repo: &RepoId, by: &Somebody, me: &str, now: Timestamp) -> Result<bool, HookError> {
-        if by.login.eq_ignore_ascii_case(me) {
-            return Ok(false);
-        }
-        let permission = self.host.permission(repo, &by.login).await?;
-        let may = permission >= Permission::Write;
-        let who = asker(by);
-        let (subject, detail) =
-            (repo.to_string(), format!("{permission:?} on the repository; write is needed"));
-        let decision = if may { "allow" } else { "deny" };
-        self.ask(move |store| store.audit(&who, decision, "github", &subject, &detail, now)).await?;
-        Ok(may)
-    }
-
     /// Begins a task for an issue, unless one is at it. Asking again after its end begins another.
     async fn take_up(
         &self,
@@ -223,6 +210,13 @@ impl Hooks {
         if text.is_empty() || text.len() > TEXT_CAP {
             return Ok(Handled::Nothing("there is no text, or too much of it"));
         }
+        // A program that labels sweeps; nobody waits for its answer.
+        let (who, by_name) = (asker(by), !by.bot);
+        if let Err(why) = self.policy_lets(place.repo, &who, now).await? {
+            let refused = Refused { repo: place.repo, number: place.number, who: &who, by_name, why: &why };
+            self.refuse(refused, None, now).await?;
+            return Ok(Handled::Nothing("no policy lets whoever asks"));
+        }
         let name = taken_up_by(place.repo, place.number);
         let submission = Submission {
             id: TaskId::generate(),
@@ -238,9 +232,8 @@ impl Hooks {
                 cost_usd: None,
             },
             source: place.source,
-            asker: asker(by),
-            // A program that labels sweeps; nobody waits for its answer.
-            by_name: !by.bot,
+            asker: who,
+            by_name,
             idempotency: None,
             effects: Vec::new(),
         };
@@ -351,6 +344,11 @@ impl Hooks {
         if !self.may(repo, by, me, now).await? {
             return Ok(Handled::Nothing("whoever asks may not write to the repository"));
         }
+        if let Err(why) = self.policy_lets(repo, &who, now).await? {
+            let refused = Refused { repo, number, who: &who, by_name: true, why: &why };
+            self.refuse(refused, Some(task), now).await?;
+            return Ok(Handled::Nothing("no policy lets whoever asks"));
+        }
         let words = match key.strip_prefix("review ").and_then(|id| id.parse().ok()) {
             Some(review) => self.whole_review(repo, number, review).await?,
             None => words,
@@ -391,6 +389,10 @@ impl Hooks {
         let headline = headline(&format!("checks on {commit}"), &who);
         if let Some(told) = stands(&record, &headline) {
             return told;
+        }
+        // A check is nobody: it is for whoever asked for the task, who may have been let by policies that count no more.
+        if self.policy_lets(repo, &record.view.asker, now).await?.is_err() {
+            return Ok(Handled::Nothing("no policy lets whoever asked for the task"));
         }
         self.go_on(record, who, format!("{headline}\n\n{words}"), now).await
     }

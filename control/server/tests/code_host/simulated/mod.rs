@@ -47,7 +47,7 @@ impl World {
         let host: Arc<dyn CodeHost> = Arc::new(partner.host());
         let mut scene = Scene::new(host.clone(), "acme/api");
         scene.now = Timestamp::now();
-        let hooks = Hooks::new(scene.store.clone(), host.clone(), Called::default());
+        let hooks = Hooks::new(scene.store.clone(), host.clone(), scene.grants.clone(), Called::default());
         Some(Self { partner, host, scene, hooks })
     }
 
