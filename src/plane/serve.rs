@@ -171,7 +171,8 @@ pub(crate) async fn serve(
     });
     #[cfg(feature = "otlp")]
     let traces = tracer.map(|tracer| tokio::spawn(super::traced::send(tracer, stop.clone())));
-    let workers = outside.workers(&server);
+    let checks = parts.host.as_ref().is_some_and(|(host, _)| host.writes_checks());
+    let workers = outside.workers(&server, checks);
     let grants = server.grants();
     let effects = super::host::work_off(store.clone(), parts.host, grants, parts.gate, workers, stop.clone());
     let effects = tokio::spawn(effects);

@@ -1,5 +1,7 @@
 //! What is written down to be done to a code host, with the change of state that asks for it.
 
+use gloaming_api::bowout::Stage;
+use gloaming_api::evidence::{Evidence, Verdict};
 use gloaming_api::task::{Source, TaskView};
 use gloaming_api::{Attempt, RepoId, TaskId};
 use gloaming_forge::host::{Check, CheckState};
@@ -89,7 +91,8 @@ pub fn of_end(record: &TaskRecord, attempt: Attempt, end: &AttemptEnd) -> Vec<Ne
         AttemptEnd::Verified(_) => return vec![Publish { attempt }.effect(&view.id)],
         AttemptEnd::Onboarded { .. } | AttemptEnd::Cancelled { .. } => return Vec::new(),
         AttemptEnd::BowedOut(bow_out) => {
-            (format!("No pull request: {}", bow_out.reason_code.as_str()), bow_out_comment(bow_out))
+            let (reason, stage) = (bow_out.reason_code.as_str(), bow_out.stage.as_str());
+            (format!("No pull request: {reason}, at {stage}"), bow_out_comment(bow_out))
         }
         AttemptEnd::Failed { error, .. } => (
             "No pull request: the infrastructure failed".to_owned(),
@@ -128,11 +131,12 @@ pub fn of_end(record: &TaskRecord, attempt: Attempt, end: &AttemptEnd) -> Vec<Ne
 /// the one before.
 pub(super) fn of_request(
     record: &TaskRecord,
-    attempt: Attempt,
     commit: &str,
-    summary: &str,
+    verdict: &Verdict,
+    evidence: &Evidence,
 ) -> Vec<NewEffect> {
     let view = &record.view;
+    let attempt = view.attempt;
     let mark = |commit: &str, state, title: &str, summary: String, about: &str| {
         let check = Check {
             name: CHECK.to_owned(),
@@ -144,29 +148,21 @@ pub(super) fn of_request(
         let mark = Mark { repo: view.repo.clone(), commit: Some(commit.to_owned()), check };
         mark.effect(&view.id, &format!("{attempt}:{about}"))
     };
-    let done =
-        mark(commit, CheckState::Success, "Every required step passed", inline(summary, 500), "published");
+    let steps: Vec<String> =
+        evidence.steps.iter().map(|step| format!("{} {}", step.step, step.result.as_str())).collect();
+    let summary = format!(
+        "{}\n\nLast stage: {}. Steps: {}",
+        inline(&verdict.summary, 500),
+        Stage::Publish.as_str(),
+        inline(&steps.join(", "), 500)
+    );
+    let title = "Published: every required step passed";
+    let done = mark(commit, CheckState::Success, title, summary, "published");
     let before = view.pull_request.as_ref().filter(|before| before.commit != commit).map(|before| {
         let title = "A newer commit follows";
         mark(&before.commit, CheckState::Neutral, title, format!("The newer commit is {commit}."), "before")
     });
     std::iter::once(done).chain(before).collect()
-}
-
-/// Returns the check that says that a follow-up is worked on.
-pub fn follow_up_begun(view: &TaskView, follow_up: u32) -> Option<NewEffect> {
-    let request = view.pull_request.as_ref()?;
-    let check = Check {
-        name: CHECK.to_owned(),
-        key: view.id.to_string(),
-        state: CheckState::Running,
-        title: "Working on what was asked for".to_owned(),
-        summary: format!(
-            "Follow-up {follow_up}; its outcome is a new commit, or a comment that says why there is none."
-        ),
-    };
-    let mark = Mark { repo: view.repo.clone(), commit: Some(request.commit.clone()), check };
-    Some(mark.effect(&view.id, &format!("follow-up:{follow_up}")))
 }
 
 /// Returns the number of the issue or pull request under which a task is answered: its pull request where there is one,

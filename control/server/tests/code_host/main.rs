@@ -7,6 +7,7 @@ mod published;
 mod refused;
 mod scene;
 mod simulated;
+mod stages;
 #[cfg(feature = "otlp")]
 mod traced;
 mod waits;

@@ -7,7 +7,6 @@ use gloaming_api::task::{Source, TaskState};
 use gloaming_api::worker::LeaseKey;
 use gloaming_forge::host::{CheckState, RequestState};
 use gloaming_forge::memory::{Fault, MemoryHost, State, tree_id};
-use gloaming_server::publish::follow_up_begun;
 
 use crate::scene::{Changed, Scene, start};
 
@@ -225,8 +224,6 @@ async fn a_reviewer_is_answered_under_the_request_wherever_its_task_was_asked_fo
     scene.work(None).await;
     let task = scene.only();
     assert_eq!(scene.store.follow_up(&task.id, "again", "github:bob", 2, scene.now).unwrap(), Some(true));
-    let begun = follow_up_begun(&task, 1).expect("it has a pull request");
-    scene.store.add_effect(Some(&task.id), &begun, scene.now).unwrap();
     scene.work(None).await;
     let lease = scene.claim();
     finished(&host, &scene, &lease, "main", CHANGE);

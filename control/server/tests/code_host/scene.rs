@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gloaming_api::bowout::Cost;
+use gloaming_api::bowout::{Cost, Stage};
 use gloaming_api::evidence::Evidence;
 use gloaming_api::task::{NewTask, Source, TaskView};
-use gloaming_api::worker::{ChangedBlob, LeaseKey, VerifiedChange};
+use gloaming_api::worker::{ChangedBlob, LeaseKey, Renewal, VerifiedChange};
 use gloaming_api::{Digest, RepoId, TaskId, canonical_json};
 use gloaming_forge::CodeHost;
 use gloaming_gate::Gate;
 use gloaming_gate::envelope::SigningKey;
 use gloaming_policies::{Grant, Layer, parse};
+use gloaming_server::feed::Teller;
 use gloaming_server::publish::{Executor, Grants, Publisher, of_end};
 use gloaming_server::{Acceptor, Claim, Refusal};
 use gloaming_store::{
@@ -103,6 +104,14 @@ impl Scene {
         self.store.claim(&claimant, LEASE, self.now).expect("a store").expect("a task").lease
     }
 
+    /// Has the worker say at which stage it is.
+    pub(crate) fn stage(&self, lease: &LeaseKey, stage: Stage) {
+        let doing = "something".to_owned();
+        let renewal = Renewal { stage: Some(stage), doing, cost: Cost::default(), grant: None };
+        let renewed = self.store.renew(lease, TOKEN, &renewal, LEASE, self.now).expect("a store");
+        renewed.expect("it holds");
+    }
+
     /// Makes and uploads what a worker would say of a change that makes `tree` of `base`.
     pub(crate) fn result(&self, lease: &LeaseKey, base: &str, tree: &str, files: &[Changed<'_>]) -> Result {
         let patch = format!("a patch to {tree}\n").into_bytes();
@@ -185,7 +194,9 @@ impl Scene {
     /// is killed after the effect and before the store hears of it.
     pub(crate) async fn work(&mut self, lose: Option<usize>) -> Vec<String> {
         let mut told = Vec::new();
+        let teller = Teller::new(self.store.clone(), Vec::new(), false).with_checks(true);
         for run in 0..200 {
+            while teller.pass(self.now).expect("a store") > 0 {}
             let Some(effect) = self.due().into_iter().next() else {
                 let load = self.store.load(self.now).expect("a store");
                 if load.effects == 0 {

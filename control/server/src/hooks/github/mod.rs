@@ -16,7 +16,7 @@ use gloaming_store::{Delivery, Idempotency, Store, StoreError, Stored, Submissio
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::publish::{Grants, Say, follow_up_begun};
+use crate::publish::{Grants, Say};
 use may::Refused;
 use payload::{Asked, Somebody};
 
@@ -420,7 +420,6 @@ impl Hooks {
             let repo = view.repo.clone();
             Say { repo, number: request.number, body, marker }.effect(&task, "enough")
         });
-        let begun = follow_up_begun(view, record.follow_ups + 1);
         self.ask(move |store| {
             if let Some(say) = say {
                 store.add_effect(Some(&task), &say, now)?;
@@ -428,9 +427,6 @@ impl Hooks {
             }
             if store.follow_up(&task, &text, &who, FOLLOW_UPS, now)? != Some(true) {
                 return Ok(Handled::Nothing("the task cannot go on"));
-            }
-            if let Some(begun) = begun {
-                store.add_effect(Some(&task), &begun, now)?;
             }
             Ok(Handled::FollowUp(task))
         })
