@@ -166,6 +166,19 @@ async fn what_did_not_change_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn comments_are_asked_for_since_a_time() {
+    let scene = scene(false, &["200 OK\n\n[]", "200 OK\n\n[]"]);
+    let since: Timestamp = "2026-11-27T11:50:00.25Z".parse().expect("a time");
+    for since in [None, Some(since)] {
+        assert_eq!(scene.host.comments(&scene.repo, 1, since).await.expect("none"), []);
+    }
+    insta::assert_snapshot!(scene.asked(), @r"
+    ghp_secret: GET /repos/acme/api/issues/1/comments?per_page=100&page=1
+    ghp_secret: GET /repos/acme/api/issues/1/comments?since=2026-11-27T11%3A50%3A00Z&per_page=100&page=1
+    ");
+}
+
+#[tokio::test]
 async fn what_happened_to_issues_is_asked_for_with_a_token_alone() {
     const EVENTS: &str = r#"200 OK
 etag: "one"

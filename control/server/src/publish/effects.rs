@@ -8,6 +8,7 @@ use gloaming_forge::host::{Check, CheckState};
 use gloaming_forge::text::inline;
 use gloaming_forge::{bow_out_comment, failure_comment, marker};
 use gloaming_store::{AttemptEnd, NewEffect, TaskRecord};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What our check is called.
@@ -31,6 +32,9 @@ pub struct Say {
     pub body: String,
     /// A part of it by which it is found again.
     pub marker: String,
+    /// It was not said before this, by this machine's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// Set a check on a commit.
@@ -121,6 +125,7 @@ pub fn of_end(record: &TaskRecord, attempt: Attempt, end: &AttemptEnd) -> Vec<Ne
         number,
         marker: marker(&view.id, attempt).trim_end().to_owned(),
         body: body.clone(),
+        since: Some(view.created_at),
     };
     let said = say.effect(&view.id, &about);
     // The check that says a follow-up is worked on.

@@ -48,6 +48,9 @@ const REFUSALS: u32 = 8;
 /// How often something whose end is not known is tried: for about half a day.
 const TRIES: u32 = 60;
 
+/// By how much the clocks of the code host and of this machine may differ.
+const CLOCKS: SignedDuration = SignedDuration::from_mins(10);
+
 /// Returns the operator's policy for a repository, compiled.
 pub type Grants = Arc<dyn Fn(&RepoId) -> Result<Grant, String> + Send + Sync>;
 
@@ -429,9 +432,11 @@ impl Executor {
 
     /// Writes a comment, or finds it; one of our own alone counts.
     async fn say(&self, effect: &Effect) -> Result<Value, Stop> {
-        let Say { repo, number, body, marker } = payload(effect)?;
+        let Say { repo, number, body, marker, since } = payload(effect)?;
         let me = self.host.me().await?;
-        let said = self.host.comments(&repo, number).await?;
+        // Of a long talk not all is told: what was said before this could have been is none of it.
+        let since = since.map(|since| since.checked_sub(CLOCKS).unwrap_or(Timestamp::MIN));
+        let said = self.host.comments(&repo, number, since).await?;
         let ours = said.iter().find(|one| one.author.login == me && one.body.contains(&marker));
         let id = match ours {
             None => self.host.create_comment(&repo, number, &body).await?,

@@ -71,7 +71,7 @@ impl Hooks {
         task: Option<TaskId>,
         now: Timestamp,
     ) -> Result<(), HookError> {
-        let effect = refused.effect();
+        let effect = refused.effect(now);
         self.ask(move |store| store.add_effect(task.as_ref(), &effect, now)).await
     }
 }
@@ -90,7 +90,7 @@ pub(super) struct Refused<'a> {
 }
 
 impl Refused<'_> {
-    fn effect(&self) -> NewEffect {
+    fn effect(&self, now: Timestamp) -> NewEffect {
         let Self { repo, number, who, by_name, why } = self;
         let about = Digest::of_json(&(repo.as_str().to_ascii_lowercase(), number, who, why));
         let about = format!("refused:{}", &about.hex()[..16]);
@@ -101,7 +101,8 @@ impl Refused<'_> {
         if *by_name {
             let marker = format!("<!-- gloaming {about} -->");
             let body = format!("**Not begun**: {told}\n\n{marker}");
-            return Say { repo: (*repo).clone(), number: *number, body, marker }.effect_of(&about);
+            let (repo, number) = ((*repo).clone(), *number);
+            return Say { repo, number, body, marker, since: Some(now) }.effect_of(&about);
         }
         let check = Check {
             name: CHECK.to_owned(),

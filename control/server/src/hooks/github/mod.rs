@@ -418,7 +418,7 @@ impl Hooks {
                 "This was followed up {FOLLOW_UPS} times, which is as often as it is. What is left is for a person.\n\n{marker}"
             );
             let repo = view.repo.clone();
-            Say { repo, number: request.number, body, marker }.effect(&task, "enough")
+            Say { repo, number: request.number, body, marker, since: Some(now) }.effect(&task, "enough")
         });
         self.ask(move |store| {
             if let Some(say) = say {
