@@ -378,6 +378,30 @@ async fn what_no_delivery_told_is_asked_for() {
     assert_eq!(asked.hooks.reconcile(asked.scene.now).await.outcomes, []);
 }
 
+#[tokio::test]
+async fn an_open_request_is_asked_after_each_round_and_a_closed_one_once_a_day() {
+    let mut asked = asked();
+    asked.published().await;
+    let mut rounds = async |count: usize| {
+        asked.host.change(|state| state.calls.clear());
+        for _ in 0..count {
+            asked.scene.now += SignedDuration::from_mins(5);
+            assert_eq!(asked.hooks.reconcile(asked.scene.now).await.errors, Vec::<String>::new());
+        }
+        asked.host.look(|state| state.calls.iter().filter(|call| **call == "request").count())
+    };
+    assert_eq!(rounds(12).await, 12);
+    asked.host.change(|state| state.requests[0].state = RequestState::Closed);
+    assert_eq!(rounds(1).await, 1);
+    for _ in 0..3 {
+        assert_eq!(rounds(288).await, 1);
+    }
+    // Opened again and merged, and no delivery told.
+    asked.host.change(|state| state.requests[0].state = RequestState::Merged);
+    rounds(288).await;
+    assert_eq!(asked.scene.only().pull_request.unwrap().outcome, Some(PullRequestOutcome::Merged));
+}
+
 fn event(id: u64, issue: u64, minutes: i64) -> IssueEvent {
     let about =
         json!({"number": issue, "title": "Greet by name", "body": "It says nothing.", "state": "open"});
