@@ -197,7 +197,7 @@ pub(crate) async fn follow(course: Course, json: bool, traces: &mut Traces) -> a
         }
         Ok(Outcome::BowedOut(bow_out, unpublished)) => {
             if let Some(unpublished) = unpublished {
-                write(&out, "attempt.diff", &unpublished.patch.diff)?;
+                write(&out, BowOut::PARTIAL, &unpublished.patch.diff)?;
                 if let Some(evidence) = &unpublished.evidence {
                     let sealed = crate::evidence::seal(&home, evidence, &gate.judge(evidence), &gate)?;
                     write(&out, "evidence.json", &sealed)?;

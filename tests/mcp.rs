@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::own_tools::seven;
-use crate::support::{Scene, skipped};
+use crate::support::{Scene, partner};
 
 const POLICY: &str = r#"
 schema = 1
@@ -26,12 +26,7 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// Where `tests/mcp/setup.sh` put the SDK; none, and a line that says so, where it is not installed.
 fn sdk(test: &str) -> Option<PathBuf> {
-    let dir = std::env::var_os("GLOAMING_MCP_DIR").map(PathBuf::from);
-    if dir.is_none() {
-        skipped(test, "GLOAMING_MCP_DIR names no folder with the TypeScript SDK (make test sets it)");
-        assert!(std::env::var_os("CI").is_none(), "{test} must not be skipped in CI");
-    }
-    dir
+    partner("GLOAMING_MCP_DIR", test)
 }
 
 /// A repository with a policy beside it, a secret, and files that are slow to search.

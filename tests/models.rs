@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::evil_model::{Scripted, calls};
-use crate::support::{Ran, Scene, skipped};
+use crate::support::{Ran, Scene, partner};
 
 /// llmock, killed when the value is dropped.
 struct Llmock {
@@ -26,11 +26,8 @@ impl Drop for Llmock {
 impl Llmock {
     /// Starts it on a free port and waits until it has said which.
     fn start(test: &str) -> Option<Self> {
-        let Some(folder) = std::env::var_os("GLOAMING_WIRE_DIR") else {
-            skipped(test, "GLOAMING_WIRE_DIR is not set (make test sets it)");
-            return None;
-        };
-        let program = std::path::PathBuf::from(folder).join("llmock/bin/llmock");
+        let folder = partner("GLOAMING_WIRE_DIR", test)?;
+        let program = folder.join("llmock/bin/llmock");
         let mut child = Command::new(program)
             .args(["serve", "--host", "127.0.0.1", "--port", "0"])
             .env("NO_COLOR", "1")

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::hosted::sent;
-use crate::support::{Ran, Scene, ran, skipped};
+use crate::support::{Ran, Scene, partner, ran};
 
 const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", "[package]\nname = \"calc\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
@@ -175,6 +175,26 @@ fn a_repository_is_onboarded_by_a_worker_and_its_profile_shown() {
     left_nothing(&scene);
 }
 
+#[test]
+fn work_that_did_not_pass_is_kept_and_shown_on_no_branch() {
+    // A test that reads the source: no rename can pass it.
+    let reads = "#[test]\nfn named() {\n    assert!(include_str!(\"../src/lib.rs\").contains(concat!(\"fn pl\", \"us(\")));\n}\n";
+    let scene = Scene::new(&[FILES, &[("tests/words.rs", reads)]].concat());
+    let server = Running::server(&scene, "serve", &config(&scene));
+    let asked = task(&scene, &["submit", "acme/calc", TASK, "--watch"]).exits(3);
+    let id = asked.stdout.lines().next().unwrap();
+    let partial = task(&scene, &["get", id, "partial"]).exits(0).stdout;
+    assert!(partial.contains("+pub fn sum("), "{partial}");
+    let shown = task(&scene, &["show", id, "--json"]).exits(0).json();
+    assert_eq!(shown["bow_out"]["reason_code"], "verification_failed", "{shown:#}");
+    assert!(shown["pull_request"].is_null());
+    // What it did not make it does not show.
+    let none = task(&scene, &["get", id, "patch"]);
+    assert!(none.code == 2 && none.stderr.contains("not_found"), "{}", none.stderr);
+    assert_eq!(server.stop(), 0);
+    left_nothing(&scene);
+}
+
 /// No process's folder is left behind.
 fn left_nothing(scene: &Scene) {
     let work = scene.home().join("cache/work");
@@ -186,10 +206,7 @@ fn left_nothing(scene: &Scene) {
 /// Runs what `make demo-github` shows by this build, on a private repository, and returns what it printed and where; none
 /// where nothing is there to run it on.
 fn demo(test: &str, how: &str) -> Option<(Ran, Scene)> {
-    let Some(partner) = std::env::var_os("GLOAMING_GITHUB_DIR") else {
-        skipped(test, "GLOAMING_GITHUB_DIR is not set (make test sets it)");
-        return None;
-    };
+    let partner = partner("GLOAMING_GITHUB_DIR", test)?;
     let scene = Scene::bare_folder();
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/demo/github.sh");
     // The same variables as any other command of a scene's.

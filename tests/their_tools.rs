@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::evil_model::{Scripted, calls};
 use crate::resume::FILES;
-use crate::support::{Ran, Scene, skipped};
+use crate::support::{Ran, Scene, partner};
 
 const POLICY: &str = r#"schema = 1
 extends = ["preset:standard"]
@@ -30,11 +30,7 @@ because = "It says too much."
 
 /// A repository with the server in it and a secret; the virtual environment holds the SDK.
 fn scene() -> Option<(Scene, String)> {
-    let Some(sdk) = std::env::var_os("GLOAMING_MCP_DIR") else {
-        skipped("their_tools", "GLOAMING_MCP_DIR names no folder with the Python SDK (make test sets it)");
-        assert!(std::env::var_os("CI").is_none(), "it must not be skipped in CI");
-        return None;
-    };
+    let sdk = partner("GLOAMING_MCP_DIR", "their_tools")?;
     let scene = Scene::new(FILES);
     scene.write(&[("server.py", include_str!("mcp/server.py")), (".env", "TOKEN=hunter2-secret\n")]);
     scene.commit("a server");

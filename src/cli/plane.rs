@@ -176,6 +176,8 @@ pub(crate) enum Left {
     Trajectory,
     /// What the gate decided
     Verdict,
+    /// The work of an attempt that bowed out, where it came so far; it is on no branch
+    Partial,
 }
 
 #[derive(Debug, Args)]

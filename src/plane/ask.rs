@@ -5,12 +5,12 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use futures::StreamExt as _;
-use gloaming_api::TaskId;
 use gloaming_api::access::{NewToken, Scope, TokenMade, TokenView};
 use gloaming_api::endpoints;
 use gloaming_api::task::{
     DeadEffect, NewTask, TEXT_CAP, TaskAccepted, TaskKind, TaskPage, TaskState, TaskView,
 };
+use gloaming_api::{Digest, TaskId};
 use gloaming_client::{Ask, Client, ClientError};
 use serde_json::json;
 
@@ -75,19 +75,36 @@ pub(crate) async fn task(args: TaskArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(exit::OK))
         }
         TaskCommand::Get { task, what } => {
-            let name = match what {
-                Left::Patch => "task_patch",
-                Left::Evidence => "task_evidence",
-                Left::Trajectory => "task_trajectory",
-                Left::Verdict => "task_verdict",
+            let id = task.as_str();
+            let digest = match what {
+                Left::Partial => Some(partial(&client, &task).await?.to_string()),
+                _ => None,
             };
-            let bytes = client.bytes(Ask::of(name, &[task.as_str()])).await.map_err(failure)?;
+            let path = [Some(id), digest.as_deref()].map(Option::unwrap_or_default);
+            let ask = match what {
+                Left::Patch => Ask::of("task_patch", &path[..1]),
+                Left::Evidence => Ask::of("task_evidence", &path[..1]),
+                Left::Trajectory => Ask::of("task_trajectory", &path[..1]),
+                Left::Verdict => Ask::of("task_verdict", &path[..1]),
+                Left::Partial => Ask::of("task_artifact", &path),
+            };
+            let bytes = client.bytes(ask).await.map_err(failure)?;
             std::io::stdout()
                 .write_all(&bytes.unwrap_or_default())
                 .map_err(|error| Failure::disk("write to standard output", error))?;
             Ok(ExitCode::from(exit::OK))
         }
     }
+}
+
+/// Returns the digest of the work of a task that bowed out.
+async fn partial(client: &Client, task: &TaskId) -> anyhow::Result<Digest> {
+    let view = ask(client, "show_task", task).await?;
+    let partial = view.bow_out.as_ref().and_then(|bow_out| bow_out.partial());
+    Ok(partial.ok_or_else(|| {
+        Failure::usage(format!("{task} has left no work that did not pass"))
+            .hint(format!("`gloaming task show {task}` tells how far it came"))
+    })?)
 }
 
 async fn ask(client: &Client, name: &str, task: &TaskId) -> anyhow::Result<TaskView> {

@@ -26,6 +26,9 @@ use crate::told::write;
 /// How long an attempt that is given back has to hand over what it has, where the control plane does not answer.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// What was seen of the work of an attempt that bowed out, in its out folder.
+const SEALED: &str = "evidence.json";
+
 /// How often the journal is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -422,13 +425,26 @@ impl<C: Control> Course<'_, C> {
 
     async fn bowed_out(&self, out: &Path) -> anyhow::Result<End> {
         let bytes = context::read_bytes(&out.join("bowout.json"), "the bow-out", context::FILE_CAP)?;
-        let bow_out: BowOut = serde_json::from_slice(&bytes)?;
+        let mut bow_out: BowOut = serde_json::from_slice(&bytes)?;
         // Partial work is kept, and never pushed.
-        let partial = out.join("attempt.diff");
-        if partial.exists() {
-            let bytes = context::read_bytes(&partial, "the partial work", context::RECORD_CAP)?;
-            if let Err(error) = self.artifact(bytes).await {
-                tracing::warn!(%error, "the partial work is not kept");
+        for (name, what) in [
+            (BowOut::PARTIAL, "the work that did not pass; it is on no branch"),
+            (SEALED, "what was seen of it"),
+        ] {
+            let file = out.join(name);
+            if !file.exists() {
+                continue;
+            }
+            let bytes = context::read_bytes(&file, "the partial work", context::RECORD_CAP)?;
+            match self.artifact(bytes).await {
+                Ok(digest) => {
+                    let artifact = Some(digest.to_string());
+                    let excerpt = format!("{name}: {what}");
+                    bow_out
+                        .evidence
+                        .push(BowOutEvidence { artifact, ..BowOutEvidence::note("file", excerpt) });
+                }
+                Err(error) => tracing::warn!(%error, "the partial work is not kept"),
             }
         }
         Ok(End::Result(Box::new(AttemptResult::BowedOut { bow_out: Box::new(bow_out) })))

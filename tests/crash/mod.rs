@@ -9,7 +9,7 @@ mod proxy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 
 use gloaming_api::worker::LEASE;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::evil_model::calls;
 use crate::resume::NEW_TEST;
-use crate::support::{skipped, tell};
+use crate::support::{partner, tell};
 use plant::{Plant, Standing, now};
 use proxy::{How, Key, Kill, Lane, Passed};
 
@@ -81,14 +81,6 @@ struct Came {
     resumed: f64,
     wrong: Vec<String>,
     passed: Vec<Passed>,
-}
-
-fn installed(test: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("GLOAMING_GITHUB_DIR");
-    if folder.is_none() {
-        skipped(test, "GLOAMING_GITHUB_DIR is not set (make test sets it)");
-    }
-    folder.map(PathBuf::from)
 }
 
 /// Asks for a task by an issue's label. Returns the number.
@@ -409,7 +401,7 @@ fn asked_for() -> Option<usize> {
 }
 
 fn share(test: &str, sort: Sort, step: usize) {
-    let Some(partner) = installed(test) else { return };
+    let Some(partner) = partner("GLOAMING_GITHUB_DIR", test) else { return };
     let some = Choice { lease_s: LEASE_S, step, chains: 1, of: |_| true };
     let choices = match asked_for() {
         None => vec![some],
@@ -450,7 +442,7 @@ fn a_comment_is_made_once_whatever_dies() {
 
 #[test]
 fn who_is_told_to_stop_gives_back_what_it_is_at() {
-    let Some(partner) = installed("who_is_told_to_stop") else { return };
+    let Some(partner) = partner("GLOAMING_GITHUB_DIR", "who_is_told_to_stop") else { return };
     let plant = Plant::start(&partner, &Sort::PullRequest.transcript(), LEASE.as_secs());
     let at_work = || {
         let journal = |one: &Passed| one.key.shape.ends_with("/events") && one.status == Some(200);

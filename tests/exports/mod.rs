@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::evil_model::{Scripted, calls};
 use crate::resume::FILES;
-use crate::support::{Scene, skipped};
+use crate::support::{Scene, partner};
 
 const TASK: &str = "twice(3) gives 5 and should give 6";
 
@@ -86,12 +86,9 @@ fn lines(path: &Path) -> Vec<Value> {
 
 /// Has a file read by the program whose format it is; none where that is not installed.
 fn by_others(form: &str, file: &Path) -> Option<Value> {
-    let Some(folder) = std::env::var_os("GLOAMING_FORMATS_DIR") else {
-        skipped("exports", "GLOAMING_FORMATS_DIR is not set (make test sets it)");
-        return None;
-    };
+    let folder = partner("GLOAMING_FORMATS_DIR", "exports")?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exports/read.py");
-    let python = Path::new(&folder).join("bin/python");
+    let python = folder.join("bin/python");
     let output = Command::new(python).arg(script).arg(form).arg(file).output().expect("python runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(serde_json::from_slice(&output.stdout).expect("an object"))

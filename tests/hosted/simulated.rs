@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::evil_model::Scripted;
 use crate::plane::Running;
-use crate::support::{Scene, skipped};
+use crate::support::{Scene, partner};
 
 /// With what deliveries and requests are signed.
 pub(super) const SECRET: &str = "it is a secret";
@@ -24,11 +24,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// The folder that they are installed in; none, and a line that says so, where they are not.
 pub(super) fn installed(test: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("GLOAMING_GITHUB_DIR");
-    if folder.is_none() {
-        skipped(test, "GLOAMING_GITHUB_DIR is not set (make test sets it)");
-    }
-    folder.map(PathBuf::from)
+    partner("GLOAMING_GITHUB_DIR", test)
 }
 
 fn support(name: &str) -> PathBuf {

@@ -262,6 +262,18 @@ pub(crate) fn ran(output: Output) -> Ran {
     }
 }
 
+/// Returns the folder that `make test` has something of others installed in, and names by a variable. Without it the test
+/// does not run and says so; but in CI, where nothing is to be missing.
+#[track_caller]
+pub(crate) fn partner(variable: &str, test: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os(variable);
+    if folder.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "{variable} is not set: {test} must not be skipped in CI");
+        skipped(test, &format!("{variable} is not set (make test sets it)"));
+    }
+    folder.map(PathBuf::from)
+}
+
 /// Says that a test did not run, and why: past the harness, which shows what a test prints only when it fails.
 pub(crate) fn skipped(test: &str, why: &str) {
     tell(&format!("skipped {test}: {why}\n"));

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Attempt, TaskId};
+use crate::{Attempt, Digest, TaskId};
 
 /// A step of the blueprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -185,6 +185,18 @@ pub struct BowOut {
     pub retryable: bool,
 }
 
+impl BowOut {
+    /// The name that work which did not pass has in an out folder, and in the evidence that names its artifact.
+    pub const PARTIAL: &str = "attempt.diff";
+
+    /// Returns the digest of the work that did not pass, where a worker handed that over.
+    pub fn partial(&self) -> Option<Digest> {
+        let named =
+            self.evidence.iter().find(|one| one.kind == "file" && one.excerpt.starts_with(Self::PARTIAL))?;
+        named.artifact.as_ref()?.parse().ok()
+    }
+}
+
 /// One piece of a bow-out's evidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -199,7 +211,7 @@ pub struct BowOutEvidence {
     pub exit: Option<i32>,
     /// The telling part, at most some 2,000 characters.
     pub excerpt: String,
-    /// A file in the out folder that holds the rest.
+    /// A file in the out folder that holds the rest; of a control plane's task the digest of an artifact of the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact: Option<String>,
 }

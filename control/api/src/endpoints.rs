@@ -283,6 +283,13 @@ const PROGRAMS: &[Endpoint] = &[
         ..BASE
     },
     Endpoint {
+        name: "task_artifact",
+        path: "/v1/tasks/{id}/artifacts/{digest}",
+        answer: Content::Bytes,
+        summary: "Something that an attempt at a task handed over, by its digest: what the journal, the evidence or a bow-out names.",
+        ..BASE
+    },
+    Endpoint {
         name: "task_verdict",
         path: "/v1/tasks/{id}/verdict",
         answer: Content::Json(json::<Verdict>),

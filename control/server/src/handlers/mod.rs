@@ -27,6 +27,7 @@ pub(crate) async fn handle(app: &Arc<App>, asked: &mut Asked) -> Answered {
         "task_patch" => tasks::patch(app, asked).await,
         "task_evidence" => tasks::evidence(app, asked).await,
         "task_trajectory" => stream::trajectory(app, asked).await,
+        "task_artifact" => tasks::artifact(app, asked).await,
         "task_verdict" => tasks::verdict(app, asked).await,
         "cancel_task" => tasks::cancel(app, asked).await,
         "retry_task" => tasks::retry(app, asked).await,

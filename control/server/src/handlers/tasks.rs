@@ -168,6 +168,15 @@ pub(super) async fn evidence(app: &Arc<App>, asked: &Asked) -> Answered {
     }
 }
 
+pub(super) async fn artifact(app: &Arc<App>, asked: &Asked) -> Answered {
+    let digest: Digest = asked.parsed("digest", "artifact")?;
+    let artifact = of_task(app, asked, move |app, task, _| Ok(app.store.artifact(&task.view.id, &digest)?));
+    match artifact.await? {
+        Some(artifact) => Ok(bytes(StatusCode::OK, "application/octet-stream", artifact)),
+        None => Err(Fault::missing("artifact")),
+    }
+}
+
 pub(super) async fn verdict(app: &Arc<App>, asked: &Asked) -> Answered {
     match of_task(app, asked, |app, task, _| kept(app, &task, verdict_value)).await? {
         Some(verdict) => Ok(bytes(StatusCode::OK, "application/json", verdict)),

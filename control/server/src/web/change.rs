@@ -9,16 +9,16 @@ const LINES: usize = 5000;
 /// Bytes of a patch that are shown.
 const BYTES: usize = 512 << 10;
 
-pub(super) fn diff(patch: &[u8]) -> Markup {
+pub(super) fn diff(heading: &str, patch: &[u8]) -> Markup {
     let text = String::from_utf8_lossy(&patch[..patch.len().min(BYTES)]);
     let total = patch.split_inclusive(|byte| *byte == b'\n').count();
     let lines: Vec<&str> = text.lines().take(LINES).collect();
     let cut = patch.len() > BYTES || total > lines.len();
     html! {
         section aria-labelledby="diff" {
-            h2 id="diff" { "Change" }
+            h2 id="diff" { (heading) }
             @if cut {
-                p class="hint" { "The first " (lines.len()) " of " (total) " lines; " code { "gloaming task patch" } " has them all." }
+                p class="hint" { "The first " (lines.len()) " of " (total) " lines; " code { "gloaming task get" } " has them all." }
             }
             pre class="diff" tabindex="0" aria-label="The change as a patch" {
                 @for (line, kind) in kinds(&lines) {
@@ -105,10 +105,10 @@ mod tests {
 
     #[test]
     fn what_is_hostile_or_too_long_is_text_and_cut() {
-        let shown = diff(b"@@ -0,0 +1 @@\n+<script>\xff\n").into_string();
+        let shown = diff("Change", b"@@ -0,0 +1 @@\n+<script>\xff\n").into_string();
         assert!(shown.contains("<span class=\"add\">+&lt;script&gt;\u{fffd}</span>"), "{shown}");
-        let long = diff(&b"+x\n".repeat(LINES + 1)).into_string();
+        let long = diff("Change", &b"+x\n".repeat(LINES + 1)).into_string();
         assert!(long.contains("The first 5000 of 5001 lines"));
-        assert!(diff(&vec![b'x'; BYTES * 2]).into_string().len() < BYTES + 2000);
+        assert!(diff("Change", &vec![b'x'; BYTES * 2]).into_string().len() < BYTES + 2000);
     }
 }

@@ -6,7 +6,7 @@ use gloaming_api::access::Scope;
 use gloaming_api::bowout::{BowOut, Cost};
 use gloaming_api::evidence::{Evidence, Verdict};
 use gloaming_api::task::{PullRequest, Source, TaskEvent, TaskEventKind, TaskState, TaskView};
-use gloaming_api::{Attempt, TaskId};
+use gloaming_api::{Attempt, Digest, TaskId};
 use gloaming_store::TaskRecord;
 use http::StatusCode;
 use maud::{Markup, html};
@@ -33,6 +33,8 @@ struct Known {
     last: u64,
     journal: Journal,
     patch: Option<Vec<u8>>,
+    /// The work of one that bowed out.
+    partial: Option<Vec<u8>>,
     evidence: Option<Evidence>,
     verdict: Option<Verdict>,
 }
@@ -58,8 +60,11 @@ impl Known {
             }
         }
         let change = task.change.as_ref();
-        let artifact = |digest| app.store.artifact(id, digest);
+        let artifact = |digest: &Digest| app.store.artifact(id, digest);
         let patch = change.map(|change| artifact(&change.patch)).transpose()?.flatten();
+        // What a worker names so need not be there.
+        let partial = task.view.bow_out.as_ref().and_then(|bow_out| bow_out.partial());
+        let partial = partial.map(|digest| artifact(&digest)).transpose()?.flatten();
         let seen = change.map(|change| artifact(&change.evidence)).transpose()?.flatten();
         let verdict = kept(app, &task, verdict_value)?;
         Ok(Self {
@@ -68,6 +73,7 @@ impl Known {
             evidence: seen.and_then(|seen| serde_json::from_slice(&seen).ok()),
             verdict: verdict.and_then(|verdict| serde_json::from_slice(&verdict).ok()),
             patch,
+            partial,
             events,
             last,
             task,
@@ -89,7 +95,8 @@ fn shown_task(frame: &Frame, known: &Known) -> Markup {
             (came_of(task))
             @if let Some(verdict) = &known.verdict { (evidence::verdict(verdict)) }
             @if let Some(seen) = &known.evidence { (evidence::evidence(seen)) }
-            @if let Some(patch) = &known.patch { (change::diff(patch)) }
+            @if let Some(patch) = &known.patch { (change::diff("Change", patch)) }
+            @if let Some(patch) = &known.partial { (change::diff("Work that did not pass", patch)) }
             (known.journal.shown(task.state.is_end()))
             (cost(&task.cost))
             (happened(&known.events))

@@ -85,6 +85,8 @@ async fn a_change_is_judged_again_sealed_and_shown_when_it_is_published() {
     let get = async |what: &str| running.ask("GET", &format!("/v1/tasks/{id}{what}"), &token).await;
     assert_eq!(get("").await.json()["state"], "publishing");
     assert_eq!(get("/patch").await.text(), "patch");
+    assert_eq!(get(&format!("/artifacts/{}", Digest::of("patch"))).await.text(), "patch");
+    assert_eq!(get(&format!("/artifacts/{}", Digest::of("nothing"))).await.code(), "not_found");
     assert_eq!(get("/verdict").await.json()["verdict"], "pass");
     assert_eq!(get("/evidence").await.text(), "sealed good");
     let due = running.store.effects(10, Duration::from_secs(60), running.now()).unwrap();

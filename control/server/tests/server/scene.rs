@@ -250,10 +250,15 @@ impl<'a> Scene<'a> {
     fn bowed_out(&self, number: u32) {
         self.queue(number, "acme/api", "Make it faster");
         let lease = self.claim(number);
+        let partial = self.text("--- a/src/lib.rs\n+++ b/src/lib.rs\n@@ -1 +1 @@\n-slow()\n+fast()\n");
+        let digest = Digest::of(&partial);
+        let kept = self.store().put_artifact(&lease, WORKER, &digest, partial.as_bytes(), self.running.now());
+        kept.unwrap().unwrap();
         let bow_out: BowOut = serde_json::from_value(json!({
             "schema_version": 1, "task_id": task(number), "attempt": 1, "stage": "triage", "reason_code": "underspecified",
             "summary": self.text("Nothing says what is slow."),
-            "evidence": [{"kind": "command", "argv": ["cargo", self.text("bench")], "exit": 101, "excerpt": self.text("no benchmarks")}],
+            "evidence": [{"kind": "command", "argv": ["cargo", self.text("bench")], "exit": 101, "excerpt": self.text("no benchmarks")},
+                {"kind": "file", "excerpt": "attempt.diff: the work that did not pass", "artifact": digest}],
             "attempted": [{"approach": self.text("profiling"), "outcome": self.text("nothing stood out")}],
             "what_would_unblock": [
                 {"action": self.text("name the function"), "detail": self.text("with a benchmark"), "patchable": false},
