@@ -67,6 +67,8 @@ fn is_shown(event: &TaskEventKind) -> bool {
 impl Stands {
     /// Returns what is to be said now; none where something else is, or there is nowhere to say it.
     pub(super) fn look(&self, store: &dyn Store) -> Stored<Option<Said>> {
+        // First, so that it is not of an event that comes between the two.
+        let record = store.task(&self.task)?.filter(|record| record.view.pull_request.is_some());
         let later = store.events(&self.task, self.since, LOOK)?;
         let moved = |event: &TaskEvent| {
             is_shown(&event.kind)
@@ -75,7 +77,6 @@ impl Stands {
         if later.iter().any(moved) {
             return Ok(None);
         }
-        let record = store.task(&self.task)?.filter(|record| record.view.pull_request.is_some());
         Ok(record.and_then(|record| Some(Said { check: check(&record)?, record })))
     }
 }
