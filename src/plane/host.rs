@@ -66,7 +66,15 @@ pub(crate) fn open(home: &Home, config: &Config, grants: Grants) -> anyhow::Resu
     let Some(github) = &config.github else {
         let acceptor = Arc::new(NoHost(publisher));
         let (webhook_secret, webhook_secret_before) = (None, None);
-        return Ok(Parts { acceptor, webhook_secret, webhook_secret_before, host: None, name: None, gate, key });
+        return Ok(Parts {
+            acceptor,
+            webhook_secret,
+            webhook_secret_before,
+            host: None,
+            name: None,
+            gate,
+            key,
+        });
     };
     let api = github.api.clone().unwrap_or_else(|| GITHUB.to_owned());
     let (identity, whose) = match (github.app, &github.key_file, &github.token_file) {
@@ -150,6 +158,7 @@ fn end_without_host(store: &dyn Store, task: &TaskId) -> Result<EffectEnd, Store
 pub(crate) async fn work_off(
     store: Arc<dyn Store>,
     host: Option<(Arc<dyn CodeHost>, Called)>,
+    grants: Grants,
     gate: Gate,
     key: SigningKey,
     outside: Workers,
@@ -158,7 +167,7 @@ pub(crate) async fn work_off(
     let (executor, hooks) = match host {
         Some((host, called)) => (
             Some(Executor::new(store.clone(), host.clone(), gate, key)),
-            Some(Arc::new(Hooks::new(store.clone(), host, called))),
+            Some(Arc::new(Hooks::new(store.clone(), host, grants, called))),
         ),
         None => (None, None),
     };

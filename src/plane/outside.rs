@@ -60,16 +60,16 @@ pub(crate) struct Workers {
 }
 
 impl Outside {
-    /// Returns who works for a server, and what is told of it at its start.
-    pub(crate) fn workers(self, server: &Server) -> Workers {
+    /// Returns who works for a server; `checks` says whether a code host takes checks.
+    pub(crate) fn workers(self, server: &Server, checks: bool) -> Workers {
         let store = server.store();
         let webhooks = webhook::Executor::new(&self.webhooks);
-        let teller = Arc::new(Teller::new(store.clone(), self.webhooks, self.slack.is_some()));
+        let teller = Teller::new(store.clone(), self.webhooks, self.slack.is_some()).with_checks(checks);
         let slack = self.slack.zip(self.shared).map(|(client, shared)| {
             let hooks = Hooks::new(store.clone(), shared.people, server.grants());
             (Arc::new(hooks), chat::Executor::new(store, client))
         });
-        Workers { teller, slack, webhooks }
+        Workers { teller: Arc::new(teller), slack, webhooks }
     }
 
     /// Asks Slack who we are to it; none where there is no Slack.

@@ -183,10 +183,12 @@ pub(crate) async fn serve(
     });
     #[cfg(feature = "otlp")]
     let traces = tracer.map(|tracer| tokio::spawn(super::traced::send(tracer, stop.clone())));
-    let workers = outside.workers(&server);
+    let checks = parts.host.as_ref().is_some_and(|(host, _)| host.writes_checks());
+    let workers = outside.workers(&server, checks);
     let effects = tokio::spawn(super::host::work_off(
         store.clone(),
         parts.host,
+        server.grants(),
         parts.gate,
         parts.key,
         workers,

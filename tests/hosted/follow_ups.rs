@@ -59,6 +59,20 @@ fn check(world: &World, commit: &str) -> Option<Value> {
     ours.first().map(|run| run["conclusion"].clone())
 }
 
+/// Returns what the check said of a follow-up that was worked on, in order.
+fn stages(world: &World, follow_up: u32) -> Vec<String> {
+    let calls = world.github.calls();
+    let titles = calls.as_array().unwrap().iter().filter_map(|call| {
+        let body = match &call["body"] {
+            Value::String(text) => serde_json::from_str(text).unwrap_or_default(),
+            body => body.clone(),
+        };
+        let running = body["status"] == "in_progress";
+        body["output"]["title"].as_str().filter(|_| running).map(str::to_owned)
+    });
+    titles.filter(|title| title.starts_with(&format!("Follow-up {follow_up}: "))).collect()
+}
+
 /// Checks what the second of two commits on a request is beside the first.
 #[track_caller]
 fn follows(world: &World, task: &Value, before: &Request, after: &Request) {
@@ -166,6 +180,14 @@ fn a_reviewer_and_a_check_get_a_commit_each_on_the_same_request_and_a_third_wish
     world.until("the answer", || (said() > 0).then_some(()));
     let task = world.ended(&id, 3, "published");
     assert_eq!((request(&world, &task).commit, said()), (third.commit.clone(), 1));
+
+    // While each of them was worked on, the check on the commit before said at which stage.
+    for follow_up in 1..=2 {
+        let said = stages(&world, follow_up);
+        let waits = format!("Follow-up {follow_up}: waits for a worker");
+        assert!(said.iter().any(|title| *title != waits), "{said:?}");
+        assert!(said.windows(2).all(|two| two[0] != two[1]), "each once: {said:?}");
+    }
 
     world.github.check_contract();
     assert_eq!(world.server.stop(), 0);

@@ -321,12 +321,7 @@ fn details(change: &Change<'_>) -> String {
     let mut out = String::new();
     out.push_str("<details><summary>Every step of verification</summary>\n\n| step | result | seen |\n| --- | --- | --- |\n");
     for step in &evidence.steps {
-        let result = match step.result {
-            StepResult::Pass => "pass",
-            StepResult::Fail => "fail",
-            StepResult::Unknown => "unknown",
-            StepResult::Skipped => "skipped",
-        };
+        let result = step.result.as_str();
         let _ = writeln!(out, "| {} | {result} | {} |", step.step, inline(&step.detail, 300));
     }
     let _ = writeln!(

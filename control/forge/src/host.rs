@@ -296,8 +296,14 @@ pub trait CodeHost: Send + Sync {
     /// Returns an issue or pull request.
     fn issue<'a>(&'a self, repo: &'a RepoId, number: u64) -> Answer<'a, Issue>;
 
-    /// Returns the comments on an issue or pull request, oldest first, at most 1,000.
-    fn comments<'a>(&'a self, repo: &'a RepoId, number: u64) -> Answer<'a, Vec<Comment>>;
+    /// Returns the comments on an issue or pull request, oldest first, at most 1,000; of those alone that were written or
+    /// changed since a time, where one is given.
+    fn comments<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        number: u64,
+        since: Option<Timestamp>,
+    ) -> Answer<'a, Vec<Comment>>;
 
     /// Returns the remarks on the lines of a pull request, oldest first, at most 1,000.
     fn line_comments<'a>(&'a self, repo: &'a RepoId, number: u64) -> Answer<'a, Vec<LineComment>>;

@@ -19,6 +19,9 @@ use crate::host::{
 /// The login of what is written through this host.
 pub const ME: &str = "gloaming[bot]";
 
+/// How many comments are told at once.
+const COMMENTS: usize = 1_000;
+
 /// What goes wrong with one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -40,6 +43,8 @@ pub struct State {
     pub permissions: BTreeMap<String, Permission>,
     pub issues: BTreeMap<u64, Issue>,
     pub comments: BTreeMap<u64, Vec<Comment>>,
+    /// When comments were written, by their ids; all others were long ago.
+    pub written: BTreeMap<u64, Timestamp>,
     pub line_comments: BTreeMap<u64, Vec<LineComment>>,
     pub reviews: BTreeMap<u64, Comment>,
     pub blobs: BTreeMap<String, Vec<u8>>,
@@ -272,8 +277,17 @@ impl CodeHost for MemoryHost {
         self.call("issue", move |state| state.issues.get(&number).cloned().ok_or_else(|| missing("issue")))
     }
 
-    fn comments<'a>(&'a self, _: &'a RepoId, number: u64) -> Answer<'a, Vec<Comment>> {
-        self.call("comments", move |state| Ok(state.comments.get(&number).cloned().unwrap_or_default()))
+    fn comments<'a>(
+        &'a self,
+        _: &'a RepoId,
+        number: u64,
+        since: Option<Timestamp>,
+    ) -> Answer<'a, Vec<Comment>> {
+        self.call("comments", move |state| {
+            let all = state.comments.get(&number).into_iter().flatten();
+            let new = |one: &&Comment| since.is_none_or(|since| state.written.get(&one.id) >= Some(&since));
+            Ok(all.filter(new).take(COMMENTS).cloned().collect())
+        })
     }
 
     fn line_comments<'a>(&'a self, _: &'a RepoId, number: u64) -> Answer<'a, Vec<LineComment>> {
@@ -291,6 +305,7 @@ impl CodeHost for MemoryHost {
             let id = 1_000 + state.comments.values().map(Vec::len).sum::<usize>() as u64;
             let author = Account { login: ME.to_owned(), bot: true };
             state.comments.entry(number).or_default().push(Comment { id, author, body: body.to_owned() });
+            state.written.extend(state.now.map(|now| (id, now)));
             Ok(id)
         })
     }

@@ -150,12 +150,30 @@ async fn a_token_that_is_not_taken_is_made_again_once() {
     assert_eq!(scene.seen.lock().unwrap().len(), 10);
 }
 
+const OPEN: &str = "200 OK\netag: \"one\"\n\n{\"number\": 1, \"html_url\": \"u\", \"user\": null, \"body\": null, \
+                    \"state\": \"open\", \"merged_at\": null, \"merge_commit_sha\": \"aa\", \
+                    \"head\": {\"ref\": \"h\", \"repo\": null}, \"base\": {\"ref\": \"main\", \"repo\": null}}";
+
+/// A reconciler asks for all of them each round.
+#[tokio::test]
+async fn a_thousand_requests_are_asked_after_and_cost_nothing_the_second_time() {
+    let mut script = vec![OPEN; 1_000];
+    script.extend(["304 Not Modified\n\n"; 1_000]);
+    let scene = scene(false, &script);
+    for _ in 0..2 {
+        for number in 1..=1_000 {
+            scene.host.request(&scene.repo, number).await.expect("a request");
+        }
+    }
+    let seen = scene.seen.lock().unwrap();
+    let asked: Vec<bool> = seen.iter().map(|one| one.headers.contains("if-none-match: \"one\"")).collect();
+    assert_eq!((asked.len(), asked.iter().filter(|new| **new).count()), (2_000, 1_000));
+    assert!(asked[1_000..].iter().all(|new| *new));
+}
+
 #[tokio::test]
 async fn what_did_not_change_is_not_sent_again() {
-    let open = "200 OK\netag: \"one\"\n\n{\"number\": 1, \"html_url\": \"u\", \"user\": null, \"body\": null, \
-                \"state\": \"open\", \"merged_at\": null, \"merge_commit_sha\": \"aa\", \
-                \"head\": {\"ref\": \"h\", \"repo\": null}, \"base\": {\"ref\": \"main\", \"repo\": null}}";
-    let scene = scene(false, &[open, "304 Not Modified\n\n"]);
+    let scene = scene(false, &[OPEN, "304 Not Modified\n\n"]);
     let first = scene.host.request(&scene.repo, 1).await.expect("a request");
     let second = scene.host.request(&scene.repo, 1).await.expect("the same");
     assert_eq!(first, second);
@@ -163,6 +181,19 @@ async fn what_did_not_change_is_not_sent_again() {
     let seen = scene.seen.lock().unwrap();
     assert!(!seen[0].headers.contains("if-none-match"));
     assert!(seen[1].headers.contains("if-none-match: \"one\""), "{}", seen[1].headers);
+}
+
+#[tokio::test]
+async fn comments_are_asked_for_since_a_time() {
+    let scene = scene(false, &["200 OK\n\n[]", "200 OK\n\n[]"]);
+    let since: Timestamp = "2026-11-27T11:50:00.25Z".parse().expect("a time");
+    for since in [None, Some(since)] {
+        assert_eq!(scene.host.comments(&scene.repo, 1, since).await.expect("none"), []);
+    }
+    insta::assert_snapshot!(scene.asked(), @r"
+    ghp_secret: GET /repos/acme/api/issues/1/comments?per_page=100&page=1
+    ghp_secret: GET /repos/acme/api/issues/1/comments?since=2026-11-27T11%3A50%3A00Z&per_page=100&page=1
+    ");
 }
 
 #[tokio::test]

@@ -163,9 +163,19 @@ impl CodeHost for GitHub {
             .boxed()
     }
 
-    fn comments<'a>(&'a self, repo: &'a RepoId, number: u64) -> Answer<'a, Vec<Comment>> {
-        async move { self.list::<wire::CommentBody, _>(repo, &format!("issues/{number}/comments")).await }
-            .boxed()
+    fn comments<'a>(
+        &'a self,
+        repo: &'a RepoId,
+        number: u64,
+        since: Option<Timestamp>,
+    ) -> Answer<'a, Vec<Comment>> {
+        async move {
+            // To the second: what is asked for has no parts of one.
+            let since = since.and_then(|at| Timestamp::from_second(at.as_second()).ok());
+            let since = since.map(|at| format!("?since={}", segment(&at.to_string()))).unwrap_or_default();
+            self.list::<wire::CommentBody, _>(repo, &format!("issues/{number}/comments{since}")).await
+        }
+        .boxed()
     }
 
     fn line_comments<'a>(&'a self, repo: &'a RepoId, number: u64) -> Answer<'a, Vec<LineComment>> {

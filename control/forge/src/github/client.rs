@@ -1,7 +1,7 @@
 //! One request and what its answer means: done, not now, not known, not there, refused.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, ETAG, IF_NONE_MATCH, RETRY_AFTER};
@@ -30,9 +30,15 @@ const PAUSE: SignedDuration = SignedDuration::from_mins(1);
 /// The longest that it may tell us to wait; a clock of its own that is wrong must not stop us for days.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(2);
 
-/// Answers that are kept to ask "anything new?" with, and the largest of them.
-const MOST_KEPT: usize = 512;
+/// Answers that are kept to ask "anything new?" with, their bytes, and those of the largest of them. A pull request is some
+/// 20 KiB, so it is about 3,000 of them that are asked after by a round of the reconciler and cost nothing.
+const MOST_KEPT: usize = 8_192;
+const BYTES_KEPT: usize = 64 << 20;
 const LARGEST_KEPT: usize = 512 << 10;
+
+/// For how long an answer keeps its place where there are more. Where a round asks for more than are kept, taking the places of
+/// those that are asked for again in the next one would keep none of them.
+const FRESH: SignedDuration = SignedDuration::from_hours(1);
 
 /// Tells the time. Requests ask it, so it is a function and not a value.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -87,10 +93,50 @@ impl<'a> Call<'a> {
     }
 }
 
+/// An answer that is kept.
+struct Kept {
+    tag: HeaderValue,
+    body: Arc<Vec<u8>>,
+    /// When it was asked for last.
+    used: Timestamp,
+}
+
+/// Answers that are kept, by path.
 #[derive(Default)]
 struct Seen {
-    answers: HashMap<String, (HeaderValue, Arc<Vec<u8>>)>,
-    order: VecDeque<String>,
+    answers: HashMap<String, Kept>,
+    bytes: usize,
+}
+
+impl Seen {
+    fn find(&mut self, path: &str, now: Timestamp) -> Option<(HeaderValue, Arc<Vec<u8>>)> {
+        let kept = self.answers.get_mut(path)?;
+        kept.used = now;
+        Some((kept.tag.clone(), Arc::clone(&kept.body)))
+    }
+
+    /// Keeps an answer where there is room, or one that was not asked for lately.
+    fn keep(&mut self, path: &str, tag: &HeaderValue, body: &Arc<Vec<u8>>, now: Timestamp) {
+        self.drop(path);
+        if body.len() > LARGEST_KEPT {
+            return;
+        }
+        while self.answers.len() >= MOST_KEPT || self.bytes + body.len() > BYTES_KEPT {
+            let oldest = self.answers.iter().min_by_key(|(_, kept)| kept.used);
+            let Some((oldest, _)) = oldest.filter(|(_, kept)| now.duration_since(kept.used) >= FRESH) else {
+                return;
+            };
+            let oldest = oldest.clone();
+            self.drop(&oldest);
+        }
+        self.bytes += body.len();
+        let kept = Kept { tag: tag.clone(), body: Arc::clone(body), used: now };
+        self.answers.insert(path.to_owned(), kept);
+    }
+
+    fn drop(&mut self, path: &str) {
+        self.bytes -= self.answers.remove(path).map_or(0, |kept| kept.body.len());
+    }
 }
 
 /// The connection to one GitHub.
@@ -133,7 +179,7 @@ impl Client {
     ) -> Result<Arc<Vec<u8>>, HostError> {
         let asked = call.asked();
         let unknown = |why: String| HostError::Unknown { asked: asked.clone(), why };
-        let kept = call.conditional.then(|| self.kept(call.path)).flatten();
+        let kept = call.conditional.then(|| self.seen().find(call.path, self.now())).flatten();
         let request = request(call, token, kept.as_ref().map(|(tag, _)| tag))
             .map_err(|why| HostError::Refused { asked: asked.clone(), status: 0, why })?;
         let exchange = async {
@@ -155,30 +201,15 @@ impl Client {
         if head.status.is_success() {
             let body = Arc::new(body.to_vec());
             if let (true, Some(tag)) = (call.conditional, head.headers.get(ETAG)) {
-                self.keep(call.path, tag, &body);
+                self.seen().keep(call.path, tag, &body, self.now());
             }
             return Ok(body);
         }
         Err(failure(asked, head.status, &head.headers, &body, self.now()))
     }
 
-    fn kept(&self, path: &str) -> Option<(HeaderValue, Arc<Vec<u8>>)> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).answers.get(path).cloned()
-    }
-
-    fn keep(&self, path: &str, tag: &HeaderValue, body: &Arc<Vec<u8>>) {
-        if body.len() > LARGEST_KEPT {
-            return;
-        }
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.answers.insert(path.to_owned(), (tag.clone(), Arc::clone(body))).is_none() {
-            seen.order.push_back(path.to_owned());
-        }
-        if seen.order.len() > MOST_KEPT
-            && let Some(oldest) = seen.order.pop_front()
-        {
-            seen.answers.remove(&oldest);
-        }
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -274,6 +305,37 @@ fn message(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_is_bounded_and_what_is_asked_again_keeps_its_place() {
+        let start: Timestamp = "2026-11-27T12:00:00Z".parse().unwrap();
+        let tag = HeaderValue::from_static("one");
+        for size in [10, LARGEST_KEPT] {
+            let body = Arc::new(vec![b'x'; size]);
+            let fit = MOST_KEPT.min(BYTES_KEPT / size);
+            let mut seen = Seen::default();
+            let mut round = |now: Timestamp, count: usize| {
+                let mut found = 0;
+                for number in 0..count {
+                    let path = number.to_string();
+                    found += usize::from(seen.find(&path, now).is_some());
+                    seen.keep(&path, &tag, &body, now);
+                }
+                (found, seen.answers.len(), seen.bytes == seen.answers.len() * size)
+            };
+            // One more than is kept: all others are found again, round after round.
+            assert_eq!(round(start, fit + 1), (0, fit, true));
+            for minutes in [5, 10] {
+                assert_eq!(round(start + SignedDuration::from_mins(minutes), fit + 1), (fit, fit, true));
+            }
+            // What is asked for no more makes room.
+            let later = start + SignedDuration::from_hours(2);
+            seen.keep("new", &tag, &body, later);
+            assert_eq!((seen.find("new", later).is_some(), seen.answers.len()), (true, fit));
+            seen.keep("too large", &tag, &Arc::new(vec![0; LARGEST_KEPT + 1]), later);
+            assert!(seen.find("too large", later).is_none());
+        }
+    }
 
     #[test]
     fn answers_are_told_apart() {

@@ -17,7 +17,6 @@ use crate::app::{App, Asked, Audited};
 use crate::auth::Caller;
 use crate::body;
 use crate::handlers::repos;
-use crate::publish;
 
 /// Bytes of a task's text that a list has of it: a page of whole ones could be 25 MB.
 const LISTED_TEXT: usize = 1024;
@@ -218,10 +217,9 @@ pub(super) async fn cancel(app: &Arc<App>, asked: &Asked) -> Answered {
 pub(crate) async fn stop(app: &Arc<App>, asked: &Asked) -> Result<TaskRecord, Fault> {
     let (audited, by) = (Audited::of(asked)?, asked.caller()?.asker());
     of_task(app, asked, move |app, task, now| {
-        let effects = publish::of_stop(&task);
         let id = task.view.id;
         app.allowed(&audited, id.as_str(), "", now)?;
-        app.store.cancel(&id, &by, &effects, now)?;
+        app.store.cancel(&id, &by, &[], now)?;
         app.store.task(&id)?.ok_or_else(|| Fault::missing("task"))
     })
     .await

@@ -1,11 +1,14 @@
 //! What is written down to be done to a code host, with the change of state that asks for it.
 
+use gloaming_api::bowout::Stage;
+use gloaming_api::evidence::{Evidence, Verdict};
 use gloaming_api::task::{Source, TaskView};
 use gloaming_api::{Attempt, RepoId, TaskId};
 use gloaming_forge::host::{Check, CheckState};
 use gloaming_forge::text::inline;
 use gloaming_forge::{bow_out_comment, failure_comment, marker};
 use gloaming_store::{AttemptEnd, NewEffect, TaskRecord};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What our check is called.
@@ -29,6 +32,9 @@ pub struct Say {
     pub body: String,
     /// A part of it by which it is found again.
     pub marker: String,
+    /// It was not said before this, by this machine's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// Set a check on a commit.
@@ -54,14 +60,24 @@ impl Publish {
 impl Say {
     /// Returns it as an effect; `about` tells it from others of the task.
     pub fn effect(&self, task: &TaskId, about: &str) -> NewEffect {
-        NewEffect { key: format!("comment:{task}:{about}"), kind: "comment".to_owned(), payload: json(self) }
+        self.effect_of(&format!("{task}:{about}"))
+    }
+
+    /// Returns it as an effect that `about` tells from all others.
+    pub fn effect_of(&self, about: &str) -> NewEffect {
+        NewEffect { key: format!("comment:{about}"), kind: "comment".to_owned(), payload: json(self) }
     }
 }
 
 impl Mark {
     /// Returns it as an effect; `about` tells it from others of the task.
     pub fn effect(&self, task: &TaskId, about: &str) -> NewEffect {
-        NewEffect { key: format!("check:{task}:{about}"), kind: "check".to_owned(), payload: json(self) }
+        self.effect_of(&format!("{task}:{about}"))
+    }
+
+    /// Returns it as an effect that `about` tells from all others.
+    pub fn effect_of(&self, about: &str) -> NewEffect {
+        NewEffect { key: format!("check:{about}"), kind: "check".to_owned(), payload: json(self) }
     }
 }
 
@@ -78,10 +94,11 @@ pub fn of_end(record: &TaskRecord, attempt: Attempt, end: &AttemptEnd) -> Vec<Ne
     let view = &record.view;
     let (title, body) = match end {
         AttemptEnd::Verified(_) => return vec![Publish { attempt }.effect(&view.id)],
-        AttemptEnd::Onboarded { .. } => return Vec::new(),
-        AttemptEnd::Cancelled { .. } => return of_stop(record),
+        // The check that says where a follow-up stands ends by the feed.
+        AttemptEnd::Onboarded { .. } | AttemptEnd::Cancelled { .. } => return Vec::new(),
         AttemptEnd::BowedOut(bow_out) => {
-            (format!("No pull request: {}", bow_out.reason_code.as_str()), bow_out_comment(bow_out))
+            let (reason, stage) = (bow_out.reason_code.as_str(), bow_out.stage.as_str());
+            (format!("No pull request: {reason}, at {stage}"), bow_out_comment(bow_out))
         }
         AttemptEnd::Failed { error, .. } => (
             "No pull request: the infrastructure failed".to_owned(),
@@ -110,42 +127,23 @@ pub fn of_end(record: &TaskRecord, attempt: Attempt, end: &AttemptEnd) -> Vec<Ne
         number,
         marker: marker(&view.id, attempt).trim_end().to_owned(),
         body: body.clone(),
+        since: Some(view.created_at),
     };
     let said = say.effect(&view.id, &about);
     // The check that says a follow-up is worked on.
     std::iter::once(said).chain(open.map(|commit| neutral(Some(commit)))).collect()
 }
 
-/// Returns what the code host is told when a task is stopped, or another takes its place: where its pull request is open, that it
-/// is worked on no more. The same whoever finds it, so that it is done once.
-pub fn of_stop(record: &TaskRecord) -> Vec<NewEffect> {
-    let view = &record.view;
-    let open = view.pull_request.as_ref().filter(|request| request.outcome.is_none());
-    let told = open.map(|request| {
-        let check = Check {
-            name: CHECK.to_owned(),
-            key: view.id.to_string(),
-            state: CheckState::Neutral,
-            title: "Stopped".to_owned(),
-            summary: "The task was stopped before there was a newer commit; this one is as it was."
-                .to_owned(),
-        };
-        let mark = Mark { repo: view.repo.clone(), commit: Some(request.commit.clone()), check };
-        // A follow-up that waits is of the attempt before, whose end was told already.
-        mark.effect(&view.id, &format!("{}:{}:stopped", view.attempt, record.follow_ups))
-    });
-    told.into_iter().collect()
-}
-
 /// Returns what follows when a pull request is open, or has a new commit: a check on that one, and an end of the check on
 /// the one before.
 pub(super) fn of_request(
     record: &TaskRecord,
-    attempt: Attempt,
     commit: &str,
-    summary: &str,
+    verdict: &Verdict,
+    evidence: &Evidence,
 ) -> Vec<NewEffect> {
     let view = &record.view;
+    let attempt = view.attempt;
     let mark = |commit: &str, state, title: &str, summary: String, about: &str| {
         let check = Check {
             name: CHECK.to_owned(),
@@ -157,29 +155,21 @@ pub(super) fn of_request(
         let mark = Mark { repo: view.repo.clone(), commit: Some(commit.to_owned()), check };
         mark.effect(&view.id, &format!("{attempt}:{about}"))
     };
-    let done =
-        mark(commit, CheckState::Success, "Every required step passed", inline(summary, 500), "published");
+    let steps: Vec<String> =
+        evidence.steps.iter().map(|step| format!("{} {}", step.step, step.result.as_str())).collect();
+    let summary = format!(
+        "{}\n\nLast stage: {}. Steps: {}",
+        inline(&verdict.summary, 500),
+        Stage::Publish.as_str(),
+        inline(&steps.join(", "), 500)
+    );
+    let title = "Published: every required step passed";
+    let done = mark(commit, CheckState::Success, title, summary, "published");
     let before = view.pull_request.as_ref().filter(|before| before.commit != commit).map(|before| {
         let title = "A newer commit follows";
         mark(&before.commit, CheckState::Neutral, title, format!("The newer commit is {commit}."), "before")
     });
     std::iter::once(done).chain(before).collect()
-}
-
-/// Returns the check that says that a follow-up is worked on.
-pub fn follow_up_begun(view: &TaskView, follow_up: u32) -> Option<NewEffect> {
-    let request = view.pull_request.as_ref()?;
-    let check = Check {
-        name: CHECK.to_owned(),
-        key: view.id.to_string(),
-        state: CheckState::Running,
-        title: "Working on what was asked for".to_owned(),
-        summary: format!(
-            "Follow-up {follow_up}; its outcome is a new commit, or a comment that says why there is none."
-        ),
-    };
-    let mark = Mark { repo: view.repo.clone(), commit: Some(request.commit.clone()), check };
-    Some(mark.effect(&view.id, &format!("follow-up:{follow_up}")))
 }
 
 /// Returns the number of the issue or pull request under which a task is answered: its pull request where there is one,

@@ -7,6 +7,7 @@
 
 mod effects;
 mod judge;
+mod stages;
 
 use std::sync::Arc;
 
@@ -15,19 +16,24 @@ use gloaming_api::evidence::{Evidence, Verdict};
 use gloaming_api::task::{PullRequest, PullRequestOutcome, Source, TaskState, TaskView};
 use gloaming_api::worker::{LeaseKey, VerifiedChange};
 use gloaming_api::{Digest, ReasonCode, RepoId, TaskId};
-use gloaming_forge::host::{CodeHost, HostError, NewRequest, Request, RequestState, TreeChange, blob_id};
+use gloaming_forge::host::{
+    Check, CodeHost, HostError, NewRequest, Request, RequestState, TreeChange, blob_id,
+};
 use gloaming_forge::{Change, commit_message, pull_request_body, pull_request_body_in};
 use gloaming_gate::Gate;
 use gloaming_gate::envelope::{self, SigningKey};
 use gloaming_policies::Grant;
 use gloaming_store::{AttemptEnd, Effect, EffectEnd, Store, StoreError, Stored, TaskRecord};
 use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::accept::{Accepted, Acceptor, Claim, Refusal, envelope_value};
 
-pub use effects::{CHECK, Mark, Publish, Say, follow_up_begun, of_end, of_stop};
+pub use effects::{CHECK, Mark, Publish, Say, of_end};
 pub use judge::{Rejection, judge};
+pub(crate) use stages::of_event;
+use stages::{Said, Stands};
 
 /// Where a repository's template of pull requests may lie, by GitHub's documentation.
 const TEMPLATES: [&str; 4] = [
@@ -42,6 +48,9 @@ const REFUSALS: u32 = 8;
 
 /// How often something whose end is not known is tried: for about half a day.
 const TRIES: u32 = 60;
+
+/// By how much the clocks of the code host and of this machine may differ.
+const CLOCKS: SignedDuration = SignedDuration::from_mins(10);
 
 /// Returns the operator's policy for a repository, compiled.
 pub type Grants = Arc<dyn Fn(&RepoId) -> Result<Grant, String> + Send + Sync>;
@@ -483,7 +492,7 @@ impl Executor {
             RequestState::Merged => Some(PullRequestOutcome::Merged),
             RequestState::Closed => Some(PullRequestOutcome::Closed),
         };
-        let effects = effects::of_request(record, record.view.attempt, &commit, &ready.verdict.summary);
+        let effects = effects::of_request(record, &commit, &ready.verdict, &ready.evidence);
         let noted =
             PullRequest { number: request.number, url: request.url, branch: request.head, commit, outcome };
         let value = json!({"pull_request": noted.number, "url": noted.url, "commit": noted.commit});
@@ -494,9 +503,11 @@ impl Executor {
 
     /// Writes a comment, or finds it; one of our own alone counts.
     async fn say(&self, effect: &Effect) -> Result<Value, Stop> {
-        let Say { repo, number, body, marker } = payload(effect)?;
+        let Say { repo, number, body, marker, since } = payload(effect)?;
         let me = self.host.me().await?;
-        let said = self.host.comments(&repo, number).await?;
+        // Of a long talk not all is told: what was said before this could have been is none of it.
+        let since = since.map(|since| since.checked_sub(CLOCKS).unwrap_or(Timestamp::MIN));
+        let said = self.host.comments(&repo, number, since).await?;
         let ours = said.iter().find(|one| one.author.login == me && one.body.contains(&marker));
         let id = match ours {
             None => self.host.create_comment(&repo, number, &body).await?,
@@ -513,25 +524,61 @@ impl Executor {
 
     /// Sets a check, or what it says.
     async fn mark(&self, effect: &Effect) -> Result<Value, Stop> {
-        let Mark { repo, commit, mut check } = payload(effect)?;
         if !self.host.writes_checks() {
             return Ok(json!({"skipped": "the code host takes checks of Apps alone, and this is a token"}));
         }
+        let Mark { repo, commit, mut check } = match payload(effect)? {
+            Shown::Mark(mark) => mark,
+            Shown::Stands(stands) => return self.stand(effect, stands).await,
+        };
         check.title = shorten(&check.title, 200);
         let reference = match commit {
             Some(commit) => commit,
             None => self.host.repository(&repo).await?.default_branch,
         };
         let commit = self.host.commit(&repo, &reference).await?.sha;
-        let id = match self.host.find_check(&repo, &commit, &check.name, &check.key).await? {
-            Some(id) => {
-                self.host.edit_check(&repo, id, &check).await?;
-                id
-            }
-            None => self.host.create_check(&repo, &commit, &check).await?,
-        };
+        let id = self.set_check(&repo, &commit, &check).await?;
         Ok(json!({"check": id, "commit": commit}))
     }
+
+    async fn set_check(&self, repo: &RepoId, commit: &str, check: &Check) -> Result<u64, HostError> {
+        match self.host.find_check(repo, commit, &check.name, &check.key).await? {
+            Some(id) => self.host.edit_check(repo, id, check).await.map(|()| id),
+            None => self.host.create_check(repo, commit, check).await,
+        }
+    }
+
+    /// Has a check say where a task stands.
+    async fn stand(&self, effect: &Effect, stands: Stands) -> Result<Value, Stop> {
+        let Some(Said { record, check }) = self.ask(move |store| stands.look(store)).await? else {
+            return Ok(json!({"skipped": "something else is to be said by now"}));
+        };
+        let view = &record.view;
+        let Some(request) = &view.pull_request else { return Ok(Value::Null) };
+        match self.set_check(&view.repo, &request.commit, &check).await {
+            Ok(id) => Ok(json!({"check": id, "commit": request.commit})),
+            // What follows is said anew, and does not wait for this any longer.
+            Err(error @ (HostError::NotFound { .. } | HostError::Refused { .. }))
+                if stages::is_passing(&check) =>
+            {
+                Ok(json!({"skipped": error.to_string()}))
+            }
+            Err(error @ HostError::Unknown { .. })
+                if stages::is_passing(&check) && effect.tries >= stages::TRIES =>
+            {
+                Ok(json!({"skipped": error.to_string()}))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// What effects of the kind `check` ask for.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Shown {
+    Mark(Mark),
+    Stands(Stands),
 }
 
 /// The name under which the store keeps the last commit that was made for a task's branch.

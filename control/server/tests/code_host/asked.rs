@@ -9,7 +9,7 @@ use gloaming_forge::host::{
 };
 use gloaming_forge::memory::{Fault, ME, MemoryHost};
 use gloaming_server::hooks::github::{Called, Handled, HookError, Hooks};
-use gloaming_store::{Delivery, TaskFilter};
+use gloaming_store::{Delivery, Limits, TaskFilter};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -23,6 +23,11 @@ pub(crate) struct Asked {
 }
 
 pub(crate) fn asked() -> Asked {
+    asked_under(Limits::default(), "")
+}
+
+/// The same where a store's limits and more of an operator's policy count.
+pub(crate) fn asked_under(limits: Limits, policy: &'static str) -> Asked {
     let host = Arc::new(MemoryHost::new(&[("src/lib.rs", "pub fn greet() {}\n")], start()));
     host.change(|state| {
         state.permissions = [
@@ -32,16 +37,16 @@ pub(crate) fn asked() -> Asked {
         ]
         .into();
     });
-    let scene = Scene::new(host.clone(), "acme/api");
-    let hooks = Hooks::new(scene.store.clone(), host.clone(), Called::default());
+    let scene = Scene::under(host.clone(), "acme/api", limits, policy);
+    let hooks = Hooks::new(scene.store.clone(), host.clone(), scene.grants.clone(), Called::default());
     Asked { host, scene, hooks }
 }
 
-fn user(login: &str) -> Value {
+pub(crate) fn user(login: &str) -> Value {
     json!({"login": login, "type": if login.ends_with("[bot]") { "Bot" } else { "User" }})
 }
 
-fn delivery(id: &str, event: &str, mut body: Value) -> Delivery {
+pub(crate) fn delivery(id: &str, event: &str, mut body: Value) -> Delivery {
     body["repository"] = json!({"full_name": "acme/api", "default_branch": "main"});
     Delivery {
         sender: "github".to_owned(),
@@ -70,12 +75,20 @@ fn commented(id: &str, body: &str, by: &str) -> Delivery {
     )
 }
 
-fn pull(task: &TaskId, of: &str) -> Value {
+/// A comment of alice's on the pull request.
+pub(crate) fn wished(id: u64) -> Delivery {
+    let comment = json!({"id": id, "body": format!("@gloaming wish {id}"), "user": user("alice")});
+    let issue = json!({"number": 100, "title": "t", "state": "open", "pull_request": {}});
+    let body = json!({"action": "created", "comment": comment, "issue": issue});
+    delivery(&format!("c-{id}"), "issue_comment", body)
+}
+
+pub(crate) fn pull(task: &TaskId, of: &str) -> Value {
     json!({"number": 100, "merged": true, "head": {"ref": task.branch(), "repo": {"full_name": of}}})
 }
 
 impl Asked {
-    async fn says(&self, delivery: &Delivery) -> String {
+    pub(crate) async fn says(&self, delivery: &Delivery) -> String {
         match self.hooks.handle(delivery, self.scene.now).await {
             Ok(Handled::Task(_)) => "a task".to_owned(),
             Ok(Handled::FollowUp(_)) => "a follow-up".to_owned(),
@@ -85,12 +98,12 @@ impl Asked {
         }
     }
 
-    fn tasks(&self) -> usize {
+    pub(crate) fn tasks(&self) -> usize {
         self.scene.store.tasks(&TaskFilter { limit: 99, ..TaskFilter::default() }).unwrap().len()
     }
 
     /// Begins a task by a label and has it published.
-    async fn published(&mut self) -> TaskId {
+    pub(crate) async fn published(&mut self) -> TaskId {
         assert_eq!(self.says(&labelled("d-1", "gloaming", "alice")).await, "a task");
         let lease = self.scene.claim();
         finished(&self.host, &self.scene, &lease, "main", &[("src/lib.rs", "100644", Some("// one\n"))]);
@@ -259,14 +272,8 @@ async fn a_review_goes_on_twice_whole_and_on_the_same_request() {
 async fn a_reviewer_may_say_more_after_a_follow_up_that_came_to_nothing() {
     let mut asked = asked();
     let task = asked.published().await;
-    let comment = |id: u64| {
-        let comment = json!({"id": id, "body": format!("@gloaming wish {id}"), "user": user("alice")});
-        let issue = json!({"number": 100, "title": "t", "state": "open", "pull_request": {}});
-        let body = json!({"action": "created", "comment": comment, "issue": issue});
-        delivery(&format!("c-{id}"), "issue_comment", body)
-    };
     for id in [1, 2] {
-        assert_eq!(asked.says(&comment(id)).await, "a follow-up");
+        assert_eq!(asked.says(&wished(id)).await, "a follow-up");
         let lease = asked.scene.claim();
         // Made of another commit than the branch stands at, so it is not published.
         finished(&asked.host, &asked.scene, &lease, "main", &[("src/lib.rs", "100644", Some("// more\n"))]);
@@ -274,7 +281,7 @@ async fn a_reviewer_may_say_more_after_a_follow_up_that_came_to_nothing() {
         assert_eq!(asked.scene.record(&task).view.state, TaskState::BowedOut);
     }
     assert!(asked.scene.only().text.ends_with("[comment 2 of github:alice]\n\nwish 2"));
-    assert_eq!(asked.says(&comment(3)).await, "it was followed up as often as it may be");
+    assert_eq!(asked.says(&wished(3)).await, "it was followed up as often as it may be");
     asked.scene.work(None).await;
     asked.host.look(|state| {
         let said: Vec<&str> = state.comments[&100].iter().map(|one| one.body.as_str()).collect();
@@ -288,12 +295,12 @@ async fn a_reviewer_may_say_more_after_a_follow_up_that_came_to_nothing() {
 }
 
 #[tokio::test]
-async fn a_failed_check_of_the_newest_commit_goes_on() {
+async fn the_failed_checks_of_the_newest_commit_are_one_follow_up() {
     let mut asked = asked();
     let task = asked.published().await;
     let commit = asked.scene.only().pull_request.unwrap().commit;
-    let check = |commit: &str, app: &str, conclusion: &str| {
-        let run = json!({"name": "ci / test", "head_sha": commit, "conclusion": conclusion, "app": {"slug": app},
+    let check = |name: &str, commit: &str, app: &str, conclusion: &str| {
+        let run = json!({"name": name, "head_sha": commit, "conclusion": conclusion, "app": {"slug": app},
             "output": {"title": "1 test failed", "summary": null}, "check_suite": {"head_branch": task.branch()}});
         delivery(
             "k-1",
@@ -301,12 +308,24 @@ async fn a_failed_check_of_the_newest_commit_goes_on() {
             json!({"action": "completed", "check_run": run, "sender": user("ci[bot]")}),
         )
     };
-    assert_eq!(asked.says(&check(&commit, "ci", "success")).await, "it asks for nothing here");
-    assert_eq!(asked.says(&check(&commit, "gloaming", "failure")).await, "it asks for nothing here");
-    assert_eq!(asked.says(&check(&"0".repeat(40), "ci", "failure")).await, "not the newest commit");
-    assert_eq!(asked.says(&check(&commit, "ci", "failure")).await, "a follow-up");
-    assert_eq!(asked.says(&check(&commit, "ci", "failure")).await, "a follow-up");
+    let nothing = "it asks for nothing here";
+    assert_eq!(asked.says(&check("ci / test", &commit, "ci", "success")).await, nothing);
+    assert_eq!(asked.says(&check("ci / test", &commit, "gloaming", "failure")).await, nothing);
+    let old = check("ci / test", &"0".repeat(40), "ci", "failure");
+    assert_eq!(asked.says(&old).await, "not the newest commit");
+    assert_eq!(asked.says(&check("ci / test", &commit, "ci", "failure")).await, "a follow-up");
     assert!(asked.scene.only().text.ends_with("ci / test: 1 test failed"));
+    // It comes to nothing, so that the commit stays the newest; then the other checks of it are heard of.
+    let lease = asked.scene.claim();
+    finished(&asked.host, &asked.scene, &lease, "main", &[("src/lib.rs", "100644", Some("// more\n"))]);
+    asked.scene.work(None).await;
+    assert_eq!(asked.scene.record(&task).view.state, TaskState::BowedOut);
+    let suite = json!({"head_sha": commit, "head_branch": task.branch(), "conclusion": "failure", "app": {"slug": "ci"}});
+    let suite = json!({"action": "completed", "check_suite": suite, "sender": user("ci[bot]")});
+    assert_eq!(asked.says(&check("ci / lint", &commit, "ci", "failure")).await, "a follow-up");
+    assert_eq!(asked.says(&delivery("k-2", "check_suite", suite)).await, "a follow-up");
+    let record = asked.scene.record(&task);
+    assert_eq!((record.follow_ups, record.view.state), (1, TaskState::BowedOut));
 }
 
 #[tokio::test]
@@ -361,6 +380,30 @@ async fn what_no_delivery_told_is_asked_for() {
     let second = asked.hooks.reconcile(asked.scene.now).await;
     assert_eq!(second.outcomes, [(task, PullRequestOutcome::Reverted)]);
     assert_eq!(asked.hooks.reconcile(asked.scene.now).await.outcomes, []);
+}
+
+#[tokio::test]
+async fn an_open_request_is_asked_after_each_round_and_a_closed_one_once_a_day() {
+    let mut asked = asked();
+    asked.published().await;
+    let mut rounds = async |count: usize| {
+        asked.host.change(|state| state.calls.clear());
+        for _ in 0..count {
+            asked.scene.now += SignedDuration::from_mins(5);
+            assert_eq!(asked.hooks.reconcile(asked.scene.now).await.errors, Vec::<String>::new());
+        }
+        asked.host.look(|state| state.calls.iter().filter(|call| **call == "request").count())
+    };
+    assert_eq!(rounds(12).await, 12);
+    asked.host.change(|state| state.requests[0].state = RequestState::Closed);
+    assert_eq!(rounds(1).await, 1);
+    for _ in 0..3 {
+        assert_eq!(rounds(288).await, 1);
+    }
+    // Opened again and merged, and no delivery told.
+    asked.host.change(|state| state.requests[0].state = RequestState::Merged);
+    rounds(288).await;
+    assert_eq!(asked.scene.only().pull_request.unwrap().outcome, Some(PullRequestOutcome::Merged));
 }
 
 fn event(id: u64, issue: u64, minutes: i64) -> IssueEvent {

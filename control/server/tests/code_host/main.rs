@@ -4,9 +4,12 @@
 mod asked;
 mod ended;
 mod half;
+mod policy;
 mod published;
 mod refused;
 mod scene;
 mod simulated;
+mod stages;
 #[cfg(feature = "otlp")]
 mod traced;
+mod waits;

@@ -191,6 +191,38 @@ async fn a_comment_is_made_once_whatever_any_call_comes_to() {
 }
 
 #[tokio::test]
+async fn a_comment_is_found_in_a_talk_that_is_longer_than_what_is_told_of_it() {
+    use gloaming_forge::host::{Account, Comment};
+    for fault in [Fault::After, Fault::Before] {
+        let host = Arc::new(MemoryHost::new(FILES, start()));
+        let mut scene = Scene::new(host.clone(), "acme/api");
+        scene.submit(Source::Issue { number: 12 }, true);
+        let lease = scene.claim();
+        let talk = (1..=1_000).map(|id| {
+            let author = Account { login: "alice".to_owned(), bot: false };
+            Comment { id, author, body: format!("{id}") }
+        });
+        host.change(|state| state.comments.insert(12, talk.collect()));
+        let (base, _) = changed(&host, "main", CHANGE);
+        scene.finish(&scene.result(&lease, &base, &"a".repeat(40), CHANGE));
+        // The comment is written, and that is not known.
+        let calls = host.look(|state| state.calls.len());
+        scene.work(None).await;
+        let write =
+            host.look(|state| state.calls.iter().skip(calls).position(|call| *call == "create_comment"));
+        assert_eq!(host.look(|state| state.comments[&12].len()), 1_001);
+        host.change(|state| state.comments.get_mut(&12).map(|all| all.truncate(1_000)));
+        let again = scene.submit(Source::Issue { number: 12 }, true);
+        let lease = scene.claim();
+        assert_eq!(lease.task, again);
+        scene.finish(&scene.result(&lease, &base, &"a".repeat(40), CHANGE));
+        host.fail(write.unwrap(), fault);
+        assert_eq!(scene.work(None).await.len(), 1, "{fault:?}");
+        assert_eq!(host.look(|state| state.comments[&12].len()), 1_001, "{fault:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_nobody_asked_for_by_name_leaves_a_neutral_check_and_no_comment() {
     let host = Arc::new(MemoryHost::new(FILES, start()));
     let mut scene = Scene::new(host.clone(), "acme/api");
@@ -264,8 +296,6 @@ async fn a_reviewer_is_answered_under_the_request_wherever_its_task_was_asked_fo
     scene.work(None).await;
     let task = scene.only();
     assert_eq!(scene.store.follow_up(&task.id, "again", "github:bob", 2, scene.now).unwrap(), Some(true));
-    let begun = follow_up_begun(&task, 1).expect("it has a pull request");
-    scene.store.add_effect(Some(&task.id), &begun, scene.now).unwrap();
     scene.work(None).await;
     let lease = scene.claim();
     finished(&host, &scene, &lease, "main", CHANGE);

@@ -4,23 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gloaming_api::access::NewToken;
-use gloaming_api::bowout::Cost;
+use gloaming_api::bowout::{Cost, Stage};
 use gloaming_api::evidence::Evidence;
 use gloaming_api::task::{NewTask, Source, TaskView};
 use gloaming_api::worker::{
-    AttemptResult, ChangedBlob, Control as _, ControlError, LeaseKey, VerifiedChange,
+    AttemptResult, ChangedBlob, Control as _, ControlError, LeaseKey, Renewal, VerifiedChange,
 };
 use gloaming_api::{Digest, RepoId, TaskId, canonical_json};
 use gloaming_forge::CodeHost;
 use gloaming_gate::Gate;
 use gloaming_gate::envelope::SigningKey;
 use gloaming_policies::{Grant, Layer, parse};
-use gloaming_server::publish::{Executor, Publisher};
+use gloaming_server::feed::Teller;
+use gloaming_server::publish::{Executor, Grants, Publisher};
 use gloaming_server::{
     Acceptor, Claim, Clock, InProcess, Policies, Refusal, Server, Settings, envelope_value,
 };
 use gloaming_store::{
-    Claimant, Effect, EffectEnd, Kinds, MemoryStore, Store, Submission, Submitted, TaskFilter, TaskRecord,
+    Claimant, Effect, EffectEnd, Kinds, Limits, MemoryStore, Store, Submission, Submitted, TaskFilter,
+    TaskRecord,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -55,26 +57,32 @@ pub(crate) struct Scene {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) executor: Executor,
     pub(crate) publisher: Arc<Publisher>,
+    pub(crate) grants: Grants,
     pub(crate) repo: RepoId,
     pub(crate) now: Timestamp,
 }
 
 impl Scene {
     pub(crate) fn new(host: Arc<dyn CodeHost>, repo: &str) -> Self {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-        let grants = |repo: &RepoId| {
-            let file =
-                parse("operator.toml", "schema = 1\nrepos = [\"*\"]\nextends = [\"preset:standard\"]\n");
-            let file = file.map_err(|found| format!("{found:?}"))?;
+        Self::under(host, repo, Limits::default(), "")
+    }
+
+    /// Makes one in which a store's limits and more of an operator's policy count.
+    pub(crate) fn under(host: Arc<dyn CodeHost>, repo: &str, limits: Limits, policy: &'static str) -> Self {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(limits));
+        let grants: Grants = Arc::new(move |repo: &RepoId| {
+            let text = format!("schema = 1\nrepos = [\"*\"]\nextends = [\"preset:standard\"]\n{policy}");
+            let file = parse("operator.toml", &text).map_err(|found| format!("{found:?}"))?;
             Grant::resolve(repo, vec![(Layer::Operator, file)]).map_err(|found| format!("{found:?}"))
-        };
-        let publisher = Arc::new(Publisher::new(Gate::default(), Arc::new(grants)));
+        });
+        let publisher = Arc::new(Publisher::new(Gate::default(), grants.clone()));
         let worker: NewToken =
             serde_json::from_value(json!({"name": "one", "scopes": ["worker"], "repos": ["*"]}))
                 .expect("a token");
         store.add_token(TOKEN, &Digest::of("its secret"), &worker, start()).expect("a store");
         let executor = Executor::new(store.clone(), host, Gate::default(), key());
-        Self { store, executor, publisher, repo: repo.parse().expect("a repository"), now: start() }
+        let repo = repo.parse().expect("a repository");
+        Self { store, executor, publisher, grants, repo, now: start() }
     }
 
     /// Has effects done on another code host, or the same by another client.
@@ -108,6 +116,14 @@ impl Scene {
             repos: vec!["*".parse().expect("a pattern")],
         };
         self.store.claim(&claimant, LEASE, self.now).expect("a store").expect("a task").lease
+    }
+
+    /// Has the worker say at which stage it is.
+    pub(crate) fn stage(&self, lease: &LeaseKey, stage: Stage) {
+        let doing = "something".to_owned();
+        let renewal = Renewal { stage: Some(stage), doing, cost: Cost::default(), grant: None };
+        let renewed = self.store.renew(lease, TOKEN, &renewal, LEASE, self.now).expect("a store");
+        renewed.expect("it holds");
     }
 
     /// Makes and uploads what a worker would say of a change that makes `tree` of `base`.
@@ -208,7 +224,9 @@ impl Scene {
     /// is killed after the effect and before the store hears of it.
     pub(crate) async fn work(&mut self, lose: Option<usize>) -> Vec<String> {
         let mut told = Vec::new();
+        let teller = Teller::new(self.store.clone(), Vec::new(), false).with_checks(true);
         for run in 0..200 {
+            while teller.pass(self.now).expect("a store") > 0 {}
             let Some(effect) = self.due().into_iter().next() else {
                 let load = self.store.load(self.now).expect("a store");
                 if load.effects == 0 {

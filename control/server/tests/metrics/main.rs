@@ -41,7 +41,7 @@ impl Acceptor for ByWord {
             moved: vec![],
             weights: None,
         };
-        Ok(Accepted { verdict, envelope: b"sealed".to_vec(), effects: vec![] })
+        Ok(Accepted { verdict, effects: vec![] })
     }
 }
 

@@ -235,7 +235,10 @@ async fn a_token_of_another_repository_learns_nothing_from_any_endpoint() {
 fn give_up(running: &Running, task: &gloaming_api::TaskId) -> String {
     let what = NewEffect { key: format!("k/{task}"), kind: "none".into(), payload: json!({}) };
     running.store.add_effect(Some(task), &what, running.now()).unwrap();
-    let due = running.store.effects(100, Duration::from_secs(60), running.now()).unwrap();
+    let due = running
+        .store
+        .effects(gloaming_store::Kinds::ALL, 100, Duration::from_secs(60), running.now())
+        .unwrap();
     let id = due.iter().find(|effect| effect.what.key == what.key).unwrap().id;
     let end = EffectEnd::Dead { error: "the secret is refused".into() };
     running.store.effect_ended(id, &end, running.now()).unwrap();

@@ -3,19 +3,21 @@
 //! A delivery is worked on as often as it takes: each of its effects is one that a second time changes nothing. What people
 //! wrote is kept as text of a task with its source beside it; it decides nothing here.
 
+mod may;
 mod payload;
 mod reconcile;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gloaming_api::task::{NewTask, PullRequestOutcome, Source, TEXT_CAP, TaskKind};
 use gloaming_api::{Digest, RepoId, TaskId};
-use gloaming_forge::host::{CodeHost, HostError, Permission, RequestState};
+use gloaming_forge::host::{CodeHost, HostError, RequestState};
 use gloaming_store::{Delivery, Idempotency, Store, StoreError, Stored, Submission, Submitted, TaskRecord};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::publish::{Say, follow_up_begun};
+use crate::publish::{Grants, Say};
+use may::Refused;
 use payload::{Asked, Somebody};
 
 pub use payload::Called;
@@ -28,6 +30,10 @@ const UNHEARD: &str = "event-";
 
 /// How often a task re-enters for a review or a failed check.
 pub const FOLLOW_UPS: u32 = 2;
+
+/// How long whoever asks for work waits where as many tasks wait as may: the code host is not asked who may for each of them
+/// again and again meanwhile.
+const FULL: SignedDuration = SignedDuration::from_mins(1);
 
 /// What came of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +93,10 @@ fn taken_up_by(repo: &RepoId, issue: u64) -> String {
 pub struct Hooks {
     store: Arc<dyn Store>,
     host: Arc<dyn CodeHost>,
+    grants: Grants,
     called: Called,
+    /// Until when nothing is begun, since as many tasks waited as may.
+    full: Mutex<Option<Timestamp>>,
 }
 
 /// Where something was asked for.
@@ -99,9 +108,9 @@ struct Place<'a> {
 }
 
 impl Hooks {
-    /// Returns one that works for a store, with what it asks a code host for.
-    pub fn new(store: Arc<dyn Store>, host: Arc<dyn CodeHost>, called: Called) -> Self {
-        Self { store, host, called }
+    /// Returns one that works for a store, under the policies' `[submit]`, by what a code host is asked for work with.
+    pub fn new(store: Arc<dyn Store>, host: Arc<dyn CodeHost>, grants: Grants, called: Called) -> Self {
+        Self { store, host, grants, called, full: Mutex::default() }
     }
 
     /// Works on a stored delivery and notes that. False where it is to be taken again later.
@@ -158,8 +167,8 @@ impl Hooks {
             Asked::Reviewed { number, task, key, words, by } => {
                 self.follow_up(&repo, number, task, &key, words, &by, &me, now).await
             }
-            Asked::Failed { task, commit, key, words } => {
-                self.check_failed(&repo, task, &commit, &key, words, now).await
+            Asked::Failed { task, commit, words } => {
+                self.check_failed(&repo, task, &commit, words, now).await
             }
             Asked::Closed { number, task, merged } => {
                 let outcome = if merged { PullRequestOutcome::Merged } else { PullRequestOutcome::Closed };
@@ -181,22 +190,6 @@ impl Hooks {
         Ok(asked.map_err(|error| HookError::NotNow(error.to_string()))??)
     }
 
-    /// Whether somebody may have us work on a repository: a person who may write to it, by their own name, or a program that
-    /// may. The answer is written down.
-    async fn may(&self, repo: &RepoId, by: &Somebody, me: &str, now: Timestamp) -> Result<bool, HookError> {
-        if by.login.eq_ignore_ascii_case(me) {
-            return Ok(false);
-        }
-        let permission = self.host.permission(repo, &by.login).await?;
-        let may = permission >= Permission::Write;
-        let who = asker(by);
-        let (subject, detail) =
-            (repo.to_string(), format!("{permission:?} on the repository; write is needed"));
-        let decision = if may { "allow" } else { "deny" };
-        self.ask(move |store| store.audit(&who, decision, "github", &subject, &detail, now)).await?;
-        Ok(may)
-    }
-
     /// Begins a task for an issue, unless one is at it. Asking again after its end begins another.
     async fn take_up(
         &self,
@@ -206,11 +199,23 @@ impl Hooks {
         me: &str,
         now: Timestamp,
     ) -> Result<Handled, HookError> {
+        let full = || HookError::NotNow("as many tasks wait as may; this waits, too".to_owned());
+        // A clock that was set back is not waited for.
+        if self.full_until().is_some_and(|until| now < until && until <= now + FULL) {
+            return Err(full());
+        }
         if !self.may(place.repo, by, me, now).await? {
             return Ok(Handled::Nothing("whoever asks may not write to the repository"));
         }
         if text.is_empty() || text.len() > TEXT_CAP {
             return Ok(Handled::Nothing("there is no text, or too much of it"));
+        }
+        // A program that labels sweeps; nobody waits for its answer.
+        let (who, by_name) = (asker(by), !by.bot);
+        if let Err(why) = self.policy_lets(place.repo, &who, now).await? {
+            let refused = Refused { repo: place.repo, number: place.number, who: &who, by_name, why: &why };
+            self.refuse(refused, None, now).await?;
+            return Ok(Handled::Nothing("no policy lets whoever asks"));
         }
         let name = taken_up_by(place.repo, place.number);
         let submission = Submission {
@@ -227,20 +232,19 @@ impl Hooks {
                 cost_usd: None,
             },
             source: place.source,
-            asker: asker(by),
-            // A program that labels sweeps; nobody waits for its answer.
-            by_name: !by.bot,
+            asker: who,
+            by_name,
             idempotency: None,
             effects: Vec::new(),
         };
         let delivery = place.delivery.to_owned();
-        self.ask(move |store| {
+        let taken = self.ask(move |store| {
             let last: Option<TakenUp> =
                 store.value(&name)?.and_then(|value| serde_json::from_str(&value).ok());
             let mut after = "none".to_owned();
             if let Some(last) = last {
                 if last.delivery == delivery {
-                    return Ok(Handled::Task(last.task));
+                    return Ok(Some(Handled::Task(last.task)));
                 }
                 let why = match store.task(&last.task)? {
                     Some(record) if !record.view.state.is_end() => Some("a task is at it already"),
@@ -253,7 +257,7 @@ impl Hooks {
                         let heard = TakenUp { heard: Some(now), ..last };
                         store.set_value(&name, &serde_json::to_string(&heard).expect("texts serialise"))?;
                     }
-                    return Ok(Handled::Nothing(why));
+                    return Ok(Some(Handled::Nothing(why)));
                 }
                 after = last.task.to_string();
             }
@@ -262,23 +266,41 @@ impl Hooks {
             let idempotency = Some(Idempotency { scope: SENDER.to_owned(), request: Digest::of(&key), key });
             let task = match store.submit(&Submission { idempotency, ..submission }, now)? {
                 Submitted::New(task) | Submitted::Again(task) => task,
-                Submitted::Conflict | Submitted::Full => {
-                    return Ok(Handled::Nothing("as many tasks wait as may"));
-                }
+                Submitted::Full => return Ok(None),
+                Submitted::Conflict => unreachable!("the request is its key"),
             };
             let taken = TakenUp { task: task.clone(), delivery, heard: None };
             store.set_value(&name, &serde_json::to_string(&taken).expect("texts serialise"))?;
-            Ok(Handled::Task(task))
-        })
-        .await
+            Ok(Some(Handled::Task(task)))
+        });
+        if let Some(handled) = taken.await? {
+            return Ok(handled);
+        }
+        *self.full.lock().unwrap_or_else(PoisonError::into_inner) = Some(now + FULL);
+        Err(full())
     }
 
-    /// Returns the task whose branch a pull request is of.
+    fn full_until(&self) -> Option<Timestamp> {
+        *self.full.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the task whose branch a pull request is of. Asked once: a pull request keeps its branch, and what is said on it
+    /// may wait for long.
     async fn task_of_request(&self, repo: &RepoId, number: u64) -> Result<Option<TaskId>, HookError> {
+        let name = format!("github:request:{}#{number}", repo.as_str().to_ascii_lowercase());
+        let known = name.clone();
+        if let Some(task) = self.ask(move |store| store.value(&known)).await? {
+            return Ok(task.parse().ok());
+        }
         let request = self.host.request(repo, number).await?;
         let same =
             request.head_repo.as_ref().is_some_and(|of| of.as_str().eq_ignore_ascii_case(repo.as_str()));
-        Ok(request.head.strip_prefix("gloaming/").and_then(|task| task.parse().ok()).filter(|_| same))
+        let task: Option<TaskId> =
+            request.head.strip_prefix("gloaming/").and_then(|task| task.parse().ok()).filter(|_| same);
+        if let Some(task) = task.clone() {
+            self.ask(move |store| store.set_value(&name, task.as_str())).await?;
+        }
+        Ok(task)
     }
 
     /// Returns a task of ours, where it is of this repository and has this pull request.
@@ -315,16 +337,24 @@ impl Hooks {
         let Some(record) = self.ours(repo, &task, Some(number)).await? else {
             return Ok(Handled::Nothing("a pull request of no task of ours"));
         };
+        let who = asker(by);
+        if let Some(told) = stands(&record, &headline(key, &who)) {
+            return told;
+        }
         if !self.may(repo, by, me, now).await? {
             return Ok(Handled::Nothing("whoever asks may not write to the repository"));
+        }
+        if let Err(why) = self.policy_lets(repo, &who, now).await? {
+            let refused = Refused { repo, number, who: &who, by_name: true, why: &why };
+            self.refuse(refused, Some(task), now).await?;
+            return Ok(Handled::Nothing("no policy lets whoever asks"));
         }
         let words = match key.strip_prefix("review ").and_then(|id| id.parse().ok()) {
             Some(review) => self.whole_review(repo, number, review).await?,
             None => words,
         };
-        let who = asker(by);
         let text = format!("{}\n\n{words}", headline(key, &who));
-        self.go_on(record, key, who, text, now).await
+        self.go_on(record, who, text, now).await
     }
 
     /// Returns what a review says as a whole and on lines: each of its deliveries has a part of it.
@@ -345,7 +375,6 @@ impl Hooks {
         repo: &RepoId,
         task: TaskId,
         commit: &str,
-        key: &str,
         words: String,
         now: Timestamp,
     ) -> Result<Handled, HookError> {
@@ -355,28 +384,28 @@ impl Hooks {
         if record.view.pull_request.as_ref().is_none_or(|request| request.commit != commit) {
             return Ok(Handled::Nothing("not the newest commit"));
         }
-        let key = format!("check {key} on {commit}");
         let who = "github:checks".to_owned();
-        let text = format!("{}\n\n{words}", headline(&key, &who));
-        self.go_on(record, &key, who, text, now).await
+        // All that fail on a commit are one follow-up: of one failure there are several checks, and their suite.
+        let headline = headline(&format!("checks on {commit}"), &who);
+        if let Some(told) = stands(&record, &headline) {
+            return told;
+        }
+        // A check is nobody: it is for whoever asked for the task, who may have been let by policies that count no more.
+        if self.policy_lets(repo, &record.view.asker, now).await?.is_err() {
+            return Ok(Handled::Nothing("no policy lets whoever asked for the task"));
+        }
+        self.go_on(record, who, format!("{headline}\n\n{words}"), now).await
     }
 
     /// Has a task go on with what was said, where it may.
     async fn go_on(
         &self,
         record: TaskRecord,
-        key: &str,
         who: String,
         text: String,
         now: Timestamp,
     ) -> Result<Handled, HookError> {
         let view = &record.view;
-        if view.text.contains(&headline(key, &who)) {
-            return Ok(Handled::FollowUp(view.id.clone()));
-        }
-        if !view.state.is_end() {
-            return Err(HookError::NotNow("the task is being worked on; this waits for its end".to_owned()));
-        }
         if view.text.len() + text.len() > TEXT_CAP {
             return Ok(Handled::Nothing("with this its text would be too long"));
         }
@@ -389,9 +418,8 @@ impl Hooks {
                 "This was followed up {FOLLOW_UPS} times, which is as often as it is. What is left is for a person.\n\n{marker}"
             );
             let repo = view.repo.clone();
-            Say { repo, number: request.number, body, marker }.effect(&task, "enough")
+            Say { repo, number: request.number, body, marker, since: Some(now) }.effect(&task, "enough")
         });
-        let begun = follow_up_begun(view, record.follow_ups + 1);
         self.ask(move |store| {
             if let Some(say) = say {
                 store.add_effect(Some(&task), &say, now)?;
@@ -399,9 +427,6 @@ impl Hooks {
             }
             if store.follow_up(&task, &text, &who, FOLLOW_UPS, now)? != Some(true) {
                 return Ok(Handled::Nothing("the task cannot go on"));
-            }
-            if let Some(begun) = begun {
-                store.add_effect(Some(&task), &begun, now)?;
             }
             Ok(Handled::FollowUp(task))
         })
@@ -431,6 +456,17 @@ fn asker(by: &Somebody) -> String {
 /// The line above what was said, by which it is known to be in a task's text already.
 fn headline(key: &str, who: &str) -> String {
     format!("[{key} of {who}]")
+}
+
+/// What a delivery that asks for more is answered before anything is asked of the code host or written down: one that waits
+/// is looked at again and again, for as long as an attempt takes. None where the task may go on.
+fn stands(record: &TaskRecord, headline: &str) -> Option<Result<Handled, HookError>> {
+    let view = &record.view;
+    if view.text.contains(headline) {
+        return Some(Ok(Handled::FollowUp(view.id.clone())));
+    }
+    let why = "the task is being worked on; this waits for its end";
+    (!view.state.is_end()).then(|| Err(HookError::NotNow(why.to_owned())))
 }
 
 fn told(state: RequestState) -> Option<PullRequestOutcome> {

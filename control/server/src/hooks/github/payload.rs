@@ -50,8 +50,6 @@ pub(super) enum Asked {
         task: TaskId,
         /// The commit.
         commit: String,
-        /// Names the check.
-        key: String,
         /// The check's name and what it says.
         words: String,
     },
@@ -324,7 +322,6 @@ fn asked(event: &str, payload: Payload, called: &Called, me: &str) -> Option<Ask
             let words = format!("{}: {}", run.name, said.unwrap_or_default().trim());
             failed(run.conclusion.as_deref(), run.app.as_ref(), me).then(|| Asked::Failed {
                 task,
-                key: run.name,
                 commit: run.head_sha,
                 words: short(&words),
             })
@@ -336,7 +333,6 @@ fn asked(event: &str, payload: Payload, called: &Called, me: &str) -> Option<Ask
             let words = format!("{name}: its checks failed");
             failed(suite.conclusion.as_deref(), suite.app.as_ref(), me).then_some(Asked::Failed {
                 task,
-                key: name,
                 commit: suite.head_sha,
                 words,
             })

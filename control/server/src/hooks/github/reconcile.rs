@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use gloaming_api::task::{PullRequestOutcome, TaskState, TaskView};
-use gloaming_api::{RepoId, TaskId};
+use gloaming_api::{Digest, RepoId, TaskId};
 use gloaming_forge::host::{Commit, HostError, IssueEvent};
 use gloaming_store::{AttemptEnd, Delivery, Store, Stored, TaskFilter};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{Handled, HookError, Hooks, SENDER, TakenUp, UNHEARD, taken_up_by, told};
-use crate::publish::{of_end, of_stop};
+use crate::publish::of_end;
 
 /// How long after its task's end a pull request is still asked for.
 const WATCHED: SignedDuration = SignedDuration::from_hours(24 * 90);
@@ -25,6 +25,14 @@ const LATEST: u32 = 1_000;
 /// How many repositories are asked that in a round, and where is kept which was the last.
 const ASKED: usize = 100;
 const ASKED_LAST: &str = "github:events-asked";
+
+/// Where is kept up to when closed pull requests were asked after: somebody may open one again, and that is told by a delivery
+/// nearly always, so it is asked for once a day.
+const CLOSED_ASKED: &str = "github:closed-asked";
+
+/// An hour and a day, seconds.
+const HOUR: i64 = 60 * 60;
+const DAY: i64 = 24 * HOUR;
 
 /// By how much the clocks of two machines may differ.
 const SKEW: SignedDuration = SignedDuration::from_secs(10);
@@ -65,9 +73,7 @@ impl Hooks {
             Ok(tasks) => self.outcomes(tasks, now, &mut done).await,
             Err(error) => done.errors.push(error.to_string()),
         }
-        for tell in [self.tell_quarantined(now).await, self.tell_stopped(now).await] {
-            done.errors.extend(tell.err().map(|error| error.to_string()));
-        }
+        done.errors.extend(self.tell_quarantined(now).await.err().map(|error| error.to_string()));
         done
     }
 
@@ -145,9 +151,14 @@ impl Hooks {
 
     async fn outcomes(&self, tasks: Vec<TaskView>, now: Timestamp, done: &mut Reconciled) {
         let mut merged: Vec<RepoId> = Vec::new();
+        let last = match self.ask(|store| store.value(CLOSED_ASKED)).await {
+            Ok(last) => last.and_then(|last| last.parse().ok()),
+            Err(error) => return done.errors.push(error.to_string()),
+        };
         for task in tasks {
             let Some(request) = &task.pull_request else { continue };
             match request.outcome {
+                Some(PullRequestOutcome::Closed) if !is_due(&task.id, last, now) => {}
                 None | Some(PullRequestOutcome::Closed) => {
                     match self.host.request(&task.repo, request.number).await.map(|found| told(found.state)) {
                         Ok(Some(outcome)) if request.outcome != Some(outcome) => {
@@ -165,6 +176,9 @@ impl Hooks {
                 Some(PullRequestOutcome::Merged) if !merged.contains(&task.repo) => merged.push(task.repo),
                 Some(_) => {}
             }
+        }
+        if let Err(error) = self.ask(move |store| store.set_value(CLOSED_ASKED, &now.to_string())).await {
+            done.errors.push(error.to_string());
         }
         for repo in merged {
             match self.reverts(&repo, now).await {
@@ -185,6 +199,8 @@ impl Hooks {
         let key = name.clone();
         let read = self.ask(move |store| store.value(&key)).await?;
         let since = read.and_then(|text| text.parse().ok()).unwrap_or(now - SignedDuration::from_hours(24));
+        // To the hour: the same question is asked again and again, and costs nothing where its answer is the same.
+        let since = Timestamp::from_second(since.as_second().div_euclid(HOUR) * HOUR).unwrap_or(since);
         let branch = self.host.repository(repo).await?.default_branch;
         let commits: Vec<Commit> = self.host.commits_since(repo, &branch, since).await?;
         let messages: Vec<String> = commits.into_iter().map(|commit| commit.message).collect();
@@ -249,27 +265,15 @@ impl Hooks {
         }
         Ok(())
     }
+}
 
-    /// So does one that is stopped while it is in nobody's hands any more: given up, lost, or handed over as something else. A
-    /// check that says it is worked on would go on for ever.
-    async fn tell_stopped(&self, now: Timestamp) -> Result<(), HookError> {
-        for state in [TaskState::Cancelled, TaskState::Superseded] {
-            for task in self.tasks(state, now).await? {
-                if task.pull_request.is_none() {
-                    continue;
-                }
-                self.ask(move |store| {
-                    let stopped = store.task(&task.id)?.filter(|record| record.view.state == state);
-                    for effect in stopped.iter().flat_map(of_stop) {
-                        store.add_effect(Some(&task.id), &effect, now)?;
-                    }
-                    Ok(())
-                })
-                .await?;
-            }
-        }
-        Ok(())
-    }
+/// Whether a task's time of the day came since the last round: each has its own, so that not all are asked after at once.
+fn is_due(task: &TaskId, last: Option<Timestamp>, now: Timestamp) -> bool {
+    // A clock that was ahead must not keep it for as long.
+    let Some(last) = last.filter(|last| *last <= now) else { return true };
+    let own = i64::from_str_radix(&Digest::of(task.as_str()).hex()[..8], 16).unwrap_or(0) % DAY;
+    let days = |at: Timestamp| (at.as_second() - own).div_euclid(DAY);
+    days(now) > days(last)
 }
 
 /// Keeps what happened since a mark as deliveries, and moves the mark. Returns how many. Where nothing happened yet, the mark

@@ -15,7 +15,7 @@ use gloaming_store::{Delivery, Idempotency, Store, Stored, Submission, Submitted
 use jiff::Timestamp;
 
 use crate::chat::{self, Chat, text};
-use crate::publish::{Grants, of_stop};
+use crate::publish::Grants;
 use words::{Event, Spoken, Wanted};
 
 /// The sender's name under which deliveries are stored.
@@ -120,10 +120,9 @@ impl Hooks {
             Ok(Wanted::Status(task)) => Err(status(self.store.as_ref(), &self.people, spoken, task)?),
             Ok(Wanted::Cancel(task)) => match self.task(spoken, task, Scope::Submit)? {
                 Ok(record) => {
-                    let effects = of_stop(&record);
                     let id = record.view.id;
                     self.decided(spoken, true, id.as_str(), "cancel", now)?;
-                    let state = self.store.cancel(&id, &asker(spoken), &effects, now)?;
+                    let state = self.store.cancel(&id, &asker(spoken), &[], now)?;
                     let said = match state {
                         Some(state) if state.is_end() => format!("{id} is {}.", state.as_str()),
                         _ => format!("{id} will stop as soon as its worker hears of it."),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use gloaming_api::bowout::Stage;
 use gloaming_api::task::{PullRequestOutcome, TaskState};
 use gloaming_api::worker::LeaseKey;
 use gloaming_forge::CodeHost;
@@ -47,7 +48,7 @@ impl World {
         let host: Arc<dyn CodeHost> = Arc::new(partner.host());
         let mut scene = Scene::new(host.clone(), "acme/api");
         scene.now = Timestamp::now();
-        let hooks = Hooks::new(scene.store.clone(), host.clone(), Called::default());
+        let hooks = Hooks::new(scene.store.clone(), host.clone(), scene.grants.clone(), Called::default());
         Some(Self { partner, host, scene, hooks })
     }
 
@@ -172,6 +173,14 @@ async fn from_a_label_to_a_merge_and_nothing_that_github_would_not_take() {
     assert_eq!(world.handle(&delivery).await, Handled::FollowUp(task.clone()));
     assert!(world.scene.record(&task).view.text.ends_with("Say hello, too."));
     let again = world.scene.claim();
+    world.scene.stage(&again, Stage::Verify);
+    world.scene.work(None).await;
+    let checks = world.partner.see(&format!("commits/{}/check-runs", noted.commit)).await;
+    let check = &checks["check_runs"][0];
+    assert_eq!(
+        (&checks["total_count"], &check["status"], &check["output"]["title"]),
+        (&json!(1), &json!("in_progress"), &json!("Follow-up 1: verify"))
+    );
     let change: &[Changed<'_>] = &[("src/lib.rs", "100644", Some("pub fn hello(name: &str) {}\n"))];
     world.change(&again, &world.clone(&task.branch()).await, change);
     world.scene.work(None).await;
