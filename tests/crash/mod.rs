@@ -35,7 +35,14 @@ const RESULT: &str = "POST /v1/leases/{task}/{n}/result";
 enum Sort {
     PullRequest,
     Comment,
+    /// A reviewer's wish on a request that is open: what goes wrong goes wrong from there on.
+    FollowUp,
 }
+
+/// What a reviewer wishes.
+const WISH: &str = "zero for an empty list, please";
+const WISHED_TEST: &str = "import unittest\n\nfrom calc import mean\n\n\nclass NoneTest(unittest.TestCase):\n    def test_none(self):\n        \
+                           self.assertEqual(mean([]), 0)\n";
 
 impl Sort {
     fn transcript(self) -> Value {
@@ -48,6 +55,16 @@ impl Sort {
                 ]),
                 calls(&[("finish", json!({"summary": "twice doubles"}))]),
             ]),
+            Self::FollowUp => json!({
+                "coder": Self::PullRequest.transcript(),
+                "told": {WISH: {"coder": [
+                    calls(&[
+                        ("write", json!({"path": "tests/test_none.py", "content": WISHED_TEST})),
+                        ("edit", json!({"path": "calc/core.py", "old": "len(values)", "new": "(len(values) or 1)"})),
+                    ]),
+                    calls(&[("finish", json!({"summary": "the mean of nothing is 0"}))]),
+                ]}},
+            }),
             Self::Comment => json!([
                 calls(&[("read", json!({"path": "calc/core.py"}))]),
                 calls(&[("give_up", json!({"reason": "underspecified", "summary": "which of them?"}))]),
@@ -57,7 +74,7 @@ impl Sort {
 
     fn state(self) -> &'static str {
         match self {
-            Self::PullRequest => "published",
+            Self::PullRequest | Self::FollowUp => "published",
             Self::Comment => "bowed_out",
         }
     }
@@ -105,12 +122,15 @@ fn task_of(plant: &Plant, issue: u64) -> String {
 fn end_of(plant: &Plant, sort: Sort, issue: u64, task: &str, journals: &[Passed]) -> (Value, Vec<String>) {
     let view = plant.gate.until("the task ends", || {
         let view = plant.json(&format!("/v1/tasks/{task}"))?;
+        if sort == Sort::FollowUp && view["attempt"] == 1 {
+            return None;
+        }
         let over = ["published", "bowed_out", "failed", "cancelled", "quarantined", "superseded"];
         over.contains(&view["state"].as_str()?).then_some(view)
     });
     let mut wrong = Vec::new();
     if view["state"] == sort.state() {
-        plant.gate.until("what is told outside", || outside(plant, sort, issue, &view).is_ok().then_some(()));
+        plant.gate.until_good("what is told outside", || outside(plant, sort, issue, &view));
     } else {
         let (failure, summary) = (&view["failure"], &view["bow_out"]["summary"]);
         wrong.push(format!("it ended as {}: {failure} {summary}", view["state"]));
@@ -138,12 +158,27 @@ fn came(plant: &Plant, task: &str, case: Option<Case>, mut wrong: Vec<String>) -
 
 /// A task from an issue to its end, with a call that goes wrong.
 fn run(plant: &Plant, sort: Sort, case: Option<Case>) -> Came {
-    plant.kill(Kill::Both);
-    plant.gate.begin(case.clone().map(|case| (case.key, case.how)));
-    plant.start_again(Kill::Both);
+    let mut armed = case.clone().map(|case| (case.key, case.how));
+    let begin = |armed| {
+        plant.kill(Kill::Both);
+        plant.gate.begin(armed);
+        plant.start_again(Kill::Both);
+    };
+    begin(if sort == Sort::FollowUp { None } else { armed.take() });
     let issue = asked(plant);
     let task = task_of(plant, issue);
-    let (_, wrong) = end_of(plant, sort, issue, &task, &[]);
+    let mut journals = Vec::new();
+    if sort == Sort::FollowUp {
+        let (view, wrong) = end_of(plant, Sort::PullRequest, issue, &task, &[]);
+        assert!(wrong.is_empty(), "undisturbed: {wrong:?}");
+        journals = plant.gate.passed();
+        plant.look_at(view["pull_request"]["branch"].as_str().expect("a branch"));
+        begin(armed);
+        let review = json!({"event": "COMMENT", "body": format!("@gloaming {WISH}")});
+        let number = &view["pull_request"]["number"];
+        plant.by_alice("POST", &format!("pulls/{number}/reviews"), Some(&review));
+    }
+    let (_, wrong) = end_of(plant, sort, issue, &task, &journals);
     came(plant, &task, case, wrong)
 }
 
@@ -221,17 +256,30 @@ fn outside(plant: &Plant, sort: Sort, issue: u64, view: &Value) -> Result<(), St
     }
     let commit = view["pull_request"]["commit"].as_str().unwrap_or_default();
     let checks = plant.by_alice("GET", &format!("commits/{commit}/check-runs"), None);
+    if sort == Sort::FollowUp {
+        // One commit on the one before, which stands on what there was; and the check there has ended.
+        let parent = |commit: &str| {
+            let commit = plant.by_alice("GET", &format!("git/commits/{commit}"), None);
+            commit["parents"][0]["sha"].as_str().unwrap_or_default().to_owned()
+        };
+        let first = parent(commit);
+        let main = plant.by_alice("GET", "git/ref/heads/main", None);
+        let old = plant.by_alice("GET", &format!("commits/{first}/check-runs"), None);
+        let told = json!([old["total_count"], old["check_runs"][0]["conclusion"]]);
+        if json!(parent(&first)) != main["object"]["sha"] || told != json!([1, "neutral"]) {
+            return Err(format!("the commit before is {first}, its check {told}"));
+        }
+    }
     let found = (comments, pulls.len(), branches, checks["total_count"].as_u64());
     if found != (0, 1, 1, Some(1)) {
         return Err(format!("comments, requests, branches, checks: {found:?}"));
     }
     let said = &checks["check_runs"][0]["conclusion"];
-    let same = pulls[0]["number"] == view["pull_request"]["number"] && pulls[0]["head"]["sha"] == commit;
-    if !same || said != "success" {
-        return Err(format!(
-            "the request is {} at {}, its check {said}",
-            pulls[0]["number"], pulls[0]["head"]["sha"]
-        ));
+    // The code host in memory does not note at the request that its branch went on.
+    let head = plant.by_alice("GET", &format!("git/ref/heads/gloaming/{task}"), None);
+    let (number, at) = (&pulls[0]["number"], &head["object"]["sha"]);
+    if *number != view["pull_request"]["number"] || *at != json!(commit) || said != "success" {
+        return Err(format!("the request is {number} at {at}, its check {said}"));
     }
     Ok(())
 }
@@ -291,16 +339,16 @@ fn chain(
     partner: &Path,
     sort: Sort,
     lease_s: u64,
-    prepared: &Prepared,
+    prepared: Option<&Prepared>,
     next: &(dyn Fn() -> Option<Case> + Sync),
 ) -> Vec<Came> {
     let plant = Plant::start(partner, &sort.transcript(), lease_s);
     plant.open();
     let mut came = Vec::new();
     while let Some(case) = next() {
-        came.push(match case.told {
-            true => prepared.go_on(partner, sort, Some(case)),
-            false => run(&plant, sort, Some(case)),
+        came.push(match prepared.filter(|_| case.told) {
+            Some(prepared) => prepared.go_on(partner, sort, Some(case)),
+            None => run(&plant, sort, Some(case)),
         });
     }
     let faults = ended(&plant);
@@ -355,17 +403,26 @@ struct Choice {
 /// Tries cases. Returns the table, and what is wrong.
 fn enumerate(partner: &Path, sort: Sort, choice: &Choice) -> (String, Vec<String>) {
     let lease_s = choice.lease_s;
-    let prepared = Prepared::new(partner, sort);
-    let whole = prepared.go_on(partner, sort, None);
+    // A request that is open is on the code host in memory, which cannot be handed over.
+    let prepared = (sort != Sort::FollowUp).then(|| Prepared::new(partner, sort));
+    let whole = match &prepared {
+        Some(prepared) => prepared.go_on(partner, sort, None),
+        None => {
+            let plant = Plant::start(partner, &sort.transcript(), lease_s);
+            plant.open();
+            run(&plant, sort, None)
+        }
+    };
     assert!(whole.wrong.is_empty(), "undisturbed: {:?}", whole.wrong);
-    let mut cases = [all(&prepared.passed, false), all(&whole.passed, true)].concat();
+    let before = prepared.as_ref().map(|prepared| all(&prepared.passed, false));
+    let mut cases = [before.unwrap_or_default(), all(&whole.passed, prepared.is_some())].concat();
     cases.retain(choice.of);
     let some: Vec<Case> = cases.iter().skip(choice.step / 2).step_by(choice.step).cloned().collect();
     let left = Mutex::new(some.into_iter());
     let next = || left.lock().expect("no panic holds it").next();
     let came: Vec<Came> = std::thread::scope(|scope| {
         let chains: Vec<_> = (0..choice.chains)
-            .map(|_| scope.spawn(|| chain(partner, sort, lease_s, &prepared, &next)))
+            .map(|_| scope.spawn(|| chain(partner, sort, lease_s, prepared.as_ref(), &next)))
             .collect();
         chains.into_iter().flat_map(|chain| chain.join().expect("it does not panic")).collect()
     });
@@ -438,6 +495,11 @@ fn a_pull_request_is_made_once_whatever_dies() {
 #[test]
 fn a_comment_is_made_once_whatever_dies() {
     share("a_comment_is_made_once", Sort::Comment, 30);
+}
+
+#[test]
+fn a_reviewers_commit_is_made_once_whatever_dies() {
+    share("a_reviewers_commit_is_made_once", Sort::FollowUp, 80);
 }
 
 #[test]

@@ -163,8 +163,6 @@ impl Plant {
     fn push(&self) {
         const DAY: &str = "2026-11-01T00:00:00+00:00";
         self.home.write(FILES);
-        let url = format!("http://127.0.0.1:{}/acme/api.git", self.gateway);
-        let header = "http.extraHeader=Authorization: Basic YWxpY2U6YWxpY2UtdG9rZW4=";
         self.home.git(&["init", "-q", "-b", "main"]);
         self.home.git(&["add", "-A"]);
         let commit = Command::new("git")
@@ -174,7 +172,21 @@ impl Plant {
             .current_dir(self.home.repo())
             .status();
         assert!(commit.expect("git runs").success());
-        self.home.git(&["-c", header, "push", "-q", "--force", &url, "HEAD:main"]);
+        self.by_git(&["push", "-q", "--force", &self.repository(), "HEAD:main"]);
+    }
+
+    /// Looks at a branch as a person does who reviews it: the gateway's folder, which workers clone from, has it then.
+    pub(crate) fn look_at(&self, branch: &str) {
+        self.by_git(&["fetch", "-q", &self.repository(), &format!("refs/heads/{branch}")]);
+    }
+
+    fn repository(&self) -> String {
+        format!("http://127.0.0.1:{}/acme/api.git", self.gateway)
+    }
+
+    fn by_git(&self, args: &[&str]) {
+        let header = "http.extraHeader=Authorization: Basic YWxpY2U6YWxpY2UtdG9rZW4=";
+        self.home.git(&[&["-c", header], args].concat());
     }
 
     /// Starts nothing again from now on.

@@ -152,13 +152,19 @@ impl Gate {
     /// # Panics
     /// It does not hold within [`LONGEST`].
     pub(crate) fn until<T>(&self, what: &str, holds: impl Fn() -> Option<T>) -> T {
+        self.until_good(what, || holds().ok_or_else(|| "it does not hold".to_owned()))
+    }
+
+    /// The same, of something that says what is wrong as long as it does not hold.
+    pub(crate) fn until_good<T>(&self, what: &str, holds: impl Fn() -> Result<T, String>) -> T {
         let since = now();
         loop {
             let seen = self.state().changes;
-            if let Some(value) = holds() {
-                return value;
-            }
-            assert!(now() - since < LONGEST.as_secs_f64(), "not in {LONGEST:?}: {what}");
+            let wrong = match holds() {
+                Ok(value) => return value,
+                Err(wrong) => wrong,
+            };
+            assert!(now() - since < LONGEST.as_secs_f64(), "not in {LONGEST:?}: {what}: {wrong}");
             let state = self.state();
             let waited = self
                 .changed
