@@ -47,7 +47,7 @@ mod tests {
     async fn many_that_ask_at_once_have_it_read_once() {
         let shared = Shared::new(Cache::new(10));
         let reads = Arc::new(AtomicUsize::new(0));
-        let (go_on, wait) = mpsc::channel::<()>();
+        let (go_on, wait) = mpsc::sync_channel::<()>(1);
         let wait = Arc::new(std::sync::Mutex::new(wait));
         let ask = || {
             let (reads, wait) = (Arc::clone(&reads), Arc::clone(&wait));
