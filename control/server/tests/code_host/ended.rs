@@ -179,7 +179,7 @@ async fn a_follow_up_whose_worker_is_lost_for_good_is_told_of() {
         scene.store.sweep(scene.now).unwrap();
     }
     assert_eq!(scene.record(&task).view.state, TaskState::Quarantined);
-    let hooks = Hooks::new(scene.store.clone(), host.clone(), Called::default());
+    let hooks = Hooks::new(scene.store.clone(), host.clone(), scene.grants.clone(), Called::default());
     assert_eq!(hooks.reconcile(scene.now).await.errors, Vec::<String>::new());
     scene.work(None).await;
     let (said, checks) = told(&host);

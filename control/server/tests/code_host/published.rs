@@ -9,7 +9,6 @@ use gloaming_api::worker::LeaseKey;
 use gloaming_forge::host::{CheckState, RequestState};
 use gloaming_forge::memory::{Fault, MemoryHost, State, tree_id};
 use gloaming_gate::envelope;
-use gloaming_server::publish::follow_up_begun;
 use jiff::SignedDuration;
 
 use crate::scene::{Changed, Scene, key, start};

@@ -54,6 +54,10 @@ async fn a_label_waits_where_as_many_tasks_wait_as_may_and_begins_one_when_there
     asked.scene.now += SignedDuration::from_secs(20);
     assert!(asked.hooks.work(&label, asked.scene.now).await);
     assert_eq!(asked.tasks(), 2);
-    let left = asked.scene.store.deliveries(9, std::time::Duration::from_secs(60), asked.scene.now).unwrap();
+    let left = asked
+        .scene
+        .store
+        .deliveries("github", 9, std::time::Duration::from_secs(60), asked.scene.now)
+        .unwrap();
     assert_eq!(left, []);
 }
