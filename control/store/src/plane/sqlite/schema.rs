@@ -247,8 +247,8 @@ const STEPS: &[M<'_>] = &[M::up(
     -- What statistics want to know of what was asked for, beside where a task stands: they read nothing of the texts.
     ALTER TABLE task ADD COLUMN spelt TEXT NOT NULL DEFAULT '';  -- its repository as it was asked for
     ALTER TABLE task ADD COLUMN kind TEXT NOT NULL DEFAULT '';   -- JSON
-    UPDATE task SET spelt = a.asked ->> '$.new.repo', kind = a.asked -> '$.new.kind'
-        FROM asked a WHERE a.task = task.seq AND a.asked ->> '$.new.repo' IS NOT NULL AND a.asked -> '$.new.kind' IS NOT NULL;
+    UPDATE task SET spelt = coalesce(a.asked ->> '$.new.repo', repo), kind = coalesce(a.asked -> '$.new.kind', '\"change\"')
+        FROM asked a WHERE a.task = task.seq;
     ",
 ), M::up(
     "
