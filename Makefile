@@ -65,7 +65,7 @@ test: tools ## The default suite: format, lints, docs, every test
 .PHONY: browser
 browser: ## The web page in a real browser, with and without JavaScript (a minute; SHOTS=folder keeps pictures)
 	@tests/support/setup.sh browser "$(CACHE)"
-	GLOAMING_BROWSER_DIR="$(CACHE)/browser" GLOAMING_BROWSER_SHOTS="$(SHOTS)" $(CARGO) test -p gloaming-server --locked --test server browser:: -- --nocapture
+	GLOAMING_BROWSER_DIR="$(CACHE)/browser" GLOAMING_BROWSER_SHOTS="$(SHOTS)" $(CARGO) test --workspace --locked --test server browser:: -- --nocapture
 
 .PHONY: tamper
 tamper: tools ## The whole tamper suite: attacks on the gate and their benign twins (minutes; CASES=python/unittest)
@@ -75,7 +75,7 @@ tamper: tools ## The whole tamper suite: attacks on the gate and their benign tw
 .PHONY: schemathesis
 schemathesis: setup ## Requests made from the OpenAPI document, right and wrong ones, by schemathesis (PyPI; a minute)
 	@test -x "$(CACHE)/schemathesis/bin/schemathesis" || { python3 -m venv "$(CACHE)/schemathesis" && "$(CACHE)/schemathesis/bin/pip" install -q schemathesis==4.32.5; }
-	GLOAMING_SCHEMATHESIS="$(CACHE)/schemathesis/bin/schemathesis" $(CARGO) test -p gloaming-server --locked --test server schemathesis -- --nocapture
+	GLOAMING_SCHEMATHESIS="$(CACHE)/schemathesis/bin/schemathesis" $(CARGO) test --workspace --locked --test server schemathesis -- --nocapture
 
 .PHONY: traces
 traces: setup ## One trace from a webhook to its pull request, read by a collector nobody here wrote (rotel, PyPI; a minute)

@@ -120,7 +120,8 @@ pub(crate) fn report(error: &anyhow::Error, known: Option<Value>) -> ExitCode {
         _ => "failed",
     };
     if crate::logs::are_json() {
-        tracing::error!(outcome, error = in_one_line(error), hint, "ended");
+        let ended = json!({"outcome": outcome, "error": in_one_line(error), "hint": hint});
+        crate::logs::line("ERROR", "ended", json!({"ended": ended}));
     } else {
         match reason_code {
             Some(reason) => eprintln!("bowed out: {}\n{error}", reason.as_str()),

@@ -3,6 +3,8 @@
 use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 
+use serde_json::{Value, json};
+
 use crate::cli::LogFormat;
 use crate::context;
 
@@ -21,7 +23,11 @@ pub(crate) fn open(lasting: Option<LogFormat>) {
     match lasting {
         None => lines.without_time().init(),
         Some(LogFormat::Text) => lines.init(),
-        Some(LogFormat::Json) => lines.json().with_current_span(false).init(),
+        Some(LogFormat::Json) => {
+            // A panic's own words are no JSON.
+            std::panic::set_hook(Box::new(|panic| line("ERROR", &panic.to_string(), json!({}))));
+            lines.json().with_current_span(false).init();
+        }
     }
 }
 
@@ -30,11 +36,21 @@ pub(crate) fn are_json() -> bool {
     JSON.get().copied().unwrap_or(false)
 }
 
-/// Tells whoever sits before it; where the log is JSON, as a line of that.
+/// Tells whoever sits before it; where the log is JSON, as a line of that, whatever `GLOAMING_LOG` leaves out.
 pub(crate) fn say(text: &str) {
     if are_json() {
-        tracing::info!("{}", text.trim());
+        line("INFO", text.trim(), json!({}));
     } else {
         eprintln!("{text}");
     }
+}
+
+/// Writes a line of the log that is JSON, past what `GLOAMING_LOG` says: an end, or what must not go unsaid. `more` is an object
+/// that stands beside time, level and message.
+pub(crate) fn line(level: &str, message: &str, more: Value) {
+    let mut object = json!({"timestamp": context::now(), "level": level, "fields": {"message": message}});
+    if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
+        object.extend(more);
+    }
+    eprintln!("{object}");
 }

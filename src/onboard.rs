@@ -92,7 +92,17 @@ async fn learn(
     let checkout = repository.checkout(&base, &work.path().join("tree")).map_err(repo_failure)?;
     let repo = context::repo_name(&args.policy, &path);
     let known = Known::open(&home, &repo, args.corrections.as_deref())?;
-    let profile = known.mined(checkout.dir()).map_err(bad_corrections)?;
+    let profile = known.mined(checkout.dir()).map_err(|faults| match (bad_corrections(faults), task) {
+        (error, None) => error,
+        // Whoever asked a control plane for it is told why, and it is not tried again.
+        (error, Some(_)) => Failure::bow_out(ReasonCode::EnvUnbuildable, error.to_string())
+            .hint("repair .gloaming/profile.toml on the default branch; `gloaming onboard . --no-run` checks it")
+            .into(),
+    })?;
+    let otherwise = match task {
+        None => "--no-run shows what was found without running it",
+        Some(_) => "`gloaming onboard . --no-run` in a clone shows what is found without running it",
+    };
     let mut profile = gloaming_profile::with_norms(profile, &repository, &base);
     if run == Run::No || profile.commands.is_empty() {
         return Ok(profile);
@@ -103,7 +113,7 @@ async fn learn(
             let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
             let summary = format!("the repository's own policy does not load\n{}", lines.join("\n"));
             return Err(Failure::bow_out(ReasonCode::PolicyBlocked, summary)
-                .hint("repair it; --no-run shows what was found without running it")
+                .hint(format!("repair it; {otherwise}"))
                 .into());
         }
     };
@@ -115,7 +125,6 @@ async fn learn(
         return Ok(Profile { norms: profile.norms, ..proved });
     }
     let engine = engine.map_err(|error| {
-        let otherwise = "--no-run shows what was found without running it";
         let hint =
             if error.hint.is_empty() { otherwise.to_owned() } else { format!("{}; {otherwise}", error.hint) };
         Failure::bow_out(ReasonCode::NoEngine, format!("no container engine works here: {}", error.reason))

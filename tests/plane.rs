@@ -175,6 +175,41 @@ fn a_repository_is_onboarded_by_a_worker_and_its_profile_shown() {
         json!(["bowed_out", "policy_blocked"]),
         "{shown:#}"
     );
+
+    // So does a correction of its own; it is not tried again.
+    scene.git(&["rm", "-q", ".gloaming/policy.toml"]);
+    scene.write(&[(".gloaming/profile.toml", "nothing = \"of this name\"\n")]);
+    scene.commit("a correction");
+    let asked = task(&scene, &["onboard", "acme/calc", "--watch"]).exits(3);
+    let shown = task(&scene, &["show", asked.stdout.lines().next().unwrap(), "--json"]).exits(0).json();
+    assert_eq!(
+        json!([shown["attempt"], shown["bow_out"]["reason_code"]]),
+        json!([1, "env_unbuildable"]),
+        "{shown:#}"
+    );
+    assert_eq!(server.stop(), 0);
+    left_nothing(&scene);
+}
+
+#[test]
+fn an_onboarding_that_is_cancelled_leaves_no_process() {
+    // A test that never ends.
+    let hangs = "#[test]\nfn hangs() {\n    loop {\n        std::thread::park();\n    }\n}\n";
+    let scene = Scene::new(&[FILES, &[("tests/hangs.rs", hangs)]].concat());
+    let server = Running::server(&scene, "serve", &format!("{}lease_s = 6\n", config(&scene)));
+    let id = task(&scene, &["onboard", "acme/calc", "--json"]).exits(0).json()["id"].clone();
+    let id = id.as_str().unwrap();
+    let begun = std::time::Instant::now();
+    loop {
+        let shown = task(&scene, &["show", id, "--json"]).exits(0).json();
+        if shown["doing"].as_str().is_some_and(|doing| doing.contains("cargo test")) {
+            break;
+        }
+        assert!(begun.elapsed().as_secs() < 120 && shown["state"] != "onboarded", "{shown:#}");
+        std::thread::park_timeout(std::time::Duration::from_millis(200));
+    }
+    task(&scene, &["cancel", id]).exits(0);
+    task(&scene, &["watch", id]).exits(130);
     assert_eq!(server.stop(), 0);
     left_nothing(&scene);
 }
@@ -307,6 +342,8 @@ fn policies_are_read_again_and_a_bad_one_keeps_the_last_good_also_where_a_change
                 return;
             }
             assert!(begun.elapsed().as_secs() < 60, "{path}: {} {}", answer.status, answer.body);
+            // No more often than the API lets a token ask.
+            std::thread::park_timeout(std::time::Duration::from_millis(200));
         }
     };
     let doctor = || {
@@ -322,7 +359,7 @@ fn policies_are_read_again_and_a_bad_one_keeps_the_last_good_also_where_a_change
     std::fs::create_dir(&folder).unwrap();
     let file = folder.join("acme.toml");
     std::fs::write(&file, "schema = 1\nrepos = [\"acme/*\"]\nextends = [\"preset:standard\"]\n").unwrap();
-    until("/v1/repos/other/calc/policy", &|status, _| status != 200);
+    until("/v1/repos/other/calc/policy", &|status, _| status == 404);
     until("/v1/repos/acme/calc/policy", &|status, _| status == 200);
     until("/readyz", &|status, body| status == 200 && !body.contains("fault"));
     assert!(doctor().starts_with("ok: ") && doctor().ends_with("policies"), "{}", doctor());

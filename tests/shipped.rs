@@ -1,16 +1,10 @@
 //! What an operator and a newcomer are handed beside the program: set-up scripts and units.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Scene, ran, skipped};
-
-/// Finds a program of this machine's.
-fn program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|found| found.is_file())
-}
+use crate::support::{Scene, program, ran, skipped};
 
 /// A machine that has a shell and little else: what `make demo-github` needs beside it is asked of the distribution, once, and
 /// nothing that the demo does not run.
@@ -66,15 +60,16 @@ fn the_units_are_what_systemd_takes() {
     let user = read("gloaming.sysusers");
     assert!(user.lines().any(|line| line.starts_with("u gloaming - ")), "{user}");
     let scene = Scene::bare_folder();
+    let analyze = program("systemd-analyze");
+    if analyze.is_none() {
+        skipped("what systemd says of the units", "systemd-analyze is not there");
+    }
     for name in ["gloaming.service", "gloaming-control.service", "gloaming-worker.service"] {
         let unit = read(name);
         assert!(unit.contains("\nUser=gloaming\nGroup=gloaming\n"), "{name}");
         // A group that is not there keeps a unit from starting at all.
         assert!(!unit.lines().any(|line| line.starts_with("SupplementaryGroups=")), "{name}");
-        let Some(analyze) = program("systemd-analyze") else {
-            skipped("the_units_are_what_systemd_takes", "systemd-analyze is not there");
-            return;
-        };
+        let Some(analyze) = &analyze else { continue };
         let path = scene.path().join(name);
         std::fs::write(&path, unit.replace("/usr/local/bin/gloaming", env!("CARGO_BIN_EXE_gloaming")))
             .unwrap();

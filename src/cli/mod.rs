@@ -368,6 +368,10 @@ mod tests {
             ("github.md", include_str!("../../docs/github.md")),
             ("slack.md", include_str!("../../docs/slack.md")),
             ("webhooks.md", include_str!("../../docs/webhooks.md")),
+            ("api.md", include_str!("../../docs/api.md")),
+            ("onboarding.md", include_str!("../../docs/onboarding.md")),
+            ("store.md", include_str!("../../docs/store.md")),
+            ("evidence.md", include_str!("../../docs/evidence.md")),
         ];
         let mut typed = 0;
         for (page, text) in pages {

@@ -1,6 +1,7 @@
 //! What is to be done outside, and what came in from there: each group of kinds, and each sender, by itself, so that whoever
 //! does not answer holds up nobody else.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,14 +73,16 @@ pub(super) async fn effects<D>(
 ) where
     D: Future<Output = EffectEnd> + Send + 'static,
 {
-    let [chat, webhooks, host] = GROUPS.map(|kinds| group(store, kinds, stop, work));
+    let [chat, webhooks, host] = GROUPS.map(|kinds| group(store, kinds, HOLD, stop, work));
     tokio::join!(chat, webhooks, host);
 }
 
 /// Does the effects of some kinds. A place that comes free is given away at once: the slow ones keep their own, and no other.
+/// What takes longer than the hold comes out of the store again, and is not begun a second time.
 async fn group<D>(
     store: &Arc<dyn Store>,
     kinds: Kinds<'static>,
+    hold: Duration,
     stop: &CancellationToken,
     work: impl Fn(Effect) -> D,
 ) where
@@ -87,22 +90,31 @@ async fn group<D>(
 {
     let mut rounds = Rounds::looking(stop);
     let mut under_way = JoinSet::new();
+    let mut ids: HashMap<tokio::task::Id, i64> = HashMap::new();
     loop {
         tokio::select! {
             more = rounds.next() => if !more { break },
-            Some(ended) = under_way.join_next() => noted(ended),
+            Some(ended) = under_way.join_next_with_id() => {
+                ids.remove(&ended.as_ref().map_or_else(|error| error.id(), |(task, ())| *task));
+                noted(ended.map(drop));
+            }
         }
         let room = u32::try_from(AT_ONCE - under_way.len()).expect("there are few");
         if room == 0 {
             continue;
         }
-        let taken = blocking(store, move |store| store.effects(kinds, room, HOLD, context::now())).await;
+        let taken = blocking(store, move |store| store.effects(kinds, room, hold, context::now())).await;
         for effect in taken.unwrap_or_default() {
-            let (id, done, store) = (effect.id, work(effect), store.clone());
-            under_way.spawn(async move {
+            let id = effect.id;
+            if ids.values().any(|other| *other == id) {
+                continue;
+            }
+            let (done, store) = (work(effect), store.clone());
+            let begun = under_way.spawn(async move {
                 let end = done.await;
                 blocking(&store, move |store| store.effect_ended(id, &end, context::now())).await;
             });
+            ids.insert(begun.id(), id);
         }
     }
     while let Some(ended) = under_way.join_next().await {
@@ -227,6 +239,38 @@ mod tests {
         let slow = |effect: &Effect| effect.id < AT_ONCE as i64;
         let done = done(store, 5, slow).await;
         assert_eq!(done, ["webhook-16", "webhook-17", "webhook-18", "webhook-19", "webhook-20"]);
+    }
+
+    #[tokio::test]
+    async fn what_takes_longer_than_its_hold_is_not_begun_again_beside_itself() {
+        let store = store(&[("publish", 2)]);
+        let (say, mut said) = channel(AT_ONCE);
+        let work = |effect: Effect| {
+            let say: Sender<i64> = say.clone();
+            async move {
+                say.send(effect.id).await.expect("somebody listens");
+                if effect.id == 1 {
+                    std::future::pending::<()>().await;
+                }
+                EffectEnd::Later { at: context::now(), error: "again".into() }
+            }
+        };
+        let stop = CancellationToken::new();
+        let begun = async {
+            let mut begun = Vec::new();
+            while begun.iter().filter(|id| **id == 2).count() < 3 {
+                begun.push(said.recv().await.expect("it works"));
+            }
+            begun
+        };
+        let begun = async {
+            tokio::select! {
+                () = group(&store, Kinds::ALL, Duration::ZERO, &stop, &work) => Vec::new(),
+                begun = begun => begun,
+            }
+        };
+        let begun = tokio::time::timeout(LONG, begun).await.expect("the other goes on");
+        assert_eq!(begun.iter().filter(|id| **id == 1).count(), 1, "{begun:?}");
     }
 
     #[tokio::test]

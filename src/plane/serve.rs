@@ -24,6 +24,9 @@ use crate::context::{self, Home};
 use crate::failure::{Failure, exit};
 use crate::told::print_json;
 
+/// How long what is under way outside has to end when this is stopped.
+const UNDER_WAY: Duration = Duration::from_secs(20);
+
 /// What the token of this machine's owner is called.
 const OWNER: &str = "owner";
 
@@ -123,8 +126,11 @@ pub(crate) async fn serve(
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
     let first = match args.bootstrap {
-        true => gloaming_server::bootstrap(store.as_ref(), now)
-            .map_err(|error| Failure::infrastructure("make the first token", error))?,
+        true => {
+            forget_owners(&home, store.as_ref())?;
+            gloaming_server::bootstrap(store.as_ref(), now)
+                .map_err(|error| Failure::infrastructure("make the first token", error))?
+        }
         false => None,
     };
     let owner = owner(&home, store.as_ref(), &url, !args.bootstrap)?;
@@ -185,7 +191,7 @@ pub(crate) async fn serve(
     let traces = tracer.map(|tracer| tokio::spawn(super::traced::send(tracer, stop.clone())));
     let checks = parts.host.as_ref().is_some_and(|(host, _)| host.writes_checks());
     let workers = outside.workers(&server, checks);
-    let effects = tokio::spawn(super::host::work_off(
+    let mut effects = tokio::spawn(super::host::work_off(
         store.clone(),
         parts.host,
         server.grants(),
@@ -203,7 +209,10 @@ pub(crate) async fn serve(
         }
     };
     let cut = server.serve_beside(listener, beside, stopping).await;
-    let _ = effects.await;
+    // What is under way outside is ended; what takes longer is found again at the next start.
+    if tokio::time::timeout(UNDER_WAY, &mut effects).await.is_err() {
+        effects.abort();
+    }
     let _ = upkeep.await;
     #[cfg(feature = "otlp")]
     if let Some(traces) = traces {
@@ -295,12 +304,7 @@ pub(super) fn token(store: &dyn Store, name: &str, scope: Scope) -> anyhow::Resu
 /// says `make`.
 fn owner(home: &Home, store: &dyn Store, url: &str, make: bool) -> anyhow::Result<Option<PathBuf>> {
     let path = owner_file(home);
-    let known = read_owner(&path).ok().flatten().map(|owner| owner.token).filter(|token| {
-        let id = token.split('_').nth(1).unwrap_or_default();
-        let found = store.token(id).ok().flatten();
-        found.is_some_and(|(view, _)| view.name == OWNER && view.allows(Scope::Admin, context::now()))
-    });
-    let token = match known {
+    let token = match known_owner(&path, store) {
         Some(token) => token,
         None if !make => return Ok(None),
         None => token(store, OWNER, Scope::Admin)?.token,
@@ -315,6 +319,45 @@ fn owner(home: &Home, store: &dyn Store, url: &str, make: bool) -> anyhow::Resul
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     std::fs::rename(&fresh, &path).map_err(failed)?;
     Ok(Some(path))
+}
+
+/// The token that the owner's file has, where that is taken.
+fn known_owner(path: &Path, store: &dyn Store) -> Option<String> {
+    let token = read_owner(path).ok().flatten()?.token;
+    let found = store.token(token_id(&token)).ok().flatten();
+    let is_taken =
+        found.is_some_and(|(view, _)| view.name == OWNER && view.allows(Scope::Admin, context::now()));
+    is_taken.then_some(token)
+}
+
+fn token_id(token: &str) -> &str {
+    token.split('_').nth(1).unwrap_or_default()
+}
+
+/// Revokes the owner's tokens that no file has any more, and removes a file whose token is not taken: whoever took the file away
+/// to have no token in one is no administrator that could make another.
+fn forget_owners(home: &Home, store: &dyn Store) -> anyhow::Result<()> {
+    let failed = |error| Failure::infrastructure("look at the owner's tokens", error);
+    let path = owner_file(home);
+    let known = known_owner(&path, store);
+    let id = known.as_deref().map(token_id);
+    let now = context::now();
+    for token in store.tokens().map_err(failed)? {
+        if token.name == OWNER && token.revoked_at.is_none() && Some(token.id.as_str()) != id {
+            store.revoke_token(&token.id, now).map_err(failed)?;
+            let why = "the owner's file has it no more";
+            store.audit("operator", "allow", "bootstrap", &token.id, why, now).map_err(failed)?;
+        }
+    }
+    if known.is_none() {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::disk(&format!("remove {}", path.display()), error).into());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 struct Told<'a> {
@@ -347,11 +390,7 @@ fn told(args: &ServeArgs, told: &Told<'_>) {
     }
     if args.log.format == LogFormat::Json {
         // Whatever the log leaves out, this is told: there may be a token in it.
-        eprintln!(
-            "{}",
-            json!({"timestamp": context::now(), "level": "INFO", "fields": {"message": "serves"}, "serves": object})
-        );
-        return;
+        return crate::logs::line("INFO", "serves", json!({"serves": object}));
     }
     let path = |path: Option<&Path>, none: &str| {
         path.map_or_else(|| none.to_owned(), |path| path.display().to_string())

@@ -113,9 +113,10 @@ impl Attempt {
 pub(super) struct Log(PathBuf);
 
 impl Log {
-    /// Returns the last line; while all goes well that is what it does.
-    pub(super) fn last_line(&self) -> Option<String> {
-        Some(self.end().lines().next_back()?.trim().to_owned())
+    /// Returns the last line of those that say what it does: they are set in, and what is logged is not.
+    pub(super) fn doing(&self) -> Option<String> {
+        let end = self.end();
+        Some(end.lines().rfind(|line| line.starts_with("  "))?.trim().to_owned())
     }
 
     /// Returns the end of it.

@@ -256,7 +256,7 @@ impl<C: Control> Course<'_, C> {
             Attempt::start(&self.equipment.program, &args, &self.equipment.variables, folder, "onboard")?;
         let ended = self.end_of(&mut child, |log| {
             self.report.send_modify(|report| {
-                report.doing = log.last_line().unwrap_or_else(|| report.doing.clone());
+                report.doing = log.doing().unwrap_or_else(|| report.doing.clone());
                 report.cost.wall_s = began.elapsed().as_secs_f64();
             });
         });

@@ -262,6 +262,12 @@ pub(crate) fn ran(output: Output) -> Ran {
     }
 }
 
+/// Finds a program of this machine's.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|found| found.is_file())
+}
+
 /// Returns the folder that `make test` has something of others installed in, and names by a variable. Without it the test
 /// does not run and says so; but in CI, where nothing is to be missing.
 #[track_caller]

@@ -52,9 +52,7 @@ pub(super) fn missing(fixture: &str) -> Option<String> {
     }
     static FOUND: OnceLock<Vec<bool>> = OnceLock::new();
     let found = FOUND.get_or_init(|| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let has = |program: &str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-        TOOLCHAINS.iter().map(|(_, program, _)| has(program)).collect()
+        TOOLCHAINS.iter().map(|(_, program, _)| crate::support::program(program).is_some()).collect()
     });
     let row = TOOLCHAINS.iter().position(|(head, ..)| fixture.starts_with(head))?;
     let (_, program, hint) = TOOLCHAINS[row];

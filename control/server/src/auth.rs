@@ -167,11 +167,16 @@ pub(crate) fn check_new(asked: &NewToken) -> Result<(), String> {
 /// The store's.
 pub fn bootstrap(store: &dyn Store, now: Timestamp) -> Result<Option<TokenMade>, StoreError> {
     let tokens = store.tokens()?;
-    if tokens.iter().any(|token| token.name != BOOTSTRAP && token.allows(Scope::Admin, now)) {
+    // One of some repositories alone can make no other for all of them.
+    let all = RepoPattern::all();
+    let is_administrator = |token: &TokenView| {
+        token.name != BOOTSTRAP && token.allows(Scope::Admin, now) && token.repos.contains(&all)
+    };
+    if tokens.iter().any(is_administrator) {
         return Ok(None);
     }
-    // One of an earlier start: nobody may know any more who has read it.
-    for token in tokens.iter().filter(|token| token.revoked_at.is_none()) {
+    // One of an earlier start: nobody may know any more who has read it. Those of workers and bots are no matter of this.
+    for token in tokens.iter().filter(|token| token.name == BOOTSTRAP && token.revoked_at.is_none()) {
         store.revoke_token(&token.id, now)?;
     }
     let asked = NewToken {

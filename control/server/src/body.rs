@@ -153,7 +153,7 @@ pub(crate) async fn read<'a>(
     let said = body.size_hint().exact().and_then(|size| usize::try_from(size).ok());
     let most = u32::try_from(said.unwrap_or(cap).min(cap)).unwrap_or(u32::MAX);
     let end = Instant::now() + whole.unwrap_or_else(|| longest(stall, most));
-    let mut read = BytesMut::with_capacity(said.unwrap_or(0).min(64 << 10));
+    let mut read = BytesMut::new();
     let mut left = cap;
     let mut permit: Option<SemaphorePermit<'a>> = None;
     while let Some(data) = piece(&mut body, cap, &mut left, end.min(Instant::now() + stall)).await? {

@@ -333,6 +333,11 @@ pub(crate) fn artifact(
     Ok(app.store.put_artifact(key, token, digest, content, now)??)
 }
 
+/// The name under which it is kept that an attempt handed a profile over.
+fn profiled_value(key: &LeaseKey) -> String {
+    format!("profiled:{}:{}", key.task, key.attempt)
+}
+
 /// Takes what an attempt found to be known of its repository. What is known is of the default branch: of an attempt that began
 /// elsewhere nothing is kept. Where the same files were proved before, what they tell by themselves is no news.
 pub(crate) fn profile(
@@ -348,6 +353,7 @@ pub(crate) fn profile(
         let detail = format!("at `schema_version`: {} is not known here; want 1", profile.schema_version);
         return Err(Fault::new(ProblemCode::InvalidBody, detail));
     }
+    app.store.set_value_of(&key.task, &profiled_value(key), "")?;
     if task.view.base.is_some() || task.follow_ups > 0 {
         return Ok(());
     }
@@ -421,7 +427,7 @@ fn not_asked(app: &App, key: &LeaseKey, result: &AttemptResult) -> Result<Option
             ("a change was asked for, and only a profile was handed over", *cost)
         }
         (AttemptResult::Onboarded { cost }, TaskKind::Onboard)
-            if app.store.profile(&task.view.repo)?.is_none() =>
+            if app.store.value(&profiled_value(key))?.is_none() =>
         {
             ("it was said to be onboarded, and no profile was handed over", *cost)
         }

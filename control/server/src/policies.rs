@@ -65,7 +65,7 @@ impl Policies {
     /// # Errors
     /// Every fault of a file, each with its place, in lines.
     pub fn open_where_there(folder: PathBuf) -> Result<Self, String> {
-        let good = if folder.exists() { Loaded::read(&folder)? } else { Loaded::default() };
+        let good = if is_absent(&folder) { Loaded::default() } else { Loaded::read(&folder)? };
         Ok(Self::of(Some(folder), true, good))
     }
 
@@ -94,7 +94,7 @@ impl Policies {
     pub fn reload(&self) {
         let Some(folder) = &self.folder else { return };
         // One that is taken away is no word of its operator's that everything is allowed from now on.
-        let never_was = self.optional && self.good().files.is_empty() && !folder.exists();
+        let never_was = self.optional && self.good().files.is_empty() && is_absent(folder);
         let read = if never_was { Ok(Loaded::default()) } else { Loaded::texts(folder) };
         let seen = match &read {
             Ok(loaded) => loaded.digest(),
@@ -217,6 +217,11 @@ fn text(path: &Path) -> Result<String, String> {
 
 fn lines(faults: &[Diagnostic]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether there is nothing of a name. What cannot be looked at, or leads nowhere, is a fault and no word of its operator's.
+fn is_absent(folder: &Path) -> bool {
+    matches!(folder.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound)
 }
 
 #[cfg(test)]

@@ -74,6 +74,7 @@ impl Store for Watched {
         read figures(since: Timestamp) -> Vec<Figure>;
         read journal(task: &TaskId, attempt: Attempt, from: u64, limit: u32) -> Vec<String>;
         read artifact(task: &TaskId, digest: &Digest) -> Option<Vec<u8>>;
+        read dead_effect(id: i64) -> Option<Effect>;
         read dead_effects(limit: u32) -> Vec<(Effect, String)>;
         read effect_done(key: &str) -> Option<Value>;
         read token(id: &str) -> Option<(TokenView, Digest)>;
@@ -110,7 +111,7 @@ impl Store for Watched {
         task follow_up(task text: &str, by: &str, most: u32, now: Timestamp) -> Option<bool>;
         task published(task request: &PullRequest, effects: &[NewEffect], now: Timestamp) -> bool;
         task unpublished(task end: &AttemptEnd, effects: &[NewEffect], now: Timestamp) -> bool;
-        task publish_again(task attempt: Attempt, by: &str, now: Timestamp) -> bool;
+        task publish_again(task attempt: Attempt, effect: i64, by: &str, now: Timestamp) -> bool;
         task outcome(task outcome: PullRequestOutcome, now: Timestamp) -> bool;
     }
 

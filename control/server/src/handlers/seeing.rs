@@ -156,9 +156,8 @@ pub(super) async fn revive(app: &Arc<App>, asked: &Asked) -> Answered {
     let by = caller.asker();
     let revived = app.ask(move |app, now| {
         if !caller.reaches_all() {
-            let dead = app.store.dead_effects(u32::MAX)?;
-            let Some((effect, _)) = dead.iter().find(|(effect, _)| effect.id == id) else { return Ok(false) };
-            if !is_seen(app, &caller, effect)? {
+            let Some(effect) = app.store.dead_effect(id)? else { return Ok(false) };
+            if !is_seen(app, &caller, &effect)? {
                 return Ok(false);
             }
         }

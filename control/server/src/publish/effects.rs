@@ -118,8 +118,10 @@ pub fn of_end(record: &TaskRecord, attempt: Attempt, end: &AttemptEnd) -> Vec<Ne
         Mark { repo: view.repo.clone(), commit, check }.effect(&view.id, &about)
     };
     let open = view.pull_request.as_ref().map(|request| request.commit.clone());
+    // Of a failure the check on an open pull request tells by the feed, as it does of a stop.
+    let by_feed = open.is_some() && matches!(end, AttemptEnd::Failed { .. });
     if !record.by_name {
-        return vec![neutral(open.or_else(|| view.base.clone()))];
+        return if by_feed { Vec::new() } else { vec![neutral(open.or_else(|| view.base.clone()))] };
     }
     let Some(number) = talked_in(view) else { return Vec::new() };
     let say = Say {
@@ -131,7 +133,8 @@ pub fn of_end(record: &TaskRecord, attempt: Attempt, end: &AttemptEnd) -> Vec<Ne
     };
     let said = say.effect(&view.id, &about);
     // The check that says a follow-up is worked on.
-    std::iter::once(said).chain(open.map(|commit| neutral(Some(commit)))).collect()
+    let check = open.filter(|_| !by_feed).map(|commit| neutral(Some(commit)));
+    std::iter::once(said).chain(check).collect()
 }
 
 /// Returns what follows when a pull request is open, or has a new commit: a check on that one, and an end of the check on

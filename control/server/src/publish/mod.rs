@@ -331,8 +331,13 @@ impl Executor {
         self.seal(ready).await?;
         let message = commit_message(&ready.words());
         let commit = host.create_commit(repo, &message, &tree, &change.base).await?;
-        // Before there is a branch at it: one that stands elsewhere is somebody else's.
-        let (id, name, made) = (view.id.clone(), made_value(&view.id), commit.clone());
+        // Before there is a branch at it: one that stands elsewhere is somebody else's. A branch that is to be moved may stay
+        // where it is, should this be cut short.
+        let made = match (&stands_at, &view.pull_request) {
+            (Some(at), None) => format!("{at} {commit}"),
+            _ => commit.clone(),
+        };
+        let (id, name) = (view.id.clone(), made_value(&view.id));
         self.ask(move |store| store.set_value_of(&id, &name, &made)).await?;
         match (stands_at, &view.pull_request) {
             (None, _) => host.create_branch(repo, &branch, &commit).await?,
@@ -361,7 +366,8 @@ impl Executor {
     /// Whether a task's branch stands where this control plane put it last. What a commit says of itself anybody can write.
     async fn is_ours(&self, task: &TaskId, at: &str) -> Result<bool, Stop> {
         let name = made_value(task);
-        Ok(self.ask(move |store| store.value(&name)).await?.as_deref() == Some(at))
+        let made = self.ask(move |store| store.value(&name)).await?;
+        Ok(made.is_some_and(|made| made.split(' ').any(|commit| commit == at)))
     }
 
     async fn is_sealed(&self, task: &TaskView) -> Result<bool, Stop> {
@@ -581,7 +587,8 @@ enum Shown {
     Stands(Stands),
 }
 
-/// The name under which the store keeps the last commit that was made for a task's branch.
+/// The name under which the store keeps the last commit that was made for a task's branch; behind the one that the branch stood
+/// at before, where it was to be moved from there.
 fn made_value(task: &TaskId) -> String {
     format!("made:{task}")
 }
@@ -590,16 +597,14 @@ fn made_value(task: &TaskId) -> String {
 /// one that has gone on since is not. False where there is no such effect. Blocks.
 ///
 /// # Errors
-/// The store failed. Asked for again, it goes on.
+/// The store failed.
 pub fn revive(store: &dyn Store, id: i64, by: &str, now: Timestamp) -> Stored<bool> {
-    // First the task: nobody does the effect of one that is dead, and a task that is not at it would be passed over.
-    let dead =
-        store.dead_effects(u32::MAX)?.into_iter().map(|(effect, _)| effect).find(|effect| effect.id == id);
-    if let Some(effect) = dead
-        && let (Some(task), "publish") = (&effect.task, effect.what.kind.as_str())
+    let Some(effect) = store.dead_effect(id)? else { return Ok(false) };
+    if let (Some(task), "publish") = (&effect.task, effect.what.kind.as_str())
         && let Ok(Publish { attempt }) = serde_json::from_value(effect.what.payload.clone())
+        && store.publish_again(task, attempt, id, by, now)?
     {
-        store.publish_again(task, attempt, by, now)?;
+        return Ok(true);
     }
     store.revive_effect(id, now)
 }

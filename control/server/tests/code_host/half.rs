@@ -114,6 +114,9 @@ fn retried(host: &MemoryHost, scene: &Scene) {
     finished(host, scene, &lease, "main", CHANGE);
 }
 
+/// How a call may go wrong: before it is done, after it was, and because there were too many.
+const FAULTS: [Fault; 3] = [Fault::Before, Fault::After, Fault::Limited];
+
 #[tokio::test]
 async fn a_branch_of_an_attempt_before_is_moved_on_by_the_next() {
     let calls = {
@@ -124,15 +127,16 @@ async fn a_branch_of_an_attempt_before_is_moved_on_by_the_next() {
         host.look(|state| state.calls[before..].to_vec())
     };
     assert!(calls.contains(&"replace_branch"), "{calls:?}");
-    for (at, call) in calls.iter().enumerate() {
+    let calls = calls.iter().enumerate();
+    for ((at, call), fault) in calls.flat_map(|call| FAULTS.map(|fault| (call, fault))) {
         let (host, mut scene) = given_up().await;
         retried(&host, &scene);
-        host.fail(at, Fault::After);
+        host.fail(at, fault);
         scene.work(None).await;
         let view = scene.only();
-        assert_eq!(view.state, TaskState::Published, "killed after {call}: {view:?}");
+        assert_eq!(view.state, TaskState::Published, "{fault:?} at {call}: {view:?}");
         host.look(|state| {
-            assert_eq!(there(state, &view), (2, 1, true), "killed after {call}");
+            assert_eq!(there(state, &view), (2, 1, true), "{fault:?} at {call}");
             let head = &state.commits[&state.branches[&view.id.branch()]];
             assert_eq!(head.parents, [state.branches["main"].clone()]);
         });

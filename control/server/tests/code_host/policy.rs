@@ -19,8 +19,8 @@ impl Asked {
         let log = self.scene.store.audit_log(0, 100).unwrap();
         let lines = log.iter().map(|one| {
             // A grant's digest is of every rule that there is.
-            let detail = match one.detail.strip_prefix("grant sha256:") {
-                Some(digest) => format!("grant of {} digits", digest.len()),
+            let detail = match one.detail.split_once("grant sha256:") {
+                Some((before, digest)) => format!("{before}grant of {} digits", digest.len()),
                 None => one.detail.clone(),
             };
             format!("{} {} {} {}: {detail}", one.who, one.decision, one.action, one.subject)
@@ -47,7 +47,7 @@ async fn a_label_of_somebody_whom_no_policy_names_is_answered_and_begins_nothing
     assert_eq!(asked.tasks(), 0);
     insta::assert_snapshot!(asked.decided()[..2].join("\n"), @r"
     github:alice allow github acme/api: Write on the repository; write is needed
-    github:alice deny github acme/api: denied by rule submit (operator.toml:4): `github:alice` may not ask for `model` here. Ask somebody who is named there.
+    github:alice deny github acme/api: denied by rule submit (operator.toml:4): `github:alice` may not ask for `model` here. Ask somebody who is named there.; grant of 64 digits
     ");
     let said = asked.said(12);
     assert_eq!(said.len(), 1);

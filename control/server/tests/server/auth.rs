@@ -82,10 +82,21 @@ async fn the_first_token_makes_one_other_and_is_spent() {
     // There is one already: no first token.
     assert!(bootstrap(&*running.store, now).unwrap().is_none());
     let store = gloaming_store::MemoryStore::new(gloaming_store::Limits::default());
+    let keep = |name: &str, scope: &str, repo: &str| {
+        let new = json!({"name": name, "scopes": [scope], "repos": [repo]});
+        let new = serde_json::from_value(new).unwrap();
+        gloaming_server::make_token(&store, &new, now).unwrap().unwrap()
+    };
+    // Of some repositories alone it is no administrator that could make another; and what workers have they keep.
+    let kept = [keep("theirs", "admin", "acme/*"), keep("one", "worker", "*")];
     let lost = bootstrap(&store, now).unwrap().unwrap();
     let first = bootstrap(&store, now).unwrap().unwrap();
     let revoked = gloaming_store::Store::token(&store, &lost.id).unwrap().unwrap().0.revoked_at;
     assert!(revoked.is_some(), "an earlier start's is not taken any more");
+    for token in &kept {
+        let view = gloaming_store::Store::token(&store, &token.id).unwrap().unwrap().0;
+        assert_eq!(view.revoked_at, None, "{}", view.name);
+    }
     let fresh = crate::support::Running::over(store).await;
     let ask = json!({"name": "admin", "scopes": ["admin"], "repos": ["*"]});
     assert_eq!(fresh.ask("GET", "/v1/tokens", &first.token).await.code(), "forbidden");

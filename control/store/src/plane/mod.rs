@@ -489,9 +489,16 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Stored<bool>;
 
-    /// Lets a task whose publishing failed be published after all: the change of that attempt, which has to be its latest. False, and
-    /// nothing done, where it did not fail of that.
-    fn publish_again(&self, task: &TaskId, attempt: Attempt, by: &str, now: Timestamp) -> Stored<bool>;
+    /// Lets a task whose publishing failed be published after all: the change of that attempt, which has to be its latest. The
+    /// dead effect that is to do it, by its number, is due again with that. False, and nothing done, where it did not fail of that.
+    fn publish_again(
+        &self,
+        task: &TaskId,
+        attempt: Attempt,
+        effect: i64,
+        by: &str,
+        now: Timestamp,
+    ) -> Stored<bool>;
 
     /// Notes what became of a pull request; false where nothing changed by it. What was merged can only be reverted, and what
     /// was reverted stays so: deliveries come in any order.
@@ -538,6 +545,9 @@ pub trait Store: Send + Sync {
 
     /// Returns effects that are dead, newest first.
     fn dead_effects(&self, limit: u32) -> Stored<Vec<(Effect, String)>>;
+
+    /// Returns a dead effect.
+    fn dead_effect(&self, id: i64) -> Stored<Option<Effect>>;
 
     /// Takes up a dead effect: it is due again, with its tries forgotten but not that it was tried. False where it is not dead.
     fn revive_effect(&self, id: i64, now: Timestamp) -> Stored<bool>;
@@ -609,7 +619,7 @@ pub trait Store: Send + Sync {
     fn load(&self, now: Timestamp) -> Stored<Load>;
 
     /// Removes tasks that ended before a time and have no effect that is not done (but checks that failed), with their journals, artifacts, effects
-    /// and idempotency keys; and deliveries and effects of no task that were done before, but for what was posted of a task
+    /// and idempotency keys; and deliveries and effects of no task that were done, or given up, before, but for what was posted of a task
     /// that stays (the key `chat:TASK:post`). Which tasks is said in the audit log in the same transaction. The oldest go first,
     /// at most [`FORGOTTEN_AT_ONCE`], and none after 64 MiB of journals and artifacts.
     fn forget(&self, before: Timestamp, now: Timestamp) -> Stored<Gone>;

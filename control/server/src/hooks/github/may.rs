@@ -48,17 +48,19 @@ impl Hooks {
             let decided = match grants(&repo) {
                 Ok(grant) => match grant.decide_submit(&who, TaskKind::Change.asked_as()) {
                     Decision::Allow(_) => Ok(format!("grant {}", grant.digest())),
-                    Decision::Deny(denial) => Err(denial.to_string()),
+                    Decision::Deny(denial) => {
+                        Err((denial.to_string(), format!("; grant {}", grant.digest())))
+                    }
                 },
                 // No policy is for it: nobody would be handed its tasks.
-                Err(why) => Err(why),
+                Err(why) => Err((why, String::new())),
             };
             let (decision, detail) = match &decided {
-                Ok(grant) => ("allow", grant),
-                Err(why) => ("deny", why),
+                Ok(grant) => ("allow", grant.clone()),
+                Err((why, grant)) => ("deny", format!("{why}{grant}")),
             };
-            store.audit(&who, decision, SENDER, repo.as_str(), detail, now)?;
-            Ok(decided.map(|_| ()))
+            store.audit(&who, decision, SENDER, repo.as_str(), &detail, now)?;
+            Ok(decided.map(|_| ()).map_err(|(why, _)| why))
         })
         .await
     }

@@ -298,7 +298,7 @@ impl Hooks {
         let task: Option<TaskId> =
             request.head.strip_prefix("gloaming/").and_then(|task| task.parse().ok()).filter(|_| same);
         if let Some(task) = task.clone() {
-            self.ask(move |store| store.set_value(&name, task.as_str())).await?;
+            self.ask(move |store| store.set_value_of(&task, &name, task.as_str())).await?;
         }
         Ok(task)
     }

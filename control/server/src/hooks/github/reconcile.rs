@@ -38,7 +38,14 @@ const DAY: i64 = 24 * HOUR;
 const SKEW: SignedDuration = SignedDuration::from_secs(10);
 
 /// The states of a task that may have a pull request which is done with: also where a follow-up of it came to nothing.
-const REQUESTED: [TaskState; 3] = [TaskState::Published, TaskState::BowedOut, TaskState::Failed];
+const REQUESTED: [TaskState; 6] = [
+    TaskState::Published,
+    TaskState::BowedOut,
+    TaskState::Failed,
+    TaskState::Quarantined,
+    TaskState::Cancelled,
+    TaskState::Superseded,
+];
 
 /// Tasks of one page, and pages.
 const PAGE: u32 = 100;
@@ -58,8 +65,7 @@ pub struct Reconciled {
 }
 
 impl Hooks {
-    /// Asks for missed deliveries, and what became of pull requests; says of quarantined tasks that they are, and of stopped ones
-    /// whose pull request is open. One repository
+    /// Asks for missed deliveries, and what became of pull requests; says of quarantined tasks that they are. One repository
     /// that cannot be asked does not keep the others.
     pub async fn reconcile(&self, now: Timestamp) -> Reconciled {
         let mut done = Reconciled::default();
@@ -155,6 +161,7 @@ impl Hooks {
             Ok(last) => last.and_then(|last| last.parse().ok()),
             Err(error) => return done.errors.push(error.to_string()),
         };
+        let before = done.errors.len();
         for task in tasks {
             let Some(request) = &task.pull_request else { continue };
             match request.outcome {
@@ -177,7 +184,10 @@ impl Hooks {
                 Some(_) => {}
             }
         }
-        if let Err(error) = self.ask(move |store| store.set_value(CLOSED_ASKED, &now.to_string())).await {
+        // What could not be asked is asked with the next round.
+        if done.errors.len() == before
+            && let Err(error) = self.ask(move |store| store.set_value(CLOSED_ASKED, &now.to_string())).await
+        {
             done.errors.push(error.to_string());
         }
         for repo in merged {

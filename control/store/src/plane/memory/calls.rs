@@ -253,13 +253,24 @@ impl Store for MemoryStore {
         Ok(done.unwrap_or(false))
     }
 
-    fn publish_again(&self, task: &TaskId, attempt: Attempt, by: &str, now: Timestamp) -> Stored<bool> {
+    fn publish_again(
+        &self,
+        task: &TaskId,
+        attempt: Attempt,
+        effect: i64,
+        by: &str,
+        now: Timestamp,
+    ) -> Stored<bool> {
         let now = kept(now);
         let done = self.with(task, now, &[], |row| {
             let last = row.tries.iter().find(|one| one.attempt == attempt.0).cloned();
             (last.is_some_and(|last| row.task.publish_again(&last, by, now)), false)
         });
-        Ok(done.unwrap_or(false))
+        let done = done.unwrap_or(false);
+        if done {
+            self.revive_effect(effect, now)?;
+        }
+        Ok(done)
     }
 
     fn outcome(&self, task: &TaskId, outcome: PullRequestOutcome, now: Timestamp) -> Stored<bool> {
@@ -365,7 +376,7 @@ impl Store for MemoryStore {
             asked.held_until = None;
             match end {
                 EffectEnd::Done(value) => asked.end = Some(Ok((value.clone(), now))),
-                EffectEnd::Dead { error } => asked.end = Some(Err(error.clone())),
+                EffectEnd::Dead { error } => asked.end = Some(Err((error.clone(), now))),
                 EffectEnd::Later { at, .. } => asked.due_at = machine::kept(*at),
             }
         }
@@ -375,10 +386,15 @@ impl Store for MemoryStore {
     fn dead_effects(&self, limit: u32) -> Stored<Vec<(Effect, String)>> {
         let kept = self.kept();
         let dead = kept.effects.iter().rev().filter_map(|asked| match &asked.end {
-            Some(Err(error)) => Some((asked.effect.clone(), error.clone())),
+            Some(Err((error, _))) => Some((asked.effect.clone(), error.clone())),
             _ => None,
         });
         Ok(dead.take(limit as usize).collect())
+    }
+
+    fn dead_effect(&self, id: i64) -> Stored<Option<Effect>> {
+        let dead = self.dead_effects(u32::MAX)?.into_iter().map(|(effect, _)| effect);
+        Ok(dead.into_iter().find(|effect| effect.id == id))
     }
 
     fn revive_effect(&self, id: i64, now: Timestamp) -> Stored<bool> {
@@ -592,7 +608,7 @@ impl Store for MemoryStore {
         };
         kept.effects.retain(|asked| match (&asked.effect.task, &asked.end) {
             (Some(task), _) => !gone.contains(task),
-            (None, Some(Ok((_, at)))) => *at >= before || posted(&asked.effect.what.key),
+            (None, Some(Ok((_, at)) | Err((_, at)))) => *at >= before || posted(&asked.effect.what.key),
             (None, _) => true,
         });
         kept.deliveries.retain(|received| received.done_at.is_none_or(|at| at >= before));

@@ -67,7 +67,7 @@ struct Wanted {
     effect: Effect,
     due_at: Timestamp,
     held_until: Option<Timestamp>,
-    end: Option<Result<(Value, Timestamp), String>>,
+    end: Option<Result<(Value, Timestamp), (String, Timestamp)>>,
 }
 
 #[derive(Debug)]

@@ -289,13 +289,23 @@ impl Store for SqliteStore {
         })
     }
 
-    fn publish_again(&self, task: &TaskId, attempt: Attempt, by: &str, now: Timestamp) -> Stored<bool> {
+    fn publish_again(
+        &self,
+        task: &TaskId,
+        attempt: Attempt,
+        effect: i64,
+        by: &str,
+        now: Timestamp,
+    ) -> Stored<bool> {
         let now = kept(now);
         self.write("take up what was being published", |tx| {
             let Some(mut row) = rows::find(tx, task)? else { return Ok(false) };
             let Some(last) = rows::attempt(tx, row.seq, attempt.0)? else { return Ok(false) };
             let done = row.task.publish_again(&last, by, now);
             rows::save(tx, &mut row, now)?;
+            if done {
+                outbox::revive(tx, effect, now)?;
+            }
             Ok(done)
         })
     }
@@ -443,6 +453,10 @@ impl Store for SqliteStore {
 
     fn dead_effects(&self, limit: u32) -> Stored<Vec<(Effect, String)>> {
         self.read("list dead effects", |tx| outbox::dead(tx, limit))
+    }
+
+    fn dead_effect(&self, id: i64) -> Stored<Option<Effect>> {
+        self.read("read a dead effect", |tx| outbox::dead_one(tx, id))
     }
 
     fn revive_effect(&self, id: i64, now: Timestamp) -> Stored<bool> {

@@ -39,7 +39,7 @@ pub(super) fn forget(tx: &Transaction<'_>, before: Timestamp, now: Timestamp) ->
     }
     // What is said of a task in a chat is changed as long as there is the task.
     tx.execute(
-        "DELETE FROM effect WHERE task IS NULL AND state = 'done' AND ended_at < ?1
+        "DELETE FROM effect WHERE task IS NULL AND state <> 'pending' AND ended_at < ?1
          AND NOT (key GLOB 'chat:*:post' AND substr(key, 6, length(key) - 10) IN (SELECT id FROM task))",
         [old],
     )?;

@@ -123,6 +123,11 @@ pub(super) fn dead(tx: &Transaction<'_>, limit: u32) -> Result<Vec<(Effect, Stri
     Ok(found.collect::<Result<_, _>>()?)
 }
 
+pub(super) fn dead_one(tx: &Transaction<'_>, id: i64) -> Result<Option<Effect>, Cause> {
+    let sql = format!("SELECT {EFFECT} FROM effect e WHERE e.id = ?1 AND e.state = 'dead'");
+    Ok(tx.prepare_cached(&sql)?.query_row([id], effect_of).optional()?)
+}
+
 pub(super) fn revive(tx: &Transaction<'_>, id: i64, now: Timestamp) -> Result<bool, Cause> {
     let changed = tx.execute(
         "UPDATE effect SET state = 'pending', due_at = ?2, ended_at = NULL, tries = 0 WHERE id = ?1 AND state = 'dead'",

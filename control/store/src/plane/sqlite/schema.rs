@@ -255,6 +255,15 @@ const STEPS: &[M<'_>] = &[M::up(
     -- What is noted of a task goes with it.
     ALTER TABLE value ADD COLUMN task INTEGER REFERENCES task (seq) ON DELETE CASCADE;
     CREATE INDEX value_of ON value (task) WHERE task IS NOT NULL;
+    -- Of those that were noted before, the task is in the name, or of a thread in the value. An id has 22 characters.
+    UPDATE value SET task = (SELECT seq FROM task t WHERE t.id = CASE
+            WHEN value.name GLOB 'envelope:*' THEN substr(value.name, 10, 22)
+            WHEN value.name GLOB 'verdict:*' THEN substr(value.name, 9, 22)
+            WHEN value.name GLOB 'slack:shown:*' THEN substr(value.name, 13, 22)
+            ELSE value.value END)
+        WHERE name GLOB 'envelope:*' OR name GLOB 'verdict:*' OR name GLOB 'slack:shown:*' OR name GLOB 'slack:thread:*';
+    DELETE FROM value WHERE task IS NULL AND (name GLOB 'envelope:*' OR name GLOB 'verdict:*' OR name GLOB 'slack:shown:*'
+        OR name GLOB 'slack:thread:*');
     ",
 )];
 
@@ -293,22 +302,34 @@ mod tests {
             INSERT INTO asked VALUES (7, '{}', 'words');
             INSERT INTO attempt VALUES (7, 1, 'token', 'worker', 3, 0, 0, NULL, NULL);
             INSERT INTO event (task, seq, at, kind) VALUES (7, 1, 3, '{}');
-            INSERT INTO idempotency VALUES ('scope', 'key', 'request', 8);";
+            INSERT INTO idempotency VALUES ('scope', 'key', 'request', 8);
+            INSERT INTO task VALUES (9, 't-01234567890123456789', 'acme/api', 'failed', 0, '[]', NULL, 0, NULL, NULL, 1, 2, '{}');
+            INSERT INTO value VALUES ('envelope:t-01234567890123456789:1', 'd'), ('verdict:t-01234567890123456789:12', 'd'),
+                ('slack:shown:t-01234567890123456789', 's'), ('slack:thread:C:1.2', 't-01234567890123456789'),
+                ('envelope:t-99999999999999999999:1', 'd'), ('feed', '7');";
         connection.execute_batch(filled).unwrap();
         let count = |connection: &Connection, query: &str| -> i64 {
             connection.query_row(query, [], |row| row.get(0)).unwrap()
         };
         // As a database is opened.
         to_latest(&mut connection, &MIGRATIONS).unwrap();
-        for (table, rows) in [("task", 2), ("asked", 1), ("attempt", 1), ("event", 1), ("idempotency", 1)] {
+        for (table, rows) in
+            [("task", 3), ("value", 5), ("asked", 1), ("attempt", 1), ("event", 1), ("idempotency", 1)]
+        {
             assert_eq!(count(&connection, &format!("SELECT count(*) FROM {table}")), rows, "{table}");
         }
         // It is the table that the others stand on, and that is counted.
-        assert!(connection.execute("INSERT INTO asked VALUES (9, '{}', 'of nobody')", []).is_err());
+        assert!(connection.execute("INSERT INTO asked VALUES (10, '{}', 'of nobody')", []).is_err());
         connection
             .execute("UPDATE task SET state = 'onboarded', expires_at = NULL WHERE seq = 7", [])
             .unwrap();
-        connection.execute("DELETE FROM task WHERE seq = 8", []).unwrap();
+        connection.execute("DELETE FROM task WHERE seq > 7", []).unwrap();
+        assert_eq!(count(&connection, "SELECT count(*) FROM value WHERE name = 'feed'"), 1);
+        assert_eq!(
+            count(&connection, "SELECT count(*) FROM value"),
+            1,
+            "what is noted of a task goes with it"
+        );
         assert_eq!(count(&connection, "SELECT count(*) FROM idempotency"), 0);
         for (state, tasks) in [("onboarded", 1), ("running", 0), ("failed", 0)] {
             let query = format!("SELECT tasks FROM tally WHERE state = '{state}'");

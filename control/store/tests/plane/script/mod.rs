@@ -305,7 +305,9 @@ fn ask_queue(store: &dyn Store, line: &Line<'_>) -> Answer {
         }
         "publish-again" => {
             let attempt = Attempt(line.number("attempt", 1));
-            store.publish_again(&line.task(), attempt, line.word(1), now).map(|done| done.to_string())
+            store
+                .publish_again(&line.task(), attempt, line.number("effect", 0), line.word(1), now)
+                .map(|done| done.to_string())
         }
         "outcome" => store.outcome(&line.task(), worded(line.word(1)), now).map(|done| done.to_string()),
         "share" => {
