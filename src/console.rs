@@ -18,6 +18,7 @@ struct State {
     since: Instant,
     last: String,
     printed: Instant,
+    quiet: Duration,
 }
 
 /// On anything but a terminal, at most one line of the same stage in this time.
@@ -26,6 +27,15 @@ const QUIET: Duration = Duration::from_secs(2);
 impl Console {
     /// Returns a console for this process's standard error.
     pub(crate) fn new() -> Self {
+        Self::quiet_for(QUIET)
+    }
+
+    /// The same for a worker's process: what is done last is always the last line.
+    pub(crate) fn telling_all() -> Self {
+        Self::quiet_for(Duration::ZERO)
+    }
+
+    fn quiet_for(quiet: Duration) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             let style = ProgressStyle::with_template("{spinner} {prefix:<10} {wide_msg} {elapsed}")
@@ -41,6 +51,7 @@ impl Console {
             since: now,
             last: String::new(),
             printed: now,
+            quiet,
         })))
     }
 
@@ -66,7 +77,7 @@ impl Console {
                 match &state.bar {
                     Some(bar) => bar.set_message(text),
                     None => {
-                        if state.last != text && state.printed.elapsed() >= QUIET {
+                        if state.last != text && state.printed.elapsed() >= state.quiet {
                             eprintln!("  {text} ({:.0} s)", state.since.elapsed().as_secs_f64());
                             state.printed = Instant::now();
                             state.last = text;
@@ -111,8 +122,14 @@ mod tests {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::term_like(Box::new(term.clone())));
         bar.set_style(ProgressStyle::with_template("{spinner} {prefix:<10} {wide_msg} {elapsed}").unwrap());
         let now = Instant::now();
-        let state =
-            State { bar: Some(bar), stage: String::new(), since: now, last: String::new(), printed: now };
+        let state = State {
+            bar: Some(bar),
+            stage: String::new(),
+            since: now,
+            last: String::new(),
+            printed: now,
+            quiet: QUIET,
+        };
         let console = Console(Arc::new(Mutex::new(state)));
         console.show(Update::Stage(gloaming_api::Stage::Baseline));
         console.show(Update::Doing("tests\u{1b}[2J".into()));

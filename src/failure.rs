@@ -120,8 +120,9 @@ pub(crate) fn report(error: &anyhow::Error, known: Option<Value>) -> ExitCode {
         _ => "failed",
     };
     if crate::logs::are_json() {
-        let ended = json!({"outcome": outcome, "error": in_one_line(error), "hint": hint});
-        crate::logs::line("ERROR", "ended", json!({"ended": ended}));
+        let error = in_one_line(error);
+        let ended = json!({"message": "ended", "outcome": outcome, "error": error, "hint": hint});
+        crate::logs::line("ERROR", ended, json!({}));
     } else {
         match reason_code {
             Some(reason) => eprintln!("bowed out: {}\n{error}", reason.as_str()),

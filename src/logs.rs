@@ -25,7 +25,9 @@ pub(crate) fn open(lasting: Option<LogFormat>) {
         Some(LogFormat::Text) => lines.init(),
         Some(LogFormat::Json) => {
             // A panic's own words are no JSON.
-            std::panic::set_hook(Box::new(|panic| line("ERROR", &panic.to_string(), json!({}))));
+            std::panic::set_hook(Box::new(|panic| {
+                line("ERROR", json!({"message": panic.to_string()}), json!({}))
+            }));
             lines.json().with_current_span(false).init();
         }
     }
@@ -39,16 +41,16 @@ pub(crate) fn are_json() -> bool {
 /// Tells whoever sits before it; where the log is JSON, as a line of that, whatever `GLOAMING_LOG` leaves out.
 pub(crate) fn say(text: &str) {
     if are_json() {
-        line("INFO", text.trim(), json!({}));
+        line("INFO", json!({"message": text.trim()}), json!({}));
     } else {
         eprintln!("{text}");
     }
 }
 
 /// Writes a line of the log that is JSON, past what `GLOAMING_LOG` says: an end, or what must not go unsaid. `more` is an object
-/// that stands beside time, level and message.
-pub(crate) fn line(level: &str, message: &str, more: Value) {
-    let mut object = json!({"timestamp": context::now(), "level": level, "fields": {"message": message}});
+/// that stands beside time, level and fields.
+pub(crate) fn line(level: &str, fields: Value, more: Value) {
+    let mut object = json!({"timestamp": context::now(), "level": level, "fields": fields});
     if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
         object.extend(more);
     }

@@ -55,7 +55,7 @@ pub(crate) async fn show(
     leash: Option<&Leash>,
     tell: impl FnOnce(&Profile) -> String,
 ) -> anyhow::Result<ExitCode> {
-    let console = Console::new();
+    let console = if leash.is_some() { Console::telling_all() } else { Console::new() };
     let cancel = Cancel::new();
     if let Some(leash) = leash {
         crate::leash::hold(&cancel, leash.grace_s);

@@ -431,7 +431,7 @@ fn the_log_is_json_by_the_line_and_names_each_request_as_its_answer_does() {
     assert!(lines.iter().all(|line| line["timestamp"].is_string()), "{log}");
     // What keeps it from starting is a line, too.
     let args = ["control", "--config", "none.toml", "--log", "json"];
-    let refused = scene.gloaming(&args).exits(2).stderr;
+    let refused = scene.gloaming_with(&args, &[("GLOAMING_LOG", "off")]).exits(2).stderr;
     let refused: Value = serde_json::from_str(&refused).unwrap_or_else(|error| panic!("{error}: {refused}"));
     assert!(refused["fields"]["error"].as_str().unwrap().contains("none.toml"), "{refused:#}");
 }

@@ -390,7 +390,7 @@ fn told(args: &ServeArgs, told: &Told<'_>) {
     }
     if args.log.format == LogFormat::Json {
         // Whatever the log leaves out, this is told: there may be a token in it.
-        return crate::logs::line("INFO", "serves", json!({"serves": object}));
+        return crate::logs::line("INFO", json!({"message": "serves"}), json!({"serves": object}));
     }
     let path = |path: Option<&Path>, none: &str| {
         path.map_or_else(|| none.to_owned(), |path| path.display().to_string())
