@@ -66,7 +66,10 @@ impl Running {
 
     /// Starts one, and waits until it listens.
     pub(crate) fn listening(command: &mut Command) -> Self {
-        Self::start(command, |text| serde_json::from_str(text).ok())
+        let told = |text: &str| serde_json::from_str(text).ok();
+        let started = Self::start(command, told);
+        assert!(started.said["control"].is_string(), "{command:?} does not start: {:#}", started.said);
+        started
     }
 
     /// Starts `serve` or `control`, and waits until it listens.
