@@ -48,6 +48,8 @@ pub(crate) struct Plant {
     token: OnceLock<String>,
     /// Nothing is started again.
     over: AtomicBool,
+    /// Held while something is started: who was killed late and who begins anew must not start one each.
+    starting: Mutex<()>,
     server: Mutex<Option<Running>>,
     worker: Mutex<Option<Killed>>,
     host: Mutex<Option<[Running; 2]>>,
@@ -136,6 +138,7 @@ impl Plant {
             worker_lane: port_of(&worker),
             config,
             token: OnceLock::new(),
+            starting: Mutex::default(),
             server: Mutex::default(),
             worker: Mutex::default(),
             host: Mutex::new(Some([emulate, gateway])),
@@ -232,8 +235,9 @@ impl Plant {
         }
     }
 
-    /// Starts what was killed.
+    /// Starts what was killed, where nobody has done so.
     pub(crate) fn start_again(&self, kill: Kill) {
+        let _starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
         if self.over.load(Ordering::Relaxed) {
             return;
         }
@@ -241,12 +245,12 @@ impl Plant {
             let path = scene.path().join(name);
             Stdio::from(OpenOptions::new().create(true).append(true).open(path).expect("a log"))
         };
-        if kill != Kill::Worker {
+        if kill != Kill::Worker && self.is_dead() {
             let mut command = Running::command(&self.home, "control", &self.config);
             let started = Running::listening(command.stderr(log(&self.home, "server.log")));
             *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
         }
-        if kill != Kill::Server {
+        if kill != Kill::Server && self.worker.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
             let control = format!("http://127.0.0.1:{}", self.worker_lane);
             let args = ["worker", "--control", &control, "--name", "crash", "--model", "openai:scripted"];
             let more = ["--model-price", "1,2", "--model-url", self.model.url()];
